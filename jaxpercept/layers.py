@@ -1,0 +1,142 @@
+"""Layers of the transform net as Flax NNX modules. NHWC; parameters in float32 (or float64), compute in x's dtype,
+normalisation statistics never below float32."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, lax
+from jaxtyping import Float
+
+from jaxpercept import conv
+
+Image = Float[Array, "n h w c"]
+
+
+def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
+    """Torch's default initialisation: uniform within ±1/√fan_in."""
+    bound = 1 / math.sqrt(fan_in)
+    return jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound)
+
+
+class Conv(nnx.Module):
+    """Convolution, size×size. `padding`: "reflect" or "zero" pads size // 2 on every side, as Torch does at every
+    stride; "valid" pads nothing."""
+
+    def __init__(self, cin: int, cout: int, size: int, *, stride: int = 1, padding: str, bias: bool, rngs: nnx.Rngs):
+        fan_in = cin * size * size
+        self.kernel = nnx.Param(_uniform(rngs, (size, size, cin, cout), fan_in))
+        self.bias = nnx.Param(_uniform(rngs, (cout,), fan_in)) if bias else None
+        self.stride, self.padding = stride, padding
+
+    def __call__(self, x: Image) -> Image:
+        kernel, bias = _cast(self, x.dtype)
+        return conv.conv2d(x, kernel, bias, stride=self.stride, padding=self.padding)
+
+
+class UpConv(nnx.Module):
+    """×2 upsampling with a 3×3 kernel: "nearest" (then a convolution), "transposed" (stride 1/2, Torch's padding 1,
+    output padding 1) or "subpixel" (a convolution to 4 × cout channels, then depth to space)."""
+
+    def __init__(self, cin: int, cout: int, *, method: str, padding: str, bias: bool, rngs: nnx.Rngs):
+        # Torch counts a transposed kernel's fan-in over its output channels
+        fan_in = 9 * (cout if method == "transposed" else cin)
+        out = 4 * cout if method == "subpixel" else cout
+        self.kernel = nnx.Param(_uniform(rngs, (3, 3, cin, out), fan_in))
+        self.bias = nnx.Param(_uniform(rngs, (out,), fan_in)) if bias else None
+        self.method, self.padding = method, padding
+
+    def __call__(self, x: Image) -> Image:
+        kernel, bias = _cast(self, x.dtype)
+        if self.method == "nearest":
+            return conv.upsample_conv2d(x, kernel, bias, padding=self.padding)
+        if self.method == "transposed":
+            return conv.conv_transpose2d(x, kernel, bias)
+        return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding))
+
+
+def depth_to_space(x: Image) -> Image:
+    """(N, H, W, 4 C) to (N, 2 H, 2 W, C); channel order (row, column, C)."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, 2 * h, 2 * w, c // 4)
+
+
+def _cast(layer: Any, dtype: Any) -> tuple[Array, Array | None]:
+    bias = None if layer.bias is None else layer.bias[...].astype(dtype)
+    return layer.kernel[...].astype(dtype), bias
+
+
+class InstanceNorm(nnx.Module):
+    """Per image and channel over (H, W), biased variance, then scale and bias (Ulyanov et al. 2016, arXiv
+    1607.08022)."""
+
+    def __init__(self, channels: int, *, eps: float):
+        self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
+        self.eps = eps
+
+    def __call__(self, x: Image, **_: Any) -> Image:
+        wide = _widen(x)
+        mean = wide.mean((1, 2), keepdims=True)
+        var = jnp.square(wide - mean).mean((1, 2), keepdims=True)
+        gain = self.scale[...] * lax.rsqrt(var + self.eps)
+        return ((wide - mean) * gain + self.bias[...]).astype(x.dtype)
+
+
+class BatchNorm(nnx.Module):
+    """Over (N, H, W) and, in training, over the replicas of `axis_name`. Running statistics as Torch keeps them: the
+    variance unbiased, `momentum` the share of the old value."""
+
+    def __init__(self, channels: int, *, eps: float, momentum: float):
+        self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
+        self.mean, self.var = nnx.BatchStat(jnp.zeros(channels)), nnx.BatchStat(jnp.ones(channels))
+        self.eps, self.momentum = eps, momentum
+
+    def __call__(self, x: Image, *, train: bool = False, axis_name: str | None = None) -> Image:
+        wide = _widen(x)
+        if train:
+            mean = _over_replicas(wide.mean((0, 1, 2)), axis_name)
+            var = _over_replicas(jnp.square(wide - mean.reshape(1, 1, 1, -1)).mean((0, 1, 2)), axis_name)
+            replicas = 1 if axis_name is None else lax.psum(1, axis_name)
+            count = x.shape[0] * x.shape[1] * x.shape[2] * replicas
+            keep = self.momentum
+            self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
+            self.var[...] = keep * self.var[...] + (1 - keep) * var * (count / max(count - 1, 1))
+        else:
+            mean, var = self.mean[...], self.var[...]
+        gain = self.scale[...] * lax.rsqrt(var + self.eps)
+        shift = self.bias[...] - mean * gain
+        return (wide * gain.reshape(1, 1, 1, -1) + shift.reshape(1, 1, 1, -1)).astype(x.dtype)
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _over_replicas(x: Array, axis_name: str | None) -> Array:
+    return x if axis_name is None else lax.pmean(x, axis_name)
+
+
+class Identity(nnx.Module):
+    """The absent norm."""
+
+    def __call__(self, x: Image, **_: Any) -> Image:
+        return x
+
+
+class ResidualBlock(nnx.Module):
+    """3×3 convolution, norm, ReLU, 3×3 convolution, norm, added to the input; no ReLU after the addition (Johnson et
+    al. 2016, supplementary, figure 1; Gross and Wilber 2016). Unpadded ("valid") convolutions crop the skip by 2."""
+
+    def __init__(self, conv1: Conv, norm1: nnx.Module, conv2: Conv, norm2: nnx.Module):
+        self.conv1, self.norm1, self.conv2, self.norm2 = conv1, norm1, conv2, norm2
+
+    def __call__(self, x: Image, **mode: Any) -> Image:
+        y = jax.nn.relu(self.norm1(self.conv1(x), **mode))  # type: ignore[operator]
+        y = self.norm2(self.conv2(y), **mode)  # type: ignore[operator]
+        crop = (x.shape[1] - y.shape[1]) // 2
+        return x[:, crop : x.shape[1] - crop, crop : x.shape[2] - crop] + y

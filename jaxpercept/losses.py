@@ -1,0 +1,78 @@
+"""The paper's losses as pure functions of arrays: Johnson, Alahi, Fei-Fei 2016, sections 3.1 and 3.2.
+
+Every loss returns one number per image, (N,), in the units of its inputs and at least in float32; nothing here knows
+weights, layers or networks. Shapes are checked: only the batch axis of a style target may be 1 where the other's is N.
+`convention="paper"` follows the printed formulas, "reference" the authors' Lua code
+(https://github.com/jcjohnson/fast-neural-style), which differs where the docstrings say so.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+
+def feature_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """ℓ_feat = ‖a - b‖² / (C H W) per image (equation 2), of activations (N, H, W, C). The same in both conventions."""
+    _same_shape("feature_loss", a, b)
+    return _mean_square(_widen(a) - _widen(b))
+
+
+def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
+    """G = ψψᵀ / (C H W), ψ the activations as a C × HW matrix (equation 3). (N, H, W, C) to (N, C, C)."""
+    if f.ndim != 4:
+        raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
+    n, h, w, c = f.shape
+    psi = _widen(f).reshape(n, h * w, c)
+    return jnp.einsum("npc,npd->ncd", psi, psi) / (c * h * w)
+
+
+def style_loss(
+    g: Float[Array, "n c c"], g_style: Float[Array, "m c c"], *, convention: str = "paper"
+) -> Float[Array, " n"]:
+    """ℓ_style = ‖G - G_s‖²_F per image at one layer (equation 4); "reference": divided by C² (nn.MSECriterion).
+
+    `g_style`: (1, C, C), one target for all, or (N, C, C)."""
+    if g.ndim != 3 or g_style.ndim != 3 or g.shape[1:] != g_style.shape[1:] or g_style.shape[0] not in (1, g.shape[0]):
+        raise ValueError(f"style_loss: Gram matrices {g.shape} and {g_style.shape} do not match (N or 1, C, C)")
+    squares = jnp.square(_widen(g) - _widen(g_style))
+    return squares.mean((1, 2)) if _is_reference(convention) else squares.sum((1, 2))
+
+
+def pixel_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """ℓ_pixel = ‖a - b‖² / (C H W) per image (section 3.2), of images (N, H, W, C). The same in both conventions."""
+    _same_shape("pixel_loss", a, b)
+    return _mean_square(_widen(a) - _widen(b))
+
+
+def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") -> Float[Array, " n"]:
+    """ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading: the paper prints no formula).
+
+    "reference": half of it, whose gradient is the one in the authors' TotalVariation.lua; there it is summed over the
+    batch, which is the objective's business, and missing from the printed loss."""
+    if x.ndim != 4 or min(x.shape[1:3]) < 2:
+        raise ValueError(f"total_variation: expected images (N, H, W, C) of at least 2x2, got {x.shape}")
+    x = _widen(x)
+    corner = x[:, :-1, :-1]
+    total = (jnp.square(x[:, 1:, :-1] - corner) + jnp.square(x[:, :-1, 1:] - corner)).sum((1, 2, 3))
+    return 0.5 * total if _is_reference(convention) else total
+
+
+def _is_reference(convention: str) -> bool:
+    if convention not in ("paper", "reference"):
+        raise ValueError(f"convention {convention!r} is not known; choose paper or reference")
+    return convention == "reference"
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _mean_square(d: Array) -> Array:
+    return jnp.square(d).mean((1, 2, 3))
+
+
+def _same_shape(name: str, a: Array, b: Array) -> None:
+    if a.ndim != 4 or a.shape != b.shape:
+        raise ValueError(f"{name}: expected two arrays of one shape (N, H, W, C), got {a.shape} and {b.shape}")

@@ -1,0 +1,149 @@
+"""The image transform network f_W (Johnson et al. 2016, section 3.1 and supplementary material).
+
+Images are float RGB in [0, 1], NHWC, in and out; `encode` and `decode` are the only places that know another range.
+The output is not clipped: losses see it as it is, `inference` clips it. Variables are two flat dicts of arrays,
+parameters and running statistics (empty without batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from jaxpercept.config import TransformNetConfig
+from jaxpercept.layers import BatchNorm, Conv, Identity, Image, InstanceNorm, ResidualBlock, UpConv
+
+Variables = dict[str, Array]
+VGG_MEAN_BGR = (103.939, 116.779, 123.68)  # the authors' preprocess.lua; the loss network's own mean lives in its file
+MIN_SIDE = 16
+
+
+class TransformNet(nnx.Module):
+    """`c9s1`, `d`…, residual blocks, `u`…, `c9s1-3`, each but the last followed by a norm and ReLU."""
+
+    def __init__(self, config: TransformNetConfig, rngs: nnx.Rngs):
+        c = self.config = config
+        bias = c.bias or c.norm == "none"
+        inner = "valid" if c.start_padding else c.padding
+
+        def norm(channels: int) -> nnx.Module:
+            if c.norm == "instance":
+                return InstanceNorm(channels, eps=c.norm_eps)
+            if c.norm == "batch":
+                return BatchNorm(channels, eps=c.norm_eps, momentum=c.norm_momentum)
+            return Identity()
+
+        widths = (c.stem, *c.down)
+        self.stem = Conv(3, c.stem, 9, padding=c.padding, bias=bias, rngs=rngs)
+        self.stem_norm = norm(c.stem)
+        self.down = nnx.List(
+            Conv(a, b, 3, stride=2, padding=c.padding, bias=bias, rngs=rngs)
+            for a, b in zip(widths, c.down, strict=False)
+        )
+        self.down_norm = nnx.List(norm(b) for b in c.down)
+        w = widths[-1]
+        self.blocks = nnx.List(
+            ResidualBlock(
+                Conv(w, w, 3, padding=inner, bias=bias, rngs=rngs), norm(w),
+                Conv(w, w, 3, padding=inner, bias=bias, rngs=rngs), norm(w),
+            )
+            for _ in range(c.blocks)
+        )  # fmt: skip
+        self.up = nnx.List(
+            UpConv(a, b, method=c.upsample, padding=c.padding, bias=bias, rngs=rngs)
+            for a, b in zip((w, *c.up), c.up, strict=False)
+        )
+        self.up_norm = nnx.List(norm(b) for b in c.up)
+        self.head = Conv((w, *c.up)[-1], 3, 9, padding=c.padding, bias=True, rngs=rngs)
+
+    def __call__(self, x: Image, **mode: Any) -> Image:
+        """(N, H, W, 3) encoded to (N, scale·H, scale·W, 3) before `decode`."""
+        x = jax.nn.relu(self.stem_norm(self.stem(x), **mode))
+        for down, norm in zip(self.down, self.down_norm, strict=True):
+            x = jax.nn.relu(norm(down(x), **mode))
+        for block in self.blocks:
+            x = block(x, **mode)
+        for up, norm in zip(self.up, self.up_norm, strict=True):
+            x = jax.nn.relu(norm(up(x), **mode))
+        return self.head(x)
+
+
+def encode(config: TransformNetConfig, x: Image) -> Image:
+    """[0, 1] to the net's input: "centered" 2x - 1; "vgg" 255x minus the mean, BGR."""
+    if config.input == "vgg":
+        return 255 * x[..., ::-1] - _mean(x)
+    return 2 * x - 1
+
+
+def decode(config: TransformNetConfig, z: Image) -> Image:
+    """The net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate); "tanh" (tanh z + 1)/2, the
+    paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR mean-subtracted 0-255 space."""
+    if config.output == "vgg_tanh":
+        return ((config.output_scale * jnp.tanh(z) + _mean(z)) / 255)[..., ::-1]
+    if config.output == "tanh":
+        return 0.5 + 0.5 * jnp.tanh(z)
+    return 0.5 + config.output_scale * z
+
+
+def _mean(x: Array) -> Array:
+    return jnp.asarray(VGG_MEAN_BGR, x.dtype).reshape(1, 1, 1, 3)
+
+
+def init(config: TransformNetConfig, seed: int = 0) -> tuple[Variables, Variables]:
+    """Fresh (parameters, running statistics); Torch's default initialisation, deterministic in `seed`."""
+    _, params, stats = nnx.split(TransformNet(config, nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
+    return _flat(params), _flat(stats)
+
+
+def apply(
+    config: TransformNetConfig,
+    params: Variables,
+    stats: Variables,
+    x: Float[Array, "n h w 3"],
+    *,
+    train: bool = False,
+    axis_name: str | None = None,
+    dtype: Any = None,
+) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
+    """f_W(x) and the running statistics (updated if `train`). Any height and width of at least 16.
+
+    Sizes that the stride-2 layers do not divide are reflected at the bottom and right and the output is cropped.
+    `axis_name`: the mapped axis over whose replicas batch statistics are reduced. `dtype`: compute in it (bfloat16).
+    Raises ValueError on another rank, channel count, or a shorter side."""
+    if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < (MIN_SIDE if config.down else 1):
+        raise ValueError(f"expected images (N, H, W, 3) with H and W of at least {MIN_SIDE}, got {x.shape}")
+    graph, empty_params, empty_stats = _structure(config)
+    model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
+    h, w = x.shape[1:3]
+    multiple, start = 2 ** len(config.down), config.start_padding
+    pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
+    z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
+    y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name)
+    y = decode(config, y.astype(jnp.promote_types(y.dtype, jnp.float32)))
+    return y[:, : config.scale * h, : config.scale * w], _flat(nnx.state(model, nnx.BatchStat))
+
+
+@lru_cache(maxsize=64)
+def _structure(config: TransformNetConfig) -> tuple[Any, Any, Any]:
+    return nnx.split(nnx.eval_shape(lambda: TransformNet(config, nnx.Rngs(0))), nnx.Param, nnx.BatchStat)
+
+
+def shapes(config: TransformNetConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """The shapes of the parameters and of the running statistics, by name; computes nothing."""
+    _, params, stats = _structure(config)
+    return {k: v.shape for k, v in _flat(params).items()}, {k: v.shape for k, v in _flat(stats).items()}
+
+
+def _flat(state: Any) -> Variables:
+    return {".".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
+
+
+def _nested(structure: Any, values: Variables) -> Any:
+    flat = nnx.to_flat_state(structure)
+    return nnx.from_flat_state([(path, leaf.replace(values[".".join(map(str, path))])) for path, leaf in flat])
