@@ -1,0 +1,238 @@
+"""The input pipeline: an endless, deterministic, resumable stream of batches, uint8 (N, S, S, 3), made by Grain.
+
+Batch k is a pure function of (sources, seed, batch size, k): threads, worker processes, the cache and where the stream
+was started do not change a bit of it, and its position is one integer. With shards, each takes its contiguous part of
+the same global batch, so the images of step k are the same on any number of hosts.
+
+`crop="resize"`: the short side resized to S (Lanczos), then a random S×S crop; the paper (section 4.1) resizes to
+256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without resizing, for super-resolution; smaller
+images are left out and counted. Without shuffling, crops are central and nothing is augmented.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import grain
+import numpy as np
+from absl import flags
+from numpy.typing import NDArray
+
+from jaxpercept.data.sources import Source, open_sources
+from jaxpercept.errors import InputError
+from jaxpercept.images import load_uint8
+
+log = logging.getLogger(__name__)
+_REPORTED = 4  # left-out images an element can report
+
+
+class _TooSmall(InputError):
+    """Smaller than the patch."""
+
+
+class Load:
+    """(index, seed) to an S×S image, and which images it had to leave out on the way. Pure, but for its cache."""
+
+    def __init__(self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int):
+        self.source, self.size, self.crop, self.augment, self.random = source, size, crop, augment, random
+        self.cache: dict[int, NDArray[np.uint8]] = {}
+        self.room = cache_bytes
+        self.left_out: dict[int, int] = {}
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        image = self.cache.get(index)
+        if image is None:
+            short = self.size if self.crop == "resize" else None
+            name = self.source.name(index)
+            image = load_uint8(self.source.read(index), short=short, name=name)
+            if min(image.shape[:2]) < self.size:
+                raise _TooSmall(f"{name}: {image.shape[1]}x{image.shape[0]} is smaller than the patch of {self.size}")
+            if image.nbytes <= self.room:  # two threads may both store the same one: harmless
+                self.room -= image.nbytes
+                self.cache[index] = image
+        return image
+
+    def __call__(self, element: tuple[int, int]) -> dict[str, NDArray[Any]]:
+        first, seed = int(element[0]), int(element[1])
+        rng = np.random.default_rng(seed)
+        codes: list[int] = []
+        for index in self._candidates(first, seed):
+            code = self.left_out.get(index)
+            if code is None:
+                try:
+                    image = self.decode(index)
+                    break
+                except _TooSmall:
+                    code = 2 * index + 1
+                except InputError:
+                    code = 2 * index
+                self.left_out[index] = code
+            codes.append(code)
+        else:
+            raise InputError(f"{self.source.name(0)} and the other {len(self.source) - 1}: no usable image among them")
+        skipped = np.full(_REPORTED, -1, np.int64)
+        skipped[: len(codes[:_REPORTED])] = codes[:_REPORTED]
+        return {"image": self._cut(image, rng), "skipped": skipped}
+
+    def _candidates(self, first: int, seed: int) -> Iterator[int]:
+        """`first`, and in its place, if it is no good, others in an order that only the seed decides."""
+        yield first
+        yield from (int(i) for i in np.random.default_rng([seed, 1]).permutation(len(self.source)))
+
+    def _cut(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        spare = np.array(image.shape[:2]) - self.size
+        top, left = rng.integers(0, spare + 1) if self.random else spare // 2
+        cut = image[top : top + self.size, left : left + self.size]
+        if self.augment and self.random:
+            cut = np.rot90(cut, rng.integers(4))
+            if rng.integers(2):
+                cut = cut[:, ::-1]
+        return np.ascontiguousarray(cut)
+
+
+class Batches:
+    """The stream: an iterator of uint8 (N, S, S, 3), with `get_state()` and `set_state()`; a state is {"step": int}.
+
+    `problems`: broken images met so far, name to reason. `too_small`: names of those smaller than the patch.
+    """
+
+    def __init__(self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int):
+        self._batches, self._load, self._max_broken = batches, load, max_broken
+        self._workers, self._threads = workers, threads
+        self._stream: Any = None
+        self._step = 0
+        self._seen: set[int] = set()
+        self.problems: dict[str, str] = {}
+        self.too_small: set[str] = set()
+
+    def __len__(self) -> int:
+        """Batches an epoch gives, or a very large number when repeating."""
+        return len(self._batches)
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> NDArray[np.uint8]:
+        if self._stream is None:
+            self._stream = self._start()
+        element = next(self._stream)
+        self._step += 1
+        self._note(element["skipped"])
+        return element["image"]
+
+    def _start(self) -> Iterator[Any]:
+        rest = self._batches[self._step :] if self._step else self._batches
+        if self._workers:
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()  # grain reads absl flags here, which nobody parses outside absl programs
+            lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+            options = grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=4)
+            return iter(rest.to_iter_dataset(lone).mp_prefetch(options))
+        return iter(
+            rest.to_iter_dataset(grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=4 * self._threads))
+        )
+
+    def get_state(self) -> dict[str, int]:
+        """The position: how many batches have been taken."""
+        return {"step": self._step}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continue exactly as a stream does that has given `step` batches; costs nothing."""
+        self.close()
+        self._step = int(state["step"])
+
+    def close(self) -> None:
+        """Stop reading ahead; the next batch starts it again."""
+        if self._stream is not None and hasattr(self._stream, "close"):
+            self._stream.close()
+        self._stream = None
+
+    def _note(self, skipped: NDArray[np.int64]) -> None:
+        for code in set(skipped[skipped >= 0].tolist()) - self._seen:
+            self._seen.add(code)
+            index, small = divmod(code, 2)
+            name = self._load.source.name(index)
+            if small:
+                self.too_small.add(name)
+                log.info("left out: %s is smaller than the patch of %d", name, self._load.size)
+                continue
+            try:
+                self._load.decode(index)
+                reason = f"{name}: could not be read earlier"
+            except InputError as error:
+                reason = str(error)
+            self.problems[name] = reason
+            log.warning("left out: %s (%d of %d so far)", reason, len(self.problems), len(self._load.source))
+        if len(self.problems) > self._max_broken:
+            raise InputError(
+                f"{len(self.problems)} of {len(self._load.source)} training images cannot be read, the last one"
+                f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: check the data"
+            )
+
+
+def default_cache_bytes() -> int:
+    """2 GiB, or an eighth of this machine's memory if that is less."""
+    try:
+        return min(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+    except (AttributeError, OSError, ValueError):
+        return 1 << 30
+
+
+def make_dataset(
+    sources: Sequence[str] | Source,
+    *,
+    batch_size: int,
+    image_size: int,
+    seed: int,
+    shuffle: bool = True,
+    repeat: bool = True,
+    crop: Literal["resize", "patch"] = "resize",
+    augment: bool | None = None,
+    workers: int = 0,
+    threads: int | None = None,
+    start_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    exclude: Sequence[str] = (),
+    cache_bytes: int | None = None,
+    max_broken_share: float = 0.1,
+) -> Batches:
+    """An iterator of uint8 (batch_size, image_size, image_size, 3).
+
+    sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of the global batch.
+    shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch, its last batch short unless sharded.
+    augment: random quarter turns and flips; by default with `crop="patch"` only. workers: processes that decode; 0 uses
+    `threads` (2 to 8, by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
+    in memory up to this, shared out among the workers; what does not fit is decoded every time, to the same result.
+    max_broken_share: a broken image is replaced by another, counted and named, until they are more than this share of
+    the data (and more than 10): then `InputError`, as when none is usable.
+    """
+    index, count = shard
+    if batch_size < 1 or image_size < 1 or not 0 <= index < count:
+        raise InputError(f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: impossible")
+    if crop not in ("resize", "patch"):
+        raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
+    source: Source = open_sources(sources, exclude) if isinstance(sources, str | list | tuple) else sources  # type: ignore[assignment]
+    room = default_cache_bytes() if cache_bytes is None else cache_bytes
+    turn = crop == "patch" if augment is None else augment
+    load = Load(source, image_size, crop, turn, shuffle, room // max(1, workers))
+    order = grain.MapDataset.range(len(source)).seed(seed)
+    if shuffle:
+        order = order.shuffle()
+    if repeat:
+        order = order.repeat()
+    elements = order.random_map(_with_seed).map(load)
+    batches = elements.batch(batch_size, drop_remainder=repeat or count > 1)
+    if count > 1:
+        batches = batches[index::count]
+    threads = threads or min(8, max(2, os.cpu_count() or 2))
+    allowed = max(10, int(max_broken_share * len(source)))
+    out = Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
+    out.set_state({"step": start_step})
+    return out
+
+
+def _with_seed(index: int, rng: np.random.Generator) -> tuple[int, int]:
+    return index, int(rng.integers(2**62))

@@ -1,0 +1,164 @@
+"""Where training images come from: random access to encoded images by index.
+
+A source has a length, `read(index) -> bytes` (an encoded image), `name(index) -> str` and `identity()`, what a
+fingerprint is made of. Decoding is the pipeline's, so that every source gets the same.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jaxpercept.errors import InputError
+from jaxpercept.images import walk_images
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class Source(Protocol):
+    def __len__(self) -> int: ...
+    def read(self, index: int) -> bytes: ...
+    def name(self, index: int) -> str: ...
+    def identity(self) -> list[str]: ...
+
+
+class Folder:
+    """The JPEG, PNG and WebP files under a folder, nested, in natural order."""
+
+    def __init__(self, folder: str | os.PathLike[str], exclude: Sequence[str] = ()):
+        self.folder = Path(folder)
+        files = walk_images(self.folder, SUFFIXES)
+        names = [p.relative_to(self.folder).as_posix() for p in files]
+        self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
+        if not self.names:
+            left = f"; all {len(names)} images in it are excluded" if names else ""
+            raise InputError(
+                f"{self.folder}: no image to train on{left}; looked for {', '.join(SUFFIXES)} in it and below"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> bytes:
+        try:
+            return (self.folder / self.names[index]).read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.name(index)}: not readable ({error.strerror})") from error
+
+    def name(self, index: int) -> str:
+        return str(self.folder / self.names[index])
+
+    def identity(self) -> list[str]:
+        """Relative names and sizes: a folder that moved is the same data."""
+        return [f"{name} {(self.folder / name).stat().st_size}" for name in self.names]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+
+
+class Tfds:
+    """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image feature."""
+
+    def __init__(self, builder: Any, split: str, given: str):
+        import tensorflow_datasets as tfds
+
+        images = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
+        if not images:
+            raise InputError(f"{given}: no image feature among {', '.join(builder.info.features)}")
+        known = sorted(builder.info.splits)
+        if split.split("[")[0].split("+")[0] not in known:
+            raise InputError(f"{given}: unknown split {split!r}; it has {', '.join(known)}")
+        self.key = "image" if "image" in images else images[0]
+        self.title = f"{builder.info.full_name}:{split}"
+        try:
+            self.data = builder.as_data_source(split=split, decoders={self.key: tfds.decode.SkipDecoding()})
+        except (NotImplementedError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{given}: cannot be read at random ({reason}); prepare it as array_record") from error
+        self.bytes = builder.info.dataset_size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, index: int) -> bytes:
+        return bytes(self.data[index][self.key])
+
+    def name(self, index: int) -> str:
+        return f"{self.title}#{index}"
+
+    def identity(self) -> list[str]:
+        return [f"{self.title} {len(self)} {self.bytes}"]
+
+
+class Joined:
+    """Several sources one after the other."""
+
+    def __init__(self, parts: Sequence[Source]):
+        self.parts = list(parts)
+        self.ends: list[int] = []
+        for part in self.parts:
+            self.ends.append(len(part) + (self.ends[-1] if self.ends else 0))
+
+    def _find(self, index: int) -> tuple[Source, int]:
+        which = bisect_right(self.ends, index)
+        return self.parts[which], index - (self.ends[which - 1] if which else 0)
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def read(self, index: int) -> bytes:
+        part, local = self._find(index)
+        return part.read(local)
+
+    def name(self, index: int) -> str:
+        part, local = self._find(index)
+        return part.name(local)
+
+    def identity(self) -> list[str]:
+        return [line for part in self.parts for line in part.identity()]
+
+
+def _open_one(given: str, exclude: Sequence[str]) -> Source:
+    path = Path(given)
+    prepared = (path / "dataset_info.json").is_file()
+    if not given.startswith("tfds:") and not prepared:
+        if path.is_dir():
+            return Folder(path, exclude)
+        what = "is a file" if path.exists() else "no such folder"
+        raise InputError(f"{given}: {what}; --data takes a folder of images, a prepared TFDS directory or tfds:NAME")
+    if exclude:
+        raise InputError(f"{given}: exclude works on folders only, not on TFDS datasets")
+    import tensorflow_datasets as tfds
+
+    if prepared:
+        return Tfds(tfds.builder_from_directory(path), "train", given)
+    name, _, split = given.removeprefix("tfds:").partition(":")
+    builder = tfds.builder(name, file_format="array_record")
+    return Tfds(builder, split or "train", given)
+
+
+def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
+    """Each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]` (split `train`).
+
+    `exclude`: shell patterns against file names or paths relative to their folder. `InputError` for what is not there.
+    """
+    if isinstance(sources, str):
+        sources = [sources]
+    if not sources:
+        raise InputError("no training data; give --data a folder of images or tfds:NAME")
+    parts = [_open_one(os.fspath(given), exclude) for given in sources]
+    return parts[0] if len(parts) == 1 else Joined(parts)
+
+
+def describe(sources: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, Any]:
+    """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of names and sizes."""
+    source = open_sources(sources, exclude)
+    digest = hashlib.sha256("\n".join(source.identity()).encode()).hexdigest()
+    given = [sources] if isinstance(sources, str) else [os.fspath(s) for s in sources]
+    return {"sources": given, "count": len(source), "fingerprint": digest[:32]}

@@ -1,0 +1,36 @@
+"""Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
+
+from jaxpercept.images.files import (
+    MAX_PIXELS,
+    WRITE_SUFFIXES,
+    check_writable_name,
+    load_image,
+    load_rgba,
+    load_uint8,
+    over_white,
+    save_image,
+)
+from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
+from jaxpercept.images.scaling import Float, fit, resize, to_uint8
+from jaxpercept.images.sheets import contact_sheet, match_histogram
+
+__all__ = [
+    "MAX_PIXELS",
+    "READ_SUFFIXES",
+    "WRITE_SUFFIXES",
+    "Float",
+    "check_writable_name",
+    "contact_sheet",
+    "fit",
+    "list_images",
+    "load_image",
+    "load_rgba",
+    "load_uint8",
+    "match_histogram",
+    "natural_key",
+    "over_white",
+    "resize",
+    "save_image",
+    "to_uint8",
+    "walk_images",
+]

@@ -1,0 +1,53 @@
+"""Sizes and ranges of image arrays: (H, W, 3) or (H, W), float in [0, 1] or uint8."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from jaxpercept.errors import InputError
+
+Float = NDArray[np.float32]
+_METHODS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
+
+
+def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
+    """[0, 1] to 0..255, rounded to nearest and clipped; uint8 passes through."""
+    return x if x.dtype == np.uint8 else (np.clip(x, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def fit(height: int, width: int, size: int, how: Literal["short", "long"] = "short") -> tuple[int, int]:
+    """(height, width) scaled in proportion so that the short or the long side is `size`; no side below 1."""
+    if how not in ("short", "long"):
+        raise ValueError(f"how={how!r}, expected 'short' or 'long'")
+    if size < 1:
+        raise InputError(f"size {size}: an image needs at least 1 pixel a side")
+    side = min(height, width) if how == "short" else max(height, width)
+    return max(1, round(height * size / side)), max(1, round(width * size / side))
+
+
+def resize(
+    x: NDArray[Any],
+    size: int | tuple[int, int],
+    how: Literal["short", "long"] = "short",
+    *,
+    method: Literal["lanczos", "bicubic"] = "lanczos",
+) -> NDArray[Any]:
+    """(H, W, 3) or (H, W), float in [0, 1] or uint8, to a side of `size` in proportion, or exactly to `size=(h, w)`.
+
+    Pillow's antialiased filters, computed in float for float images; the result is clipped to [0, 1], its dtype kept.
+    """
+    height, width = size if isinstance(size, tuple) else fit(*x.shape[:2], size, how)
+    if height < 1 or width < 1:
+        raise InputError(f"size {height}x{width}: an image needs at least 1 pixel a side")
+    if (height, width) == x.shape[:2]:
+        return x.copy()
+    if x.dtype == np.uint8:
+        return np.array(Image.fromarray(x).resize((width, height), _METHODS[method]))
+    planes = np.moveaxis(np.atleast_3d(x).astype(np.float32), -1, 0)
+    small = [np.asarray(Image.fromarray(p).resize((width, height), _METHODS[method])) for p in planes]
+    out = np.clip(np.stack(small, axis=-1), 0, 1).astype(x.dtype)
+    return out if x.ndim == 3 else out[..., 0]

@@ -1,0 +1,80 @@
+"""Pictures of pictures: labelled grids for previews and comparisons; and colour matching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from jaxpercept.images.scaling import Float, resize, to_uint8
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[NDArray[Any] | None]],
+    *,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    cell: int | None = None,
+    gap: int = 8,
+    text: int = 16,
+) -> Float:
+    """A grid of images (h, w, 3) of any sizes, float in [0, 1] or uint8, on white: float32 (H, W, 3).
+
+    rows: a list per row; None leaves a place empty. row_labels: one a row, written above it (several lines allowed).
+    column_labels: one a column, above the grid. cell: the longer side of every image, resized; None keeps their sizes.
+    gap, text: space between images and the height of letters, in pixels.
+    """
+    if row_labels and len(row_labels) != len(rows):
+        raise ValueError(f"{len(row_labels)} row labels for {len(rows)} rows")
+    grid = [
+        [None if x is None else to_uint8(np.asarray(x) if cell is None else resize(x, cell, "long")) for x in r]
+        for r in rows
+    ]
+    columns = max(map(len, grid), default=0)
+    if column_labels and len(column_labels) != columns:
+        raise ValueError(f"{len(column_labels)} column labels for {columns} columns")
+    font = ImageFont.load_default(size=text)
+    widths = [max((r[c].shape[1] for r in grid if c < len(r) and r[c] is not None), default=0) for c in range(columns)]
+    heights = [max((x.shape[0] for x in r if x is not None), default=0) for r in grid]
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    bands = [_height(pen, label, font, gap) for label in (row_labels or [""] * len(grid))]
+    top = max((_height(pen, label, font, gap) for label in column_labels), default=0)
+    widths = [
+        max(w, _width(pen, label, font)) for w, label in zip(widths, column_labels or [""] * columns, strict=True)
+    ]
+    total = max([gap + sum(w + gap for w in widths)] + [2 * gap + _width(pen, label, font) for label in row_labels])
+    sheet = Image.new(
+        "RGB", (total, gap + top + sum(h + b + gap for h, b in zip(heights, bands, strict=True))), "white"
+    )
+    pen = ImageDraw.Draw(sheet)
+    lefts = [gap + sum(w + gap for w in widths[:c]) for c in range(columns)]
+    for label, left in zip(column_labels, lefts, strict=False):
+        pen.multiline_text((left, gap), label, "black", font)
+    y = gap + top
+    for i, r in enumerate(grid):
+        if row_labels:
+            pen.multiline_text((gap, y), row_labels[i], "black", font)
+        y += bands[i]
+        for x, left in zip(r, lefts, strict=False):
+            if x is not None:
+                sheet.paste(Image.fromarray(x), (left, y))
+        y += heights[i] + gap
+    return np.asarray(sheet, np.float32) / np.float32(255)
+
+
+def _height(pen: ImageDraw.ImageDraw, label: str, font: Any, gap: int) -> int:
+    return int(np.ceil(pen.multiline_textbbox((0, 0), label, font)[3])) + gap if label else 0
+
+
+def _width(pen: ImageDraw.ImageDraw, label: str, font: Any) -> int:
+    return int(np.ceil(pen.multiline_textbbox((0, 0), label, font)[2])) if label else 0
+
+
+def match_histogram(x: Float, reference: Float) -> Float:
+    """`x` (H, W, 3) with each channel's values mapped so that their histogram is that of `reference` (any size)."""
+    from skimage.exposure import match_histograms
+
+    return np.clip(match_histograms(x, reference, channel_axis=-1), 0, 1).astype(np.float32)
