@@ -87,7 +87,7 @@ class Load:
         top, left = rng.integers(0, spare + 1) if self.random else spare // 2
         cut = image[top : top + self.size, left : left + self.size]
         if self.augment and self.random:
-            cut = np.rot90(cut, rng.integers(4))
+            cut = np.rot90(cut, int(rng.integers(4)))
             if rng.integers(2):
                 cut = cut[:, ::-1]
         return np.ascontiguousarray(cut)

@@ -40,7 +40,7 @@ def resize(
 
     Pillow's antialiased filters, computed in float for float images; the result is clipped to [0, 1], its dtype kept.
     """
-    height, width = size if isinstance(size, tuple) else fit(*x.shape[:2], size, how)
+    height, width = size if isinstance(size, tuple) else fit(x.shape[0], x.shape[1], size, how)
     if height < 1 or width < 1:
         raise InputError(f"size {height}x{width}: an image needs at least 1 pixel a side")
     if (height, width) == x.shape[:2]:

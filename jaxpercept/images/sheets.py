@@ -37,7 +37,8 @@ def contact_sheet(
     if column_labels and len(column_labels) != columns:
         raise ValueError(f"{len(column_labels)} column labels for {columns} columns")
     font = ImageFont.load_default(size=text)
-    widths = [max((r[c].shape[1] for r in grid if c < len(r) and r[c] is not None), default=0) for c in range(columns)]
+    stacks = [[r[c] for r in grid if c < len(r)] for c in range(columns)]
+    widths = [max((x.shape[1] for x in stack if x is not None), default=0) for stack in stacks]
     heights = [max((x.shape[0] for x in r if x is not None), default=0) for r in grid]
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     bands = [_height(pen, label, font, gap) for label in (row_labels or [""] * len(grid))]
