@@ -171,6 +171,7 @@ class TrainConfig:
     task: str = "style"  # "style" or "superres"
     out: str = "runs/style"
     data: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()  # shell patterns of file names in `data` to leave out
     style_image: str | None = None
     style_size: int = 256  # longer side of the style image, 0: as it is. [L] style_image_size
     net: TransformNetConfig = NET_PRESETS["resize"]
@@ -188,7 +189,7 @@ class TrainConfig:
     checkpoint_every: int = 1000
     preview_every: int = 500
     log_every: int = 10
-    workers: int = 2
+    workers: int = 0  # processes that decode; 0: threads
     degradation: str = "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
 
     def __post_init__(self) -> None:

@@ -8,15 +8,19 @@ parameters and running statistics (empty without batch norm): `{"blocks.0.conv1.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept.config import TransformNetConfig
+from jaxpercept import weights_file
+from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
+from jaxpercept.errors import InputError
 from jaxpercept.layers import BatchNorm, Conv, Identity, Image, InstanceNorm, ResidualBlock, UpConv
 
 Variables = dict[str, Array]
@@ -138,6 +142,31 @@ def shapes(config: TransformNetConfig) -> tuple[dict[str, tuple[int, ...]], dict
     """The shapes of the parameters and of the running statistics, by name; computes nothing."""
     _, params, stats = _structure(config)
     return {k: v.shape for k, v in _flat(params).items()}, {k: v.shape for k, v in _flat(stats).items()}
+
+
+def save(path: Path, config: TransformNetConfig, params: Variables, stats: Variables, header: dict[str, Any]) -> None:
+    """Writes a weights file that describes itself: float16 parameters, float32 statistics, `header` and the config."""
+    arrays = {f"params.{name}": np.asarray(value).astype(np.float16) for name, value in params.items()}
+    arrays |= {f"stats.{name}": np.asarray(value).astype(np.float32) for name, value in stats.items()}
+    weights_file.write_weights(path, arrays, {"kind": "transform_net", "net": to_dict(config), **header})
+
+
+def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
+    """A weights file's config, parameters and statistics (float32) and header. InputError names every key that is
+    missing, extra or misshapen."""
+    arrays, header = weights_file.read_weights(path)
+    if header.get("kind") != "transform_net":
+        raise InputError(f"{path}: not a transform net's weights file but {header.get('kind', 'of unknown kind')!r}")
+    config = net_from_dict(header["net"], str(path))
+    params, stats = shapes(config)
+    expected = {f"params.{k}": v for k, v in params.items()} | {f"stats.{k}": v for k, v in stats.items()}
+    found = {k: v.shape for k, v in arrays.items()}
+    if found != expected:
+        wrong = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
+        raise InputError(f"{path}: does not fit its own config: missing, extra or misshapen: {', '.join(wrong)}")
+    split = {kind: {k.removeprefix(kind): jnp.asarray(v, jnp.float32) for k, v in arrays.items() if k.startswith(kind)}
+             for kind in ("params.", "stats.")}  # fmt: skip
+    return config, split["params."], split["stats."], header
 
 
 def _flat(state: Any) -> Variables:

@@ -1,0 +1,186 @@
+"""Training of a transform net: the state, the step for one replica, and the loop (Johnson et al. 2016, section 4).
+
+A run lives in one directory: `config.json`, `metrics.jsonl`, `checkpoints/`, `previews/`, `model.safetensors`. The
+same call again resumes it, bit for bit on the same machine. Batches are uint8; the step makes them [0, 1].
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from jaxpercept import data, images, objective, parallel, transform_net, vgg
+from jaxpercept.checkpoint import Checkpoints
+from jaxpercept.config import TrainConfig
+from jaxpercept.errors import InputError
+from jaxpercept.run_files import RunFiles
+from jaxpercept.terms import LossTerm
+
+Batch = dict[str, Array]  # "target" (N, S, S, 3) uint8 and, for super-resolution, "input"
+
+
+class TrainState(NamedTuple):
+    """All that a step changes."""
+
+    step: Array
+    params: transform_net.Variables
+    stats: transform_net.Variables
+    opt_state: Any
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Adam as the paper has it (section 4.1), with the config's schedule."""
+    if config.schedule == "cosine":
+        return optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    return optax.adam(config.learning_rate)
+
+
+def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
+    """Fresh and None, or from the weights file `config.init` and its header. InputError: a file of another net."""
+    header = None
+    if config.init is None:
+        params, stats = transform_net.init(config.net, config.seed)
+    else:
+        net, params, stats, header = transform_net.load(config.init)
+        if net != config.net:
+            raise InputError(f"--init {config.init} is another net ({net}) than this run's ({config.net})")
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, make_optimizer(config).init(params)), header
+
+
+def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under `parallel.AXIS`."""
+    optimizer = make_optimizer(config)
+    dtype = jnp.bfloat16 if config.precision == "bfloat16" else None
+
+    def step(
+        state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
+    ) -> tuple[TrainState, dict[str, Array]]:
+        images = {name: value.astype(jnp.float32) / 255 for name, value in batch.items()}
+        target = images["target"]
+
+        def loss(params: transform_net.Variables) -> tuple[Array, Any]:
+            output, stats = transform_net.apply(
+                config.net, params, state.stats, images.get("input", target),
+                train=True, axis_name=parallel.AXIS, dtype=dtype,
+            )  # fmt: skip
+            values = objective.evaluate(
+                terms, vgg_params, style_grams, output, target,
+                convention=config.objective.losses, batch=config.batch_size, dtype=dtype,
+            )  # fmt: skip
+            means = {name: value.mean() for name, value in values.items()}
+            return means["loss"], (means, stats)
+
+        grads, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+        grads, metrics = lax.pmean((grads, metrics), parallel.AXIS)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, stats, opt_state), metrics
+
+    return step
+
+
+def train(
+    config: TrainConfig,
+    *,
+    terms: Sequence[LossTerm] | None = None,
+    on_log: Callable[[dict[str, float]], None] | None = None,
+) -> Path:
+    """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds. `terms`: in place of the
+    config's own. `on_log` gets every logged line. Raises InputError for what the user got wrong, FloatingPointError
+    on a non-finite loss."""
+    terms = objective.make_terms(config.objective) if terms is None else terms
+    engine = parallel.make_engine(config.engine, config.batch_size)
+    vgg_params = vgg.load_vgg16(config.vgg)
+    grams = style_grams(config, terms, vgg_params)
+    state, earlier = init_state(config)
+    stream = make_stream(config)
+    with RunFiles(config, data.describe(config.data, config.exclude), earlier) as run, _stop_signals() as stopped:
+        checkpoints = Checkpoints(run.folder / "checkpoints")
+        run.check_resume(checkpoints.about())
+        if restored := checkpoints.restore(state):
+            state, about = restored
+            stream.set_state(about["data"])
+        first = int(state.step)
+        run.start(first, terms, on_log)
+        constants = [engine.replicate(tree) for tree in (vgg_params, grams)]
+        state = engine.replicate(state)
+        step = engine.compile(make_step(config, terms), len(constants))
+
+        pending = None
+        for number in range(first + 1, config.steps + 1):
+            batch = {"target": engine.shard(run.waiting(next, stream))}
+            state, metrics = step(state, batch, *constants)
+            if pending is not None:
+                run.log(*pending)  # the step before: its numbers are there while the device works on this one
+            pending = number, engine.unreplicate(metrics)
+            last = number == config.steps or bool(stopped)
+            if last or number % config.checkpoint_every == 0:
+                run.log(*pending)  # never a checkpoint whose loss was not seen to be finite
+                pending = None
+                checkpoints.save(number, engine.unreplicate(state), run.about(stream.get_state()))
+            if last or number % config.preview_every == 0 or number == 1:
+                run.preview(number, *engine.unreplicate((state.params, state.stats)))
+            if last:
+                break
+        checkpoints.close()
+        stream.close()
+        final: TrainState = engine.unreplicate(state)
+        return run.finish(int(final.step), final.params, final.stats, stopped=bool(stopped))
+
+
+def make_stream(config: TrainConfig) -> data.Batches:
+    """This process's part of the training images, endless, from the first."""
+    processes = jax.process_count()
+    return data.make_dataset(
+        config.data,
+        batch_size=config.batch_size // processes,
+        image_size=config.image_size,
+        seed=config.seed,
+        crop="patch" if config.task == "superres" else "resize",
+        workers=config.workers,
+        shard=(jax.process_index(), processes),
+        exclude=config.exclude,
+    )
+
+
+def style_grams(config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.Params) -> objective.Grams:
+    """The style image's Gram matrices at the style layers; empty without a style image."""
+    if config.style_image is None:
+        return {}
+    style = images.load_image(config.style_image)
+    if config.style_size:
+        style = images.resize(style, config.style_size, "long")
+    if min(style.shape[:2]) < 16:
+        raise InputError(f"{config.style_image}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side")
+    layers = config.objective.style_layers
+    return jax.jit(lambda p, x: objective.style_targets(p, x, layers))(vgg_params, jnp.asarray(style)[None])
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """A list that Ctrl-C and SIGTERM (preemption) add to, so that the loop ends after the step at hand; a second
+    Ctrl-C interrupts at once."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if seen and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    try:
+        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: nothing to catch there
+        before = {}
+    try:
+        yield seen
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
