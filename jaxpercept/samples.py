@@ -109,7 +109,7 @@ def _ripple(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, frequency: f
 
 
 def _nearest(points: np.ndarray, sites: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each point (m, 2): the index of its nearest site, and the distance to the border of that site's cell, (m,)."""
+    """For each point (m, 2): the index of its nearest site, and the distance to the border of its cell, (m,)."""
     cells, borders = [], []
     for part in np.array_split(points, max(1, len(points) // 8192)):
         square = ((part[:, None, :] - sites[None]) ** 2).sum(-1)

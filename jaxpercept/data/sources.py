@@ -6,9 +6,12 @@ fingerprint is made of. Decoding is the pipeline's, so that every source gets th
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
+import io
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,29 +68,36 @@ def _matches(name: str, pattern: str) -> bool:
 class Tfds:
     """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image feature."""
 
-    def __init__(self, builder: Any, split: str, given: str):
+    def __init__(self, builder: Any, split: str | None, given: str):
         import tensorflow_datasets as tfds
 
         images = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
         if not images:
             raise InputError(f"{given}: no image feature among {', '.join(builder.info.features)}")
-        known = sorted(builder.info.splits)
-        if split.split("[")[0].split("+")[0] not in known:
-            raise InputError(f"{given}: unknown split {split!r}; it has {', '.join(known)}")
         self.key = "image" if "image" in images else images[0]
+        if split is None:
+            known = list(builder.info.splits)
+            split = known[0] if len(known) == 1 else "train"
         self.title = f"{builder.info.full_name}:{split}"
+        encoded = {key: tfds.decode.SkipDecoding() for key in images}
+        self.bytes = builder.info.dataset_size
         try:
-            self.data = builder.as_data_source(split=split, decoders={self.key: tfds.decode.SkipDecoding()})
+            self.data = builder.as_data_source(split=split, decoders=encoded)
         except (NotImplementedError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{given}: cannot be read at random ({reason}); prepare it as array_record") from error
-        self.bytes = builder.info.dataset_size
+            raise InputError(f"{given}: cannot be read ({reason}); it must be stored as array_record") from error
+        if not len(self.data):
+            raise InputError(f"{given}: split {split!r} is empty; it has {', '.join(builder.info.splits)}")
 
     def __len__(self) -> int:
         return len(self.data)
 
     def read(self, index: int) -> bytes:
-        return bytes(self.data[index][self.key])
+        try:
+            return bytes(self.data[index][self.key])
+        except Exception as error:  # whatever a damaged or vanished record file makes the readers raise
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(f"{self.name(index)}: not readable ({reason})") from error
 
     def name(self, index: int) -> str:
         return f"{self.title}#{index}"
@@ -126,7 +136,7 @@ class Joined:
 
 def _open_one(given: str, exclude: Sequence[str]) -> Source:
     path = Path(given)
-    prepared = (path / "dataset_info.json").is_file()
+    prepared = [] if given.startswith("tfds:") else _prepared(path)
     if not given.startswith("tfds:") and not prepared:
         if path.is_dir():
             return Folder(path, exclude)
@@ -134,13 +144,48 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
         raise InputError(f"{given}: {what}; --data takes a folder of images, a prepared TFDS directory or tfds:NAME")
     if exclude:
         raise InputError(f"{given}: exclude works on folders only, not on TFDS datasets")
-    import tensorflow_datasets as tfds
-
+    if len(prepared) > 1:
+        raise InputError(f"{given}: several TFDS datasets; give one of {', '.join(map(str, prepared[:4]))}")
     if prepared:
-        return Tfds(tfds.builder_from_directory(path), "train", given)
-    name, _, split = given.removeprefix("tfds:").partition(":")
-    builder = tfds.builder(name, file_format="array_record")
-    return Tfds(builder, split or "train", given)
+        import tensorflow_datasets as tfds
+
+        return Tfds(tfds.builder_from_directory(prepared[0]), None, given)
+    return _open_named(given)
+
+
+def _prepared(path: Path) -> list[Path]:
+    """The TFDS dataset directories at `path` or up to three folders below (name, config, version)."""
+    for below in ("", "*/", "*/*/", "*/*/*/"):
+        found = sorted(path.glob(f"{below}dataset_info.json"))
+        if found:
+            return [file.parent for file in found]
+    return []
+
+
+def _open_named(given: str) -> Source:
+    """`tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, from its files alone: many builders' own code needs TensorFlow."""
+    from tensorflow_datasets.core import read_only_builder, registered
+
+    full, *rest = given.removeprefix("tfds:").split(":")
+    wanted: dict[str, str] = {"data_dir": os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"}
+    if rest and re.fullmatch(r"\d+\.\d+\.\d+", rest[0]):
+        wanted["version"] = rest.pop(0)
+    name, _, config = full.partition("/")
+    if config:
+        wanted["config"] = config
+    if not re.fullmatch(r"[A-Za-z]\w*", name) or len(rest) > 1:
+        raise InputError(f"{given}: not a dataset; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME/CONFIG:SPLIT")
+    where = Path(wanted["data_dir"]).expanduser()
+    wanted["data_dir"] = str(where)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            builder = read_only_builder.builder_from_files(name, **wanted)
+    except (registered.DatasetNotFoundError, ImportError) as error:
+        raise InputError(
+            f"{given}: not prepared under {where} (set TFDS_DATA_DIR if it is elsewhere); prepare it once with"
+            f" `tfds build {full} --file_format=array_record`, or unpack its images and give the folder"
+        ) from error
+    return Tfds(builder, rest[0] if rest else None, given)
 
 
 def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:

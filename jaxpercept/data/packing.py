@@ -1,0 +1,146 @@
+"""Packing a folder of images into a TFDS dataset: ArrayRecord files read at random, without TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from jaxpercept.data.sources import Folder
+from jaxpercept.errors import InputError
+from jaxpercept.images import fit, load_uint8
+
+_VERSION = "1.0.0"
+
+
+def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
+    """JPEG or PNG bytes that every TFDS reader shows upright in RGB.
+
+    An upright RGB or grey JPEG that is small enough stays as it is, bit for bit; anything else is decoded and written
+    anew: PNG if it was PNG and keeps its size, else JPEG at quality 95. `InputError` if it is broken.
+    """
+    pixels = load_uint8(data, name=name)
+    with Image.open(io.BytesIO(data)) as image:
+        kind, turned = image.format, image.getexif().get(0x0112, 1) != 1
+        plain = kind == "JPEG" and image.mode in ("RGB", "L") and not turned
+    too_large = max_side is not None and max(pixels.shape[:2]) > max_side
+    if plain and not too_large:
+        return data
+    picture = Image.fromarray(pixels)
+    if max_side is not None and too_large:
+        height, width = fit(picture.height, picture.width, max_side, "long")
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    if kind == "PNG" and not too_large:
+        picture.save(out, "PNG")
+    else:
+        picture.save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
+class PackedImages(tfds.core.GeneratorBasedBuilder):
+    """Images of a folder: `image`, as encoded, and `image/filename`, its path in the folder."""
+
+    VERSION = tfds.core.Version(_VERSION)
+    code_path = None  # tfds then looks for no checksum files beside this module
+
+    def __init__(self, *, folder: Folder, max_side: int | None = None, **kwargs: Any):
+        self.folder, self.max_side = folder, max_side
+        self.left_out: dict[str, str] = {}
+        super().__init__(**kwargs)
+
+    def _info(self) -> Any:
+        features = {"image": tfds.features.Image(shape=(None, None, 3)), "image/filename": tfds.features.Text()}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        def one(index: int) -> bytes | InputError:
+            try:
+                return encode(self.folder.read(index), self.folder.name(index), self.max_side)
+            except InputError as error:
+                return error
+
+        with ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2))) as pool:
+            for start in range(0, len(self.folder), 256):  # in parts, so that memory stays bounded
+                part = range(start, min(start + 256, len(self.folder)))
+                for index, data in zip(part, pool.map(one, part), strict=True):
+                    name = self.folder.names[index]
+                    if isinstance(data, InputError):
+                        self.left_out[name] = str(data)
+                    else:
+                        yield name, {"image": io.BytesIO(data), "image/filename": name}
+
+
+def prepare(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    max_side: int | None = None,
+    max_broken_share: float = 0.1,
+) -> dict[str, Any]:
+    """Pack `folder` (nested; JPEG, PNG, WebP) into the new directory `out`, which `--data` then reads.
+
+    max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`, broken images and why;
+    more of them than the share (and than 10), or nothing left, is an `InputError`. `out` appears whole or not
+    at all.
+    """
+    out = Path(out)
+    if max_side is not None and max_side < 16:
+        raise InputError(f"max side {max_side}: too small to train on; use at least 16")
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder; give a folder of images")
+    source = Folder(folder)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out}: exists already; give a new directory or delete it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+    try:
+        builder = PackedImages(folder=source, max_side=max_side, data_dir=scratch, file_format="array_record")
+        _build(builder, scratch)
+        broken = builder.left_out
+        if len(broken) > max(10, max_broken_share * len(source)) or len(broken) == len(source):
+            first = next(iter(broken.values()))
+            raise InputError(f"{len(broken)} of {len(source)} images cannot be read, the first: {first}")
+        Path(builder.data_dir).chmod(0o777 & ~_umask())
+        os.replace(builder.data_dir, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error}); choose another place") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return {"path": str(out), "count": len(source) - len(broken), "left_out": broken}
+
+
+def _build(builder: PackedImages, scratch: Path) -> None:
+    """Run the builder without its progress bars and announcements, and without looking for it in the cloud."""
+    bars = tfds.core.utils.tqdm_utils
+    shown = bars._active
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
+    finally:
+        if shown:
+            tfds.enable_progress_bar()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
