@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ class Load:
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, int] = {}
+        self.reason = ""
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         image = self.cache.get(index)
@@ -65,14 +67,12 @@ class Load:
                 try:
                     image = self.decode(index)
                     break
-                except _TooSmall:
-                    code = 2 * index + 1
-                except InputError:
-                    code = 2 * index
+                except InputError as error:
+                    code, self.reason = 2 * index + isinstance(error, _TooSmall), str(error)
                 self.left_out[index] = code
             codes.append(code)
         else:
-            raise InputError(f"{self.source.name(0)} and the other {len(self.source) - 1}: no usable image among them")
+            raise InputError(f"no usable image among the {len(self.source)} to train on; the last: {self.reason}")
         skipped = np.full(_REPORTED, -1, np.int64)
         skipped[: len(codes[:_REPORTED])] = codes[:_REPORTED]
         return {"image": self._cut(image, rng), "skipped": skipped}
@@ -118,12 +118,13 @@ class Batches:
     def __next__(self) -> NDArray[np.uint8]:
         if self._stream is None:
             self._stream = self._start()
+            self._closer = weakref.finalize(self, self._stream.close)  # at exit too, while its modules still live
         element = next(self._stream)
         self._step += 1
         self._note(element["skipped"])
-        return element["image"]
+        return np.array(element["image"]) if self._workers else element["image"]  # out of shared memory
 
-    def _start(self) -> Iterator[Any]:
+    def _start(self) -> grain.DatasetIterator:
         rest = self._batches[self._step :] if self._step else self._batches
         if self._workers:
             if not flags.FLAGS.is_parsed():
@@ -146,8 +147,8 @@ class Batches:
 
     def close(self) -> None:
         """Stop reading ahead; the next batch starts it again."""
-        if self._stream is not None and hasattr(self._stream, "close"):
-            self._stream.close()
+        if self._stream is not None:
+            self._closer()
         self._stream = None
 
     def _note(self, skipped: NDArray[np.int64]) -> None:

@@ -1,0 +1,299 @@
+"""The stream of batches is a pure function of its seed, resumes exactly, survives broken files; packing round-trips."""
+
+import io
+import logging
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from jaxpercept.data import describe, make_dataset, prepare
+from jaxpercept.errors import InputError
+
+
+def gradient(seed, height, width):
+    y, x = np.mgrid[:height, :width] / 64
+    phase = np.random.default_rng(seed).uniform(0, 6, 3)
+    return ((np.sin(np.stack([x, y, x + y], -1) * (seed % 5 + 1) + phase) + 1) * 127).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve images of mixed kinds and sizes, some nested; short sides 33 to 44."""
+    root = tmp_path / "photos"
+    (root / "sub" / "deep").mkdir(parents=True)
+    for i in range(12):
+        image = Image.fromarray(gradient(i, 33 + i, 60 - i))
+        name = ("", "sub/", "sub/deep/")[i % 3] + f"{i}." + ("jpg", "png", "webp", "jpeg")[i % 4]
+        image.convert(("RGB", "RGB", "RGBA", "CMYK")[i % 4]).save(root / name)
+    return root
+
+
+def stream(folder, **options):
+    settings = {"batch_size": 4, "image_size": 32, "seed": 7, "threads": 2} | options
+    return make_dataset([str(folder)] if isinstance(folder, os.PathLike) else folder, **settings)
+
+
+def take(batches, count):
+    try:
+        return [next(batches) for _ in range(count)]
+    finally:
+        batches.close()
+
+
+def equal(a, b):
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_batches_are_uint8_and_decided_by_the_seed(folder):
+    first = take(stream(folder), 8)
+    assert all(b.shape == (4, 32, 32, 3) and b.dtype == np.uint8 for b in first)
+    assert equal(first, take(stream(folder), 8))
+    assert not equal(first, take(stream(folder, seed=8), 8))
+
+
+def test_threads_cache_and_workers_change_nothing(folder):
+    first = take(stream(folder), 8)
+    assert equal(first, take(stream(folder, threads=1, cache_bytes=0), 8))
+    assert equal(first, take(stream(folder, threads=5, cache_bytes=10_000), 8))
+
+
+def test_worker_processes_give_the_same_and_name_broken_files(folder):
+    (folder / "broken.jpg").write_bytes(b"not an image")
+    here, there = stream(folder), stream(folder, workers=2)
+    assert equal(take(here, 8), take(there, 8))
+    assert there.problems == here.problems != {}
+    there.set_state({"step": 5})
+    assert equal(take(there, 2), take(stream(folder, start_step=5), 2))
+
+
+def test_resuming_continues_exactly(folder):
+    whole = take(stream(folder), 11)
+    part = stream(folder)
+    assert equal(take(part, 5), whole[:5])
+    state = part.get_state()
+    assert state == {"step": 5}
+    resumed = stream(folder)
+    resumed.set_state(state)
+    assert equal(take(resumed, 6), whole[5:])
+    assert resumed.get_state() == {"step": 11}
+    assert equal(take(stream(folder, start_step=9), 2), whole[9:])
+    assert np.array_equal(next(stream(folder, start_step=10**9)), next(stream(folder, start_step=10**9)))
+
+
+def test_every_epoch_shows_every_image_once_in_another_order(folder):
+    flat = folder.parent / "flat"
+    flat.mkdir()
+    for i in range(12):
+        Image.new("RGB", (40, 36), (20 * i, 0, 0)).save(flat / f"{i}.png")
+    seen = [b[:, 0, 0, 0].tolist() for b in take(stream(flat), 6)]
+    epochs = [np.concatenate(half).tolist() for half in (seen[:3], seen[3:])]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == [20 * i for i in range(12)]
+    assert epochs[0] != epochs[1]
+    ordered = list(stream(flat, shuffle=False, repeat=False, batch_size=5))
+    assert [len(b) for b in ordered] == [5, 5, 2]
+    assert np.concatenate(ordered)[:, 0, 0, 0].tolist() == [20 * i for i in range(12)]
+
+
+def test_shards_are_parts_of_the_same_global_batch(folder):
+    whole = take(stream(folder), 4)
+    parts = [take(stream(folder, batch_size=2, shard=(i, 2)), 4) for i in range(2)]
+    assert equal(whole, [np.concatenate(p) for p in zip(*parts, strict=True)])
+
+
+def test_resize_keeps_proportions_and_crops_within(tmp_path):
+    wide = np.zeros((50, 150, 3), np.uint8)
+    wide[..., 0] = np.arange(150)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (centre,) = take(stream(tmp_path, shuffle=False, batch_size=1, image_size=25), 1)
+    assert abs(int(centre[0, 12, 12, 0]) - 75) <= 2
+    lefts = {int(b[0, 0, 0, 0]) for b in take(stream(tmp_path, batch_size=1, image_size=25), 30)}
+    assert len(lefts) > 10
+    assert all(np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0 for b in take(stream(tmp_path, batch_size=1), 20))
+
+
+def test_patches_are_cut_not_resized_and_small_images_left_out(tmp_path):
+    big = gradient(3, 48, 64)
+    Image.fromarray(big).save(tmp_path / "big.png")
+    Image.fromarray(big[:30]).save(tmp_path / "small.png")
+    source = stream(tmp_path, crop="patch", augment=False, image_size=40)
+    for patch in np.concatenate(take(source, 6)):
+        assert any(np.array_equal(patch, big[t : t + 40, left : left + 40]) for t in range(9) for left in range(25))
+    assert source.too_small == {str(tmp_path / "small.png")}
+    assert source.problems == {}
+    square = gradient(3, 40, 40)
+    turned = [np.rot90(m, k) for m in (square, square[:, ::-1]) for k in range(4)]
+    (tmp_path / "s").mkdir()
+    Image.fromarray(square).save(tmp_path / "s" / "s.png")
+    patches = np.concatenate(take(stream(tmp_path / "s", crop="patch", image_size=40), 10))
+    assert {next(i for i, t in enumerate(turned) if np.array_equal(t, p)) for p in patches} == set(range(8))
+    with pytest.raises(InputError, match="no usable image"):
+        take(stream(tmp_path, crop="patch", image_size=99), 1)
+
+
+def test_broken_images_are_replaced_counted_and_named(folder, caplog):
+    (folder / "text.jpg").write_text("no image")
+    (folder / "sub" / "empty.png").write_bytes(b"")
+    data = (folder / "0.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with caplog.at_level(logging.WARNING):
+        source = stream(folder)
+        batches = take(source, 12)
+    assert set(source.problems) == {str(folder / n) for n in ("text.jpg", "sub/empty.png", "cut.jpg")}
+    assert len([r for r in caplog.records if "left out" in r.message]) == 3
+    assert "text.jpg" in caplog.text
+    assert all(b.shape == (4, 32, 32, 3) for b in batches)
+    assert equal(batches[6:], take(stream(folder, start_step=6, threads=1), 6))
+
+
+def test_nothing_left_or_too_much_broken_is_an_error(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.jpg").write_text("no image")
+    with pytest.raises(InputError, match="no usable image"):
+        take(stream(tmp_path), 1)
+    Image.fromarray(gradient(1, 40, 40)).save(tmp_path / "good.png")
+    assert take(stream(tmp_path), 3)[0].shape == (4, 32, 32, 3)
+    for i in range(20):
+        (tmp_path / f"more{i}.jpg").write_text("no image")
+    with pytest.raises(InputError, match="11 of 24 training images cannot be read"):
+        take(stream(tmp_path), 50)
+
+
+def test_data_that_vanishes_is_an_error(folder):
+    source = stream(folder, cache_bytes=0)
+    next(source)
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match=r"no usable image|cannot be read"):
+        take(source, 100)
+
+
+@pytest.mark.parametrize("given", ["nowhere", "file.txt", "empty", "tfds:", "tfds:no_such_set", "tfds:coco/2014"])
+def test_what_is_not_data_is_a_one_line_error(tmp_path, monkeypatch, given):
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "empty"))
+    with pytest.raises(InputError) as error:
+        stream([given if given.startswith("tfds:") else str(tmp_path / given)])
+    assert given in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_several_folders_and_exclusion(folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    Image.fromarray(gradient(1, 40, 40)).save(tmp_path / "other" / "o.png")
+    both = [str(folder), str(tmp_path / "other")]
+    assert describe(both)["count"] == 13
+    assert describe([str(folder)], exclude=("*.webp", "sub/*"))["count"] == 3
+    with pytest.raises(InputError, match="excluded"):
+        describe([str(folder)], exclude=("*",))
+
+
+def test_the_fingerprint_follows_the_files(folder):
+    before = describe([str(folder)])
+    assert before == describe([str(folder)])
+    moved = folder.rename(folder.parent / "moved")
+    assert describe([str(moved)])["fingerprint"] == before["fingerprint"]
+    (moved / "0.jpg").write_bytes(b"other")
+    assert describe([str(moved)])["fingerprint"] != before["fingerprint"]
+
+
+def test_packing_round_trips(folder, tmp_path):
+    (folder / "broken.png").write_bytes(b"no")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(gradient(2, 40, 60)).save(folder / "turned.jpg", exif=exif)
+    done = prepare(folder, tmp_path / "out" / "packed")
+    assert done["count"] == 13
+    assert list(done["left_out"]) == ["broken.png"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["packed"]
+    assert "tensorflow" not in sys.modules
+    builder = tfds.builder_from_directory(tmp_path / "out" / "packed")
+    examples = builder.as_data_source(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+    stored = {e["image/filename"].decode(): e["image"] for e in examples}
+    assert stored["0.jpg"] == (folder / "0.jpg").read_bytes()
+    with (
+        Image.open(io.BytesIO(stored["turned.jpg"])) as upright,
+        Image.open(io.BytesIO(stored["2.webp"] if "2.webp" in stored else stored["sub/deep/2.webp"])) as webp,
+    ):
+        assert upright.size == (40, 60)
+        assert webp.format == "JPEG"
+    assert take(stream(tmp_path / "out" / "packed", image_size=16), 4)[3].shape == (4, 16, 16, 3)
+    assert describe([str(tmp_path / "out" / "packed")])["count"] == 13
+    with pytest.raises(InputError, match="exists already"):
+        prepare(folder, tmp_path / "out" / "packed")
+
+
+def test_packing_shrinks_on_request(folder, tmp_path):
+    prepare(folder, tmp_path / "packed", max_side=20)
+    examples = tfds.builder_from_directory(tmp_path / "packed").as_data_source(split="train")
+    assert {max(e["image"].shape) for e in examples} == {20}
+
+
+def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.jpg").write_bytes(b"no")
+    with pytest.raises(InputError, match="1 of 1 images cannot be read"):
+        prepare(bad, tmp_path / "packed")
+    with pytest.raises(InputError, match="no such folder"):
+        prepare(tmp_path / "nowhere", tmp_path / "packed")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match="No space left"):
+        prepare(folder, tmp_path / "packed")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "photos"]
+
+
+class Coco(tfds.core.GeneratorBasedBuilder):
+    """COCO 2014's features, with three small images: what `tfds:coco/2014` reads."""
+
+    VERSION = tfds.core.Version("1.1.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="2014")]  # noqa: RUF012
+    code_path = None
+
+    def _info(self):
+        objects = {"id": np.int64, "area": np.int64, "bbox": tfds.features.BBoxFeature(), "is_crowd": np.bool_}
+        objects["label"] = tfds.features.ClassLabel(num_classes=80)
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "image/id": np.int64,
+            "objects": tfds.features.Sequence(objects),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(0, 3), "validation": self._generate_examples(3, 4)}
+
+    def _generate_examples(self, start, stop):
+        for i in range(start, stop):
+            out = io.BytesIO()
+            Image.fromarray(gradient(i, 40, 50)).save(out, "JPEG")
+            out.seek(0)
+            box = tfds.features.BBox(0.1, 0.1, 0.5, 0.5)
+            thing = {"id": i, "area": 9, "bbox": box, "is_crowd": False, "label": 3}
+            yield i, {"image": out, "image/filename": f"{i}.jpg", "image/id": i, "objects": [thing] * i}
+
+
+@pytest.fixture
+def coco(tmp_path):
+    Coco(config="2014", data_dir=tmp_path / "sets", file_format="array_record").download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+    return tmp_path / "sets"
+
+
+def test_a_data_set_with_cocos_features(coco, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(coco))
+    named = take(stream(["tfds:coco/2014"]), 3)
+    assert named[0].shape == (4, 32, 32, 3)
+    assert describe(["tfds:coco/2014"])["count"] == describe(["tfds:coco/2014:1.1.0:train"])["count"] == 3
+    assert describe(["tfds:coco/2014:validation"])["count"] == 1
+    assert equal(named, take(stream(coco / "coco" / "2014" / "1.1.0"), 3))
+    assert equal(named, take(stream(coco), 3))
+    assert "tensorflow" not in sys.modules
+    with pytest.raises(InputError, match="Unknown split 'test'"):
+        stream(["tfds:coco/2014:test"])
