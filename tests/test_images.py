@@ -54,6 +54,8 @@ def test_exif_orientation_is_applied(tmp_path, picture, orientation, kind):
     path = written(tmp_path, image, f"a.{kind}", exif=exif, quality=98)
     assert np.abs(load_image(path) * 255 - picture).mean() < 3
     assert np.abs(load_uint8(path).astype(int) - picture).mean() < 3
+    small = load_uint8(path, short=9)
+    assert np.abs(small.astype(int) - resize(picture, 9)).mean() < 4
 
 
 @pytest.mark.parametrize("name", ["g.png", "g.jpg", "g.webp", "g.tif"])
@@ -135,7 +137,7 @@ def test_draft_decoding_of_a_large_jpeg_stays_close(tmp_path):
     path = written(tmp_path, Image.fromarray(big), "b.jpg", quality=97)
     small = load_uint8(path, short=64)
     assert small.shape == (64, 96, 3)
-    assert np.abs(small / 255 - resize(load_image(path), 64)).max() < 0.03
+    assert np.abs(small / 255 - resize(load_image(path), 64, method="bicubic")).max() < 0.03
 
 
 def one_line(error, *parts):

@@ -4,7 +4,7 @@ Batch k is a pure function of (sources, seed, batch size, k): threads, worker pr
 was started do not change a bit of it, and its position is one integer. With shards, each takes its contiguous part of
 the same global batch, so the images of step k are the same on any number of hosts.
 
-`crop="resize"`: the short side resized to S (Lanczos), then a random S×S crop; the paper (section 4.1) resizes to
+`crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section 4.1) resizes to
 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without resizing, for super-resolution; smaller
 images are left out and counted. Without shuffling, crops are central and nothing is augmented.
 """
@@ -215,7 +215,9 @@ def make_dataset(
         raise InputError(f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: impossible")
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
-    source: Source = open_sources(sources, exclude) if isinstance(sources, str | list | tuple) else sources  # type: ignore[assignment]
+    source: Source = (
+        open_sources(sources, exclude) if isinstance(sources, str | os.PathLike | list | tuple) else sources
+    )  # type: ignore[assignment]
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     turn = crop == "patch" if augment is None else augment
     load = Load(source, image_size, crop, turn, shuffle, room // max(1, workers))

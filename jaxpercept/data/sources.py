@@ -193,8 +193,8 @@ def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
 
     `exclude`: shell patterns against file names or paths relative to their folder. `InputError` for what is not there.
     """
-    if isinstance(sources, str):
-        sources = [sources]
+    if isinstance(sources, str | os.PathLike):
+        sources = [os.fspath(sources)]
     if not sources:
         raise InputError("no training data; give --data a folder of images or tfds:NAME")
     parts = [_open_one(os.fspath(given), exclude) for given in sources]
@@ -205,5 +205,5 @@ def describe(sources: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, A
     """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of names and sizes."""
     source = open_sources(sources, exclude)
     digest = hashlib.sha256("\n".join(source.identity()).encode()).hexdigest()
-    given = [sources] if isinstance(sources, str) else [os.fspath(s) for s in sources]
-    return {"sources": given, "count": len(source), "fingerprint": digest[:32]}
+    given = [sources] if isinstance(sources, str | os.PathLike) else sources
+    return {"sources": [os.fspath(s) for s in given], "count": len(source), "fingerprint": digest[:32]}

@@ -129,7 +129,7 @@ def load_uint8(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """The same decoding rounded to uint8 (H, W, 3); with `short`, the short side resized to it (Lanczos), either way.
+    """The same decoding rounded to uint8 (H, W, 3), read-only; `short`: resize the short side to it (bicubic).
 
     The fast path of training data: a JPEG at least twice as large as wanted is decoded at 1/2, 1/4 or 1/8 of its size.
     """
@@ -137,17 +137,18 @@ def load_uint8(
     with _reading(name), _open(source, name, max_pixels) as opened:
         if short is not None and opened.format == "JPEG" and opened.mode in ("RGB", "L"):
             opened.draft(None, fit(opened.height, opened.width, short)[::-1])
-        image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)  # in place: no copy of what is upright already
+        image: Image.Image = opened
         grey = _float_grey(image, name)
         if grey is not None:
             image = Image.fromarray(to_uint8(grey))
         elif image.has_transparency_data:
             rgba = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
             image = Image.fromarray(to_uint8(over_white(rgba[..., :3], rgba[..., 3])))
-        image = image.convert("RGB")
+        image = image if image.mode == "RGB" else image.convert("RGB")
         if short is not None and min(image.size) != short:
-            image = image.resize(fit(image.height, image.width, short)[::-1], Image.Resampling.LANCZOS)
-        return np.array(image)
+            image = image.resize(fit(image.height, image.width, short)[::-1], Image.Resampling.BICUBIC)
+        return np.asarray(image)
 
 
 def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None) -> Path:
