@@ -215,9 +215,8 @@ def make_dataset(
         raise InputError(f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: impossible")
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
-    source: Source = (
-        open_sources(sources, exclude) if isinstance(sources, str | os.PathLike | list | tuple) else sources
-    )  # type: ignore[assignment]
+    given = isinstance(sources, str | os.PathLike | list | tuple)
+    source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     turn = crop == "patch" if augment is None else augment
     load = Load(source, image_size, crop, turn, shuffle, room // max(1, workers))
