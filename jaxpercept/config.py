@@ -99,7 +99,7 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
     ),
     # [ours] no start padding (40 pixels cost 72 % more pixels at 256²), no transposed convolution (checkerboards:
     # https://distill.pub/2016/deconv-checkerboard), a linear output that cannot saturate.
-    "resize": TransformNetConfig(output_scale=0.25),
+    "resize": TransformNetConfig(output_scale=0.15),
 }
 
 

@@ -83,8 +83,8 @@ class InstanceNorm(nnx.Module):
         wide = _widen(x)
         mean = wide.mean((1, 2), keepdims=True)
         var = jnp.square(wide - mean).mean((1, 2), keepdims=True)
-        gain = self.scale[...] * lax.rsqrt(var + self.eps)
-        return ((wide - mean) * gain + self.bias[...]).astype(x.dtype)
+        gain = _channels(self.scale[...]) * lax.rsqrt(var + self.eps)
+        return ((wide - mean) * gain + _channels(self.bias[...])).astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):
@@ -100,7 +100,7 @@ class BatchNorm(nnx.Module):
         wide = _widen(x)
         if train:
             mean = _over_replicas(wide.mean((0, 1, 2)), axis_name)
-            var = _over_replicas(jnp.square(wide - mean.reshape(1, 1, 1, -1)).mean((0, 1, 2)), axis_name)
+            var = _over_replicas(jnp.square(wide - _channels(mean)).mean((0, 1, 2)), axis_name)
             replicas = 1 if axis_name is None else lax.psum(1, axis_name)
             count = x.shape[0] * x.shape[1] * x.shape[2] * replicas
             keep = self.momentum
@@ -110,7 +110,11 @@ class BatchNorm(nnx.Module):
             mean, var = self.mean[...], self.var[...]
         gain = self.scale[...] * lax.rsqrt(var + self.eps)
         shift = self.bias[...] - mean * gain
-        return (wide * gain.reshape(1, 1, 1, -1) + shift.reshape(1, 1, 1, -1)).astype(x.dtype)
+        return (wide * _channels(gain) + _channels(shift)).astype(x.dtype)
+
+
+def _channels(v: Array) -> Array:
+    return v.reshape(1, 1, 1, -1)
 
 
 def _widen(x: Array) -> Array:

@@ -1,0 +1,93 @@
+"""Weights files: safetensors whose header describes the network, and the one resolver of shipped names.
+
+The header is a dict of JSON values, kept in the safetensors metadata (which holds strings) value by value. Arrays are
+NumPy arrays by dotted name. Files are written whole or not at all. Imports no jax.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from jaxpercept.errors import InputError
+
+SUFFIX = ".safetensors"
+_FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
+
+
+def weights_dir() -> Path:
+    """Where the shipped weights are: $JAXPERCEPT_WEIGHTS, `weights/` beside the package in a checkout, or inside the
+    installed package."""
+    if given := os.environ.get("JAXPERCEPT_WEIGHTS"):
+        return Path(given)
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "weights"
+    return checkout if (package.parent / "pyproject.toml").is_file() else package / "weights"
+
+
+def available(kind: str) -> list[str]:
+    """The shipped names of a kind: "styles", "superres" or "vgg", sorted."""
+    return sorted(path.stem for path in (weights_dir() / _FOLDERS[kind]).glob(f"*{SUFFIX}"))
+
+
+def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
+    """A file that exists, or the shipped file of that name. Raises InputError listing the shipped names."""
+    given = os.fspath(name_or_path)
+    path = Path(given)
+    if path.is_file():
+        return path
+    known = available(kind)
+    if given in known:
+        return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"
+    if path.suffix == SUFFIX or len(path.parts) > 1:
+        raise InputError(f"{given}: no such weights file; give an existing file or one of: {', '.join(known) or 'none'}")
+    near = difflib.get_close_matches(given, known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise InputError(
+        f"{given!r} is neither a file nor a shipped name{hint}; shipped in {kind}: {', '.join(known) or 'none'}"
+    )
+
+
+def write_weights(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Path:
+    """Writes arrays and header, atomically; makes the folder. Raises InputError where it cannot write."""
+    path = Path(path)
+    # tobytes (inside save) would write a transposed view in the wrong order
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(save(contiguous, {k: json.dumps(v) for k, v in header.items()}))
+        temporary.replace(path)
+    except OSError as e:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        raise InputError(f"{path}: cannot write the weights file ({e.strerror}); give another path") from e
+    return path
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header of a weights file. Raises InputError when it is missing, cut short or not one of ours."""
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            header = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
+    except FileNotFoundError as e:
+        raise InputError(f"{path}: no such weights file") from e
+    except json.JSONDecodeError as e:
+        raise InputError(f"{path}: its header is not jaxpercept's; make one with `python -m jaxpercept convert`") from e
+    except (SafetensorError, OSError) as e:
+        reason = str(e).split("\n")[0]
+        raise InputError(f"{path}: not a whole safetensors file ({reason}); download or convert it again") from e
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

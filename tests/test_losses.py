@@ -1,0 +1,76 @@
+"""Losses by hand-computed values, symmetries and shape checks; equality with PyTorch is in test_parity*.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import losses
+
+
+def noise(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def test_feature_loss_is_the_mean_square_per_image():
+    a = jnp.zeros((2, 3, 5, 7)).at[1].set(2.0)
+    np.testing.assert_allclose(losses.feature_loss(a, jnp.zeros_like(a)), [0.0, 4.0])
+
+
+def test_pixel_loss_counts_every_channel_and_pixel():
+    a = jnp.zeros((1, 2, 2, 3)).at[0, 0, 0, 0].set(1.0)
+    np.testing.assert_allclose(losses.pixel_loss(a, jnp.zeros_like(a)), [1 / 12])
+
+
+def test_gram_matrix_by_hand():
+    f = jnp.array([[[[1.0, 2.0], [3.0, 4.0]]]])  # (1, 1, 2, 2): two positions, two channels
+    np.testing.assert_allclose(losses.gram_matrix(f)[0], np.array([[10.0, 14.0], [14.0, 20.0]]) / 4)
+
+
+def test_gram_matrix_ignores_where_things_are():
+    f = noise(0, 2, 6, 4, 5)
+    turned = f[:, ::-1].transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(losses.gram_matrix(f), losses.gram_matrix(turned), rtol=1e-5, atol=1e-7)
+
+
+def test_style_loss_does_not_depend_on_the_target_size():
+    f = noise(1, 1, 4, 4, 3)
+    tiled = jnp.tile(f, (1, 2, 3, 1))
+    loss = losses.style_loss(losses.gram_matrix(f), losses.gram_matrix(tiled))
+    np.testing.assert_allclose(loss, 0.0, atol=1e-12)
+
+
+def test_style_conventions_differ_by_the_number_of_entries():
+    g, s = noise(2, 3, 8, 8), noise(3, 1, 8, 8)
+    paper, reference = (losses.style_loss(g, s, convention=c) for c in ("paper", "reference"))
+    assert paper.shape == (3,)
+    np.testing.assert_allclose(paper, 64 * reference, rtol=1e-6)
+
+
+def test_total_variation_by_hand():
+    x = jnp.array([[0.0, 1.0, 9.0], [2.0, 5.0, 9.0], [9.0, 9.0, 9.0]]).reshape(1, 3, 3, 1)
+    # window of 2x2 corners: (1² + 2²) + (8² + 4²) + (3² + 7²) + (4² + 4²)
+    np.testing.assert_allclose(losses.total_variation(x), [5 + 80 + 58 + 32])
+    np.testing.assert_allclose(losses.total_variation(x, convention="reference"), [(5 + 80 + 58 + 32) / 2])
+
+
+def test_half_precision_inputs_are_summed_in_float32():
+    a = jnp.full((1, 64, 64, 64), 0.1, jnp.bfloat16)
+    assert losses.feature_loss(a, a).dtype == losses.gram_matrix(a).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("fn", [losses.feature_loss, losses.pixel_loss])
+def test_different_shapes_are_refused_not_broadcast(fn):
+    with pytest.raises(ValueError, match=r"\(1, 4, 4, 3\) and \(1, 4, 4, 1\)"):
+        fn(jnp.zeros((1, 4, 4, 3)), jnp.zeros((1, 4, 4, 1)))
+
+
+def test_style_loss_refuses_another_batch_or_channel_count():
+    for shape in [(2, 4, 4), (1, 5, 5), (4, 4)]:
+        with pytest.raises(ValueError, match="do not match"):
+            losses.style_loss(jnp.zeros((3, 4, 4)), jnp.zeros(shape))
+
+
+def test_an_unknown_convention_lists_the_known():
+    with pytest.raises(ValueError, match="paper or reference"):
+        losses.total_variation(jnp.zeros((1, 4, 4, 3)), convention="lua")

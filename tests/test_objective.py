@@ -1,0 +1,96 @@
+"""Terms compose: weights, conventions, custom terms, nothing traced for nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import config, losses, objective, terms, vgg
+from jaxpercept.config import ObjectiveConfig
+from jaxpercept.errors import InputError
+from jaxpercept.terms import LossTerm
+
+
+@pytest.fixture(scope="module")
+def phi():
+    return vgg.load_vgg16()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    output, target = jax.random.uniform(jax.random.key(0), (2, 2, 32, 32, 3))
+    return output, target
+
+
+def grams(phi):
+    return objective.style_targets(phi, jax.random.uniform(jax.random.key(1), (1, 48, 32, 3)), ("relu1_2", "relu2_2"))
+
+
+def config_of(**kwargs):
+    return ObjectiveConfig(**{"style_layers": ("relu1_2", "relu2_2"), **kwargs})
+
+
+def test_every_line_of_the_table_has_its_function():
+    assert all(callable(getattr(terms, spec.name)) and spec.help for spec in config.TERMS)
+
+
+def test_loss_is_the_sum_of_the_weighted_terms(phi, pair):
+    made = objective.make_terms(config_of(weights={"content": 2.0, "style": 3.0, "tv": 1e-3, "pixel": 0.5}))
+    values = objective.evaluate(made, phi, grams(phi), *pair)
+    assert list(values) == ["loss", "content", "style", "tv", "pixel"]
+    np.testing.assert_allclose(values["loss"], sum(np.asarray(values[n]) for n in list(values)[1:]), rtol=1e-6)
+    features = [vgg.vgg_features(phi, x, ["relu2_2"])["relu2_2"] for x in pair]
+    np.testing.assert_allclose(values["content"], 2 * losses.feature_loss(*features), rtol=1e-5)
+    np.testing.assert_allclose(values["pixel"], 0.5 * 255**2 * losses.pixel_loss(*pair), rtol=1e-5)
+
+
+def test_the_reference_convention_sums_tv_over_the_batch_and_averages_the_gram_entries(phi, pair):
+    weights = {"style": 1.0, "tv": 1.0}
+    both = {}
+    for name in ("paper", "reference"):
+        made = objective.make_terms(config_of(losses=name, weights=weights))
+        both[name] = objective.evaluate(made, phi, grams(phi), *pair, convention=name, batch=6)
+    np.testing.assert_allclose(both["reference"]["tv"], 0.5 * 6 * both["paper"]["tv"], rtol=1e-6)
+    assert (both["reference"]["style"] < both["paper"]["style"] / 64**2 * 1.001).all()
+
+
+def test_a_zero_weight_is_not_traced_and_needs_no_features(phi, pair):
+    made = objective.make_terms(config_of(weights={"content": 1.0, "style": 0.0}))
+    assert [t.name for t in made] == ["content"]
+    text = str(jax.make_jaxpr(lambda a, b: objective.evaluate(made, phi, {}, a, b))(*pair))
+    assert "256,256" not in text  # nothing of block 3
+
+
+def test_a_term_from_a_notebook_needs_no_registration(phi, pair):
+    def laplacian(inputs):
+        return jnp.square(inputs.output - inputs.target)[:, 1:-1].mean((1, 2, 3))
+
+    values = objective.evaluate([LossTerm("laplacian", laplacian, 2.0)], phi, {}, *pair)
+    np.testing.assert_allclose(values["loss"], 2 * laplacian(terms.LossInputs(*pair, {}, {}, {})))
+
+
+def test_bad_terms_are_refused(phi, pair):
+    def whole(inputs):
+        return inputs.output.mean()
+
+    with pytest.raises(ValueError, match="one number per image"):
+        objective.evaluate([LossTerm("whole", whole)], phi, {}, *pair)
+    with pytest.raises(InputError, match="distinct names"):
+        objective.evaluate([LossTerm("tv", terms.tv), LossTerm("tv", terms.tv)], phi, {}, *pair)
+    with pytest.raises(InputError, match="style image"):
+        objective.evaluate(objective.make_terms(config_of(weights={"style": 1.0})), phi, {}, *pair)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"weights": {"contnt": 1.0}}, "content, style, tv"),
+        ({"weights": {"content": -1.0}}, "at least 0"),
+        ({"weights": {"content": 0.0}}, "every loss weight is 0"),
+        ({"weights": {"content": 1.0}, "content_layers": ("relu9_9",)}, "relu1_1"),
+        ({"weights": {"content": 1.0}, "losses": "lua"}, "paper, reference"),
+    ],
+)
+def test_a_bad_configuration_lists_what_is_allowed(kwargs, message):
+    with pytest.raises(InputError, match=message):
+        ObjectiveConfig(**kwargs)

@@ -1,0 +1,193 @@
+"""The loop: learns, resumes bit for bit, refuses what would be wrong, leaves usable files."""
+
+import dataclasses
+import json
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import config, images, terms, training, transform_net, weights_file
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for i in range(6):
+        images.save_image(folder / f"{i}.png", random.random((40, 48, 3)).astype(np.float32))
+    images.save_image(folder.parent / "style.png", random.random((48, 32, 3)).astype(np.float32))
+    return folder
+
+
+def make_config(photos, out, **kwargs):
+    values = {
+        "data": (str(photos),),
+        "style_image": str(photos.parent / "style.png"),
+        "style_size": 32,
+        "out": str(out),
+        "net": config.NET_PRESETS["paper"].scaled(0.1),
+        "steps": 6,
+        "batch_size": 4,
+        "image_size": 32,
+        "checkpoint_every": 3,
+        "preview_every": 6,
+        "log_every": 1,
+        **kwargs,
+    }
+    return config.TrainConfig(**values)
+
+
+def metrics(out):
+    timing = ("images_per_s", "input_wait")
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in timing} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "whole"
+    training.train(make_config(photos, out))
+    return out
+
+
+def test_a_run_leaves_what_its_docstring_says(whole):
+    assert {p.name for p in whole.iterdir()} >= {"config.json", "metrics.jsonl", "checkpoints", "previews"}
+    assert [p.name for p in sorted((whole / "previews").iterdir())] == ["00000001.jpg", "00000006.jpg"]
+    lines = metrics(whole)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert set(lines[0]) == {"step", "loss", "content", "style", "tv"}
+    assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_the_weights_file_describes_itself(whole, photos):
+    net, params, stats, header = transform_net.load(whole / "model.safetensors")
+    assert net == config.NET_PRESETS["paper"].scaled(0.1)
+    assert header["training"]["steps"] == 6
+    assert header["training"]["images"] == 24
+    assert header["style"]["sha256"] == weights_file.sha256(photos.parent / "style.png")
+    y, _ = transform_net.apply(net, params, stats, jnp.zeros((1, 20, 24, 3)))
+    assert y.shape == (1, 20, 24, 3)
+
+
+def test_an_interrupted_run_resumes_bit_for_bit(whole, photos, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(line):
+        if line["step"] == 5:
+            raise Killed
+
+    out = tmp_path / "killed"
+    with pytest.raises(Killed):
+        training.train(make_config(photos, out), on_log=kill)
+    seen = []
+    training.train(make_config(photos, out), on_log=lambda line: seen.append(line["step"]))
+    assert seen == [4, 5, 6]
+    assert metrics(out) == metrics(whole)
+    ours, theirs = (weights_file.read_weights(o / "model.safetensors")[0] for o in (out, whole))
+    assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_path, caplog):
+    out = tmp_path / "damaged"
+    training.train(make_config(photos, out))
+    for part in (out / "checkpoints" / "6" / "state").rglob("*"):
+        if part.is_file():
+            part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    with caplog.at_level(logging.WARNING):
+        training.train(make_config(photos, out))
+    assert "checkpoint 6 is damaged" in caplog.text
+    assert metrics(out) == metrics(whole)
+
+
+def test_more_steps_continue_and_other_settings_are_refused(photos, tmp_path):
+    out = tmp_path / "more"
+    short = make_config(photos, out, steps=2)
+    training.train(short)
+    training.train(dataclasses.replace(short, steps=3))
+    assert [line["step"] for line in metrics(out)] == [1, 2, 3]
+    with pytest.raises(InputError, match="batch_size: 4 → 8; seed: 0 → 5"):
+        training.train(dataclasses.replace(short, batch_size=8, seed=5))
+
+
+def test_a_warm_start_adds_up(whole, photos, tmp_path):
+    start = str(whole / "model.safetensors")
+    path = training.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
+    assert transform_net.load(path)[3]["training"]["steps"] == 8
+    other = config.NET_PRESETS["resize"].scaled(0.1)
+    with pytest.raises(InputError, match="is another net"):
+        training.train(make_config(photos, tmp_path / "other", init=start, net=other))
+
+
+def test_a_custom_term_trains_and_is_logged(photos, tmp_path):
+    def brightness(inputs):
+        return jnp.square(inputs.output.mean((1, 2, 3)) - 0.9)
+
+    term = terms.LossTerm("brightness", brightness, 10.0)
+    training.train(make_config(photos, tmp_path / "run", style_image=None), terms=[term])
+    lines = metrics(tmp_path / "run")
+    assert lines[-1]["brightness"] == lines[-1]["loss"] < lines[0]["brightness"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(photos, tmp_path):
+    def bad(inputs):
+        return jnp.log(inputs.output.mean((1, 2, 3)) - 100.0)
+
+    with pytest.raises(FloatingPointError, match="step 1: loss, bad is not finite"):
+        training.train(make_config(photos, tmp_path / "run"), terms=[terms.LossTerm("bad", bad)])
+    assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
+
+
+def test_two_runs_into_one_directory(photos, tmp_path):
+    def again(line):
+        with pytest.raises(InputError, match="another run is using it"):
+            training.train(make_config(photos, tmp_path / "run"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(make_config(photos, tmp_path / "run"), on_log=again)
+
+
+def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
+    traced = []
+    original = training.objective.evaluate
+    monkeypatch.setattr(training.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k))
+    training.train(make_config(photos, tmp_path / "run"))
+    assert len(traced) == 1
+
+
+def test_cosine_schedule_ends_at_zero(photos, tmp_path):
+    made = make_config(photos, tmp_path, schedule="cosine", steps=2)
+    optimizer = training.make_optimizer(made)
+    params = {"a": jnp.ones(2)}
+    state = optimizer.init(params)
+    moved = []
+    for _ in range(3):
+        update, state = optimizer.update({"a": jnp.ones(2)}, state, params)
+        moved.append(float(jnp.abs(update["a"]).max()))
+    assert moved[0] > moved[1] > moved[2]
+    assert moved[2] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"style_image": "no.jpg"}, "no.jpg"),
+        ({"data": ("nowhere",)}, "nowhere"),
+        ({"init": "no.safetensors"}, "no.safetensors"),
+        ({"out": "/dev/null/run"}, "/dev/null/run"),
+    ],
+)
+def test_bad_input_is_named(photos, tmp_path, kwargs, message):
+    with pytest.raises(InputError, match=message):
+        training.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
+
+
+def test_both_precisions_share_the_parameters_type(photos, tmp_path):
+    made = make_config(photos, tmp_path, precision="bfloat16")
+    state, _ = training.init_state(made)
+    assert {v.dtype for v in jax.tree.leaves((state.params, state.opt_state[0].mu))} == {jnp.dtype("float32")}

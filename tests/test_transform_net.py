@@ -1,0 +1,181 @@
+"""Layer tables, sizes, ranges and initial behaviour of f_W; equality with PyTorch is in test_parity*.py."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import layers, transform_net
+from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
+from jaxpercept.errors import InputError
+
+TINY = {name: net.scaled(0.125) for name, net in NET_PRESETS.items()}
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """A list that receives the height after every convolution."""
+    seen = []
+
+    def spy(original):
+        def call(self, x):
+            y = original(self, x)
+            seen.append(y.shape[1])
+            return y
+
+        return call
+
+    for kind in (layers.Conv, layers.UpConv):
+        monkeypatch.setattr(kind, "__call__", spy(kind.__call__))
+    return seen
+
+
+def output_of(config, x, **kwargs):
+    params, stats = transform_net.init(config)
+    return transform_net.apply(config, params, stats, x, **kwargs)[0]
+
+
+@pytest.mark.parametrize("name", ["paper", "reference"])
+def test_the_papers_table_of_activation_sizes(spied, name):
+    """Supplementary material, table 1: after padding 336; 336, 168, 84, blocks to 80 … 64, 128, 256, 256."""
+    jax.eval_shape(lambda x: output_of(TINY[name], x), jnp.zeros((1, 256, 256, 3)))
+    assert spied == [336, 168, 84, 82, 80, 78, 76, 74, 72, 70, 68, 66, 64, 128, 256, 256]
+
+
+def test_the_resize_nets_sizes(spied):
+    jax.eval_shape(lambda x: output_of(TINY["resize"], x), jnp.zeros((1, 256, 256, 3)))
+    assert spied == [256, 128, 64] + [64] * 10 + [128, 256, 256]
+
+
+def count(config):
+    return sum(int(np.prod(s)) for s in transform_net.shapes(config)[0].values())
+
+
+def test_parameter_counts():
+    """By hand: kernels, biases where there are, and a scale and shift per normed channel."""
+    kernels = 81 * 3 * 32 + 9 * (32 * 64 + 64 * 128 + 10 * 128 * 128 + 128 * 64 + 64 * 32) + 81 * 32 * 3
+    normed = 32 + 64 + 128 + 10 * 128 + 64 + 32
+    assert count(NET_PRESETS["resize"]) == kernels + 2 * normed + 3
+    assert count(NET_PRESETS["paper"]) == count(NET_PRESETS["reference"]) == kernels + 3 * normed + 3 == 1_682_435
+
+
+@pytest.mark.parametrize("name", list(TINY))
+@pytest.mark.parametrize("size", [(16, 16), (17, 30), (61, 44)])
+def test_any_size_comes_back_exactly(name, size):
+    x = jax.random.uniform(jax.random.key(0), (2, *size, 3))
+    y = output_of(TINY[name], x)
+    assert y.shape == x.shape
+    assert bool(jnp.isfinite(y).all())
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
+    """A scaled tanh that starts in its flat part never leaves it: black blobs that last."""
+    config = NET_PRESETS[name].scaled(0.25)
+    params, stats = transform_net.init(config)
+    x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
+
+    def loss(p):
+        y = transform_net.apply(config, p, stats, x, train=True)[0]
+        return jnp.square(y - x).mean(), y
+
+    grads, y = jax.grad(loss, has_aux=True)(params)
+    assert 0.02 < float(y.std()) < 0.4
+    assert float(jnp.mean((y > 0.02) & (y < 0.98))) > 0.9
+    dead = [k for k, g in grads.items() if k.endswith("kernel") and float(jnp.abs(g).max()) < 1e-8]
+    assert not dead
+
+
+def test_a_linear_output_cannot_saturate():
+    """The default net: pushed far out of range, its gradient is as large as in range (a tanh's would be zero)."""
+    config = TINY["resize"]
+    params, stats = transform_net.init(config)
+    x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
+
+    def slope(bias):
+        shifted = params | {"head.bias": params["head.bias"] + bias}
+        return jax.grad(lambda p: transform_net.apply(config, p, stats, x)[0].sum())(shifted)["head.kernel"]
+
+    np.testing.assert_allclose(slope(100.0), slope(0.0), rtol=1e-4, atol=1e-4)
+    assert TINY["reference"].output == "vgg_tanh"
+
+
+def test_batch_norm_trains_on_the_batch_and_infers_on_running_statistics():
+    config = TINY["paper"]
+    params, stats = transform_net.init(config)
+    x = jax.random.uniform(jax.random.key(2), (2, 32, 32, 3))
+    _, new = transform_net.apply(config, params, stats, x, train=True)
+    assert set(new) == set(stats)
+    assert all(float(jnp.abs(new[k] - stats[k]).max()) > 0 for k in stats)
+    _, same = transform_net.apply(config, params, new, x)
+    assert all(bool((same[k] == new[k]).all()) for k in new)
+    alone = transform_net.apply(config, params, new, x[:1])[0]
+    both = transform_net.apply(config, params, new, x)[0]
+    np.testing.assert_allclose(alone[0], both[0], atol=1e-5)
+
+
+def test_our_own_preset_has_no_bias_before_a_norm():
+    named = transform_net.shapes(NET_PRESETS["resize"])[0]
+    assert [k for k in named if k.endswith("bias") and "norm" not in k] == ["head.bias"]
+
+
+def test_the_vgg_space_is_bgr_less_the_mean():
+    config = NET_PRESETS["reference"]
+    x = jnp.asarray([[[[1.0, 0.5, 0.0]]]])
+    np.testing.assert_allclose(
+        transform_net.encode(config, x)[0, 0, 0], [-103.939, 127.5 - 116.779, 255 - 123.68], rtol=1e-5
+    )
+    back = transform_net.decode(config, jnp.arctanh(transform_net.encode(config, x) / 150))
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_bfloat16_compute_keeps_float32_outside():
+    config = TINY["resize"]
+    x = jax.random.uniform(jax.random.key(3), (1, 32, 32, 3))
+    exact, rough = output_of(config, x), output_of(config, x, dtype=jnp.bfloat16)
+    assert rough.dtype == jnp.float32
+    assert 0 < float(jnp.abs(exact - rough).max()) < 0.1
+
+
+def test_save_and_load_round_trip(tmp_path):
+    config = TINY["paper"]
+    params, stats = transform_net.init(config, seed=3)
+    path = tmp_path / "net.safetensors"
+    transform_net.save(path, config, params, stats, {"task": "style"})
+    read, params2, stats2, header = transform_net.load(path)
+    assert (read, header["task"]) == (config, "style")
+    for k in params:
+        np.testing.assert_allclose(params2[k], params[k], rtol=1e-3, atol=1e-6)
+    assert all((stats2[k] == stats[k]).all() for k in stats)
+
+
+def test_a_file_that_does_not_fit_its_config_names_every_key(tmp_path):
+    config = TINY["resize"]
+    params, stats = transform_net.init(config)
+    params.pop("stem.kernel")
+    params["extra"] = jnp.zeros(3)
+    params["head.bias"] = jnp.zeros(4)
+    transform_net.save(tmp_path / "x.safetensors", config, params, stats, {})
+    with pytest.raises(InputError, match=r"params.extra, params.head.bias, params.stem.kernel"):
+        transform_net.load(tmp_path / "x.safetensors")
+
+
+def test_bad_inputs_and_configs():
+    with pytest.raises(ValueError, match="at least 16"):
+        output_of(TINY["resize"], jnp.zeros((1, 15, 40, 3)))
+    with pytest.raises(ValueError, match=r"\(N, H, W, 3\)"):
+        output_of(TINY["resize"], jnp.zeros((1, 40, 40, 4)))
+    with pytest.raises(InputError, match="instance, batch, none"):
+        TransformNetConfig(norm="layer")
+    with pytest.raises(InputError, match="width"):
+        NET_PRESETS["paper"].scaled(0)
+
+
+def test_recipes_are_the_authors():
+    assert RECIPES["candy"]["objective"].weights == {"content": 1.0, "style": 10, "tv": 1e-4}
+    assert RECIPES["candy"]["net"] == NET_PRESETS["reference"].scaled(0.5)
+    assert RECIPES["starry_night"]["net"] == dataclasses.replace(NET_PRESETS["reference"], norm="batch")
+    assert RECIPES["the_scream"]["steps"] == 60_000
+    assert RECIPES["the_scream"]["style_size"] == 384

@@ -1,0 +1,67 @@
+"""The loss network on the shipped weights; equality with PyTorch is in test_parity*.py."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import vgg, weights_file
+from jaxpercept.config import VGG_LAYERS
+from jaxpercept.errors import InputError
+from jaxpercept.samples import sample_photos
+
+
+@pytest.fixture(scope="module")
+def phi():
+    return vgg.load_vgg16()
+
+
+def test_activations_have_vgg16s_names_and_shapes(phi):
+    assert len(VGG_LAYERS) == 13
+    features = jax.eval_shape(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS), jnp.zeros((2, 50, 64, 3)))
+    assert features["relu1_2"].shape == (2, 50, 64, 64)
+    assert features["relu3_3"].shape == (2, 12, 16, 256)
+    assert features["relu5_3"].shape == (2, 3, 4, 512)
+
+
+def test_nothing_deeper_than_asked_is_computed(phi):
+    text = str(jax.make_jaxpr(lambda x: vgg.vgg_features(phi, x, ["relu2_1"]))(jnp.zeros((1, 16, 16, 3))))
+    assert text.count("conv_general_dilated") == 3
+
+
+def test_preprocessing_is_imagenets_in_bgr(phi):
+    """By the file's own numbers: relu1_1 of a constant image, computed in NumPy from the stored BGR kernel."""
+    arrays, header = weights_file.read_weights(weights_file.resolve("vgg16-imagenet", "vgg"))
+    assert header["channel_order"] == "BGR"
+    np.testing.assert_allclose(header["mean"], [103.939, 116.779, 123.68])
+    rgb = np.array([0.9, 0.5, 0.1])
+    bgr = 255 * rgb[::-1] - header["mean"]
+    kernel, bias = (arrays[f"conv1_1.{n}"].astype(np.float64) for n in ("kernel", "bias"))
+    expected = np.maximum(np.einsum("hwio,i->o", kernel, bgr) + bias, 0)
+    image = jnp.broadcast_to(jnp.asarray(rgb, jnp.float32), (1, 8, 8, 3))
+    found = vgg.vgg_features(phi, image, ["relu1_1"])["relu1_1"][0, 4, 4]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_features_of_a_photo_are_sparse_and_alive(phi):
+    cat = jnp.asarray(sample_photos()["chelsea"][:128, :128])[None]
+    features = jax.jit(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS))(cat)
+    for name, f in features.items():
+        alive = float((f > 0).mean())
+        assert 0.02 < alive < 0.9, f"{name}: {alive:.0%} of the activations are positive"
+
+
+def test_too_small_an_image_says_which_layers_fit(phi):
+    with pytest.raises(InputError, match="too small for relu4_3; the layers that fit: relu1_1, relu1_2, relu2_1"):
+        vgg.vgg_features(phi, jnp.zeros((1, 4, 4, 3)), ["relu1_2", "relu4_3"])
+
+
+def test_an_unknown_layer_lists_the_known(phi):
+    with pytest.raises(InputError, match="relu1_1, relu1_2"):
+        vgg.vgg_features(phi, jnp.zeros((1, 16, 16, 3)), ["conv1_1"])
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    weights_file.write_weights(tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, {"kind": "other"})
+    with pytest.raises(InputError, match="not a VGG-16 weights file"):
+        vgg.load_vgg16(tmp_path / "x.safetensors")
