@@ -23,7 +23,7 @@ _forced: bool | None = None
 @contextmanager
 def forced(fast: bool) -> Iterator[None]:
     """Within it, tracing takes the fast forms, or the plain ones."""
-    global _forced  # noqa: PLW0603 - a switch for tests and benchmarks only
+    global _forced
     before, _forced = _forced, fast
     try:
         yield
@@ -72,7 +72,7 @@ def _zero_padded(x: Image, kernel: Kernel, p: int) -> Image:
 
 def _folded9(x: Image, kernel: Kernel) -> Image:
     """The 9×9 convolutions from or to 3 channels as 9×1 ones, with the row's 9 taps folded into the 3 channels."""
-    h, w = x.shape[1:3]
+    _h, w = x.shape[1:3]
     if kernel.shape[2] == 3:  # taps as input channels: shifted copies side by side
         padded = jnp.pad(x, ((0, 0), (0, 0), (4, 4), (0, 0)))
         taps = jnp.concatenate([padded[:, :, j : j + w] for j in range(9)], -1)
@@ -95,7 +95,7 @@ def upsample_conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padd
         return conv2d(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), kernel, bias, padding=padding)
     # On the large grid both kinds of padding repeat or blank whole source pixels: a reflected border row is the copy
     # of the first source row, so an edge-padded small grid has the same values ("zero": zeros).
-    n, h, w, _ = x.shape
+    _n, h, w, _ = x.shape
     padded = _pad(x, 1, 1, "edge" if padding == "reflect" else "constant")
     # Of three neighbours on the large grid, an even pixel sees source pixels (i-1, i, i), an odd one (i, i, i+1).
     rows = (jnp.stack([kernel[0], kernel[1] + kernel[2]]), jnp.stack([kernel[0] + kernel[1], kernel[2]]))
@@ -103,9 +103,7 @@ def upsample_conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padd
     for a in (0, 1):
         for b in (0, 1):
             r = rows[a]
-            small = (
-                jnp.stack([r[:, 0], r[:, 1] + r[:, 2]], 1) if b == 0 else jnp.stack([r[:, 0] + r[:, 1], r[:, 2]], 1)
-            )
+            small = jnp.stack([r[:, 0], r[:, 1] + r[:, 2]], 1) if b == 0 else jnp.stack([r[:, 0] + r[:, 1], r[:, 2]], 1)
             y = lax.conv_general_dilated(padded, small, (1, 1), ((0, 1), (0, 1)), dimension_numbers=_DIMENSIONS)
             phases.append(y[:, a : a + h, b : b + w])
     y = _interleave(phases)
@@ -134,9 +132,7 @@ def conv_transpose2d(x: Image, kernel: Kernel, bias: Array | None = None) -> Ima
         for b in taps:
             small = kernel[jnp.array(a)][:, jnp.array(b)]
             pads = ((0, len(a) - 1), (0, len(b) - 1))
-            phases.append(
-                lax.conv_general_dilated(x, small, (1, 1), pads, dimension_numbers=_DIMENSIONS)[:, :h, :w]
-            )
+            phases.append(lax.conv_general_dilated(x, small, (1, 1), pads, dimension_numbers=_DIMENSIONS)[:, :h, :w])
     y = _interleave(phases)
     return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 

@@ -38,7 +38,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         ) from e
     except InputError as e:
         raise InputError(f"{path}: {e}") from e
-    except Exception as e:  # noqa: BLE001 - whatever a damaged pickle makes the unpickler raise
+    except Exception as e:
         raise InputError(f"{path}: damaged PyTorch file ({type(e).__name__}: {e}); download it again") from e
     for key in ("state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):

@@ -25,7 +25,9 @@ Arrays = dict[str, np.ndarray]
 NAMES = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1))
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 _CAFFE_BGR = (103.939, 116.779, 123.68)
-_OXFORD = "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+_OXFORD = (
+    "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _onnx(src: Path, data: bytes) -> Source:
         raise InputError("reading ONNX needs the onnx package; pip install 'jaxpercept[convert]'") from e
     try:
         graph = onnx.load_from_string(data).graph
-    except Exception as e:  # noqa: BLE001 - protobuf's own DecodeError, whose home changes
+    except Exception as e:
         raise InputError(f"{src}: its ONNX model cannot be read ({e}); download it again") from e
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     nodes = [n for n in graph.node if n.op_type == "Conv"]

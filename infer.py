@@ -1,0 +1,7 @@
+"""Stylize images: `python infer.py --help`. Without arguments: sample photos in every shipped style."""
+
+import sys
+
+from jaxpercept.cli import main
+
+sys.exit(main(sys.argv[1:], prog="infer.py"))

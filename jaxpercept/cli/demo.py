@@ -1,0 +1,47 @@
+"""`python train.py` without arguments: a short, real training that a person can watch from start to end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from jaxpercept import config
+
+OUT = Path("runs/demo")
+
+
+def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: int = 128) -> None:
+    """Trains a half-width net on random crops of the sample photos, with the stained glass that the project draws
+    as its style, then stylizes a photo with it."""
+    from jaxpercept import compilation_cache, images, inference, samples, training
+
+    compilation_cache.enable()
+    begun = time.monotonic()
+    photos = samples.sample_photos()
+    for name, photo in photos.items():
+        images.save_image(out / "photos" / f"{name}.png", photo)
+    images.save_image(out / "style.png", samples.drawn_style(size=512))
+    print(f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.", file=sys.stderr)
+    made = config.TrainConfig(
+        out=str(out),
+        data=(str(out / "photos"),),
+        style_image=str(out / "style.png"),
+        style_size=256,
+        net=config.NET_PRESETS["resize"].scaled(0.5),
+        objective=config.ObjectiveConfig(weights={"content": 1.0, "style": 10.0, "tv": 1e-5}),
+        steps=steps,
+        batch_size=2,
+        image_size=size,
+        schedule="cosine",
+        checkpoint_every=100,
+        preview_every=100,
+    )
+    weights = training.train(made)
+    result = images.save_image(out / "chelsea.jpg", inference.load_model(weights)(photos["chelsea"][None])[0])
+    print(
+        f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}\n"
+        f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg",
+        file=sys.stderr,
+    )

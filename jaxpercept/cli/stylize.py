@@ -1,0 +1,151 @@
+"""Apply trained styles to images: files, folders and patterns, several styles at once.
+
+Every image keeps its size and orientation. -o with an image suffix names the one file; else it is a folder, and each
+output is called IMAGE_STYLE with the input's suffix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jaxpercept import weights_file
+from jaxpercept.config import choose
+from jaxpercept.errors import InputError
+
+EPILOG = """examples:
+  python infer.py stylize photo.jpg --style starry_night -o out.jpg
+  python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
+  python infer.py stylize --list-styles
+
+Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
+compiled. Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
+_SAMPLES_OUT = Path("outputs")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Fills the `stylize` command."""
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
+    )
+    parser.add_argument("--style", nargs="+", metavar="STYLE",
+                        help="shipped names or weights files (default: the first of --list-styles)")  # fmt: skip
+    parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
+    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
+    parser.add_argument(
+        "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=4, metavar="N", help="images of equal size at once (default: 4)"
+    )
+    parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
+    parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`stylize`: 0, or 1 when some of several images failed. Raises InputError when none could be done."""
+    if arguments.list_styles:
+        return _list_styles()
+    for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
+    choose("precision", arguments.precision, ("float32", "bfloat16"))
+    if not arguments.inputs:
+        raise InputError("no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg")
+    styles = arguments.style or weights_file.available("styles")[:1]
+    if not styles:
+        raise InputError("no style is shipped here; give a weights file: --style runs/mine/model.safetensors")
+    for style in styles:
+        weights_file.resolve(style, "styles")
+    from jaxpercept import images
+
+    paths = images.list_images(arguments.inputs)
+    name_output = _namer(paths, styles, Path(arguments.out))
+    from jaxpercept import compilation_cache, inference
+
+    compilation_cache.enable()
+    models = [inference.load_model(style, precision=arguments.precision) for style in styles]
+    models = [m if n == 1 else _renamed(m, s) for m, n, s in zip(models, _counts(models), styles, strict=True)]
+    if any(m.config.scale != 1 for m in models):
+        raise InputError("a super-resolution net was given as --style; choose a style net")
+    job = inference.stylize_files(
+        paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
+        batch_size=arguments.batch_size, progress=_say,
+    )  # fmt: skip
+    if not job.written:
+        raise InputError(job.failed[0] if len(job.failed) == 1 else f"none of the {len(paths)} images could be done")
+    return 1 if job.failed else 0
+
+
+def _counts(models: Sequence) -> list[int]:  # type: ignore[type-arg]
+    counts = Counter(m.name for m in models)
+    return [counts[m.name] for m in models]
+
+
+def _renamed(model, style: str):  # type: ignore[no-untyped-def]
+    """Two runs' model.safetensors in one job are told apart by their folders."""
+    import dataclasses
+
+    path = Path(style)
+    return dataclasses.replace(model, name=f"{path.resolve().parent.name}-{path.stem}")
+
+
+def _namer(paths: Sequence[Path], styles: Sequence[str], out: Path) -> Callable[[Path, str], Path]:
+    from jaxpercept import images
+
+    if out.suffix.lower() in images.WRITE_SUFFIXES and not out.is_dir():
+        if len(paths) > 1 or len(styles) > 1:
+            raise InputError(f"-o {out} names one file, but there are {len(paths)} images and {len(styles)} styles")
+        if out.resolve() == paths[0].resolve():
+            raise InputError(f"-o {out} is the input itself; give another name")
+        return lambda path, style: out
+    if out.exists() and not out.is_dir():
+        raise InputError(f"-o {out} is a file without a known image suffix; give a folder or a name ending in .jpg")
+    stems = Counter(path.name for path in paths)
+
+    def name_output(path: Path, style: str) -> Path:
+        # of two images of one name, each keeps its folder's name too
+        stem = path.stem if stems[path.name] == 1 else "-".join([*path.resolve().parts[-3:-1], path.stem])
+        suffix = path.suffix if path.suffix.lower() in images.WRITE_SUFFIXES else ".png"
+        return out / f"{stem}_{style}{suffix}"
+
+    return name_output
+
+
+def _list_styles() -> int:
+    print("\n".join(weights_file.available("styles")))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
+    """`infer.py` without arguments: the sample photos in every shipped style, and one contact sheet."""
+    if arguments.list_styles:
+        return _list_styles()
+    styles = weights_file.available("styles")
+    if not styles:
+        raise InputError("no style is shipped here; train one: python train.py")
+    from jaxpercept import compilation_cache, images, inference
+    from jaxpercept.samples import sample_photos
+
+    compilation_cache.enable()
+    photos = sample_photos()
+    rows = [list(photos.values())]
+    for style in styles:
+        model = inference.load_model(style)
+        outputs = dict(inference.run_batches(model, iter(photos.items()), 1))
+        for name, output in outputs.items():
+            _say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
+        rows.append([outputs[name] for name in photos])
+    sheet = images.contact_sheet(rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384)
+    path = images.save_image(out / "contact_sheet.jpg", sheet)
+    _say(f"{len(photos) * len(styles)} images and one contact sheet of {len(styles)} styles: {path}")
+    return 0

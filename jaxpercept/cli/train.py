@@ -1,0 +1,139 @@
+"""Train a transform net.
+
+Without a command: a short, real training on the sample photos with a style image that the project draws itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from jaxpercept import config
+
+EPILOG = """examples:
+  python train.py                                   two or three minutes: see it work
+  python train.py style --style-image wave.jpg --data photos/ --out runs/wave
+  python train.py style --style-image candy.jpg --data photos/ --out runs/candy --preset candy
+  python train.py style --help                      every option of style transfer
+
+The same command again resumes. Ctrl-C saves and stops."""
+
+STYLE = """Train one net on one style image (Johnson et al. 2016, section 4.1).
+
+Defaults: the `resize` net, the authors' loss conventions (`reference`) with content 1, style 5, TV 1e-6, content at
+relu2_2, Adam 1e-3, 40,000 steps of batch 4 at 256x256. RUN gets config.json, metrics.jsonl, previews/, checkpoints/ and
+model.safetensors, which `infer.py stylize --style` takes. The same command again resumes, exactly."""
+
+STYLE_EPILOG = """presets (--preset), each overridden by explicit options:
+  resize             ours (default): reflection padding, nearest x2 + convolution, linear output
+  paper              the paper's net and losses: batch norm, transposed convolutions, scaled tanh
+  reference          the authors' code: instance norm, 150 tanh in VGG's space, content at relu3_3
+  candy composition_vii feathers la_muse mosaic starry_night the_scream the_wave udnie
+                     the authors' published styles: their weights, style image size, steps and width
+
+examples:
+  python train.py style --style-image wave.jpg --data photos/ --out runs/wave
+  python train.py style --style-image wave.jpg --data tfds:coco/2014 --out runs/wave --preset paper
+  python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
+      --weights.style 8 --width 0.5"""
+
+# Option, its TrainConfig field, type, help. None of them has a default here: what is not given comes from the preset.
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("steps", int, "training steps"),
+    ("batch_size", int, "images a step, over all devices"),
+    ("image_size", int, "training images are cropped to this many pixels a side"),
+    ("style_size", int, "longer side of the style image; 0: as it is"),
+    ("learning_rate", float, "Adam's"),
+    ("schedule", str, "constant or cosine (to zero at the last step)"),
+    ("seed", int, "of initialisation and data order"),
+    ("init", str, "warm start from a weights file, whose header then adds up the steps"),
+    ("precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
+    ("engine", str, "how devices share a step: shard_map or pmap"),
+    ("checkpoint_every", int, "steps between checkpoints"),
+    ("preview_every", int, "steps between preview strips"),
+    ("log_every", int, "steps between lines of metrics"),
+    ("workers", int, "processes that decode images; 0: threads"),
+    ("vgg", str, "loss network weights; default: the shipped ImageNet weights"),
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Fills the `train` command."""
+    from jaxpercept.cli import demo
+
+    parser.set_defaults(run=demo.run)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
+    style = commands.add_parser("style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG)
+    style.add_argument("--style-image", required=True, metavar="S", help="the style: an image file")
+    _add_common(style, "runs/style")
+    style.set_defaults(run=run_style)
+
+
+def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
+    defaults = config.TrainConfig()
+    parser.add_argument("--data", required=True, nargs="+", metavar="D",
+                        help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
+    parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
+    parser.add_argument("--out", default=out, metavar="RUN", help=f"directory of the run (default: {out})")
+    parser.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
+    parser.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
+    parser.add_argument(
+        "--width", type=float, metavar="W", help="factor on the net's channels (0.5: the authors' small nets)"
+    )
+    for name, kind, text in _FIELDS:
+        default = getattr(defaults, name)
+        shown = "" if default is None else f" (default: {default})"
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, metavar="N" if kind is int else "X",
+                            help=text + shown)  # fmt: skip
+    losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
+    losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
+    losses.add_argument("--content-layers", nargs="+", metavar="L", help="VGG-16 layers (default: relu2_2)")
+    losses.add_argument("--style-layers", nargs="+", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})")
+    for term in config.TERMS:
+        default = config.DEFAULT_WEIGHTS["reference"].get(term.name, 0)
+        losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",
+                            help=f"{term.help} (default: {default:g})")  # fmt: skip
+
+
+def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
+    """The preset, overridden by what was given. Raises InputError for what is not allowed."""
+    preset = arguments.preset or "resize"
+    config.choose("preset", preset, config.RECIPES)
+    values = dict(config.RECIPES[preset])
+    values |= {name: v for name, _, _ in _FIELDS if (v := getattr(arguments, name)) is not None}
+    base = config.TrainConfig(**values)
+    net = base.net
+    if arguments.net is not None:
+        config.choose("net", arguments.net, config.NET_PRESETS)
+        net = config.NET_PRESETS[arguments.net]
+    if arguments.width is not None:
+        full = config.NET_PRESETS[net.preset]
+        net = dataclasses.replace(full.scaled(arguments.width), norm=net.norm)
+    return dataclasses.replace(
+        base, net=net, objective=_objective(arguments, base.objective), data=tuple(arguments.data),
+        exclude=tuple(arguments.exclude), out=arguments.out,
+    )  # fmt: skip
+
+
+def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> config.ObjectiveConfig:
+    losses = arguments.losses or base.losses
+    config.choose("losses", losses, config.CONVENTIONS)
+    weights = dict(base.weights if losses == base.losses else config.DEFAULT_WEIGHTS[losses])
+    weights |= {n: w for n in config.TERM_NAMES if (w := getattr(arguments, f"weight_{n}")) is not None}
+    return config.ObjectiveConfig(
+        losses=losses,
+        weights=weights,
+        content_layers=tuple(arguments.content_layers or base.content_layers),
+        style_layers=tuple(arguments.style_layers or base.style_layers),
+    )
+
+
+def run_style(arguments: argparse.Namespace) -> None:
+    """`train style`."""
+    made = dataclasses.replace(make_config(arguments), task="style", style_image=arguments.style_image)
+    from jaxpercept import compilation_cache, images, training
+
+    images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
+    compilation_cache.enable()
+    training.train(made)

@@ -1,0 +1,130 @@
+"""Trained transform nets at work: one image or many, through one compiled function per size.
+
+Instance-norm statistics see every pixel, so an image is never padded to share a size with another: images of exactly
+equal size share a batch, and a batch cut short is filled up with copies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from jaxpercept import images, transform_net, weights_file
+from jaxpercept.config import TransformNetConfig
+from jaxpercept.errors import InputError
+
+BATCH_PIXELS = 4_000_000  # a batch is cut to this many, so that large images do not multiply their memory
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained transform net. `model(x)`: (N, H, W, 3) in [0, 1] to the same size (times `config.scale`), clipped to
+    [0, 1]; compiled once a shape."""
+
+    name: str
+    config: TransformNetConfig
+    params: transform_net.Variables
+    stats: transform_net.Variables
+    header: dict[str, Any]
+    dtype: Any = None
+
+    @cached_property
+    def _apply(self) -> Callable[..., Array]:
+        @jax.jit
+        def apply(params: transform_net.Variables, stats: transform_net.Variables, x: Array) -> Array:
+            return jnp.clip(transform_net.apply(self.config, params, stats, x, dtype=self.dtype)[0], 0, 1)
+
+        return apply
+
+    def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
+        return self._apply(self.params, self.stats, jnp.asarray(x, jnp.float32))
+
+
+def load_model(name_or_file: str | os.PathLike[str], *, kind: str = "styles", precision: str = "float32") -> Model:
+    """A shipped net by name, or any weights file. `precision`: what it computes in, "float32" or "bfloat16".
+
+    Raises InputError for an unknown name (listing the known) or a file that is no transform net's."""
+    path = weights_file.resolve(name_or_file, kind)
+    config, params, stats, header = transform_net.load(path)
+    return Model(path.stem, config, params, stats, header, jnp.bfloat16 if precision == "bfloat16" else None)
+
+
+def run_batches(
+    model: Model, items: Iterator[tuple[Any, np.ndarray]], batch_size: int
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """(key, image) pairs in, (key, output) pairs out, images of equal size together; as soon as a batch is full."""
+    waiting: dict[tuple[int, ...], list[tuple[Any, np.ndarray]]] = defaultdict(list)
+    compiled: dict[tuple[int, ...], int] = {}
+
+    def flush(shape: tuple[int, ...]) -> Iterator[tuple[Any, np.ndarray]]:
+        group = waiting.pop(shape)
+        count = compiled.setdefault(shape, len(group))
+        batch = [image for _, image in group]
+        outputs = np.asarray(model(np.stack(batch + batch[:1] * (count - len(group)))))
+        yield from zip([key for key, _ in group], outputs, strict=False)
+
+    for key, image in items:
+        waiting[image.shape].append((key, image))
+        full = max(1, min(batch_size, BATCH_PIXELS // (image.shape[0] * image.shape[1])))
+        if len(waiting[image.shape]) == full:
+            yield from flush(image.shape)
+    for shape in list(waiting):
+        yield from flush(shape)
+
+
+@dataclass
+class Job:
+    """What `stylize_files` did: files written, and one line for every image that could not be done."""
+
+    written: list[Path]
+    failed: list[str]
+
+
+def stylize_files(
+    inputs: Sequence[Path],
+    models: Sequence[Model],
+    name_output: Callable[[Path, str], Path],
+    *,
+    size: int | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    batch_size: int = 4,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Job:
+    """Every image in every style. `name_output(image, style)` says where to; `size`: the longer side to scale to
+    first. A bad image is noted and the rest is done."""
+    job = Job([], [])
+    total = len(inputs) * len(models)
+
+    def load(model: Model) -> Iterator[tuple[Path, np.ndarray]]:
+        for path in inputs:
+            try:
+                image = images.load_image(path, max_pixels=max_pixels)
+                image = images.resize(image, size, "long") if size else image
+                if min(image.shape[:2]) < transform_net.MIN_SIDE:
+                    raise InputError(
+                        f"{path}: {image.shape[1]}x{image.shape[0]} is too small; at least "
+                        f"{transform_net.MIN_SIDE} pixels a side, larger with --size"
+                    )
+            except InputError as e:
+                if str(e) not in job.failed:
+                    job.failed.append(str(e))
+                    progress(f"error: {e}")
+            else:
+                yield path, image
+
+    for model in models:
+        for path, output in run_batches(model, load(model), batch_size):
+            job.written.append(images.save_image(name_output(path, model.name), output))
+            progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
+    return job
