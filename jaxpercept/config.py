@@ -29,10 +29,13 @@ def choose(what: str, value: Any, allowed: Any) -> None:
 @dataclass(frozen=True, kw_only=True)
 class TransformNetConfig:
     """The image transform network f_W: `c9s1-stem`, a stride-2 `d` layer per `down`, `blocks` residual blocks, a ×2
-    layer per `up`, `c9s1-3`. The output is 2 ** (len(up) - len(down)) times the input's size."""
+    layer per `up`, `c9s1-3`. The output is head_scale * 2 ** (len(up) - len(down)) times the input's size."""
 
     preset: str = "resize"
     stem: int = 32
+    stem_size: int = 9  # of the first and the last kernel
+    head_size: int = 9
+    head_scale: int = 1  # above 1: the last convolution makes head_scale² phases, which depth to space interleaves
     down: tuple[int, ...] = (64, 128)
     blocks: int = 5
     up: tuple[int, ...] = (64, 32)
@@ -46,18 +49,22 @@ class TransformNetConfig:
     input: str = "centered"  # see transform_net.encode
     output: str = "linear"  # see transform_net.decode
     output_scale: float = 1.0
-    skip: str = "none"  # "none" or "bicubic": add the upsampled input to the output
+    skip: str = "none"  # "none", or "bicubic": the upsampled input + output_scale times a linear output
 
     def __post_init__(self) -> None:
         for name, allowed in _NET_CHOICES.items():
             choose(f"transform net: {name}", getattr(self, name), allowed)
         if min(self.stem, self.blocks, *self.down, *self.up, 1) < 1 and self.blocks != 0:
             raise InputError(f"transform net: channels and blocks must be positive, got {self}")
+        if not self.stem_size % 2 or not self.head_size % 2 or self.head_scale < 1:
+            raise InputError(f"transform net: stem and head kernels must be odd, head_scale at least 1, got {self}")
+        if self.skip == "bicubic" and (self.output != "linear" or len(self.up) < len(self.down)):
+            raise InputError(f"transform net: a bicubic skip needs a linear output and no shrinking, got {self}")
 
     @property
     def scale(self) -> int:
         """Output size / input size."""
-        return 2 ** (len(self.up) - len(self.down))
+        return self.head_scale * 2 ** max(0, len(self.up) - len(self.down))
 
     def scaled(self, width: float) -> TransformNetConfig:
         """The same net with `width` times the channels (at least 1 each)."""
@@ -103,6 +110,29 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
 }
 
 
+SCALES = (2, 4, 8)
+SUPERRES_PRESETS = ("paper", "best")
+
+
+def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
+    """The super-resolution net of a scale. InputError for another scale or preset.
+
+    "paper": [P] supplementary, table 2: c9s1-64, four residual blocks of 64, a stride-1/2 u64 per doubling, c9s1-3,
+    zero padding, batch norm, scaled tanh. "best": [ours] all work at low resolution, as EDSR and ESPCN do (arXiv
+    1707.02921, 1609.05158): no norm, a sub-pixel head, the bicubic upsample as a global skip; 3×3 kernels only."""
+    choose("scale", scale, SCALES)
+    choose("super-resolution preset", preset, SUPERRES_PRESETS)
+    if preset == "best":
+        return TransformNetConfig(
+            preset="best", stem=48, stem_size=3, head_size=3, head_scale=scale, down=(), blocks=8, up=(),
+            padding="zero", norm="none", output_scale=0.25, skip="bicubic",
+        )  # fmt: skip
+    return TransformNetConfig(
+        preset="paper", stem=64, down=(), blocks=4, up=(64,) * (scale.bit_length() - 1),
+        padding="zero", upsample="transposed", norm="batch", bias=True, output="tanh",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TermSpec:
     """A loss term as the command line sees it; the function of the same name is in `jaxpercept.terms`."""
@@ -117,6 +147,7 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("style", "style reconstruction ℓ_style at the style layers"),
     TermSpec("tv", "total variation of the output"),
     TermSpec("pixel", "pixel loss, output against target, in 0-255 units"),
+    TermSpec("l1", "mean absolute difference, output against target, in 0-255 units"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 

@@ -59,11 +59,13 @@ class UpConv(nnx.Module):
         return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding))
 
 
-def depth_to_space(x: Image) -> Image:
-    """(N, H, W, 4 C) to (N, 2 H, 2 W, C); channel order (row, column, C)."""
+def depth_to_space(x: Image, f: int = 2) -> Image:
+    """(N, H, W, f² C) to (N, f H, f W, C); channel order (row, column, C)."""
+    if f == 1:
+        return x
     n, h, w, c = x.shape
-    x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, 2 * h, 2 * w, c // 4)
+    x = x.reshape(n, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, f * h, f * w, c // f**2)
 
 
 def _cast(layer: Any, dtype: Any) -> tuple[Array, Array | None]:

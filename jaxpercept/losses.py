@@ -46,6 +46,12 @@ def pixel_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     return _mean_square(_widen(a) - _widen(b))
 
 
+def absolute_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """‖a - b‖₁ / (C H W) per image, of images (N, H, W, C); not in the paper."""
+    _same_shape("absolute_loss", a, b)
+    return jnp.abs(_widen(a) - _widen(b)).mean((1, 2, 3))
+
+
 def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") -> Float[Array, " n"]:
     """ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading: the paper prints no formula).
 

@@ -68,6 +68,11 @@ def pixel(inputs: LossInputs) -> Float[Array, " n"]:
     return CONVENTIONS[inputs.convention].units * losses.pixel_loss(inputs.output, inputs.target)
 
 
+def l1(inputs: LossInputs) -> Float[Array, " n"]:
+    """Mean absolute difference from the target, in 0-255 units: higher PSNR than squares (arXiv 1511.08861)."""
+    return CONVENTIONS[inputs.convention].units ** 0.5 * losses.absolute_loss(inputs.output, inputs.target)
+
+
 def sum_of(values) -> Array:  # type: ignore[no-untyped-def]
     """The sum of at least one array, without the rank-promoting 0 of `sum`."""
     first, *rest = values

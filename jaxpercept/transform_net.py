@@ -18,10 +18,10 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept import weights_file
+from jaxpercept import resampling, weights_file
 from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
 from jaxpercept.errors import InputError
-from jaxpercept.layers import BatchNorm, Conv, Identity, Image, InstanceNorm, ResidualBlock, UpConv
+from jaxpercept.layers import BatchNorm, Conv, Identity, Image, InstanceNorm, ResidualBlock, UpConv, depth_to_space
 
 Variables = dict[str, Array]
 VGG_MEAN_BGR = (103.939, 116.779, 123.68)  # the authors' preprocess.lua; the loss network's own mean lives in its file
@@ -44,7 +44,7 @@ class TransformNet(nnx.Module):
             return Identity()
 
         widths = (c.stem, *c.down)
-        self.stem = Conv(3, c.stem, 9, padding=c.padding, bias=bias, rngs=rngs)
+        self.stem = Conv(3, c.stem, c.stem_size, padding=c.padding, bias=bias, rngs=rngs)
         self.stem_norm = norm(c.stem)
         self.down = nnx.List(
             Conv(a, b, 3, stride=2, padding=c.padding, bias=bias, rngs=rngs)
@@ -64,7 +64,7 @@ class TransformNet(nnx.Module):
             for a, b in zip((w, *c.up), c.up, strict=False)
         )
         self.up_norm = nnx.List(norm(b) for b in c.up)
-        self.head = Conv((w, *c.up)[-1], 3, 9, padding=c.padding, bias=True, rngs=rngs)
+        self.head = Conv((w, *c.up)[-1], 3 * c.head_scale**2, c.head_size, padding=c.padding, bias=True, rngs=rngs)
 
     def __call__(self, x: Image, **mode: Any) -> Image:
         """(N, H, W, 3) encoded to (N, scale·H, scale·W, 3) before `decode`."""
@@ -75,7 +75,7 @@ class TransformNet(nnx.Module):
             x = block(x, **mode)
         for up, norm in zip(self.up, self.up_norm, strict=True):
             x = jax.nn.relu(norm(up(x), **mode))
-        return self.head(x)
+        return depth_to_space(self.head(x), self.config.head_scale)
 
 
 def encode(config: TransformNetConfig, x: Image) -> Image:
@@ -85,9 +85,14 @@ def encode(config: TransformNetConfig, x: Image) -> Image:
     return 2 * x - 1
 
 
-def decode(config: TransformNetConfig, z: Image) -> Image:
+def decode(config: TransformNetConfig, z: Image, x: Image | None = None) -> Image:
     """The net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate); "tanh" (tanh z + 1)/2, the
-    paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR mean-subtracted 0-255 space."""
+    paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR mean-subtracted 0-255 space. With a bicubic skip, the
+    input `x` upsampled takes the place of 0.5."""
+    if config.skip == "bicubic":
+        if x is None:
+            raise ValueError("decode: a net with a bicubic skip needs its input")
+        return resampling.upsample(x.astype(z.dtype), config.scale) + config.output_scale * z
     if config.output == "vgg_tanh":
         return ((config.output_scale * jnp.tanh(z) + _mean(z)) / 255)[..., ::-1]
     if config.output == "tanh":
@@ -129,8 +134,8 @@ def apply(
     pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
     z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
     y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name)
-    y = decode(config, y.astype(jnp.promote_types(y.dtype, jnp.float32)))
-    return y[:, : config.scale * h, : config.scale * w], _flat(nnx.state(model, nnx.BatchStat))
+    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, : config.scale * h, : config.scale * w]
+    return decode(config, y, x), _flat(nnx.state(model, nnx.BatchStat))
 
 
 @lru_cache(maxsize=64)

@@ -3,5 +3,6 @@
 from jaxpercept.data.packing import prepare
 from jaxpercept.data.pipeline import Batches, make_dataset
 from jaxpercept.data.sources import describe, open_sources
+from jaxpercept.data.superres import Pairs, make_pairs
 
-__all__ = ["Batches", "describe", "make_dataset", "open_sources", "prepare"]
+__all__ = ["Batches", "Pairs", "describe", "make_dataset", "make_pairs", "open_sources", "prepare"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import grain
@@ -116,13 +116,17 @@ class Batches:
         return self
 
     def __next__(self) -> NDArray[np.uint8]:
+        return self.next_element()["image"]
+
+    def next_element(self) -> dict[str, NDArray[Any]]:
+        """The next batch with all that the pipeline made of it: "image" and what `each` added."""
         if self._stream is None:
             self._stream = self._start()
             self._closer = weakref.finalize(self, self._stream.close)  # at exit too, while its modules still live
         element = next(self._stream)
         self._step += 1
         self._note(element["skipped"])
-        return np.array(element["image"]) if self._workers else element["image"]  # out of shared memory
+        return {k: np.array(v) for k, v in element.items()} if self._workers else element  # out of shared memory
 
     def _start(self) -> grain.DatasetIterator:
         rest = self._batches[self._step :] if self._step else self._batches
@@ -199,6 +203,7 @@ def make_dataset(
     exclude: Sequence[str] = (),
     cache_bytes: int | None = None,
     max_broken_share: float = 0.1,
+    each: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Batches:
     """An iterator of uint8 (batch_size, image_size, image_size, 3).
 
@@ -208,7 +213,8 @@ def make_dataset(
     `threads` (2 to 8, by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
     in memory up to this, shared out among the workers; what does not fit is decoded every time, to the same result.
     max_broken_share: a broken image is replaced by another, counted and named, until they are more than this share of
-    the data (and more than 10): then `InputError`, as when none is usable.
+    the data (and more than 10): then `InputError`, as when none is usable. each: applied to every cut image's element,
+    {"image": …, "skipped": …}; must be pure, and keep both.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:
@@ -226,6 +232,7 @@ def make_dataset(
     if repeat:
         order = order.repeat()
     elements = order.random_map(_with_seed).map(load)
+    elements = elements if each is None else elements.map(each)
     batches = elements.batch(batch_size, drop_remainder=repeat or count > 1)
     if count > 1:
         batches = batches[index::count]

@@ -1,0 +1,57 @@
+"""Super-resolution pairs: low-resolution inputs made from the target patches inside the pipeline.
+
+Batches are {"target": uint8 (N, S, S, 3), "input": uint8 (N, S/scale, S/scale, 3)}: the input is rounded to 8 bits, as
+it comes from a file. Patches are random crops of decoded images, which stay in memory; see `make_dataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxpercept.data.pipeline import Batches, make_dataset
+from jaxpercept.data.sources import Source
+from jaxpercept.errors import InputError
+from jaxpercept.resampling import degrade
+
+
+class Degrade:
+    """Adds "input" to an element or a batch of the pipeline. Pure."""
+
+    def __init__(self, scale: int, degradation: str):
+        self.scale, self.degradation = scale, degradation
+
+    def __call__(self, element: dict[str, Any]) -> dict[str, Any]:
+        return {**element, "input": np.ascontiguousarray(degrade(element["image"], self.scale, self.degradation))}
+
+
+class Pairs:
+    """The stream: like `Batches`, but of dicts."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+
+    def __iter__(self) -> Pairs:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        element = self.batches.next_element()
+        return {"target": element["image"], "input": element["input"]}
+
+    def __getattr__(self, name: str) -> Any:  # get_state, set_state, close, problems, too_small
+        return getattr(self.batches, name)
+
+
+def make_pairs(
+    sources: Sequence[str] | Source, *, scale: int, degradation: str = "blur", image_size: int, **kwargs: Any
+) -> Pairs:
+    """Pairs of `image_size` patches and their inputs; `kwargs` and the rest as in `make_dataset`.
+
+    degradation: see `resampling.degrade`. `InputError` for a patch that the scale does not divide."""
+    if image_size % scale:
+        raise InputError(f"--patch-size {image_size} is not a multiple of the scale {scale}; use"
+                         f" {image_size // scale * scale or scale}")  # fmt: skip
+    batches = make_dataset(sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs)
+    return Pairs(batches)
