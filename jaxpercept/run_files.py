@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept import images, samples, transform_net, weights_file
+from jaxpercept import images, resampling, samples, transform_net, weights_file
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.terms import LossTerm
@@ -51,6 +51,7 @@ class RunFiles:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as e:
+                self._lock.close()
                 raise InputError(f"--out {self.folder}: another run is using it; give another directory") from e
         return self
 
@@ -108,7 +109,7 @@ class RunFiles:
     def log(self, step: int, metrics: dict[str, Any]) -> None:
         """Checks a step's metrics and, every `log_every` steps, writes and shows them. FloatingPointError if not
         finite."""
-        values = {name: float(value) for name, value in metrics.items()}
+        values = {name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")}
         if bad := [name for name, value in values.items() if not math.isfinite(value)]:
             raise FloatingPointError(
                 f"step {step}: {', '.join(bad)} is not finite ({values}); the last checkpoint in {self.folder} is "
@@ -134,14 +135,17 @@ class RunFiles:
         self.say(f"step {step}/{self.config.steps}  {terms}  {rate:.2f} images/s  {_duration(left)} left", live=True)
 
     def preview(self, step: int, params: transform_net.Variables, stats: transform_net.Variables) -> None:
-        """Writes `previews/STEP.jpg`: sample photos above, what the net makes of them below."""
+        """Writes `previews/STEP.jpg`: sample photos above, what the net makes of them (degraded first, and below their
+        bicubic upsampling, in super-resolution) at the bottom."""
         if not self._writes:
             return
         size, scale = self.config.image_size, self.config.net.scale
+        size = size if scale == 1 else max(size, 288)
         photos = np.stack([_square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
-        small = images.resize_batch(photos, size // scale) if scale > 1 else photos
+        small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
         outputs = np.asarray(_preview_fn(self.config)(params, stats, jnp.asarray(small)))
-        sheet = np.concatenate([np.concatenate(list(row), 1) for row in (photos, np.clip(outputs, 0, 1))], 0)
+        rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), outputs]
+        sheet = np.clip(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0), 0, 1)
         images.save_image(self.folder / "previews" / f"{step:08d}.jpg", sheet)
         if hasattr(self, "_board"):
             self._board.add_image("preview", sheet, step, dataformats="HWC")

@@ -63,12 +63,13 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
     def step(
         state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
     ) -> tuple[TrainState, dict[str, Array]]:
-        images = {name: value.astype(jnp.float32) / 255 for name, value in batch.items()}
-        target = images["target"]
+        wide = jnp.result_type(*state.params.values())
+        pictures = {name: value.astype(wide) / 255 for name, value in batch.items()}
+        target = pictures["target"]
 
         def loss(params: transform_net.Variables) -> tuple[Array, Any]:
             output, stats = transform_net.apply(
-                config.net, params, state.stats, images.get("input", target),
+                config.net, params, state.stats, pictures.get("input", target),
                 train=True, axis_name=parallel.AXIS, dtype=dtype,
             )  # fmt: skip
             values = objective.evaluate(
@@ -101,7 +102,7 @@ def train(
     vgg_params = vgg.load_vgg16(config.vgg)
     grams = style_grams(config, terms, vgg_params)
     state, earlier = init_state(config)
-    stream = make_stream(config)
+    stream, paired = make_stream(config), config.task == "superres"
     with RunFiles(config, data.describe(config.data, config.exclude), earlier) as run, _stop_signals() as stopped:
         checkpoints = Checkpoints(run.folder / "checkpoints")
         run.check_resume(checkpoints.about())
@@ -116,7 +117,8 @@ def train(
 
         pending = None
         for number in range(first + 1, config.steps + 1):
-            batch = {"target": engine.shard(run.waiting(next, stream))}
+            batch = run.waiting(next, stream)
+            batch = {k: engine.shard(v) for k, v in (batch if paired else {"target": batch}).items()}
             state, metrics = step(state, batch, *constants)
             if pending is not None:
                 run.log(*pending)  # the step before: its numbers are there while the device works on this one
@@ -136,19 +138,20 @@ def train(
         return run.finish(int(final.step), final.params, final.stats, stopped=bool(stopped))
 
 
-def make_stream(config: TrainConfig) -> data.Batches:
-    """This process's part of the training images, endless, from the first."""
+def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
+    """This process's part of the training images, or of the pairs of super-resolution, endless, from the first."""
     processes = jax.process_count()
-    return data.make_dataset(
-        config.data,
-        batch_size=config.batch_size // processes,
-        image_size=config.image_size,
-        seed=config.seed,
-        crop="patch" if config.task == "superres" else "resize",
-        workers=config.workers,
-        shard=(jax.process_index(), processes),
-        exclude=config.exclude,
-    )
+    choices: dict[str, Any] = {
+        "batch_size": config.batch_size // processes,
+        "image_size": config.image_size,
+        "seed": config.seed,
+        "workers": config.workers,
+        "shard": (jax.process_index(), processes),
+        "exclude": config.exclude,
+    }
+    if config.task == "superres":
+        return data.make_pairs(config.data, scale=config.net.scale, degradation=config.degradation, **choices)
+    return data.make_dataset(config.data, **choices)
 
 
 def style_grams(config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.Params) -> objective.Grams:

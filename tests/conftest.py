@@ -1,11 +1,13 @@
-"""Strict by default: four fake devices, no silent rank promotion, no network, no compilation cache, warnings are
-errors (pyproject.toml)."""
+"""Strict by default: four fake devices, no silent rank promotion, warnings are errors (pyproject.toml). Compiled programs
+are cached for the session, as many tests run the same ones."""
 
 import os
+import tempfile
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["JAXPERCEPT_CACHE"] = "off"
+_cache = tempfile.TemporaryDirectory(prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True)
+os.environ["JAXPERCEPT_CACHE"] = _cache.name
 
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -117,7 +117,10 @@ def onnx_model(arrays):
     for name in vgg16.NAMES:
         kernel, bias = arrays[f"{name}.kernel"].transpose(3, 2, 0, 1), arrays[f"{name}.bias"]
         constants += [to.from_array(np.ascontiguousarray(kernel), f"{name}/k"), to.from_array(bias, f"{name}/b")]
-        nodes += [helper.make_node("Conv", ["x", f"{name}/k", f"{name}/b"], ["x"], name), helper.make_node("Relu", ["x"], ["x"])]
+        nodes += [
+            helper.make_node("Conv", ["x", f"{name}/k", f"{name}/b"], ["x"], name),
+            helper.make_node("Relu", ["x"], ["x"]),
+        ]
     return helper.make_model(helper.make_graph(nodes, "vgg", [], [], constants)).SerializeToString()
 
 

@@ -13,6 +13,12 @@ from jaxpercept import config, images, terms, training, transform_net, weights_f
 from jaxpercept.errors import InputError
 
 
+NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
+OBJECTIVE = config.ObjectiveConfig(
+    weights={"content": 1.0, "style": 5.0, "tv": 1e-6}, content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1")
+)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -29,7 +35,8 @@ def make_config(photos, out, **kwargs):
         "style_image": str(photos.parent / "style.png"),
         "style_size": 32,
         "out": str(out),
-        "net": config.NET_PRESETS["paper"].scaled(0.1),
+        "net": NET,
+        "objective": OBJECTIVE,
         "steps": 6,
         "batch_size": 4,
         "image_size": 32,
@@ -65,7 +72,7 @@ def test_a_run_leaves_what_its_docstring_says(whole):
 
 def test_the_weights_file_describes_itself(whole, photos):
     net, params, stats, header = transform_net.load(whole / "model.safetensors")
-    assert net == config.NET_PRESETS["paper"].scaled(0.1)
+    assert net == NET
     assert header["training"]["steps"] == 6
     assert header["training"]["images"] == 24
     assert header["style"]["sha256"] == weights_file.sha256(photos.parent / "style.png")
