@@ -295,3 +295,11 @@ def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
         return TransformNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except TypeError as e:
         raise InputError(f"{source}: its network config cannot be read ({e}); the file is damaged") from e
+
+
+def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
+    """A run's config as a checkpoint of this or an earlier version has it: what it does not name has its default."""
+    net = net_from_dict(values["net"], "checkpoint")
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    objective = {k: tuple(v) if isinstance(v, list) else v for k, v in values["objective"].items()}
+    return TrainConfig(**{**tuples, "net": net, "objective": ObjectiveConfig(**objective)})

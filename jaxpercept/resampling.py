@@ -1,4 +1,4 @@
-"""Resampling as MATLAB's `imresize` does it: antialiased, borders mirrored, as one weight matrix an axis.
+"""Resampling as MATLAB's `imresize` does it: antialiased, borders mirrored; an axis at a time.
 
 Images (…, H, W, C) of any float type and range, uint8 rounded back to uint8; a result may leave the input's range (the
 cubic overshoots): clip where a file would. NumPy for data and evaluation; `upsample` is the same function in JAX, for
@@ -40,47 +40,53 @@ def _box(x: NDArray[np.float64]) -> NDArray[np.float64]:
 _KERNELS = {"bicubic": (_cubic, 4.0), "lanczos": (_lanczos3, 6.0), "nearest": (_box, 1.0)}
 
 
+Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
 @lru_cache(maxsize=256)
-def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]:
-    """The matrix (new, size) that resamples one axis; rows sum to 1. Shrinking widens the kernel (antialiasing), but
-    for "nearest". Read-only. ValueError for another method or an empty size."""
+def taps(size: int, new: int, method: str = "bicubic") -> Taps:
+    """What resamples one axis: for each of the `new` pixels, the T positions it reads and their weights, (new, T) both.
+
+    Weights sum to 1, borders are mirrored (the border pixel twice). Shrinking widens the kernel (antialiasing), but for
+    "nearest". ValueError for another method or an empty size."""
     if method not in METHODS or size < 1 or new < 1:
         raise ValueError(f"resampling {size} to {new} by {method!r}; sizes of at least 1, methods {METHODS}")
     kernel, width = _KERNELS[method]
     ratio = new / size
     stretch = min(ratio, 1.0) if method != "nearest" else 1.0
     centres = (np.arange(new) + 0.5) / ratio - 0.5
-    taps = int(np.ceil(width / stretch)) + 2
-    at = np.floor(centres - width / stretch / 2)[:, None] + np.arange(taps)
+    count = int(np.ceil(width / stretch)) + 2
+    at = np.floor(centres - width / stretch / 2)[:, None] + np.arange(count)
     values = kernel(stretch * (centres[:, None] - at))
-    values /= values.sum(1, keepdims=True)
-    return _gather(at.astype(np.int64), values, size)
+    used = values.any(0)
+    return _mirrored(at[:, used], values[:, used] / values.sum(1, keepdims=True), size)
 
 
 @lru_cache(maxsize=64)
-def blur_weights(size: int, sigma: float = SIGMA) -> NDArray[np.float32]:
-    """The matrix (size, size) of a Gaussian blur of one axis, mirrored at the borders."""
+def blur_taps(size: int, sigma: float = SIGMA) -> Taps:
+    """The same for a Gaussian blur that keeps the size."""
     steps = np.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1)
     values = np.exp(-0.5 * (steps / sigma) ** 2)
-    at = np.arange(size)[:, None] + steps
-    return _gather(at, np.tile(values / values.sum(), (size, 1)), size)
+    return _mirrored(np.arange(size)[:, None] + steps, np.tile(values / values.sum(), (size, 1)), size)
 
 
-def _gather(at: NDArray[np.int64], values: NDArray[np.float64], size: int) -> NDArray[np.float32]:
-    """Taps at (possibly outlying) positions to a dense matrix; outlying ones are mirrored, the border pixel twice."""
-    at = at % (2 * size)
-    at = np.where(at < size, at, 2 * size - 1 - at)
-    matrix = np.zeros((len(at), size))
-    np.add.at(matrix, (np.arange(len(at))[:, None], at), values)
-    out = matrix.astype(np.float32)
-    out.setflags(write=False)
-    return out
+def _mirrored(at: NDArray[Any], values: NDArray[np.float64], size: int) -> Taps:
+    at = at.astype(np.int64) % (2 * size)
+    return np.where(at < size, at, 2 * size - 1 - at), values.astype(np.float32)
+
+
+def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]:
+    """`taps` as a matrix (new, size)."""
+    at, values = taps(size, new, method)
+    matrix = np.zeros((new, size), np.float32)
+    np.add.at(matrix, (np.arange(new)[:, None], at), values)
+    return matrix
 
 
 def resize(x: NDArray[Any], size: tuple[int, int], method: str = "bicubic") -> NDArray[Any]:
     """(…, H, W, C) to (…, *size, C). uint8 in, uint8 out, rounded; else the input's float type."""
     h, w = x.shape[-3:-1]
-    return _apply(x, weights(h, size[0], method), weights(w, size[1], method))
+    return _as(x, _apply(x, taps(h, size[0], method), taps(w, size[1], method)))
 
 
 def upscale(x: NDArray[Any], factor: int, method: str = "bicubic") -> NDArray[Any]:
@@ -96,13 +102,8 @@ def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArr
     h, w = x.shape[-3:-1]
     if degradation not in DEGRADATIONS or h % factor or w % factor:
         raise ValueError(f"{degradation!r} by {factor} of {h}x{w}; one of {DEGRADATIONS}, sides divisible by it")
-    return _apply(x, *(_degradation_weights(side, factor, degradation) for side in (h, w)))
-
-
-@lru_cache(maxsize=256)
-def _degradation_weights(side: int, factor: int, degradation: str) -> NDArray[np.float32]:
-    shrink = weights(side, side // factor)
-    return shrink @ blur_weights(side) if degradation == "blur" else shrink
+    y = _apply(x, blur_taps(h), blur_taps(w)) if degradation == "blur" else x
+    return _as(x, _apply(y, taps(h, h // factor), taps(w, w // factor)))
 
 
 def modcrop(x: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -111,31 +112,38 @@ def modcrop(x: NDArray[Any], factor: int) -> NDArray[Any]:
     return x[..., : h - h % factor, : w - w % factor, :]
 
 
-def _apply(x: NDArray[Any], rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[Any]:
-    dtype = np.float64 if x.dtype == np.float64 else np.float32
-    *lead, h, w, c = x.shape
-    y = np.matmul(rows, x.astype(dtype, copy=False).reshape(*lead, h, w * c))
-    y = np.matmul(columns, y.reshape(*lead, len(rows), w, c))
-    return np.clip(y + 0.5, 0, 255).astype(np.uint8) if x.dtype == np.uint8 else y
+def _apply(x: NDArray[Any], rows: Taps, columns: Taps) -> NDArray[Any]:
+    """Both axes, each time along the rows, which lie together. Not as matrix products: BLAS threads inside a pipeline's
+    threads cost fifty times more than the products themselves."""
+    y = x.astype(np.float64 if x.dtype == np.float64 else np.float32)
+    for at, values in (rows, columns):
+        out = np.zeros((*y.shape[:-3], *at.shape[:1], *y.shape[-2:]), y.dtype)
+        for i in range(at.shape[1]):
+            out += y[..., at[:, i], :, :] * values[:, i, None, None].astype(y.dtype)
+        y = np.ascontiguousarray(np.swapaxes(out, -3, -2))
+    return y
+
+
+def _as(like: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    return np.clip(y + 0.5, 0, 255).astype(np.uint8) if like.dtype == np.uint8 else y.astype(like.dtype)
 
 
 def upsample(x: jax.Array, factor: int) -> jax.Array:
     """Bicubic `upscale` in JAX: (N, H, W, C) to (N, factor·H, factor·W, C), any floating type, differentiable.
 
-    Every output phase has the same few taps all over the image, so each axis is a handful of shifted sums: linear in
-    the pixels, where the matrices are not."""
+    Every output phase has the same few taps all over the image, so each axis is a handful of shifted sums."""
     import jax.numpy as jnp
     from jax import lax
 
     interior = weights(8, 8 * factor)[4 * factor : 5 * factor]  # what the fourth pixel's `factor` phases read
-    taps = [(int(i) - 4, interior[:, i]) for i in np.flatnonzero(np.abs(interior).max(0))]
-    reach = max(abs(shift) for shift, _ in taps)
+    phases = [(int(i) - 4, interior[:, i]) for i in np.flatnonzero(np.abs(interior).max(0))]
+    reach = max(abs(shift) for shift, _ in phases)
     for axis in (1, 2):
         pads, column = [(0, 0)] * 4, [1] * 5
         pads[axis], column[axis + 1] = (reach, reach), factor
         padded, n = jnp.pad(x, pads, mode="symmetric"), x.shape[axis]
         total = jnp.zeros((), x.dtype).reshape([1] * 5)
-        for shift, tap in taps:
+        for shift, tap in phases:
             part = lax.slice_in_dim(padded, reach + shift, reach + shift + n, axis=axis)
             total = total + jnp.expand_dims(part, axis + 1) * jnp.asarray(tap, x.dtype).reshape(column)
         x = total.reshape(*x.shape[:axis], n * factor, *x.shape[axis + 1 :])

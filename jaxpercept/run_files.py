@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercept import images, resampling, samples, transform_net, weights_file
-from jaxpercept.config import TrainConfig, to_dict
+from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.terms import LossTerm
 
@@ -64,12 +64,13 @@ class RunFiles:
         """Raises InputError naming each setting that the checkpoint has otherwise and that must not change."""
         if about is None:
             return
-        old, new = about["config"], json.loads(json.dumps(to_dict(self.config)))
-        differing = [name for name in _FIXED if old.get(name) != new.get(name)]
+        old = train_config_from_dict(about["config"])
+        differing = [name for name in _FIXED if getattr(old, name) != getattr(self.config, name)]
         if about["about_data"]["fingerprint"] != self._about_data["fingerprint"]:
             differing.append("images")
         if differing:
-            changes = "; ".join(f"{n}: {_short(old.get(n))} → {_short(new.get(n))}" for n in differing)
+            before, after = to_dict(old), to_dict(self.config)
+            changes = "; ".join(f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing)
             raise InputError(f"{self.folder} holds a run with other settings ({changes}); give another --out")
 
     def start(self, step: int, terms: Sequence[LossTerm], on_log: Callable[[dict[str, float]], None] | None) -> None:

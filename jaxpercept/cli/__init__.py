@@ -16,17 +16,18 @@ from jaxpercept.errors import InputError
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     """Runs a command line and returns its exit status. `prog`: the name that help and errors show."""
-    arguments = build_parser(prog).parse_args(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(prog)
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:
-        print(f"{prog}: error: {e}", file=sys.stderr)
+        print(f"{parser.prog}: error: {e}", file=sys.stderr)
         return 2
     except FloatingPointError as e:
-        print(f"{prog}: stopped: {e}", file=sys.stderr)
+        print(f"{parser.prog}: stopped: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -118,7 +118,8 @@ def _namer(paths: Sequence[Path], styles: Sequence[str], out: Path) -> Callable[
 
 
 def _list_styles() -> int:
-    print("\n".join(weights_file.available("styles")))
+    for name in weights_file.available("styles"):
+        print(name)
     return 0
 
 
