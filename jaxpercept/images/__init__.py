@@ -4,6 +4,7 @@ from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
     check_writable_name,
+    is_grey,
     load_image,
     load_rgba,
     load_uint8,
@@ -11,7 +12,7 @@ from jaxpercept.images.files import (
     save_image,
 )
 from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
-from jaxpercept.images.scaling import Float, fit, resize, to_uint8
+from jaxpercept.images.scaling import Float, fit, resize, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "check_writable_name",
     "contact_sheet",
     "fit",
+    "is_grey",
     "list_images",
     "load_image",
     "load_rgba",
@@ -31,6 +33,7 @@ __all__ = [
     "over_white",
     "resize",
     "save_image",
+    "to_float",
     "to_uint8",
     "walk_images",
 ]

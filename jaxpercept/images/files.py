@@ -54,8 +54,8 @@ def _open(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) ->
     if width * height > max_pixels:
         image.close()
         raise InputError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.1f} megapixels, more than the limit of"
-            f" {max_pixels / 1e6:g}; shrink it or raise --max-pixels"
+            f"{name}: {width}x{height} is {width * height:,} pixels, more than the limit of"
+            f" {max_pixels:,}; shrink it or raise --max-pixels"
         )
     return image
 
@@ -149,6 +149,12 @@ def load_uint8(
         if short is not None and min(image.size) != short:
             image = image.resize(fit(image.height, image.width, short)[::-1], Image.Resampling.BICUBIC)
         return np.asarray(image)
+
+
+def is_grey(path: str | os.PathLike[str]) -> bool:
+    """Whether the file has one grey channel, whatever `load_image` makes of it. `InputError` as there."""
+    with _reading(os.fspath(path)), _open(path, os.fspath(path), MAX_PIXELS) as image:
+        return image.mode in ("1", "L", "LA", "F", "I") or image.mode.startswith("I;16")
 
 
 def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None) -> Path:

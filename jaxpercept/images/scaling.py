@@ -19,6 +19,11 @@ def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
     return x if x.dtype == np.uint8 else (np.clip(x, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
+def to_float(x: NDArray[np.uint8]) -> Float:
+    """0..255 to [0, 1]."""
+    return x.astype(np.float32) / np.float32(255)
+
+
 def fit(height: int, width: int, size: int, how: Literal["short", "long"] = "short") -> tuple[int, int]:
     """(height, width) scaled in proportion so that the short or the long side is `size`; no side below 1."""
     if how not in ("short", "long"):
