@@ -1,5 +1,7 @@
-"""Strict by default: four fake devices, no silent rank promotion, warnings are errors (pyproject.toml). Compiled programs
-are cached for the session, as many tests run the same ones."""
+"""Strict by default: four fake devices, no silent rank promotion, warnings are errors (pyproject.toml). Compiled
+programs are cached for the session, as many tests run the same ones."""
+
+# ruff: noqa: E402 - the environment is set before jax is imported
 
 import os
 import tempfile

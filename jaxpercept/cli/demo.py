@@ -15,6 +15,8 @@ OUT = Path("runs/demo")
 def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: int = 128) -> None:
     """Trains a half-width net on random crops of the sample photos, with the stained glass that the project draws
     as its style, then stylizes a photo with it."""
+    import jax
+
     from jaxpercept import compilation_cache, images, inference, samples, training
 
     compilation_cache.enable()
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         net=config.NET_PRESETS["resize"].scaled(0.5),
         objective=config.ObjectiveConfig(weights={"content": 1.0, "style": 10.0, "tv": 1e-5}),
         steps=steps,
-        batch_size=2,
+        batch_size=-(-2 // jax.device_count()) * jax.device_count(),
         image_size=size,
         schedule="cosine",
         checkpoint_every=100,

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from jaxpercept.config import choose
 from jaxpercept.errors import InputError
 
 
@@ -68,10 +69,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    from jaxpercept import parity
-    from jaxpercept.config import choose
-
     choose("precision", arguments.precision, ("float32", "bfloat16"))
+    from jaxpercept import parity
+
     rows = parity.run(arguments.precision)
     print(parity.report(rows))
     if arguments.json:

@@ -1,0 +1,205 @@
+"""Command lines as a person types them: results, one-line errors, exit statuses."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from jaxpercept import config, images, transform_net
+from jaxpercept.cli import demo, main, stylize
+from jaxpercept.cli import train as train_cli
+from jaxpercept.cli.parser import build_parser
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A weights directory with two tiny styles, and a folder of photos, two of one name."""
+    root = tmp_path_factory.mktemp("place")
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    for seed, name in enumerate(("one", "two")):
+        path = root / "weights" / "styles" / f"{name}.safetensors"
+        transform_net.save(path, net, *transform_net.init(net, seed=seed), {"task": "style"})
+    (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(ROOT / "weights" / "vgg16-imagenet.safetensors")
+    random = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "sub/a.png"):
+        images.save_image(root / "photos" / name, random.random((20, 24, 3), np.float32))
+    return root
+
+
+@pytest.fixture
+def shelf(place, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(place / "weights"))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+def status(*argv):
+    try:
+        return main([str(a) for a in argv])
+    except SystemExit as e:
+        return e.code
+
+
+def names(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_one_file_one_style(shelf, tmp_path):
+    assert status("stylize", shelf / "photos" / "a.png", "--style", "one", "-o", "out.jpg") == 0
+    assert images.load_image("out.jpg").shape == (20, 24, 3)
+
+
+def test_folders_and_several_styles_get_distinct_names(shelf, tmp_path):
+    assert status("stylize", shelf / "photos", "--style", "one", "two", "-o", "out") == 0
+    found = names(tmp_path / "out")
+    assert len(found) == 6
+    assert {"b_one.jpg", "b_two.jpg"} < set(found)
+    assert sum(n.endswith("sub-a_one.png") for n in found) == 1
+
+
+def test_patterns_and_the_default_style(shelf, tmp_path):
+    assert status("stylize", f"{shelf}/photos/*.png", "-o", "out") == 0
+    assert names(tmp_path / "out") == ["a_one.png"]
+
+
+def test_two_runs_models_are_told_apart(shelf, tmp_path):
+    for run in ("r1", "r2"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "model.safetensors").write_bytes((shelf / "weights/styles/one.safetensors").read_bytes())
+    photo = shelf / "photos" / "b.jpg"
+    assert status("stylize", photo, "--style", "r1/model.safetensors", "r2/model.safetensors", "-o", "out") == 0
+    assert names(tmp_path / "out") == ["b_r1-model.jpg", "b_r2-model.jpg"]
+
+
+def test_list_styles(shelf, capsys):
+    assert status("stylize", "--list-styles") == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_a_partial_batch_exits_with_1_and_does_the_rest(shelf, tmp_path, capsys):
+    (tmp_path / "bad.jpg").write_bytes(b"no")
+    assert status("stylize", "bad.jpg", shelf / "photos" / "a.png", "--style", "one", "-o", "out") == 1
+    assert names(tmp_path / "out") == ["a_one.png"]
+    assert "bad.jpg" in capsys.readouterr().err
+
+
+BAD = {
+    "no such file": ("stylize none.jpg --style one", "none.jpg"),
+    "unknown style": ("stylize P --style wan", "one, two"),
+    "not an image": ("stylize bad.jpg --style one", "bad.jpg"),
+    "size 0": ("stylize P --style one --size 0", "--size 0 is not allowed; at least 16"),
+    "too small": ("stylize small.png --style one", "at least 16"),
+    "too many pixels": ("stylize P --style one --max-pixels 100", "480 pixels, more than the limit of 100"),
+    "several into one file": ("stylize P P2 --style one -o x.jpg", "names one file"),
+    "unknown format": ("stylize P --style one -o bad.jpg/x.jpg", "bad.jpg"),
+    "onto itself": ("stylize P --style one -o P", "is the input itself"),
+    "out is a file": ("stylize P --style one -o weird.xyz", "weird.xyz"),
+    "another architecture": ("stylize P --style vgg.safetensors", "not a transform net"),
+    "weights cut short": ("stylize P --style cut.safetensors", "not a whole safetensors file"),
+    "no input": ("stylize --style one", "no input image"),
+    "style image missing": ("train style --style-image none.jpg --data P2", "none.jpg"),
+    "style image is none": ("train style --style-image bad.jpg --data P2", "bad.jpg"),
+    "no data": ("train style --style-image P --data nowhere", "nowhere"),
+    "empty data": ("train style --style-image P --data empty", "empty"),
+    "unknown preset": ("train style --style-image P --data P2 --preset monet", "candy"),
+    "unknown layer": ("train style --style-image P --data P2 --content-layers conv1", "relu1_1"),
+    "unknown term": ("train style --style-image P --data P2 --weights.stile 3", "--weights.style"),
+    "all weights 0": (
+        "train style --style-image P --data P2 --weights.content 0 --weights.style 0 --weights.tv 0",
+        "0",
+    ),
+    "steps 0": ("train style --style-image P --data P2 --steps 0", "--steps 0 is not allowed"),
+    "unknown command": ("trian style", "train"),
+    "unknown engine": ("train style --style-image P --data P2 --engine tpu", "shard_map, pmap"),
+    "unknown precision": ("parity --precision float8", "float32, bfloat16"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
+    line, expected = BAD[case]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.jpg").write_bytes(b"no")
+    (tmp_path / "weird.xyz").write_bytes(b"")
+    images.save_image("small.png", np.zeros((12, 40, 3), np.float32))
+    (tmp_path / "vgg.safetensors").symlink_to(ROOT / "weights" / "vgg16-imagenet.safetensors")
+    whole = (shelf / "weights" / "styles" / "one.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    before = names(tmp_path)
+    words = {"P": str(shelf / "photos" / "a.png"), "P2": str(shelf / "photos")}
+    assert status(*[words.get(w, w) for w in line.split()]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1 or all(e.startswith("error: ") for e in errors[:-1]), errors
+    assert expected in errors[-1]
+    assert [n for n in names(tmp_path) if not n.startswith("runs/")] == before
+
+
+def parse(line):
+    return train_cli.make_config(build_parser("jaxpercept").parse_args(line.split()))
+
+
+def test_options_override_the_preset():
+    made = parse("train style --style-image s --data d --preset candy --steps 7 --weights.tv 0 --width 0.25")
+    assert made.net == config.NET_PRESETS["reference"].scaled(0.25)
+    assert made.objective.weights == {"content": 1.0, "style": 10, "tv": 0}
+    assert made.objective.content_layers == ("relu3_3",)
+    assert (made.steps, made.style_size, made.batch_size) == (7, 384, 4)
+
+
+def test_defaults_are_the_designs():
+    made = parse("train style --style-image s --data d e")
+    assert made == config.TrainConfig(data=("d", "e"))
+    assert (made.steps, made.batch_size, made.image_size, made.learning_rate) == (40_000, 4, 256, 1e-3)
+
+
+def test_losses_bring_their_weights():
+    made = parse("train style --style-image s --data d --losses paper --weights.content 2")
+    assert made.objective.weights == {**config.DEFAULT_WEIGHTS["paper"], "content": 2.0}
+
+
+def test_every_term_has_its_option():
+    text = build_parser("jaxpercept").format_help()
+    assert "train" in text
+    with pytest.raises(SystemExit):
+        build_parser("jaxpercept").parse_args(["train", "style", "--help"])
+
+
+def test_training_from_the_command_line(shelf, tmp_path, capsys):
+    line = (
+        f"train style --style-image {shelf}/photos/b.jpg --data {shelf}/photos --out run --steps 2 --batch-size 4 "
+        "--image-size 16 --style-size 24 --width 0.1 --style-layers relu1_1 --content-layers relu1_1 --log-every 1"
+    )
+    assert status(*line.split()) == 0
+    err = capsys.readouterr().err
+    assert "losses reference (content 1, style 5, tv 1e-06), content at relu1_1" in err
+    assert "step 2/2" in err
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    assert status("stylize", shelf / "photos" / "a.png", "--style", "run/model.safetensors", "-o", "o.png") == 0
+
+
+def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys):
+    demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=2, size=32)
+    assert images.load_image(tmp_path / "demo" / "chelsea.jpg").shape == (300, 451, 3)
+    assert "infer.py stylize" in capsys.readouterr().err
+
+
+def test_the_samples_sheet(shelf, tmp_path, capsys, monkeypatch):
+    tiny = {n: np.full((20, 24, 3), 0.5, np.float32) for n in ("cat", "dog")}
+    monkeypatch.setattr("jaxpercept.samples.sample_photos", lambda: tiny)
+    assert stylize.samples(argparse.Namespace(list_styles=False), tmp_path / "out") == 0
+    expected = ["cat_one.jpg", "cat_two.jpg", "contact_sheet.jpg", "dog_one.jpg", "dog_two.jpg"]
+    assert names(tmp_path / "out") == expected
+    assert "contact_sheet.jpg" in capsys.readouterr().err
+
+
+def test_prepare_and_convert_say_what_they_did(shelf, tmp_path, capsys):
+    assert status("prepare", shelf / "photos", tmp_path / "packed") == 0
+    assert "3 images" in capsys.readouterr().out
+    assert status("convert", "vgg16", shelf / "photos" / "a.png", tmp_path / "v.safetensors") == 2
+    assert "not a format that is read here" in capsys.readouterr().err
+
+
+def test_a_config_file_says_what_was_run(shelf, tmp_path):
+    assert json.loads(json.dumps(config.to_dict(parse("train style --style-image s --data d"))))["steps"] == 40_000

@@ -1,0 +1,92 @@
+"""Batches by exact size, exact output sizes, partial failures."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxpercept import config, images, inference, transform_net
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def style(tmp_path_factory):
+    """A tiny net with random weights, as a file."""
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    path = tmp_path_factory.mktemp("styles") / "tiny.safetensors"
+    transform_net.save(path, net, *transform_net.init(net, seed=1), {"task": "style"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(style):
+    return inference.load_model(style)
+
+
+def photo(seed, *size):
+    return np.random.default_rng(seed).random((*size, 3), np.float32)
+
+
+def test_a_model_is_a_callable_clipped_to_the_range(model):
+    x = np.stack([photo(0, 20, 24), photo(1, 20, 24)])
+    y = model(x)
+    raw, _ = transform_net.apply(model.config, model.params, model.stats, x)
+    np.testing.assert_allclose(y, np.clip(raw, 0, 1), atol=1e-6)
+    assert (model.name, model.header["task"]) == ("tiny", "style")
+
+
+def test_every_image_equals_its_single_run_and_sizes_compile_once(model, monkeypatch):
+    sizes = [(20, 24), (24, 20), (20, 24), (20, 24), (17, 33), (20, 24), (20, 24)]
+    items = [(i, photo(i, *size)) for i, size in enumerate(sizes)]
+    shapes = []
+    run = inference.Model.__call__
+    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.append(x.shape) or run(self, x))
+    outputs = dict(inference.run_batches(model, iter(items), 3))
+    assert sorted(outputs) == list(range(7))
+    assert sorted(shapes) == [(1, 17, 33, 3), (1, 24, 20, 3), (3, 20, 24, 3), (3, 20, 24, 3)]  # the last has a copy
+    for i, image in items:
+        np.testing.assert_allclose(outputs[i], run(model, image[None])[0], atol=1 / 255 / 2)
+
+
+def test_large_images_go_one_by_one(model, monkeypatch):
+    monkeypatch.setattr(inference, "BATCH_PIXELS", 20 * 24)
+    counts = []
+    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: counts.append(len(x)) or x)
+    dict(inference.run_batches(model, ((i, photo(i, 20, 24)) for i in range(3)), 8))
+    assert counts == [1, 1, 1]
+
+
+def test_files_in_files_out(model, tmp_path):
+    paths = []
+    for i, size in enumerate([(20, 25), (33, 18)]):
+        paths.append(images.save_image(tmp_path / f"{i}.png", photo(i, *size)))
+    (tmp_path / "broken.jpg").write_bytes(b"not a jpeg")
+    small = images.save_image(tmp_path / "small.png", photo(9, 15, 40))
+    job = inference.stylize_files(
+        [paths[0], tmp_path / "broken.jpg", small, paths[1]], [model, model], lambda p, s: tmp_path / "out" / p.name
+    )
+    assert [images.load_image(tmp_path / "out" / p.name).shape for p in paths] == [(20, 25, 3), (33, 18, 3)]
+    assert len(job.written) == 4
+    assert len(job.failed) == 2
+    assert "broken.jpg" in job.failed[0]
+    assert "40x15 is too small; at least 16 pixels" in job.failed[1]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+
+
+def test_size_scales_the_longer_side_first(model, tmp_path):
+    path = images.save_image(tmp_path / "a.png", photo(0, 60, 90))
+    inference.stylize_files([path], [model], lambda p, s: tmp_path / "out.png", size=45)
+    assert images.load_image(tmp_path / "out.png").shape == (30, 45, 3)
+
+
+def test_bfloat16_is_near(style, model):
+    x = photo(3, 32, 32)[None]
+    rough = inference.load_model(style, precision="bfloat16")(x)
+    assert rough.dtype == jax.numpy.float32
+    assert 0 < float(np.abs(np.asarray(rough) - np.asarray(model(x))).mean()) < 4 / 255
+
+
+def test_what_is_no_transform_net_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a transform net's weights file but 'vgg16'"):
+        inference.load_model(inference.weights_file.resolve("vgg16-imagenet", "vgg"))
+    with pytest.raises(InputError, match="neither a file nor a shipped name"):
+        inference.load_model("no-such-style")
