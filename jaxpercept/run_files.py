@@ -164,7 +164,7 @@ class RunFiles:
             training = {
                 "steps": step + earlier.get("steps", 0),
                 "images": step * c.batch_size + earlier.get("images", 0),
-                "config": to_dict(c),
+                "config": {k: v for k, v in to_dict(c).items() if k not in ("out", "init")},
                 "data": self._about_data,
                 "last": self._last,
             }
