@@ -66,8 +66,8 @@ def evaluate_superres(
     degradation: see `resampling.degrade`. match: without and with histogram matching. features: VGG layers whose
     feature distance to the original (ℓ_feat, equation 2) is reported too. sheet: where to write a contact sheet of
     crops. Returns {"models": {NAME: {"psnr", "ssim", …, "images": {FILE: {"psnr", "ssim", …}}}}, "scale",
-    "degradation", "failed", "warnings"}; a bad image is noted in "failed" and the rest done. InputError for a bad scale, model, layer,
-    or when no image is usable."""
+    "degradation", "failed", "warnings"}; a bad image is noted in "failed" and the rest done. InputError for a bad
+    scale, model or layer, or when no image is usable."""
     choose("scale", scale, SCALES)
     choose("degradation", degradation, resampling.DEGRADATIONS)
     for layer in features:

@@ -1,0 +1,120 @@
+"""What `evaluate superres` reports: its protocol, its schema, what it does with bad pictures and models."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxpercept import evaluation, images, metrics, resampling, samples, transform_net
+from jaxpercept.config import superres_net
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    photo = images.resize(next(iter(samples.sample_photos().values())), 83, "short")
+    images.save_image(folder / "a.png", photo)
+    grey = images.to_uint8(photo.mean(-1))
+    Image.fromarray(grey).save(folder / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.open(folder / "a.png").quantize(64).save(folder / "palette.png")
+    images.save_image(folder / "tiny.png", photo[:31, :40])
+    (folder / "broken.png").write_bytes(b"not a picture")
+    (folder / "notes.txt").write_text("not looked at")
+    return folder
+
+
+def save(path, scale, **training):
+    net = superres_net(scale).scaled(0.1)
+    params, stats = transform_net.init(net)
+    params = params | {"head.kernel": 0 * params["head.kernel"], "head.bias": 0 * params["head.bias"]}
+    transform_net.save(path, net, params, stats, {"task": "superres", "training": {"config": training}})
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    model = save(out / "zero.safetensors", 4, degradation="blur")
+    lines = []
+    found = evaluation.evaluate_superres(folder, 4, [model], sheet=out / "sheet.png", progress=lines.append)
+    return found | {"lines": lines, "sheet": out / "sheet.png"}
+
+
+def test_names_and_schema(result):
+    methods = ["nearest", "bicubic", "lanczos", "zero"]
+    assert list(result["models"]) == [m + end for m in methods for end in ("", evaluation.MATCHED)]
+    for entry in result["models"].values():
+        assert set(entry) == {"psnr", "ssim", "images"}
+        assert list(entry["images"]) == ["a.png", "deep.png", "grey.png", "palette.png"]
+        assert entry["psnr"] == pytest.approx(np.mean([s["psnr"] for s in entry["images"].values()]))
+    json.loads(evaluation.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")}))
+
+
+def test_a_bad_picture_is_named_and_the_rest_done(result):
+    assert len(result["failed"]) == 2
+    assert any("tiny.png: 40x28 is too small for ×4; at least 32" in line for line in result["failed"])
+    assert any("broken.png" in line for line in result["failed"])
+    assert sum(line.startswith("error: ") for line in result["lines"]) == 2
+
+
+def test_a_net_that_adds_nothing_scores_as_bicubic(result):
+    zero, bicubic = (result["models"][m]["images"] for m in ("zero", "bicubic"))
+    for name in ("a.png", "grey.png"):
+        assert zero[name]["psnr"] == pytest.approx(bicubic[name]["psnr"], abs=0.02)
+
+
+def test_the_protocol_by_hand(folder, result):
+    target = images.load_uint8(folder / "a.png")
+    target = target[: target.shape[0] // 4 * 4, : target.shape[1] // 4 * 4]
+    up = resampling.upscale(resampling.degrade(target, 4), 4)
+    a, b = (metrics.luma(x / 255)[4:-4, 4:-4] for x in (up, target))
+    found = result["models"]["bicubic"]["images"]["a.png"]
+    assert found["psnr"] == pytest.approx(metrics.psnr(a, b, data_range=255), abs=0.02)  # rounded in float or uint8
+    assert found["ssim"] == pytest.approx(metrics.ssim(a, b, data_range=255), abs=1e-3)
+
+
+def test_a_grey_file_is_measured_on_its_grey_value(folder, result):
+    grey = np.asarray(Image.open(folder / "grey.png"))
+    grey = np.repeat(grey[: grey.shape[0] // 4 * 4, : grey.shape[1] // 4 * 4, None], 3, -1)
+    up = resampling.upscale(resampling.degrade(grey, 4), 4)
+    a, b = (x.mean(-1)[4:-4, 4:-4] for x in (up, grey))
+    expected = metrics.psnr(a, b, data_range=255)
+    for name in ("grey.png", "deep.png"):
+        assert result["models"]["bicubic"]["images"][name]["psnr"] == pytest.approx(expected, abs=0.02)
+
+
+def test_a_net_trained_on_other_inputs_is_warned_about(result):
+    assert result["warnings"] == ["zero was trained on blur inputs and is measured on bicubic ones; see --degradation"]
+
+
+def test_the_sheet_and_the_tables(result):
+    sheet = images.load_image(result["sheet"])
+    assert sheet.shape[1] > 5 * 2 * 80
+    text = evaluation.markdown(result)
+    assert f"| bicubic | {result['models']['bicubic']['psnr']:.2f} |" in text
+    assert "| a.png |" in text
+
+
+def test_features_and_blur(folder):
+    found = evaluation.evaluate_superres(
+        folder / "a.png", 4, [], degradation="blur", match=(False,), features=("relu1_1", "relu2_2")
+    )
+    models = found["models"]
+    assert set(models) == {"nearest", "bicubic", "lanczos"}
+    assert models["bicubic"]["relu2_2"] > 0
+    assert models["bicubic"]["images"]["a.png"]["relu1_1"] > 0
+
+
+def test_what_cannot_be_evaluated(folder, tmp_path):
+    other = save(tmp_path / "two.safetensors", 2)
+    with pytest.raises(InputError, match=r"two.safetensors: a net of scale 2, not 4; of scale 4: "):
+        evaluation.evaluate_superres(folder, 4, [other])
+    with pytest.raises(InputError, match="scale 3"):
+        evaluation.evaluate_superres(folder, 3, [])
+    with pytest.raises(InputError, match=r"none of the 1 images could be used.*tiny"):
+        evaluation.evaluate_superres(folder / "tiny.png", 4, [])
+    with pytest.raises(InputError, match="relu9_9"):
+        evaluation.evaluate_superres(folder, 4, [], features=("relu9_9",))

@@ -1,0 +1,158 @@
+"""The super-resolution nets: the paper's layer table, parameter counts, sizes, what they begin as; training pairs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import config, data, images, layers, resampling, training, transform_net
+from jaxpercept.config import superres_net
+from jaxpercept.errors import InputError
+
+
+def count(net):
+    return sum(int(np.prod(shape)) for shape in transform_net.shapes(net)[0].values())
+
+
+def run(net, x):
+    params, stats = transform_net.init(net)
+    return transform_net.apply(net, params, stats, x)[0]
+
+
+def test_parameter_counts_of_the_paper():
+    """Kernels, biases of all convolutions, batch norm's scale and shift; without its running statistics."""
+    stem, head = 81 * 3 * 64 + 64 + 2 * 64, 81 * 64 * 3 + 3
+    block = 2 * (9 * 64 * 64 + 64 + 2 * 64)
+    up = 9 * 64 * 64 + 64 + 2 * 64
+    assert count(superres_net(4, "paper")) == stem + 4 * block + 2 * up + head == 401_859
+    assert count(superres_net(8, "paper")) - count(superres_net(4, "paper")) == up == 37_056
+    assert count(superres_net(4, "paper")) - count(superres_net(2, "paper")) == up
+    _, stats = transform_net.shapes(superres_net(4, "paper"))
+    assert sum(int(np.prod(shape)) for shape in stats.values()) == 2 * 64 * (1 + 8 + 2)
+
+
+def test_the_papers_layer_table(monkeypatch):
+    """Supplementary, table 2: 72 to 288 for ×4, 36 to 288 for ×8."""
+    seen = []
+
+    def spy(original):
+        def call(self, x):
+            y = original(self, x)
+            seen.append((y.shape[1], y.shape[3]))
+            return y
+
+        return call
+
+    for kind in (layers.Conv, layers.UpConv):
+        monkeypatch.setattr(kind, "__call__", spy(kind.__call__))
+    jax.eval_shape(lambda x: run(superres_net(4, "paper"), x), jnp.zeros((1, 72, 72, 3)))
+    assert seen == [(72, 64)] * 9 + [(144, 64), (288, 64), (288, 3)]
+    seen.clear()
+    jax.eval_shape(lambda x: run(superres_net(8, "paper"), x), jnp.zeros((1, 36, 36, 3)))
+    assert seen == [(36, 64)] * 9 + [(72, 64), (144, 64), (288, 64), (288, 3)]
+
+
+@pytest.mark.parametrize("scale", config.SCALES)
+@pytest.mark.parametrize("preset", config.SUPERRES_PRESETS)
+def test_sizes_are_exact_at_any_size(scale, preset):
+    net = superres_net(scale, preset).scaled(0.125)
+    assert net.scale == scale
+    shape = jax.eval_shape(lambda x: run(net, x), jnp.zeros((1, 9, 11, 3))).shape
+    assert shape == (1, 9 * scale, 11 * scale, 3)
+
+
+def test_best_is_small():
+    """354,672 at ×4; its head makes scale² phases."""
+    assert count(superres_net(4)) == 9 * 3 * 48 + 48 + 16 * (9 * 48 * 48 + 48) + 9 * 48 * 48 + 48
+    assert max(count(superres_net(scale)) for scale in config.SCALES) <= 700_000
+
+
+def test_best_adds_to_the_bicubic_upsample():
+    net = superres_net(4).scaled(0.125)
+    params, stats = transform_net.init(net)
+    params = params | {"head.kernel": 0 * params["head.kernel"], "head.bias": 0 * params["head.bias"]}
+    x = np.random.default_rng(0).random((1, 12, 10, 3)).astype(np.float32)
+    y, _ = transform_net.apply(net, params, stats, x)
+    np.testing.assert_allclose(y, resampling.upscale(x, 4), atol=2e-6)
+
+
+def test_best_sees_no_further_than_its_receptive_field():
+    """What tiles with an overlap rest on: 2 pixels a block and one each for the ends."""
+    net = superres_net(2).scaled(0.125)
+    reach = 2 * net.blocks + 2
+    x = np.random.default_rng(1).random((1, 8, 2 * reach + 9, 3)).astype(np.float32)
+    other = x.copy()
+    other[:, :, -1] += 1
+    difference = np.abs(run(net, jnp.asarray(x)) - run(net, jnp.asarray(other))).max((0, 1, 3))
+    assert (difference[: 2 * (x.shape[2] - 1 - reach)] == 0).all()
+    assert difference[-1] > 0
+
+
+def test_head_channels_are_phases():
+    x = jnp.arange(2 * 3 * 18, dtype=jnp.float32).reshape(1, 2, 3, 18)
+    y = layers.depth_to_space(x, 3)
+    assert y.shape == (1, 6, 9, 2)
+    np.testing.assert_array_equal(y[0, 4, 8], x[0, 1, 2, 2 * (3 * 1 + 2) :][:2])
+
+
+def test_presets_that_are_not():
+    with pytest.raises(InputError, match=r"scale 3.*2, 4, 8"):
+        superres_net(3)
+    with pytest.raises(InputError, match="preset 'huge'"):
+        superres_net(4, "huge")
+    with pytest.raises(InputError, match=r"loss 'gan'.*feature, pixel"):
+        config.superres_recipe(4, "best", "gan")
+    with pytest.raises(InputError, match="odd"):
+        dataclasses.replace(superres_net(4), stem_size=4)
+    with pytest.raises(InputError, match="linear"):
+        dataclasses.replace(superres_net(4), output="tanh")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for i in range(5):
+        images.save_image(folder / f"{i}.png", random.random((40, 48, 3)).astype(np.float32))
+    images.save_image(folder / "small.png", np.zeros((20, 48, 3), np.float32))
+    return folder
+
+
+@pytest.mark.parametrize("degradation", resampling.DEGRADATIONS)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pairs_belong_together(photos, degradation, workers):
+    choices = {"scale": 4, "degradation": degradation, "image_size": 32, "batch_size": 3, "seed": 5}
+    stream = data.make_pairs([str(photos)], **choices, workers=workers)
+    batches = [next(stream) for _ in range(4)]
+    assert stream.get_state() == {"step": 4}
+    assert {name.rsplit("/", 1)[-1] for name in stream.too_small} == {"small.png"}
+    stream.close()
+    for batch in batches:
+        assert batch["target"].shape == (3, 32, 32, 3)
+        np.testing.assert_array_equal(batch["input"], resampling.degrade(batch["target"], 4, degradation))
+    again = data.make_pairs([str(photos)], **choices, start_step=3)
+    np.testing.assert_array_equal(next(again)["input"], batches[3]["input"])
+    again.close()
+
+
+def test_a_patch_that_the_scale_does_not_divide(photos):
+    with pytest.raises(InputError, match="--patch-size 30 is not a multiple of the scale 4; use 28"):
+        data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
+
+
+@pytest.mark.parametrize("preset", config.SUPERRES_PRESETS)
+def test_training_leaves_a_model_and_learns(photos, tmp_path, preset):
+    recipe = config.superres_recipe(4, preset, "pixel")
+    recipe |= {"net": recipe["net"].scaled(0.1), "steps": 8, "batch_size": 4, "image_size": 32, "log_every": 1}
+    run = config.TrainConfig(**(recipe | {"data": (str(photos),), "out": str(tmp_path / "run"), "preview_every": 8}))
+    lines = []
+    path = training.train(run, on_log=lines.append)
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    net, params, stats, header = transform_net.load(path)
+    assert net.scale == 4
+    assert header["task"] == "superres"
+    assert header["training"]["config"]["degradation"] == recipe["degradation"]
+    assert (tmp_path / "run" / "previews" / "00000008.jpg").exists()
+    assert transform_net.apply(net, params, stats, jnp.zeros((1, 8, 9, 3)))[0].shape == (1, 32, 36, 3)
