@@ -14,7 +14,7 @@ def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it off. A cache that
     was configured already stays as it is."""
     given = os.environ.get(VARIABLE)
-    if given == "off" or jax.config.jax_compilation_cache_dir:
+    if given == "off" or jax.config.values["jax_compilation_cache_dir"]:
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     jax.config.update("jax_compilation_cache_dir", given or str(home / "jaxpercept"))

@@ -142,7 +142,7 @@ class ResidualBlock(nnx.Module):
         self.conv1, self.norm1, self.conv2, self.norm2 = conv1, norm1, conv2, norm2
 
     def __call__(self, x: Image, **mode: Any) -> Image:
-        y = jax.nn.relu(self.norm1(self.conv1(x), **mode))  # type: ignore[operator]
-        y = self.norm2(self.conv2(y), **mode)  # type: ignore[operator]
+        y = jax.nn.relu(self.norm1(self.conv1(x), **mode))
+        y = self.norm2(self.conv2(y), **mode)
         crop = (x.shape[1] - y.shape[1]) // 2
         return x[:, crop : x.shape[1] - crop, crop : x.shape[2] - crop] + y

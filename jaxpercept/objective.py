@@ -3,7 +3,7 @@ section 3). Pure functions; a term of weight zero is not traced, and no layer is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import jax
@@ -86,5 +86,5 @@ def style_targets(vgg_params: vgg.Params, style: Float[Array, "m h w 3"], layers
     return {name: losses.gram_matrix(f).mean(0, keepdims=True) for name, f in features.items()}
 
 
-def _union(groups) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
+def _union(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for group in groups for name in group))

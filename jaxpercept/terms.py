@@ -6,7 +6,7 @@ To add a term: write its function here and its line in `config.TERMS`. From a no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from jax import Array
@@ -73,7 +73,7 @@ def l1(inputs: LossInputs) -> Float[Array, " n"]:
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.absolute_loss(inputs.output, inputs.target)
 
 
-def sum_of(values) -> Array:  # type: ignore[no-untyped-def]
+def sum_of(values: Iterable[Array]) -> Array:
     """The sum of at least one array, without the rank-promoting 0 of `sum`."""
     first, *rest = values
     for value in rest:

@@ -106,7 +106,7 @@ def _mean(x: Array) -> Array:
 
 def init(config: TransformNetConfig, seed: int = 0) -> tuple[Variables, Variables]:
     """Fresh (parameters, running statistics); Torch's default initialisation, deterministic in `seed`."""
-    _, params, stats = nnx.split(TransformNet(config, nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
+    _, params, stats = _split(TransformNet(config, nnx.Rngs(seed)))
     return _flat(params), _flat(stats)
 
 
@@ -140,7 +140,12 @@ def apply(
 
 @lru_cache(maxsize=64)
 def _structure(config: TransformNetConfig) -> tuple[Any, Any, Any]:
-    return nnx.split(nnx.eval_shape(lambda: TransformNet(config, nnx.Rngs(0))), nnx.Param, nnx.BatchStat)
+    return _split(nnx.eval_shape(lambda: TransformNet(config, nnx.Rngs(0))))
+
+
+def _split(model: TransformNet) -> tuple[Any, Any, Any]:
+    graph, params, *rest = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return graph, params, rest[0]
 
 
 def shapes(config: TransformNetConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:

@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _walk(self) -> list[list[str]]:
-        found = [a.option_strings for a in self._actions]
+        found = [list(a.option_strings) for a in self._actions]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 found += [options for sub in action.choices.values() for options in sub._walk()]

@@ -7,10 +7,12 @@ output is called IMAGE_STYLE with the input's suffix.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxpercept import weights_file
 from jaxpercept.config import choose
@@ -82,15 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if job.failed else 0
 
 
-def _counts(models: Sequence) -> list[int]:  # type: ignore[type-arg]
+def _counts(models: Sequence[Any]) -> list[int]:
     counts = Counter(m.name for m in models)
     return [counts[m.name] for m in models]
 
 
-def _renamed(model, style: str):  # type: ignore[no-untyped-def]
+def _renamed(model: Any, style: str) -> Any:
     """Two runs' model.safetensors in one job are told apart by their folders."""
-    import dataclasses
-
     path = Path(style)
     return dataclasses.replace(model, name=f"{path.resolve().parent.name}-{path.stem}")
 

@@ -11,7 +11,7 @@ from jaxpercept.config import choose
 from jaxpercept.errors import InputError
 
 
-def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the command line."""
     convert = commands.add_parser(
         "convert", help="weights from other frameworks", description="Weights into our files."
@@ -31,8 +31,8 @@ def add(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     prepare = commands.add_parser(
         "prepare",
         help="pack a folder of images into a TFDS dataset",
-        description="Packs the images under FOLDER (nested) into a TFDS ArrayRecord dataset at OUT, without\nTensorFlow. "
-        "`train.py style --data OUT` reads it.",
+        description="Packs the images under FOLDER (nested) into a TFDS ArrayRecord dataset at OUT, without\n"
+        "TensorFlow. `train.py style --data OUT` reads it.",
     )
     prepare.add_argument("folder", metavar="FOLDER")
     prepare.add_argument("out", metavar="OUT")

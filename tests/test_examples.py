@@ -1,0 +1,33 @@
+"""The examples run, at tiny size, and leave their pictures."""
+
+import importlib.util
+
+import jax
+import pytest
+
+from jaxpercept import images, training
+
+
+@pytest.fixture
+def example(root):
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, root / "examples" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """Examples train with a batch of one."""
+    make = training.parallel.make_engine
+    monkeypatch.setattr(training.parallel, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1]))
+
+
+def test_laplacian_loss(example, one_device, tmp_path):
+    path = example("laplacian_loss").main(2, tmp_path, size=32)
+    assert images.load_image(path).shape == (32, 96, 3)
+    assert '"laplacian"' in (tmp_path / "with" / "metrics.jsonl").read_text()
+    assert '"laplacian"' not in (tmp_path / "without" / "metrics.jsonl").read_text()
