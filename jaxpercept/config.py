@@ -292,7 +292,8 @@ def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> di
     """Fields of TrainConfig for super-resolution. InputError for another scale, preset or loss.
 
     "paper": 288 patches, 200k steps of batch 4, Adam 1e-3, blurred inputs. "best": [ours] small patches, whose
-    activations stay in a processor's cache (per second of training, 24 pixels beat 32), cosine schedule, plain bicubic inputs as in the literature's tables."""
+    activations stay in a processor's cache (per second of training, 24 pixels beat 32), a cosine schedule, plain bicubic
+    inputs as in the literature's tables."""
     net = superres_net(scale, preset)
     choose("super-resolution loss", loss, SUPERRES_LOSSES[preset])
     recipe: dict[str, Any] = {

@@ -98,12 +98,14 @@ def test_the_sheet_and_the_tables(result):
     assert "| a.png |" in text
 
 
-def test_features_and_blur(folder):
+def test_features_and_blur(folder, tmp_path):
+    blur = save(tmp_path / "blur.safetensors", 4, degradation="blur")
     found = evaluation.evaluate_superres(
-        folder / "a.png", 4, [], degradation="blur", match=(False,), features=("relu1_1", "relu2_2")
+        folder / "a.png", 4, [blur], degradation="blur", match=(False,), features=("relu1_1", "relu2_2")
     )
     models = found["models"]
-    assert set(models) == {"nearest", "bicubic", "lanczos"}
+    assert set(models) == {"nearest", "bicubic", "lanczos", "blur"}
+    assert not found["warnings"]
     assert models["bicubic"]["relu2_2"] > 0
     assert models["bicubic"]["images"]["a.png"]["relu1_1"] > 0
 
