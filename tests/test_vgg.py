@@ -1,5 +1,7 @@
 """The loss network on the shipped weights; equality with PyTorch is in test_parity*.py."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
