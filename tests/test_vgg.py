@@ -67,3 +67,16 @@ def test_a_file_of_something_else_is_refused(tmp_path):
     weights_file.write_weights(tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, {"kind": "other"})
     with pytest.raises(InputError, match="not a VGG-16 weights file"):
         vgg.load_vgg16(tmp_path / "x.safetensors")
+
+
+def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root):
+    """Against the original float32 weights, whose activations are in tests/golden."""
+    spec = importlib.util.spec_from_file_location("make", root / "tests" / "golden" / "make_vgg_float32.py")
+    make = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make)
+    photo = jnp.asarray(sample_photos()["chelsea"][None, :96, 100:196])
+    features = jax.jit(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS))(photo)
+    with np.load(root / "tests" / "golden" / "vgg_float32.npz") as golden:
+        for name, exact in golden.items():
+            error = np.linalg.norm(make.spread(features[name]) - exact) / np.linalg.norm(exact)
+            assert 1e-6 < error < 1e-3, f"{name}: {error:.1e}"
