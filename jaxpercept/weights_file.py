@@ -59,19 +59,35 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
 
 
 def write_weights(path: str | os.PathLike[str], arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Path:
-    """Writes arrays and header, atomically; makes the folder. Raises InputError where it cannot write."""
+    """Writes arrays and header, atomically; makes the folder. Equal contents give equal bytes, so that a checksum can
+    be compared. Raises InputError where it cannot write."""
     path = Path(path)
     # tobytes (inside save) would write a transposed view in the wrong order
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    data = _ordered(save(contiguous, {k: json.dumps(v) for k, v in header.items()}), header)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(contiguous, {k: json.dumps(v) for k, v in header.items()}))
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as e:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
         raise InputError(f"{path}: cannot write the weights file ({e.strerror}); give another path") from e
     return path
+
+
+def _ordered(data: bytes, header: dict[str, Any]) -> bytes:
+    """A safetensors file with its metadata in the header's order, which safetensors leaves to chance."""
+    if not header:
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    table = json.loads(data[8:end])
+    table["__metadata__"] = {k: table["__metadata__"][k] for k in header}
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -17,13 +17,27 @@ def shelf(tmp_path, monkeypatch):
 
 
 def test_arrays_and_header_come_back(tmp_path):
-    arrays = {"a.kernel": np.arange(6, dtype=np.float16).reshape(2, 3).T, "b": np.float32([[1.5]])}
+    kernel = np.arange(6, dtype=np.float16).reshape(2, 3).T
+    arrays: dict[str, np.ndarray] = {"a.kernel": kernel, "b": np.array([[1.5]], np.float32)}
     header = {"kind": "x", "net": {"stem": 3, "up": [1, 2]}, "text": "ℓ × 2"}
     weights_file.write_weights(tmp_path / "deep" / "w.safetensors", arrays, header)
     read, about = weights_file.read_weights(tmp_path / "deep" / "w.safetensors")
     assert about == header
     assert all((read[k] == arrays[k]).all() and read[k].dtype == arrays[k].dtype for k in arrays)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
+
+
+def test_equal_contents_give_equal_bytes(tmp_path):
+    """So that a checksum can be published: safetensors itself orders the header anew in every call."""
+    arrays: dict[str, np.ndarray] = {"b": np.zeros(3, np.float16), "a": np.ones((2, 2))}
+    header = {f"key{i}": [i, "ℓ"] for i in range(12)}
+    first, second = (weights_file.write_weights(tmp_path / n, arrays, header).read_bytes() for n in "12")
+    assert first == second
+    assert int.from_bytes(first[:8], "little") % 8 == 0
+    weights_file.write_weights(tmp_path / "bare", arrays, {})
+    read, about = weights_file.read_weights(tmp_path / "bare")
+    assert about == {}
+    assert (read["a"] == 1).all()
 
 
 def test_names_and_files_resolve(shelf):
