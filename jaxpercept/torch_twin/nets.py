@@ -113,5 +113,20 @@ def vgg_features(params: Tensors, x: Tensor, layers: Collection[str]) -> Tensors
                 out[f"relu{b}_{i}"] = x
             if len(out) == len(set(layers)):
                 return out
-        x = functional.max_pool2d(x.permute(0, 3, 1, 2), 2, 2).permute(0, 2, 3, 1)
+        x = max_pool(x)
     return out
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """2×2, NHWC."""
+    return functional.max_pool2d(x.permute(0, 3, 1, 2), 2, 2).permute(0, 2, 3, 1)
+
+
+def norm(kind: str, d: Tensors, *, train: bool) -> Tensors:
+    """A norm of d["x"] by d["scale"] and the rest: "y", and in training the new "mean" and "var"."""
+    names = ("scale", "bias", "mean", "var") if kind == "batch" else ("scale", "bias")
+    own = {k: d[k] if k in ("scale", "bias") else d[k].clone() for k in names}
+    channels = d["x"].shape[-1]
+    module = nn.BatchNorm2d(channels) if kind == "batch" else nn.InstanceNorm2d(channels, affine=True)
+    y = call(module.train(train), own, d["x"])
+    return {"y": y, "mean": own["mean"], "var": own["var"]} if train else {"y": y}

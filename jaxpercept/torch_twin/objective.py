@@ -15,6 +15,11 @@ def feature_loss(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([functional.mse_loss(p, q) for p, q in zip(a, b, strict=True)])
 
 
+def absolute_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference, per image."""
+    return torch.stack([functional.l1_loss(p, q) for p, q in zip(a, b, strict=True)])
+
+
 def gram_matrix(f: Tensor) -> Tensor:
     """Equation 3: (N, C, C)."""
     n, h, w, c = f.shape
@@ -61,5 +66,4 @@ def objective(config: ObjectiveConfig, vgg: Tensors, style: Tensor, output: Tens
     tv = total_variation(255 * output, config.losses)
     total = total + weights.get("tv", 0) * (n * tv if config.losses == "reference" else tv)
     total = total + weights.get("pixel", 0) * feature_loss(255 * output, 255 * target)
-    l1 = torch.stack([functional.l1_loss(p, q) for p, q in zip(255 * output, 255 * target, strict=True)])
-    return (total + weights.get("l1", 0) * l1).mean()
+    return (total + weights.get("l1", 0) * absolute_loss(255 * output, 255 * target)).mean()
