@@ -233,7 +233,8 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} is not allowed; at least 1")
         if self.image_size < 16:
-            raise InputError(f"--image-size {self.image_size} is not allowed; at least 16, 256 in the paper")
+            option, paper = ("--image-size", 256) if self.task == "style" else ("--patch-size", 288)
+            raise InputError(f"{option} {self.image_size} is not allowed; at least 16, {paper} in the paper")
         if self.style_size != 0 and self.style_size < 16:
             raise InputError(f"--style-size {self.style_size} is not allowed; at least 16, or 0 for the image's own")
         if not 0 < self.learning_rate < 1:

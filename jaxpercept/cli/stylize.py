@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxpercept import weights_file
+from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import images
 
     paths = images.list_images(arguments.inputs)
-    name_output = _namer(paths, styles, Path(arguments.out))
+    name_output = namer(paths, len(styles), Path(arguments.out))
     from jaxpercept import compilation_cache, inference
 
     compilation_cache.enable()
@@ -77,11 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("a super-resolution net was given as --style; choose a style net")
     job = inference.stylize_files(
         paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
-        batch_size=arguments.batch_size, progress=_say,
+        batch_size=arguments.batch_size, progress=say,
     )  # fmt: skip
-    if not job.written:
-        raise InputError(job.failed[0] if len(job.failed) == 1 else f"none of the {len(paths)} images could be done")
-    return 1 if job.failed else 0
+    return ending(job.written, job.failed, len(paths))
 
 
 def _counts(models: Sequence[Any]) -> list[int]:
@@ -95,36 +93,10 @@ def _renamed(model: Any, style: str) -> Any:
     return dataclasses.replace(model, name=f"{path.resolve().parent.name}-{path.stem}")
 
 
-def _namer(paths: Sequence[Path], styles: Sequence[str], out: Path) -> Callable[[Path, str], Path]:
-    from jaxpercept import images
-
-    if out.suffix.lower() in images.WRITE_SUFFIXES and not out.is_dir():
-        if len(paths) > 1 or len(styles) > 1:
-            raise InputError(f"-o {out} names one file, but there are {len(paths)} images and {len(styles)} styles")
-        if out.resolve() == paths[0].resolve():
-            raise InputError(f"-o {out} is the input itself; give another name")
-        return lambda path, style: out
-    if out.exists() and not out.is_dir():
-        raise InputError(f"-o {out} is a file without a known image suffix; give a folder or a name ending in .jpg")
-    stems = Counter(path.name for path in paths)
-
-    def name_output(path: Path, style: str) -> Path:
-        # of two images of one name, each keeps its folder's name too
-        stem = path.stem if stems[path.name] == 1 else "-".join([*path.resolve().parts[-3:-1], path.stem])
-        suffix = path.suffix if path.suffix.lower() in images.WRITE_SUFFIXES else ".png"
-        return out / f"{stem}_{style}{suffix}"
-
-    return name_output
-
-
 def _list_styles() -> int:
     for name in weights_file.available("styles"):
         print(name)
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
@@ -144,9 +116,9 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
         model = inference.load_model(style)
         outputs = dict(inference.run_batches(model, iter(photos.items()), 1))
         for name, output in outputs.items():
-            _say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
+            say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])
     sheet = images.contact_sheet(rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384)
     path = images.save_image(out / "contact_sheet.jpg", sheet)
-    _say(f"{len(photos) * len(styles)} images and one contact sheet of {len(styles)} styles: {path}")
+    say(f"{len(photos) * len(styles)} images and one contact sheet of {len(styles)} styles: {path}")
     return 0

@@ -10,12 +10,15 @@ import dataclasses
 from typing import Any
 
 from jaxpercept import config
+from jaxpercept.cli import train_superres
+from jaxpercept.cli.train_options import add_data, add_fields, add_losses, given_fields, given_weights
 
 EPILOG = """examples:
   python train.py                                   two or three minutes: see it work
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
   python train.py style --style-image candy.jpg --data photos/ --out runs/candy --preset candy
-  python train.py style --help                      every option of style transfer
+  python train.py superres --scale 4 --loss pixel --data photos/ --out runs/x4
+  python train.py style --help                      every option of style transfer; superres has its own
 
 The same command again resumes. Ctrl-C saves and stops."""
 
@@ -38,23 +41,9 @@ examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
       --weights.style 8 --width 0.5"""
 
-# Option, its TrainConfig field, type, help. None of them has a default here: what is not given comes from the preset.
-_FIELDS: tuple[tuple[str, Any, str], ...] = (
-    ("steps", int, "training steps"),
-    ("batch_size", int, "images a step, over all devices"),
-    ("image_size", int, "training images are cropped to this many pixels a side"),
-    ("style_size", int, "longer side of the style image; 0: as it is"),
-    ("learning_rate", float, "Adam's"),
-    ("schedule", str, "constant or cosine (to zero at the last step)"),
-    ("seed", int, "of initialisation and data order"),
-    ("init", str, "warm start from a weights file, whose header then adds up the steps"),
-    ("precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
-    ("engine", str, "how devices share a step: shard_map or pmap"),
-    ("checkpoint_every", int, "steps between checkpoints"),
-    ("preview_every", int, "steps between preview strips"),
-    ("log_every", int, "steps between lines of metrics"),
-    ("workers", int, "processes that decode images; 0: threads"),
-    ("vgg", str, "loss network weights; default: the shipped ImageNet weights"),
+_OWN: tuple[tuple[str, str, Any, str], ...] = (
+    ("--image-size", "image_size", int, "training images are cropped to this many pixels a side"),
+    ("--style-size", "style_size", int, "longer side of the style image; 0: as it is"),
 )
 
 
@@ -66,34 +55,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
     style = commands.add_parser("style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG)
     style.add_argument("--style-image", required=True, metavar="S", help="the style: an image file")
-    _add_common(style, "runs/style")
-    style.set_defaults(run=run_style)
-
-
-def _add_common(parser: argparse.ArgumentParser, out: str) -> None:
-    defaults = config.TrainConfig()
-    parser.add_argument("--data", required=True, nargs="+", metavar="D",
-                        help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
-    parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
-    parser.add_argument("--out", default=out, metavar="RUN", help=f"directory of the run (default: {out})")
-    parser.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
-    parser.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
-    parser.add_argument(
-        "--width", type=float, metavar="W", help="factor on the net's channels (0.5: the authors' small nets)"
-    )
-    for name, kind, text in _FIELDS:
-        default = getattr(defaults, name)
-        shown = "" if default is None else f" (default: {default})"
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=kind, metavar="N" if kind is int else "X",
-                            help=text + shown)  # fmt: skip
-    losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
+    add_data(style, "runs/style")
+    style.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
+    style.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
+    add_fields(style, _OWN)
+    losses = add_losses(style, config.DEFAULT_WEIGHTS["reference"])
     losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
-    losses.add_argument("--content-layers", nargs="+", metavar="L", help="VGG-16 layers (default: relu2_2)")
     losses.add_argument("--style-layers", nargs="+", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})")
-    for term in config.TERMS:
-        default = config.DEFAULT_WEIGHTS["reference"].get(term.name, 0)
-        losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",
-                            help=f"{term.help} (default: {default:g})")  # fmt: skip
+    style.set_defaults(run=run_style)
+    train_superres.add(commands)
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
@@ -101,8 +71,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
     preset = arguments.preset or "resize"
     config.choose("preset", preset, config.RECIPES)
     values = dict(config.RECIPES[preset])
-    values |= {name: v for name, _, _ in _FIELDS if (v := getattr(arguments, name)) is not None}
-    base = config.TrainConfig(**values)
+    base = config.TrainConfig(**values | given_fields(arguments, _OWN))
     net = base.net
     if arguments.net is not None:
         config.choose("net", arguments.net, config.NET_PRESETS)
@@ -112,7 +81,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
         net = dataclasses.replace(full.scaled(arguments.width), norm=net.norm)
     return dataclasses.replace(
         base, net=net, objective=_objective(arguments, base.objective), data=tuple(arguments.data),
-        exclude=tuple(arguments.exclude), out=arguments.out,
+        exclude=tuple(arguments.exclude), out=arguments.out or base.out,
     )  # fmt: skip
 
 
@@ -120,10 +89,9 @@ def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> c
     losses = arguments.losses or base.losses
     config.choose("losses", losses, config.CONVENTIONS)
     weights = dict(base.weights if losses == base.losses else config.DEFAULT_WEIGHTS[losses])
-    weights |= {n: w for n in config.TERM_NAMES if (w := getattr(arguments, f"weight_{n}")) is not None}
     return config.ObjectiveConfig(
         losses=losses,
-        weights=weights,
+        weights=weights | given_weights(arguments),
         content_layers=tuple(arguments.content_layers or base.content_layers),
         style_layers=tuple(arguments.style_layers or base.style_layers),
     )

@@ -1,0 +1,68 @@
+"""Options that every training has, and what `--weights.NAME` makes of a preset's objective."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jaxpercept import config
+
+# Option, its TrainConfig field, type, help. None of them has a default here: what is not given comes from the preset.
+FIELDS: tuple[tuple[str, str, Any, str], ...] = (
+    ("--steps", "steps", int, "training steps"),
+    ("--batch-size", "batch_size", int, "images a step, over all devices"),
+    ("--learning-rate", "learning_rate", float, "Adam's"),
+    ("--schedule", "schedule", str, "constant or cosine (to zero at the last step)"),
+    ("--seed", "seed", int, "of initialisation and data order"),
+    ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
+    ("--precision", "precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
+    ("--engine", "engine", str, "how devices share a step: shard_map or pmap"),
+    ("--checkpoint-every", "checkpoint_every", int, "steps between checkpoints"),
+    ("--preview-every", "preview_every", int, "steps between preview strips"),
+    ("--log-every", "log_every", int, "steps between lines of metrics"),
+    ("--workers", "workers", int, "processes that decode images; 0: threads"),
+    ("--vgg", "vgg", str, "loss network weights; default: the shipped ImageNet weights"),
+)
+
+
+def add_data(parser: argparse.ArgumentParser, out: str) -> None:
+    """Where images come from and the run goes to."""
+    parser.add_argument("--data", required=True, nargs="+", metavar="D",
+                        help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
+    parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
+    parser.add_argument("--out", metavar="RUN", help=f"directory of the run (default: {out})")
+    parser.add_argument("--width", type=float, metavar="W", help="factor on the net's channels (0.5: half as many)")
+
+
+def add_fields(
+    parser: argparse.ArgumentParser, own: tuple[tuple[str, str, Any, str], ...], by_preset: tuple[str, ...] = ()
+) -> None:
+    """`own` and `FIELDS`, with TrainConfig's defaults in the help but for those `by_preset`."""
+    defaults = config.TrainConfig()
+    for option, name, kind, text in own + FIELDS:
+        default = getattr(defaults, name)
+        note = "" if default is None else f" (default: {default})"
+        if name in by_preset:
+            note = " (default: the preset's)"
+        parser.add_argument(option, dest=name, type=kind, metavar="N" if kind is int else "X", help=text + note)
+
+
+def add_losses(parser: argparse.ArgumentParser, defaults: dict[str, float] | None) -> argparse._ArgumentGroup:
+    """`--weights.NAME` for every term; `defaults`: to show, None where they depend on other options."""
+    losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
+    losses.add_argument("--content-layers", nargs="+", metavar="L", help="VGG-16 layers (default: relu2_2)")
+    for term in config.TERMS:
+        note = "" if defaults is None else f" (default: {defaults.get(term.name, 0):g})"
+        losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",
+                            help=term.help + note)  # fmt: skip
+    return losses
+
+
+def given_fields(arguments: argparse.Namespace, own: tuple[tuple[str, str, Any, str], ...]) -> dict[str, Any]:
+    """The fields of TrainConfig that the command line set."""
+    return {name: value for _, name, _, _ in own + FIELDS if (value := getattr(arguments, name)) is not None}
+
+
+def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
+    """The loss weights that the command line set."""
+    return {n: w for n in config.TERM_NAMES if (w := getattr(arguments, f"weight_{n}")) is not None}
