@@ -11,7 +11,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -180,7 +180,7 @@ def _net(depth: str, name: str, config: TransformNetConfig, size: tuple[int, int
 def _blocks(size: tuple[int, int]) -> Iterator[Case]:
     """Nets of a single block between 1×1 convolutions."""
     bare = TransformNetConfig(stem=6, stem_size=1, head_size=1, down=(), blocks=0, up=(), norm="none")
-    for norm, padding, bias in (("instance", "reflect", False), ("batch", "zero", True), ("none", "zero", True)):
+    for norm, padding, bias in (("instance", "reflect", False), ("batch", "zero", True)):
         kind = dataclasses.replace(bare, norm=norm, padding=padding, bias=bias)
         about, train = f"{norm} norm, {padding}", norm == "batch"
         yield _net("block", f"residual block, {about}", dataclasses.replace(kind, blocks=1), size, train)
@@ -188,6 +188,8 @@ def _blocks(size: tuple[int, int]) -> Iterator[Case]:
         for upsample in ("nearest", "transposed", "subpixel"):
             up = dataclasses.replace(kind, up=(5,), upsample=upsample)
             yield _net("block", f"{upsample} up block, {about}", up, size, train)
+    plain = dataclasses.replace(bare, blocks=1, padding="zero", bias=True)
+    yield _net("block", "residual block, no norm", plain, size)
     unpadded = dataclasses.replace(bare, norm="instance", start_padding=2, blocks=1, bias=True)
     yield _net("block", "residual block, unpadded", unpadded, size)
     for output, scale in (("linear", 0.15), ("tanh", 1.0), ("vgg_tanh", 150.0)):
@@ -217,6 +219,7 @@ def _vgg(size: tuple[int, int]) -> Case:
     )  # fmt: skip
 
 
+@cache
 def vgg_inputs() -> Arrays:
     """The shipped loss network's arrays."""
     return {f"vgg.{k}": np.asarray(v, np.float64) for k, v in vgg.load_vgg16().items()}

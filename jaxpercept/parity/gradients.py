@@ -17,11 +17,10 @@ import numpy as np
 from jax import Array
 
 from jaxpercept import objective, transform_net
-from jaxpercept.config import DEFAULT_WEIGHTS, NET_PRESETS, ObjectiveConfig, TransformNetConfig
+from jaxpercept.config import DEFAULT_WEIGHTS, NET_PRESETS, STYLE_LAYERS, ObjectiveConfig, TransformNetConfig
 from jaxpercept.parity.cases import Arrays, part, picture, variables, vgg_inputs
 
 WIDTH = 0.25
-DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,12 @@ class Problem:
         return {"x": x, "style": picture((32, 36), 1, "style")} | variables(self.net) | vgg_inputs()
 
     def ours(self, d: dict[str, Array], dtype: Any = None) -> Array:
-        """The loss."""
+        """The loss; "grams.…" in place of "style"."""
         params, stats, phi = part(d, "params"), part(d, "stats"), part(d, "vgg")
         output, _ = transform_net.apply(self.net, params, stats, d["x"], train=True, dtype=dtype)
-        grams = objective.style_targets(phi, d["style"], self.objective.style_layers)
         target = jax.lax.stop_gradient(d["x"])
         values = objective.evaluate(
-            objective.make_terms(self.objective), phi, grams, output, target,
+            objective.make_terms(self.objective), phi, part(d, "grams"), output, target,
             convention=self.objective.losses, dtype=dtype,
         )  # fmt: skip
         return values["loss"].mean()
@@ -77,6 +75,11 @@ def learnable(d: Arrays) -> list[str]:
     return [k for k in d if k == "x" or k.startswith("params.")]
 
 
+@jax.jit
+def _style_targets(phi: dict[str, Array], style: Array) -> objective.Grams:
+    return objective.style_targets(phi, style, STYLE_LAYERS)
+
+
 def function(problem: Problem, dtype: Any = None) -> Callable[[dict[str, Array], dict[str, Array]], Any]:
     """Compiled: (learnable inputs, the others) to the loss and its gradient."""
     return jax.jit(jax.value_and_grad(lambda some, rest: problem.ours({**some, **rest}, dtype)))
@@ -86,6 +89,8 @@ def ours(fn: Callable[..., Any], d: Arrays, wide: Any = np.float32) -> tuple[flo
     """The loss and gradient of `function`, at inputs of type `wide`."""
     names = learnable(d)
     arrays = {k: jnp.asarray(v.astype(wide)) for k, v in d.items()}
+    grams = _style_targets(part(arrays, "vgg"), arrays.pop("style"))
+    arrays |= {f"grams.{k}": v for k, v in grams.items()}
     value, grads = fn({k: arrays.pop(k) for k in names}, arrays)
     return float(value), {k: np.asarray(v, np.float64) for k, v in grads.items()}
 
@@ -109,11 +114,11 @@ def tree_error(a: Arrays, b: Arrays) -> float:
     return tree_norm({k: a[k] - v for k, v in b.items()}) / tree_norm(b)
 
 
-def compare(problem: Problem, precision: str, context: Callable[[], Any]) -> tuple[float, float]:
-    """How far from PyTorch's float64 gradient ours is, and PyTorch's own float32: medians over `DRAWS` images."""
+def compare(problem: Problem, precision: str, context: Callable[[], Any], draws: int = 5) -> tuple[float, float]:
+    """How far from PyTorch's float64 gradient ours is, and PyTorch's own float32: medians over `draws` batches."""
     fn = function(problem, jnp.dtype(precision))
     errors = []
-    for draw in range(DRAWS):
+    for draw in range(draws):
         d = problem.inputs(draw)
         true, rough = twin(problem, d)[1], twin(problem, d, np.float32)[1]
         with context():

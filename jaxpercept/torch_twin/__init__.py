@@ -25,12 +25,12 @@ __all__ = ["Arrays", "Tensors", "adam", "evaluate", "gradient", "layers", "nets"
 def evaluate(fn: Callable[[Tensors], Tensors], arrays: Arrays) -> Arrays:
     """`fn` of the arrays as tensors of the same type; its results as arrays."""
     with torch.no_grad():
-        return {k: v.numpy() for k, v in fn({k: torch.tensor(v) for k, v in arrays.items()}).items()}
+        return {k: v.numpy() for k, v in fn({k: torch.from_numpy(v) for k, v in arrays.items()}).items()}
 
 
 def gradient(fn: Callable[[Tensors], Tensor], arrays: Arrays, wrt: Collection[str]) -> tuple[NDArray[Any], Arrays]:
     """The scalar fn(arrays) and its gradient with respect to the arrays named in `wrt`."""
-    tensors = {k: torch.tensor(v, requires_grad=k in wrt) for k, v in arrays.items()}
+    tensors = {k: torch.from_numpy(v).requires_grad_(k in wrt) for k, v in arrays.items()}
     value = fn(tensors)
     value.backward()
     return value.detach().numpy(), {k: _grad(tensors[k]).numpy() for k in wrt}
