@@ -21,6 +21,8 @@ _HOME = {
     "load_model": "inference",
     "TrainConfig": "config",
     "train": "training",
+    "psnr": "metrics",
+    "ssim": "metrics",
     "InputError": "errors",
 }
 __all__ = list(_HOME)

@@ -9,6 +9,7 @@ Imports no jax, so that `--help` and argument errors are instant. Sources, quote
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +22,11 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
 
 
 def choose(what: str, value: Any, allowed: Any) -> None:
-    """Raises InputError unless `value` is one of `allowed`; the message lists them."""
+    """Raises InputError unless `value` is one of `allowed`; the message lists them and the nearest first."""
     if value not in allowed:
-        raise InputError(f"{what} {value!r} is not known; choose one of: {', '.join(map(str, allowed))}")
+        near = difflib.get_close_matches(str(value), map(str, allowed), 1)
+        hint = f"did you mean {near[0]}? Choose" if near else "choose"
+        raise InputError(f"{what} {value!r} is not known; {hint} one of: {', '.join(map(str, allowed))}")
 
 
 @dataclass(frozen=True, kw_only=True)

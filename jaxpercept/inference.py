@@ -25,6 +25,7 @@ from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 
 BATCH_PIXELS = 4_000_000  # a batch is cut to this many, so that large images do not multiply their memory
+WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 bytes each)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ class Model:
         return apply
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
-        return self._apply(self.params, self.stats, jnp.asarray(x, jnp.float32))
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
+        return self._apply(self.params, self.stats, x.astype(jnp.float32))
 
 
 def load_model(name_or_file: str | os.PathLike[str], *, kind: str = "styles", precision: str = "float32") -> Model:
@@ -63,9 +67,13 @@ def load_model(name_or_file: str | os.PathLike[str], *, kind: str = "styles", pr
 def run_batches(
     model: Model, items: Iterator[tuple[Any, np.ndarray]], batch_size: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-    """(key, image) pairs in, (key, output) pairs out, images of equal size together; as soon as a batch is full."""
+    """(key, image) pairs in, (key, output) pairs out, images of equal size together: as soon as a batch is full, or
+    when too much waits, that of the size which has waited longest. Each size has one batch length, set by its first."""
     waiting: dict[tuple[int, ...], list[tuple[Any, np.ndarray]]] = defaultdict(list)
     compiled: dict[tuple[int, ...], int] = {}
+
+    def pixels(shape: tuple[int, ...]) -> int:
+        return shape[0] * shape[1]
 
     def flush(shape: tuple[int, ...]) -> Iterator[tuple[Any, np.ndarray]]:
         group = waiting.pop(shape)
@@ -75,10 +83,13 @@ def run_batches(
         yield from zip([key for key, _ in group], outputs, strict=False)
 
     for key, image in items:
-        waiting[image.shape].append((key, image))
-        full = max(1, min(batch_size, BATCH_PIXELS // (image.shape[0] * image.shape[1])))
-        if len(waiting[image.shape]) == full:
-            yield from flush(image.shape)
+        shape = image.shape
+        waiting[shape].append((key, image))
+        full = compiled.get(shape, max(1, min(batch_size, BATCH_PIXELS // pixels(shape))))
+        if len(waiting[shape]) == full:
+            yield from flush(shape)
+        while sum(len(group) * pixels(shape) for shape, group in waiting.items()) > WAITING_PIXELS:
+            yield from flush(next(iter(waiting)))
     for shape in list(waiting):
         yield from flush(shape)
 
@@ -119,7 +130,8 @@ def stylize_files(
             except InputError as e:
                 if str(e) not in job.failed:
                     job.failed.append(str(e))
-                    progress(f"error: {e}")
+                    if len(inputs) > 1:  # of a single image, the caller reports it
+                        progress(f"error: {e}")
             else:
                 yield path, image
 

@@ -97,13 +97,14 @@ def train(
     """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds. `terms`: in place of the
     config's own. `on_log` gets every logged line. Raises InputError for what the user got wrong, FloatingPointError
     on a non-finite loss."""
+    about_data = data.describe(config.data, config.exclude)
     terms = objective.make_terms(config.objective) if terms is None else terms
     engine = parallel.make_engine(config.engine, config.batch_size)
     vgg_params = vgg.load_vgg16(config.vgg)
     grams = style_grams(config, terms, vgg_params)
     state, earlier = init_state(config)
     stream, paired = make_stream(config), config.task == "superres"
-    with RunFiles(config, data.describe(config.data, config.exclude), earlier) as run, _stop_signals() as stopped:
+    with RunFiles(config, about_data, earlier) as run, _stop_signals() as stopped:
         checkpoints = Checkpoints(run.folder / "checkpoints")
         run.check_resume(checkpoints.about())
         if restored := checkpoints.restore(state):

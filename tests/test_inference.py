@@ -55,6 +55,21 @@ def test_large_images_go_one_by_one(model, monkeypatch):
     assert counts == [1, 1, 1]
 
 
+def test_what_waits_is_bounded(model, monkeypatch):
+    monkeypatch.setattr(inference, "WAITING_PIXELS", 3 * 20 * 24)
+    shapes = []
+    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.append(x.shape[:3]) or x)
+    sizes = [(20, 24), (24, 20), (20, 24), (20, 23), *[(20, 24)] * 4]
+    outputs = dict(inference.run_batches(model, ((i, photo(i, *size)) for i, size in enumerate(sizes)), 4))
+    assert sorted(outputs) == list(range(8))
+    assert shapes == [(2, 20, 24), (2, 20, 24), (2, 20, 24), (1, 24, 20), (1, 20, 23)]  # one batch length a size
+
+
+def test_integers_are_refused(model):
+    with pytest.raises(ValueError, match="got uint8; divide by 255"):
+        model(np.zeros((1, 20, 24, 3), np.uint8))
+
+
 def test_files_in_files_out(model, tmp_path):
     paths = []
     for i, size in enumerate([(20, 25), (33, 18)]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,14 +11,18 @@ from pathlib import Path
 
 from jaxpercept.errors import InputError
 
+_UNWRITABLE = (".avif", ".heic", ".jp2")  # meant as files, not as folders
+
 
 def namer(paths: Sequence[Path], models: int, out: Path) -> Callable[[Path, str], Path]:
     """`name_output(image, label)`: `out` itself if it has an image suffix, else IMAGE_LABEL in the folder `out` with
-    the image's suffix, `.png` where we cannot write that. InputError where `out` cannot hold what `models` nets make
-    of `paths`."""
+    the image's suffix, `.png` where we cannot write that; never one name for two, nor an input's. InputError where
+    `out` cannot hold what `models` nets make of `paths`."""
     from jaxpercept import images
 
-    if out.suffix.lower() in images.WRITE_SUFFIXES and not out.is_dir():
+    _check_writable(out)
+    if out.suffix.lower() in (*images.READ_SUFFIXES, *_UNWRITABLE) and not out.is_dir():
+        images.check_writable_name(out)
         if len(paths) * models > 1:
             raise InputError(f"-o {out} names one file, but {len(paths) * models} images are to be made; give a folder")
         if out.resolve() == paths[0].resolve():
@@ -24,19 +30,36 @@ def namer(paths: Sequence[Path], models: int, out: Path) -> Callable[[Path, str]
         return lambda path, label: out
     if out.exists() and not out.is_dir():
         raise InputError(f"-o {out} is a file without a known image suffix; give a folder or a name ending in .jpg")
-    suffixes = {path: _suffix(path) for path in paths}
-    wanted = Counter((path.stem, suffix) for path, suffix in suffixes.items())
-    stems: dict[tuple[str, str], Path] = {}
-    for path, suffix in suffixes.items():
-        # of two images of one name, each keeps its folders' names too; where that is not enough they are counted
-        alone = wanted[path.stem, suffix] == 1
-        stem = first = path.stem if alone else "-".join([*path.resolve().parts[-3:-1], path.stem])
-        number = 2
-        while (stem, suffix) in stems:
-            stem, number = f"{first}-{number}", number + 1
-        stems[stem, suffix] = path
-    named = {path: (stem, suffix) for (stem, suffix), path in stems.items()}
-    return lambda path, label: out / f"{named[path][0]}_{label}{named[path][1]}"
+    wanted = Counter((path.stem, _suffix(path)) for path in paths)
+    common = os.path.commonpath([path.absolute().parent for path in paths])
+    taken: dict[str, tuple[Path, str] | None] = {_key(path): None for path in paths}
+
+    def name_output(path: Path, label: str) -> Path:
+        # of two images of one name, each keeps the folders that tell them apart; what is the same even then is counted
+        alone = wanted[path.stem, _suffix(path)] == 1
+        folders = () if alone else path.absolute().parent.relative_to(common).parts
+        stem = "-".join((*folders, path.stem))
+        for number in itertools.count(1):
+            name = out / f"{stem}_{label}{'' if number == 1 else f'-{number}'}{_suffix(path)}"
+            if taken.setdefault(_key(name), (path, label)) == (path, label):
+                break
+        return name
+
+    return name_output
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that are one file, on file systems that ignore case too."""
+    return str(path.resolve()).lower()
+
+
+def _check_writable(out: Path) -> None:
+    """InputError unless `out` can be made or written; before any work is done, and without making it."""
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if place != out.absolute() and not place.is_dir():
+        raise InputError(f"-o {out}: {place} is a file, not a folder; choose another place")
+    if not os.access(place, os.W_OK):
+        raise InputError(f"-o {out}: {place} cannot be written; choose another place")
 
 
 def _suffix(path: Path) -> str:

@@ -62,8 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     styles = arguments.style or weights_file.available("styles")[:1]
     if not styles:
         raise InputError("no style is shipped here; give a weights file: --style runs/mine/model.safetensors")
-    for style in styles:
-        weights_file.resolve(style, "styles")
+    styles = list({weights_file.resolve(style, "styles").resolve(): style for style in styles}.values())
     from jaxpercept import images
 
     paths = images.list_images(arguments.inputs)
@@ -71,8 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import compilation_cache, inference
 
     compilation_cache.enable()
-    models = [inference.load_model(style, precision=arguments.precision) for style in styles]
-    models = [m if n == 1 else _renamed(m, s) for m, n, s in zip(models, _counts(models), styles, strict=True)]
+    models = _told_apart([inference.load_model(style, precision=arguments.precision) for style in styles], styles)
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
     job = inference.stylize_files(
@@ -82,15 +80,14 @@ def run(arguments: argparse.Namespace) -> int:
     return ending(job.written, job.failed, len(paths))
 
 
-def _counts(models: Sequence[Any]) -> list[int]:
-    counts = Counter(m.name for m in models)
-    return [counts[m.name] for m in models]
-
-
-def _renamed(model: Any, style: str) -> Any:
-    """Two runs' model.safetensors in one job are told apart by their folders."""
-    path = Path(style)
-    return dataclasses.replace(model, name=f"{path.resolve().parent.name}-{path.stem}")
+def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
+    """Models with one name each: two runs' model.safetensors are told apart by their folders, then by number."""
+    counts, seen, named = Counter(m.name for m in models), Counter[str](), []
+    for model, style in zip(models, styles, strict=True):
+        name = model.name if counts[model.name] == 1 else f"{Path(style).resolve().parent.name}-{model.name}"
+        seen[name] += 1
+        named.append(dataclasses.replace(model, name=name if seen[name] == 1 else f"{name}-{seen[name]}"))
+    return named
 
 
 def _list_styles() -> int:
