@@ -1,4 +1,4 @@
-"""Stylize images: `python infer.py --help`. Without arguments: sample photos in every shipped style."""
+"""Stylize or enlarge images: `python infer.py --help`. Without arguments: sample photos in every shipped style."""
 
 import sys
 

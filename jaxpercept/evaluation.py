@@ -17,37 +17,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercept import images, inference, losses, metrics, resampling, vgg, weights_file
+from jaxpercept import images, inference, losses, metrics, resampling, upscaling, vgg
 from jaxpercept.config import SCALES, VGG_LAYERS, choose
 from jaxpercept.errors import InputError
 
 MATCHED = "+histogram"
-MIN_INPUT = 8  # pixels a side
 CROP = 96  # of the sheet's details
 SHEET_ROWS = 12
 Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
-
-
-def load_upscaler(name_or_file: str | os.PathLike[str], scale: int) -> inference.Model:
-    """A super-resolution net, shipped or from a file. InputError when it is of another scale, naming those that fit."""
-    model = inference.load_model(name_or_file, kind="superres")
-    if model.config.scale != scale or scale == 1:
-        fitting = ", ".join(shipped(scale)) or "none is shipped"
-        raise InputError(
-            f"{name_or_file}: a net of scale {model.config.scale}, not {scale}; of scale {scale}: {fitting}"
-        )
-    return model
-
-
-def shipped(scale: int) -> list[str]:
-    """The shipped super-resolution nets of a scale, by their files' headers."""
-    found = []
-    for name in weights_file.available("superres"):
-        _, header = weights_file.read_weights(weights_file.resolve(name, "superres"))
-        net = header["net"]
-        if net.get("head_scale", 1) * 2 ** (len(net["up"]) - len(net["down"])) == scale:
-            found.append(name)
-    return found
 
 
 def evaluate_superres(
@@ -72,12 +49,13 @@ def evaluate_superres(
     choose("degradation", degradation, resampling.DEGRADATIONS)
     for layer in features:
         choose("VGG-16 layer", layer, VGG_LAYERS)
-    nets = [load_upscaler(m, scale) for m in (shipped(scale) if models is None else models)]
+    chosen = upscaling.shipped(scale) if models is None else models
+    nets = [upscaling.load_upscaler(m, scale) for m in chosen]
     upscalers = _upscalers(scale, nets)
     warnings = [_disagreement(net, degradation) for net in nets]
     distance = _feature_distance(tuple(features)) if features else None
     found = images.list_images(data)
-    root = os.path.commonpath([p.parent for p in found])
+    root = os.path.commonpath([p.absolute().parent for p in found])
     result: dict[str, Any] = {
         "models": {name + (MATCHED if m else ""): {"images": {}} for name in upscalers for m in match},
         "scale": scale,
@@ -89,7 +67,7 @@ def evaluate_superres(
         progress(f"warning: {line}")
     rows: list[tuple[str, list[NDArray[Any]]]] = []
     for path in found:
-        name = Path(path).relative_to(root).as_posix()
+        name = path.absolute().relative_to(root).as_posix()
         try:
             target, grey = _target(path, scale), images.is_grey(path)
         except InputError as e:
@@ -131,9 +109,9 @@ def score(output: NDArray[np.uint8], target: NDArray[np.uint8], scale: int, *, g
 
 def _target(path: Path, scale: int) -> NDArray[np.uint8]:
     image = resampling.modcrop(images.load_uint8(path), scale)
-    if min(image.shape[:2]) < MIN_INPUT * scale:
+    if min(image.shape[:2]) < upscaling.MIN_INPUT * scale:
         raise InputError(f"{path}: {image.shape[1]}x{image.shape[0]} is too small for ×{scale}; at least"
-                         f" {MIN_INPUT * scale} pixels a side")  # fmt: skip
+                         f" {upscaling.MIN_INPUT * scale} pixels a side")  # fmt: skip
     return image
 
 
@@ -142,7 +120,7 @@ def _upscalers(scale: int, nets: Sequence[inference.Model]) -> dict[str, Upscale
         return lambda small: resampling.upscale(small, scale, method)
 
     def network(net: inference.Model) -> Upscaler:
-        return lambda small: np.asarray(net(small[None]))[0]
+        return lambda small: upscaling.run(net, small)
 
     made = {method: plain(method) for method in ("nearest", "bicubic", "lanczos")}
     for net in nets:

@@ -89,15 +89,102 @@ BAD = {
     "train: small patch": ("train superres --scale 4 --loss pixel --data P --patch-size 8", "--patch-size 8"),
     "train: no style image": ("train superres --scale 4 --loss pixel --data P --weights.style 1", "content, tv, pixel"),
     "train: degradation": ("train superres --scale 4 --loss pixel --data P --degradation jpeg", "blur, bicubic"),
+    "upscale: no input": ("upscale --scale 4", "no input image"),
+    "upscale: scale": ("upscale A --scale 3", "2, 4, 8"),
+    "upscale: none shipped": ("upscale A --scale 8", "there is: x4-feature, x4-pixel); train one: python train.py"),
+    "upscale: another scale": ("upscale A --scale 2 --model x4-pixel", "of scale 4, not 2; of scale 2: none"),
+    "upscale: unknown model": ("upscale A --model x4-pixels", "did you mean x4-pixel?"),
+    "upscale: a style": ("upscale A --model style.safetensors", "scale 1, a style's"),
+    "upscale: too small": ("upscale small.png", "7x40 is too small; at least 8"),
+    "upscale: tile": ("upscale A --tile 3", "--tile 3 is not allowed"),
+    "upscale: too large": ("upscale A --max-pixels 28159", "44x40 would become 176x160, 28,160 pixels"),
+    "upscale: several into one": ("upscale P -o x.png", "names one file"),
+    "upscale: onto itself": ("upscale A -o A", "is the input itself"),
+    "stylize: a super-resolution net": ("stylize A --style x4.safetensors", "choose a style net"),
+    "evaluate: scale": ("evaluate superres --data P --scale 3", "2, 4, 8"),
+    "evaluate: no data": ("evaluate superres --data nowhere --scale 4", "nowhere"),
+    "evaluate: unknown model": ("evaluate superres --data P --scale 4 --model none", "x4-feature, x4-pixel"),
+    "evaluate: another scale": ("evaluate superres --data P --scale 2 --model x4-pixel", "of scale 4, not 2"),
+    "evaluate: layer": ("evaluate superres --data P --scale 4 --features conv1", "relu1_1"),
+    "evaluate: sheet": ("evaluate superres --data P --scale 4 --sheet s.xyz", "unknown image suffix"),
 }
 
 
 @pytest.mark.parametrize("case", list(BAD))
 def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
     line, expected = BAD[case]
-    words = {"P": str(shelf / "photos")}
+    images.save_image("small.png", np.zeros((40, 7, 3), np.float32))
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    transform_net.save(tmp_path / "style.safetensors", net, *transform_net.init(net), {})
+    (tmp_path / "x4.safetensors").symlink_to(shelf / "weights" / "superres" / "x4-pixel.safetensors")
+    before = sorted(tmp_path.rglob("*"))
+    words = {"P": str(shelf / "photos"), "A": str(shelf / "photos" / "a.png")}
     assert status(*[words.get(w, w) for w in line.split()]) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1, errors
     assert expected in errors[-1]
-    assert not list(tmp_path.iterdir())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_upscale_folders_with_the_first_shipped_net(shelf, tmp_path):
+    assert status("upscale", shelf / "photos", "-o", "out") == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_x4-feature.png", "b_x4-feature.jpg"]
+    assert images.load_image(tmp_path / "out" / "a_x4-feature.png").shape == (160, 176, 3)
+
+
+def test_upscale_does_what_it_can_of_a_mixed_folder(shelf, tmp_path, capsys):
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "bad.png").write_bytes(b"no")
+    (tmp_path / "mixed" / "notes.txt").write_text("not looked at")
+    images.save_image("mixed/good.png", np.full((9, 12, 3), 0.5, np.float32))
+    images.save_image("mixed/small.png", np.zeros((40, 7, 3), np.float32))
+    model = tmp_path / "model.safetensors"
+    model.symlink_to(shelf / "weights" / "superres" / "x4-pixel.safetensors")
+    assert status("upscale", "mixed", "--model", model, "--scale", 4, "-o", "out", "--tile", 16) == 1
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x4-model.png"]
+    errors = capsys.readouterr().err
+    assert "bad.png" in errors
+    assert "small.png: 7x40 is too small" in errors
+
+
+def test_colours_are_matched_unless_told_not_to(shelf, tmp_path):
+    photo = shelf / "photos" / "a.png"
+    assert status("upscale", photo, "-o", "matched.png") == 0
+    assert status("upscale", photo, "-o", "plain.png", "--no-match-histogram") == 0
+    means = [abs(images.load_image(p).mean((0, 1)) - images.load_image(photo).mean((0, 1))).max()
+             for p in ("matched.png", "plain.png")]  # fmt: skip
+    assert means[0] < 1 / 255 < means[1]
+
+
+def test_evaluate_prints_and_saves(shelf, tmp_path, capsys):
+    line = ("evaluate", "superres", "--data", shelf / "photos", "--scale", 4, "--json", "deep/s.json", "--markdown",
+            "s.md", "--sheet", "s.png")  # fmt: skip
+    assert status(*line) == 0
+    out = capsys.readouterr().out
+    assert out == (tmp_path / "s.md").read_text()
+    models = json.loads((tmp_path / "deep" / "s.json").read_text())["models"]
+    assert {"bicubic", "nearest", "lanczos", "x4-feature", "x4-pixel", "x4-pixel+histogram"} < set(models)
+    assert f"| x4-pixel | {models['x4-pixel']['psnr']:.2f} | {models['x4-pixel']['ssim']:.4f} |" in out
+    assert set(models["x4-pixel"]["images"]) == {"a.png", "b.jpg"}
+    assert images.load_image(tmp_path / "s.png").shape[2] == 3
+
+
+def test_evaluate_a_named_net_and_a_bad_picture(shelf, tmp_path, capsys):
+    (tmp_path / "bad.png").write_bytes(b"no")
+    line = (
+        "evaluate",
+        "superres",
+        "--data",
+        shelf / "photos" / "a.png",
+        "bad.png",
+        "--scale",
+        4,
+        "--model",
+        "x4-pixel",
+    )
+    assert status(*line, "--degradation", "blur", "--no-match-histogram") == 1
+    done = capsys.readouterr()
+    assert "x4-feature" not in done.out
+    assert "+histogram" not in done.out
+    assert "bad.png" in done.err
+    assert "warning: x4-pixel was trained on bicubic inputs" in done.err

@@ -11,7 +11,7 @@ LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
     {"terms", "objective", "data", "parallel", "checkpoint", "torch_twin"},
-    {"run_files", "training", "inference", "evaluation", "parity", "convert"},
+    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.
@@ -76,6 +76,12 @@ def test_losses_know_only_jax(root):
         "stylize --help",
         "stylize --list-styles",
         "stylize --size 0 x.jpg",
+        "train superres --help",
+        "train superres --scale 3 --loss pixel --data y",
+        "upscale --help",
+        "upscale --scale 3 x.jpg",
+        "evaluate superres --help",
+        "evaluate superres --scale 3 --data x",
         "train style --style-image x --data y --preset no-such",
         "convert vgg16 no-such-file out",
         "",

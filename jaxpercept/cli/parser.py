@@ -9,11 +9,14 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import stylize, tools, train
+from jaxpercept.cli import evaluate, stylize, tools, train, upscale
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
+  jaxpercept train superres     train a net that enlarges images     (python train.py superres)
   jaxpercept stylize            apply trained styles to images       (python infer.py stylize)
+  jaxpercept upscale            enlarge images                       (python infer.py upscale)
+  jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch, on this device
@@ -27,23 +30,51 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        if unknown := re.search(r"unrecognized arguments: (\S+)", message):
-            known = [o for a in self._walk() for o in a]
-            near = difflib.get_close_matches(unknown[1].split("=")[0], known, 3, 0.5)
-            message = f"unknown option {unknown[1]}" + (f"; did you mean {' or '.join(near)}?" if near else "")
-            if unknown[1].startswith("--weights."):
+        known = self._reached()._options()
+        stray = re.search(r"unrecognized arguments: (\S+)", message)
+        wrong = re.search(r"invalid choice: '(.*?)'", message)
+        unknown = stray[1] if stray else self._unknown(known) if wrong or "required" in message else None
+        if wrong and not unknown:
+            commands = [name for a in self._actions if isinstance(a, argparse._SubParsersAction) for name in a.choices]
+            near = difflib.get_close_matches(wrong[1], commands, 1)
+            hint = f"did you mean {near[0]}? Choose" if near else "choose"
+            message = f"unknown command {wrong[1]!r}; {hint} one of: {', '.join(commands)}"
+        elif unknown and unknown.startswith("-"):
+            near = difflib.get_close_matches(unknown.split("=")[0], known, 3, 0.5)
+            message = f"unknown option {unknown}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            if unknown.startswith("--weights."):
                 message += f" The loss terms: {', '.join(config.TERM_NAMES)}"
+        elif unknown:
+            message = f"unexpected argument {unknown!r}"
         message = " ".join(message.split())
         print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
-    def _walk(self) -> list[list[str]]:
-        found = [list(a.option_strings) for a in self._actions]
+    def _unknown(self, known: list[str]) -> str | None:
+        """The first option that does not exist: of more help than that a required one is missing."""
+        options = (a for a in self._given if a.startswith("--") and len(a) > 2)
+        return next((a for a in options if a.split("=")[0] not in known), None)
+
+    def _reached(self) -> Parser:
+        """The parser of the command that the arguments name."""
+        parser = self
+        for word in self._given:
+            commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+            parser = next((a.choices[word] for a in commands if word in a.choices), parser)
+        return parser
+
+    def _options(self) -> list[str]:
+        """Of this command and those below it, each once."""
+        found = [option for action in self._actions for option in action.option_strings]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                found += [options for sub in action.choices.values() for options in sub._walk()]
-        return found
+                found += [option for sub in action.choices.values() for option in sub._options()]
+        return list(dict.fromkeys(found))
 
 
 def build_parser(prog: str) -> Parser:
@@ -61,12 +92,15 @@ def build_parser(prog: str) -> Parser:
     if not is_infer:
         train.add(commands.add_parser("train", help="train a transform net", description=train.__doc__,
                                       epilog=train.EPILOG))  # fmt: skip
+        evaluate.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)
         parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
     stylize.add(commands.add_parser("stylize", help="apply trained styles to images", description=stylize.__doc__,
                                     epilog=stylize.EPILOG))  # fmt: skip
+    upscale.add(commands.add_parser("upscale", help="enlarge images", description=upscale.__doc__,
+                                    epilog=upscale.EPILOG))  # fmt: skip
     return parser
 
 

@@ -1,0 +1,85 @@
+"""`evaluate superres`: PSNR and SSIM as tables, JSON and a contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jaxpercept import weights_file
+from jaxpercept.cli.outputs import say
+from jaxpercept.config import SCALES, VGG_LAYERS, choose
+from jaxpercept.errors import InputError
+
+_SUPERRES = """Scores super-resolution nets beside nearest, bicubic and Lanczos interpolation, as in the literature.
+
+Inputs are the images of FOLDER, downsampled; PSNR and SSIM are those of luma (BT.601, 16-235), a border of N pixels
+cropped. Rows that end in +histogram are matched to the input's histograms (Johnson et al. 2016, section 4.2)."""
+
+_EPILOG = """examples:
+  python -m jaxpercept evaluate superres --data Set5/ --scale 4
+  python -m jaxpercept evaluate superres --data Set5/ --scale 4 --model runs/x4/model.safetensors --sheet crops.png
+  python -m jaxpercept evaluate superres --data Set5/ --scale 4 --features relu3_3 relu4_3 --json scores.json
+
+The table goes to standard output, progress to standard error. Exit status: 0, 1 when some images could not be used."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `evaluate` command."""
+    evaluate = commands.add_parser("evaluate", help="measure trained nets", description="Measures trained nets.")
+    kinds = evaluate.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(evaluate))
+    parser = kinds.add_parser("superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG)
+    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="folders of images, or images")
+    parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
+    parser.add_argument(
+        "--model", nargs="+", metavar="M", help="shipped names or weights files (default: all shipped of that scale)"
+    )
+    parser.add_argument("--degradation", default="bicubic", metavar="X",
+                        help="inputs: bicubic, or blur (a Gaussian first) (default: bicubic)")  # fmt: skip
+    parser.add_argument("--no-match-histogram", dest="match", action="store_false", help="no +histogram rows")
+    parser.add_argument("--features", nargs="+", default=(), metavar="L",
+                        help="VGG-16 layers: the feature distance to the original as well")  # fmt: skip
+    parser.add_argument("--json", metavar="FILE", help="write the scores there")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables there too")
+    parser.add_argument("--sheet", metavar="FILE", help="write a contact sheet of crops there")
+    parser.set_defaults(run=_superres)
+
+
+def _superres(arguments: argparse.Namespace) -> int:
+    choose("scale", arguments.scale, SCALES)
+    choose("degradation", arguments.degradation, ("bicubic", "blur"))
+    for layer in arguments.features:
+        choose("VGG-16 layer", layer, VGG_LAYERS)
+    for model in arguments.model or ():
+        weights_file.resolve(model, "superres")
+    from jaxpercept import images
+
+    images.list_images(arguments.data)
+    if arguments.sheet:
+        images.check_writable_name(arguments.sheet)
+    from jaxpercept import compilation_cache, evaluation
+
+    compilation_cache.enable()
+    if arguments.model is None and not weights_file.available("superres"):
+        say("no super-resolution net is shipped here: only interpolation is measured; --model names others")
+    result = evaluation.evaluate_superres(
+        arguments.data, arguments.scale, arguments.model, degradation=arguments.degradation,
+        match=(False, True) if arguments.match else (False,), features=arguments.features, sheet=arguments.sheet,
+        progress=say,
+    )  # fmt: skip
+    table = evaluation.markdown(result)
+    print(table, end="")
+    for option, file, text in (
+        ("--json", arguments.json, evaluation.to_json(result)),
+        ("--markdown", arguments.markdown, table),
+    ):
+        if file:
+            _write(option, Path(file), text)
+    return 1 if result["failed"] else 0
+
+
+def _write(option: str, path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as e:
+        raise InputError(f"{option} {path}: cannot be written ({e.strerror}); give another file") from e

@@ -1,0 +1,160 @@
+"""Super-resolution nets at work: images enlarged whole or in tiles, and the shipped nets by scale.
+
+Images are (H, W, 3) in [0, 1]; outputs are uint8 (scale·H, scale·W, 3), rounded as in a file. A net without instance
+norm or stride-2 layers sees a fixed neighbourhood, so tiles that overlap by it are equal to the whole. After the net,
+each channel's histogram is matched to the input's (Johnson et al. 2016, section 4.2).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images, inference, resampling, weights_file
+from jaxpercept.config import TransformNetConfig, net_from_dict
+from jaxpercept.errors import InputError
+
+MIN_INPUT = 8  # pixels a side
+TILE_OUTPUT = 1024  # pixels a side of a tile's output; images of more than four such tiles are cut by themselves
+
+
+def shipped(scale: int) -> list[str]:
+    """The shipped super-resolution nets of a scale, by their files' headers."""
+    found = []
+    for name in weights_file.available("superres"):
+        path = weights_file.resolve(name, "superres")
+        _, header = weights_file.read_weights(path)
+        if "net" in header and net_from_dict(header["net"], str(path)).scale == scale:
+            found.append(name)
+    return found
+
+
+def default_model(scale: int) -> str:
+    """The first shipped net of a scale. InputError when there is none, with what there is and how to train one."""
+    if found := shipped(scale):
+        return found[0]
+    raise InputError(
+        f"no net of scale {scale} is shipped (there is: {', '.join(weights_file.available('superres')) or 'none'}); "
+        f"train one: python train.py superres --scale {scale} --loss pixel --data PHOTOS/ --out RUN, "
+        "then give --model RUN/model.safetensors"
+    )
+
+
+def load_upscaler(
+    name_or_file: str | os.PathLike[str], scale: int | None = None, *, precision: str = "float32"
+) -> inference.Model:
+    """A super-resolution net, shipped or from a file, of `scale` if given. InputError when it is of another, naming
+    those that fit, or no super-resolution net."""
+    model = inference.load_model(name_or_file, kind="superres", precision=precision)
+    if model.config.scale == 1:
+        raise InputError(f"{name_or_file}: a net of scale 1, a style's; give a super-resolution net")
+    if scale not in (None, model.config.scale):
+        fitting = ", ".join(shipped(scale)) or "none is shipped"
+        raise InputError(
+            f"{name_or_file}: a net of scale {model.config.scale}, not {scale}; of scale {scale}: {fitting}"
+        )
+    return model
+
+
+def reach(config: TransformNetConfig) -> int | None:
+    """How many input pixels around one its output depends on; None when that is all of them (instance norm), or when
+    it moves with the position (stride-2 layers, start padding)."""
+    if config.norm == "instance" or config.down or config.start_padding:
+        return None
+    pixels = config.head_size // 2
+    for _ in config.up:
+        pixels = math.ceil(pixels / 2) + 1  # a 3×3 convolution at every doubling
+    pixels += config.stem_size // 2 + 2 * config.blocks
+    return max(pixels, 2 if config.skip == "bicubic" else 0)
+
+
+def run(model: inference.Model, x: images.Float, *, tile: int | None = None) -> NDArray[np.uint8]:
+    """The net's output for one image (h, w, 3): uint8 (scale·h, scale·w, 3).
+
+    tile: input pixels a side of the tiles, 0 for none; None: tiles for large images. Equal to the whole within
+    rounding. InputError for a net that cannot be tiled."""
+    scale, overlap = model.config.scale, reach(model.config)
+    h, w = x.shape[:2]
+    if tile is None:
+        side = TILE_OUTPUT // scale
+        tile = side if overlap is not None and h * w > 4 * side**2 else 0
+    if not tile or max(h, w) <= tile:
+        return images.to_uint8(np.asarray(model(x[None]))[0])
+    if overlap is None:
+        raise InputError(f"{model.name}: its norm sees the whole image, so it cannot work in tiles; leave out --tile")
+    out = np.empty((scale * h, scale * w, 3), np.uint8)
+    for top, bottom, row, rows in _tiles(h, tile, overlap):
+        for left, right, column, columns in _tiles(w, tile, overlap):
+            part = np.asarray(model(x[None, row : row + rows, column : column + columns]))[0]
+            part = part[
+                scale * (top - row) : scale * (bottom - row), scale * (left - column) : scale * (right - column)
+            ]
+            out[scale * top : scale * bottom, scale * left : scale * right] = images.to_uint8(part)
+    return out
+
+
+def _tiles(size: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first, end) of what each tile is good for along one axis, and (start, length) of what the net sees for it: of
+    one length, so that it is compiled once."""
+    length = min(size, tile + 2 * overlap)
+    for first in range(0, size, tile):
+        yield first, min(first + tile, size), min(max(first - overlap, 0), size - length), length
+
+
+def upscale_image(
+    model: inference.Model,
+    path: str | os.PathLike[str],
+    *,
+    match: bool = True,
+    tile: int | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+) -> tuple[NDArray[np.uint8], images.Float | None]:
+    """An image file enlarged: uint8 (scale·H, scale·W, 3), and its transparency (scale·H, scale·W) by bicubic
+    interpolation, None for an opaque one. A grey file stays grey. `match`: the histogram, to the input's.
+
+    InputError for a broken or too small file, or a result of more than `max_pixels`."""
+    rgb, alpha = images.load_rgba(path, max_pixels=max_pixels)
+    scale, (h, w) = model.config.scale, rgb.shape[:2]
+    if min(h, w) < MIN_INPUT:
+        raise InputError(f"{path}: {w}x{h} is too small; at least {MIN_INPUT} pixels a side")
+    if (count := h * w * scale**2) > max_pixels:
+        raise InputError(
+            f"{path}: {w}x{h} would become {w * scale}x{h * scale}, {count:,} pixels, more than the limit of "
+            f"{max_pixels:,}; shrink it or raise --max-pixels"
+        )
+    output = run(model, rgb, tile=tile)
+    if images.is_grey(path):
+        output = np.repeat(images.to_uint8(images.to_float(output).mean(-1, keepdims=True)), 3, axis=-1)
+    if match:
+        output = images.to_uint8(images.match_histogram(output, images.to_uint8(rgb)))
+    return output, None if alpha is None else np.clip(resampling.upscale(alpha[..., None], scale)[..., 0], 0, 1)
+
+
+def upscale_files(
+    inputs: Sequence[Path],
+    model: inference.Model,
+    name_output: Callable[[Path], Path],
+    *,
+    match: bool = True,
+    tile: int | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    progress: Callable[[str], None] = lambda line: None,
+) -> inference.Job:
+    """Every image, to where `name_output` says. A bad one is noted and the rest is done."""
+    job = inference.Job([], [])
+    for path in inputs:
+        try:
+            output, alpha = upscale_image(model, path, match=match, tile=tile, max_pixels=max_pixels)
+            job.written.append(images.save_image(name_output(path), output, alpha=alpha))
+        except InputError as e:
+            job.failed.append(str(e))
+            if len(inputs) > 1:  # of a single image, the caller reports it
+                progress(f"error: {e}")
+        else:
+            progress(f"[{len(job.written)}/{len(inputs)}] {job.written[-1]}")
+    return job

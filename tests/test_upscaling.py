@@ -1,0 +1,138 @@
+"""Enlarging: tiles equal the whole for every kind of net, sizes are exact, transparency and grey are kept."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxpercept import images, inference, resampling, transform_net, upscaling
+from jaxpercept.config import NET_PRESETS, superres_net
+from jaxpercept.errors import InputError
+
+BEST = dataclasses.replace(superres_net(4).scaled(0.15), blocks=2)
+NETS = {
+    "best x4": BEST,
+    "best x8": dataclasses.replace(superres_net(8).scaled(0.15), blocks=1),
+    "paper x2": dataclasses.replace(superres_net(2, "paper").scaled(0.1), blocks=2),
+    "paper x4": dataclasses.replace(superres_net(4, "paper").scaled(0.1), blocks=1),
+    "nearest, reflected": dataclasses.replace(
+        superres_net(4, "paper").scaled(0.1), blocks=1, upsample="nearest", padding="reflect", norm="none"
+    ),
+    "subpixel": dataclasses.replace(superres_net(2, "paper").scaled(0.1), blocks=1, upsample="subpixel"),
+}
+
+
+def model(net, name="x4-tiny"):
+    """A net of random weights and statistics."""
+    params, stats = transform_net.init(net, seed=3)
+    random = np.random.default_rng(0)
+    stats = {k: random.uniform(0.5, 1.5, v.shape).astype(np.float32) for k, v in stats.items()}
+    return inference.Model(name, net, params, stats, {})
+
+
+def noise(*size):
+    return np.random.default_rng(1).random((*size, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return model(BEST)
+
+
+@pytest.mark.parametrize("kind", list(NETS))
+def test_tiles_equal_the_whole(kind):
+    net, x = model(NETS[kind]), noise(53, 45)
+    whole = upscaling.run(net, x, tile=0)
+    assert whole.shape == (53 * net.config.scale, 45 * net.config.scale, 3)
+    tiled = upscaling.run(net, x, tile=16)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    assert (whole != tiled).mean() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["best x4", "paper x4", "subpixel"])
+def test_reach_is_where_the_gradient_ends(kind):
+    net = NETS[kind]
+    params, stats = transform_net.init(net)
+    params = {k: 0.05 * abs(v) if k.endswith("kernel") else v for k, v in params.items()}  # no ReLU is off
+    at = slice(20 * net.scale, 21 * net.scale)
+
+    @jax.jit
+    @jax.grad
+    def gradient(x):
+        return transform_net.apply(net, params, stats, x)[0][:, at, at].sum()
+
+    read = np.flatnonzero(np.asarray(gradient(np.full((1, 41, 41, 3), 0.9, np.float32)))[0].any((1, 2)))
+    assert max(20 - read[0], read[-1] - 20) in (upscaling.reach(net), upscaling.reach(net) - 1)
+
+
+def test_large_images_are_tiled_by_themselves_in_one_shape(tiny, monkeypatch):
+    monkeypatch.setattr(upscaling, "TILE_OUTPUT", 4 * 16)
+    shapes, call = set(), inference.Model.__call__
+    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.add(x.shape) or call(self, x))
+    upscaling.run(tiny, noise(60, 45))
+    side = 16 + 2 * upscaling.reach(BEST)
+    assert shapes == {(1, side, side, 3)}
+    upscaling.run(tiny, noise(32, 32))
+    assert (1, 32, 32, 3) in shapes
+
+
+def test_a_net_that_sees_everything_is_not_tiled():
+    net = model(dataclasses.replace(BEST, norm="instance"))
+    assert upscaling.reach(net.config) is None
+    assert upscaling.reach(NET_PRESETS["resize"]) is None
+    with pytest.raises(InputError, match="cannot work in tiles"):
+        upscaling.run(net, noise(40, 40), tile=16)
+
+
+def test_transparency_is_scaled_apart(tiny, tmp_path):
+    rgb, alpha = noise(12, 16), noise(12, 16)[..., 0]
+    path = images.save_image(tmp_path / "a.png", rgb, alpha=alpha)
+    job = upscaling.upscale_files([path], tiny, lambda p: tmp_path / "out" / p.name)
+    out, alpha_out = images.load_rgba(job.written[0])
+    assert out.shape == (48, 64, 3)
+    rounded = images.to_float(images.to_uint8(alpha))
+    expected = np.clip(resampling.upscale(rounded[..., None], 4)[..., 0], 0, 1)
+    np.testing.assert_allclose(alpha_out, expected, atol=0.51 / 255)
+
+
+def test_grey_palette_and_16_bits(tiny, tmp_path):
+    grey = images.to_uint8(noise(20, 24)[..., 0])
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(images.to_uint8(noise(20, 24))).quantize(32).save(tmp_path / "palette.png")
+    outputs = {n: upscaling.upscale_image(tiny, tmp_path / f"{n}.png") for n in ("grey", "deep", "palette")}
+    for output, alpha in outputs.values():
+        assert output.shape == (80, 96, 3)
+        assert alpha is None
+    assert (outputs["grey"][0] == outputs["grey"][0][..., :1]).all()
+    assert not (outputs["palette"][0] == outputs["palette"][0][..., :1]).all()
+    np.testing.assert_array_equal(outputs["grey"][0], outputs["deep"][0])
+
+
+def test_histograms_follow_the_input(tiny, tmp_path):
+    path = images.save_image(tmp_path / "dark.png", noise(24, 24) ** 2)
+    rgb = images.to_uint8(images.load_image(path))
+    plain, _ = upscaling.upscale_image(tiny, path, match=False)
+    matched, _ = upscaling.upscale_image(tiny, path)
+
+    def apart(output):
+        return np.abs(np.quantile(output, [0.1, 0.5, 0.9], (0, 1)) - np.quantile(rgb, [0.1, 0.5, 0.9], (0, 1))).max()
+
+    assert apart(matched) <= 4 < apart(plain)
+
+
+def test_8_bit_matching_is_the_same_as_in_floating_point():
+    x, reference = images.to_uint8(noise(30, 40)), images.to_uint8(noise(20, 20) ** 2)
+    fast = images.match_histogram(x, reference)
+    slow = images.match_histogram(images.to_float(x), images.to_float(reference))
+    np.testing.assert_allclose(fast, slow, atol=1e-5)
+
+
+def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
+    paths = [images.save_image(tmp_path / f"{n}.png", noise(9, 9)) for n in "ab"]
+    (tmp_path / "file").write_text("")
+    job = upscaling.upscale_files(paths, tiny, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name)
+    assert [p.name for p in job.written] == ["b.png"]
+    assert len(job.failed) == 1
