@@ -125,7 +125,9 @@ BAD = {
         "0",
     ),
     "steps 0": ("train style --style-image P --data P2 --steps 0", "--steps 0 is not allowed"),
-    "unknown command": ("trian style", "train"),
+    "unknown command": ("trian style", "unknown command 'trian'; did you mean train? Choose one of: train, "),
+    "unknown option": ("train style --stlye-image P --data P2", "did you mean --style-image"),
+    "one argument too many": ("convert vgg16 a b c", "unexpected argument 'c'"),
     "unknown engine": ("train style --style-image P --data P2 --engine tpu", "shard_map, pmap"),
     "unknown precision": ("parity --precision float8", "float32, bfloat16"),
 }

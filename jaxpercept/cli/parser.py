@@ -44,6 +44,8 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(wrong[1], commands, 1)
             hint = f"did you mean {near[0]}? Choose" if near else "choose"
             message = f"unknown command {wrong[1]!r}; {hint} one of: {', '.join(commands)}"
+            if self._given[0].startswith("-"):
+                message = f"option {self._given[0]} without a command; first choose one of: {', '.join(commands)}"
         elif unknown and unknown.startswith("-"):
             near = difflib.get_close_matches(unknown.split("=")[0], known, 3, 0.5)
             message = f"unknown option {unknown}" + (f"; did you mean {' or '.join(near)}?" if near else "")

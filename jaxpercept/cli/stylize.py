@@ -117,5 +117,5 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
         rows.append([outputs[name] for name in photos])
     sheet = images.contact_sheet(rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384)
     path = images.save_image(out / "contact_sheet.jpg", sheet)
-    say(f"{len(photos) * len(styles)} images and one contact sheet of {len(styles)} styles: {path}")
+    say(f"{len(photos) * len(styles)} images, and all on one contact sheet: {path}")
     return 0
