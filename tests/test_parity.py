@@ -18,6 +18,7 @@ from jaxpercept.parity import cases, gradients
 # 1e-5 is what the project promises; 2e-6 is what rounding leaves in these small cases, with a factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
 GRADIENT = 1e-10  # float64 leaves ~1e-15; 1e-6 is promised for whole networks
+QUICK = {"xla_backend_optimization_level": 0}  # to compile; float64 has digits to spare
 BY_NAME = defaultdict(list)
 for _case in cases.all_cases():
     BY_NAME[f"{_case.depth}: {_case.name}"].append(_case)
@@ -98,7 +99,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
             return (case.ours({**some, **rest}, np.float64)["y"] * cotangent).sum()
 
         rest = {k: v for k, v in d.items() if k not in learn}
-        ours = jax.jit(jax.grad(loss))({k: d[k] for k in learn}, rest)
+        ours = jax.jit(jax.grad(loss), compiler_options=QUICK)({k: d[k] for k in learn}, rest)
         ours = {k: np.asarray(v) for k, v in ours.items()}
     norm = gradients.tree_norm(true)
     for key in learn:

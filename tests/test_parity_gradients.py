@@ -1,5 +1,6 @@
 """The gradient of the whole style objective and training with Adam, against PyTorch."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -12,6 +13,7 @@ from jaxpercept.parity import cases, gradients
 
 torch_twin = pytest.importorskip("jaxpercept.torch_twin", reason="torch is not installed", exc_type=ImportError)
 HIGHEST = partial(jax.default_matmul_precision, "highest")
+QUICK = {"xla_backend_optimization_level": 0}  # a third of the time to compile; float64 has digits to spare
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
 
 
@@ -21,7 +23,7 @@ def test_the_objectives_gradient_in_float64(name):
     d = problem.inputs()
     true_loss, true = gradients.twin(problem, d)
     with jax.enable_x64(True):
-        loss, ours = gradients.ours(gradients.function(problem), d, np.float64)
+        loss, ours = gradients.ours(gradients.function(problem, options=QUICK), d, np.float64)
     assert abs(loss / true_loss - 1) < 1e-12
     assert ours.keys() == true.keys()
     assert gradients.tree_error(ours, true) < 1e-6
@@ -46,33 +48,35 @@ def test_the_objectives_gradient_in_float32(name):
 def test_twenty_float64_training_steps(preset):
     """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running statistics."""
     net = NET_PRESETS[preset].scaled(0.125)
-    shallow = ObjectiveConfig(weights={"content": 1.0, "style": 5.0, "tv": 1e-4}, style_layers=("relu1_2", "relu2_2"))
-    config = TrainConfig(net=net, objective=shallow, batch_size=2, image_size=24)
+    net = dataclasses.replace(net, blocks=2, start_padding=net.start_padding * 2 // 5)  # compiles sooner
+    # A loss of about 1: Adam's epsilon then hides the rounding noise of leaves whose true gradient is zero. With the
+    # usual weights it moves them by up to the learning rate, and with them the running means of the norms behind.
+    weights = {"content": 1e-7, "style": 5e-7, "tv": 1e-11}
+    shallow = ObjectiveConfig(weights=weights, style_layers=("relu1_2", "relu2_2"))
+    config = TrainConfig(net=net, objective=shallow, batch_size=2, image_size=16)
     d = cases.variables(net)
     phi = {f"vgg.{k}": np.asarray(v, np.float64) for k, v in vgg.load_vgg16().items() if k[:5] < "conv3" or k[0] == "p"}
     params, stats, phi = cases.part(d, "params"), cases.part(d, "stats"), cases.part(phi, "vgg")
     style = cases.picture((24, 28), 1, "style")
-    images = [(255 * cases.uniform(f"batch {i}", (2, 24, 24, 3), 0.0, 1.0)).astype(np.uint8) for i in range(20)]
+    images = [(255 * cases.uniform(f"batch {i}", (2, 16, 16, 3), 0.0, 1.0)).astype(np.uint8) for i in range(20)]
 
     with jax.enable_x64(True), HIGHEST():
         terms = objective.make_terms(shallow)
-        engine = parallel.ShardMap(jax.devices()[:1])
-        grams = objective.style_targets(phi, jax.numpy.asarray(style), shallow.style_layers)
-        optimizer = training.make_optimizer(config)
-        state = training.TrainState(
-            jax.numpy.zeros((), jax.numpy.int32), params, stats,
-            optimizer.init({k: jax.numpy.asarray(v) for k, v in params.items()}),
-        )  # fmt: skip
-        state = engine.replicate(state)
-        constants = [engine.replicate(tree) for tree in (phi, grams)]
-        step = engine.compile(training.make_step(config, terms), len(constants))
+        ours = {k: jax.numpy.asarray(v) for k, v in phi.items()}
+        grams = objective.style_targets(ours, jax.numpy.asarray(style), shallow.style_layers)
+        start = [{k: jax.numpy.asarray(v) for k, v in tree.items()} for tree in (params, stats)]
+        opt_state = training.make_optimizer(config).init(start[0])
+        state = training.TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
+        step = jax.vmap(
+            training.make_step(config, terms), in_axes=(None, 0, None, None), out_axes=None, axis_name=parallel.AXIS
+        )
+        step = jax.jit(step, compiler_options=QUICK)
         seen = []
         for batch in images:
-            state, metrics = step(state, {"target": engine.shard(batch)}, *constants)
+            state, metrics = step(state, {"target": batch[None]}, ours, grams)
             seen.append(float(metrics["loss"]))
-        final = engine.unreplicate(state)
-        final_params = {k: np.asarray(v) for k, v in final.params.items()}
-        final_stats = {k: np.asarray(v) for k, v in final.stats.items()}
+        final_params = {k: np.asarray(v) for k, v in state.params.items()}
+        final_stats = {k: np.asarray(v) for k, v in state.stats.items()}
 
     tensors = {k: torch_twin.torch.tensor(v) for k, v in phi.items()}
     target, running = torch_twin.torch.tensor(style), {k: torch_twin.torch.tensor(v) for k, v in stats.items()}
@@ -84,15 +88,10 @@ def test_twenty_float64_training_steps(preset):
 
     losses, true = torch_twin.adam(twin, params, [b / 255.0 for b in images], config.learning_rate)
     trained = running
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.8 * losses[0] < 100
     assert parity.relative_error(seen, losses) < 1e-6
-    _, first = torch_twin.gradient(lambda t: twin(t, torch_twin.torch.tensor(images[0] / 255.0)), params, params)
-    norm = gradients.tree_norm(first)
     for name, value in true.items():
-        if np.linalg.norm(first[name]) < 1e-9 * norm:  # in truth zero: Adam divides its rounding noise by its epsilon
-            assert np.abs(final_params[name] - params[name]).max() < 20 * config.learning_rate
-        else:
-            assert parity.relative_error(final_params[name], value) < 1e-6, name
+        assert parity.relative_error(final_params[name], value) < 1e-6, name
     for name, value in trained.items():
         assert parity.relative_error(final_stats[name], value.numpy()) < 1e-6
     assert transform_net.shapes(net)[1].keys() == trained.keys()

@@ -80,9 +80,13 @@ def _style_targets(phi: dict[str, Array], style: Array) -> objective.Grams:
     return objective.style_targets(phi, style, STYLE_LAYERS)
 
 
-def function(problem: Problem, dtype: Any = None) -> Callable[[dict[str, Array], dict[str, Array]], Any]:
-    """Compiled: (learnable inputs, the others) to the loss and its gradient."""
-    return jax.jit(jax.value_and_grad(lambda some, rest: problem.ours({**some, **rest}, dtype)))
+def function(problem: Problem, dtype: Any = None, options: dict[str, Any] | None = None) -> Callable[..., Any]:
+    """Compiled: (learnable inputs, the others) to the loss and its gradient. `options`: of XLA."""
+
+    def loss(some: dict[str, Array], rest: dict[str, Array]) -> Array:
+        return problem.ours({**some, **rest}, dtype)
+
+    return jax.jit(jax.value_and_grad(loss), compiler_options=options)
 
 
 def ours(fn: Callable[..., Any], d: Arrays, wide: Any = np.float32) -> tuple[float, Arrays]:
