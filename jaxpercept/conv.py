@@ -1,22 +1,33 @@
 """Convolutions with Torch's semantics, in plain form for accelerators and in forms that are fast on XLA:CPU.
 
 Images NHWC, kernels HWIO, any floating type. Which form runs is decided while tracing, by the default backend;
-`forced(fast)` overrides it for tests and benchmarks. The forms compute the same function up to rounding.
+`forced(fast)` overrides it for tests and benchmarks. The forms compute the same function up to rounding. The fast ones
+have reverse-mode gradients only (jax.custom_vjp), of any order: no jax.jvp.
+
+The fast forms bring every layer to a stride-1 convolution with many channels (space to depth, merged phases), compute
+that with `SAME` padding and a crop (`VALID` is up to 30 times slower), and its weight gradient as matrix products over
+blocks that stay in the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
 Image = Float[Array, "n h w c"]
+Output = Float[Array, "n h2 w2 c2"]  # of what changes the size or the channels
 Kernel = Float[Array, "kh kw i o"]
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_BLOCK = 2048  # pixels of a block of the weight gradient
+_SMALL = 1024  # pixels of an image for which XLA's own weight gradient is as fast
 _forced: bool | None = None
 
 
@@ -35,112 +46,235 @@ def _fast() -> bool:
     return jax.default_backend() == "cpu" if _forced is None else _forced
 
 
-def conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, stride: int = 1, padding: str = "zero") -> Image:
-    """Convolution (Torch's Conv2d). `padding`: "zero" or "reflect" pads kernel // 2 on every side at any stride,
-    "valid" nothing. ValueError for another word."""
+def conv2d(
+    x: Image,
+    kernel: Kernel,
+    bias: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: str = "zero",
+    pad: int | None = None,
+) -> Output:
+    """Convolution (Torch's Conv2d). `padding`: "zero" or "reflect" pads `pad` (default kernel // 2) on every side at
+    any stride, "valid" nothing. ValueError for another word."""
     if padding not in ("zero", "reflect", "valid"):
         raise ValueError(f"padding {padding!r} is not known; choose zero, reflect or valid")
-    p = 0 if padding == "valid" else kernel.shape[0] // 2
+    p = 0 if padding == "valid" else kernel.shape[0] // 2 if pad is None else pad
     if padding == "reflect" and p:
-        x = _pad(x, p, p, "reflect")
-        y = _unpadded(x, kernel, stride)
-    elif stride == 1:
-        y = _zero_padded(x, kernel, p) if p or kernel.shape[0] == 1 else _unpadded(x, kernel, 1)
+        x, p = _mirrored(x, p, "reflect"), 0
+    small = min(kernel.shape[2:]) <= 4
+    if _fast() and stride == 1 and kernel.shape[:2] == (9, 9) and small:
+        y = _blocked9(_padded(x, p, p), kernel)
+    elif _fast() and stride == 2 and kernel.shape[:2] == (3, 3):
+        y = _strided3(_padded(x, p, p), kernel)
+    elif _fast() and stride == 1:
+        y = _convolution(x, kernel, p)
     else:
-        y = lax.conv_general_dilated(x, kernel, (stride, stride), ((p, p), (p, p)), dimension_numbers=_DIMENSIONS)
-    return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+        y = _plain(x, kernel, p, p, stride=(stride, stride))
+    return _biased(y, bias)
 
 
-def _pad(x: Image, before: int, after: int, mode: str = "constant") -> Image:
-    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)), mode=mode)
-
-
-def _unpadded(x: Image, kernel: Kernel, stride: int) -> Image:
-    """A VALID convolution. On XLA:CPU a SAME one, cropped, is up to 30 times faster at stride 1."""
-    if stride == 1 and _fast():
-        p = kernel.shape[0] // 2
-        h, w = x.shape[1:3]
-        return _zero_padded(x, kernel, p)[:, p : h - p, p : w - p]
-    return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=_DIMENSIONS)
-
-
-def _zero_padded(x: Image, kernel: Kernel, p: int) -> Image:
-    if _fast() and kernel.shape[0] == 9 and (kernel.shape[2] == 3 or kernel.shape[3] == 3):
-        return _folded9(x, kernel)
-    return lax.conv_general_dilated(x, kernel, (1, 1), ((p, p), (p, p)), dimension_numbers=_DIMENSIONS)
-
-
-def _folded9(x: Image, kernel: Kernel) -> Image:
-    """The 9×9 convolutions from or to 3 channels as 9×1 ones, with the row's 9 taps folded into the 3 channels."""
-    _h, w = x.shape[1:3]
-    if kernel.shape[2] == 3:  # taps as input channels: shifted copies side by side
-        padded = jnp.pad(x, ((0, 0), (0, 0), (4, 4), (0, 0)))
-        taps = jnp.concatenate([padded[:, :, j : j + w] for j in range(9)], -1)
-        column = kernel.reshape(9, 1, 27, -1)
-        return lax.conv_general_dilated(taps, column, (1, 1), ((4, 4), (0, 0)), dimension_numbers=_DIMENSIONS)
-    # taps as output channels: shift and add what each contributes
-    cin = kernel.shape[2]
-    column = kernel.transpose(0, 2, 1, 3).reshape(9, 1, cin, 27)
-    parts = lax.conv_general_dilated(x, column, (1, 1), ((4, 4), (0, 0)), dimension_numbers=_DIMENSIONS)
-    parts = jnp.pad(parts, ((0, 0), (0, 0), (4, 4), (0, 0)))
-    y = parts[:, :, 0:w, 0:3]
-    for j in range(1, 9):
-        y = y + parts[:, :, j : j + w, 3 * j : 3 * j + 3]
-    return y
-
-
-def upsample_conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padding: str = "reflect") -> Image:
+def upsample_conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padding: str = "reflect") -> Output:
     """Nearest-neighbour ×2, then a 3×3 convolution padded on the large grid. (N, H, W, C) to (N, 2H, 2W, O)."""
     if not _fast():
         return conv2d(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), kernel, bias, padding=padding)
-    # On the large grid both kinds of padding repeat or blank whole source pixels: a reflected border row is the copy
-    # of the first source row, so an edge-padded small grid has the same values ("zero": zeros).
-    _n, h, w, _ = x.shape
-    padded = _pad(x, 1, 1, "edge" if padding == "reflect" else "constant")
-    # Of three neighbours on the large grid, an even pixel sees source pixels (i-1, i, i), an odd one (i, i, i+1).
-    rows = (jnp.stack([kernel[0], kernel[1] + kernel[2]]), jnp.stack([kernel[0] + kernel[1], kernel[2]]))
-    phases = []
-    for a in (0, 1):
-        for b in (0, 1):
-            r = rows[a]
-            small = jnp.stack([r[:, 0], r[:, 1] + r[:, 2]], 1) if b == 0 else jnp.stack([r[:, 0] + r[:, 1], r[:, 2]], 1)
-            y = lax.conv_general_dilated(padded, small, (1, 1), ((0, 1), (0, 1)), dimension_numbers=_DIMENSIONS)
-            phases.append(y[:, a : a + h, b : b + w])
-    y = _interleave(phases)
-    return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+    # A reflected border row of the large grid is the copy of the first source row: a symmetric border of the small one.
+    x = _mirrored(x, 1, "symmetric") if padding == "reflect" else _padded(x, 1, 1)
+    # On the large grid an even pixel sees source pixels (i-1, i, i), an odd one (i, i, i+1): two taps each. All phases
+    # at once read (i, i+1), the odd ones first, so that depth to space only shifts the result by one pixel.
+    small = _phases(kernel, lambda a, b, c: ((a + b, c), (a, b + c)))
+    y = _depth_to_space(_convolution(x, small, 0), 2)
+    return _biased(y[:, 1:-1, 1:-1], bias)
 
 
-def _interleave(phases: list[Image]) -> Image:
-    n, h, w, c = phases[0].shape
-    grid = jnp.stack([jnp.stack(phases[:2], 3), jnp.stack(phases[2:], 3)], 2)  # (N, H, 2, W, 2, C)
-    return grid.reshape(n, 2 * h, 2 * w, c)
-
-
-def conv_transpose2d(x: Image, kernel: Kernel, bias: Array | None = None) -> Image:
+def conv_transpose2d(x: Image, kernel: Kernel, bias: Array | None = None) -> Output:
     """Torch's ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1): (N, H, W, I) to (N, 2H, 2W, O);
     kernel[h, w, i, o] is Torch's weight[i, o, h, w]."""
     if not _fast():
-        y = lax.conv_general_dilated(
-            x, kernel[::-1, ::-1], (1, 1), ((1, 2), (1, 2)), lhs_dilation=(2, 2), dimension_numbers=_DIMENSIONS
-        )
-        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+        return _biased(_plain(x, kernel[::-1, ::-1], 1, 2, lhs_dilation=(2, 2)), bias)
     # Even output pixels see one source pixel (tap 1), odd ones two (tap 2 of i, tap 0 of i + 1), in each direction.
-    h, w = x.shape[1:3]
-    taps = ((1,), (2, 0))
-    phases = []
-    for a in taps:
-        for b in taps:
-            small = kernel[jnp.array(a)][:, jnp.array(b)]
-            pads = ((0, len(a) - 1), (0, len(b) - 1))
-            phases.append(lax.conv_general_dilated(x, small, (1, 1), pads, dimension_numbers=_DIMENSIONS)[:, :h, :w])
-    y = _interleave(phases)
-    return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+    small = _phases(kernel, lambda a, b, c: ((b, jnp.zeros_like(b)), (c, a)))
+    return _biased(_depth_to_space(_convolution(_padded(x, 0, 1), small, 0), 2), bias)
 
 
-def max_pool2x2(x: Image) -> Image:
-    """Maxima of 2×2 windows; an odd last row or column is dropped. Its gradient is far faster on XLA:CPU than that of
-    reduce_window; exact ties share it."""
-    h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-    x = x[:, :h, :w]
+def max_pool2x2(x: Image) -> Output:
+    """Maxima of 2×2 windows; an odd last row or column is dropped. Of equal maxima the first in reading order has the
+    gradient, as in Torch."""
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    if _fast():
+        return _max_pool(x)
+    floor = np.array(-np.inf, x.dtype)
+    return lax.reduce_window(x, floor, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+def _biased(y: Image, bias: Array | None) -> Image:
+    if bias is None:
+        return y
+    wide = jnp.promote_types(y.dtype, jnp.float32)  # in which the bias's gradient is summed
+    return (y.astype(wide) + bias.astype(wide).reshape(1, 1, 1, -1)).astype(y.dtype)
+
+
+def _padded(x: Image, before: int, after: int) -> Output:
+    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0))) if before or after else x
+
+
+def _plain(
+    x: Image, kernel: Kernel, before: int, after: int, stride: tuple[int, int] = (1, 1), **options: Any
+) -> Output:
+    pads = ((before, after), (before, after))
+    return lax.conv_general_dilated(x, kernel, stride, pads, dimension_numbers=_DIMENSIONS, **options)
+
+
+def _space_to_depth(x: Image, f: int) -> Output:
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // f, f, w // f, f, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h // f, w // f, f * f * c)
+
+
+def _depth_to_space(x: Image, f: int) -> Output:
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, f * h, f * w, c // f**2)
+
+
+def _phases(kernel: Kernel, taps: Callable[..., tuple[tuple[Array, Array], ...]]) -> Float[Array, "2 2 i o4"]:
+    """A 3×3 kernel to a 2×2 one for all four output phases, (2, 2, I, 4 O): `taps` gives the two taps of each phase."""
+    k: Array = kernel
+    for axis in (0, 2):
+        three = (lax.index_in_dim(k, i, axis, keepdims=False) for i in range(3))
+        k = jnp.stack([jnp.stack(pair, axis) for pair in taps(*three)], axis)  # (phase, tap)
+    return k.transpose(1, 3, 4, 0, 2, 5).reshape(2, 2, kernel.shape[2], -1)
+
+
+def _blocked9(x: Image, kernel: Kernel) -> Output:
+    """VALID 9×9 from or to a few channels as a 3×3 convolution of 4×4 blocks of pixels, 16 times as many channels."""
+    h, w = x.shape[1] - 8, x.shape[2] - 8
+    x = jnp.pad(x, ((0, 0), (0, -h % 4), (0, -w % 4), (0, 0)))
+    # Pixel a of input block I is tap 4 I + a - p of the output block's pixel p.
+    k = jnp.pad(kernel, ((3, 3), (3, 3), (0, 0), (0, 0)))
+    k = jnp.stack([k[3 - p : 15 - p] for p in range(4)])  # (4, 12, 15, i, o)
+    k = jnp.stack([k[:, :, 3 - p : 15 - p] for p in range(4)], 2)  # (4, 12, 4, 12, i, o)
+    i, o = kernel.shape[2:]
+    k = k.reshape(4, 3, 4, 4, 3, 4, i, o).transpose(1, 4, 2, 5, 6, 0, 3, 7).reshape(3, 3, 16 * i, 16 * o)
+    return _depth_to_space(_convolution(_space_to_depth(x, 4), k, 0), 4)[:, :h, :w]
+
+
+def _strided3(x: Image, kernel: Kernel) -> Output:
+    """VALID 3×3 of stride 2 as a 2×2 convolution of 2×2 blocks of pixels; the fourth tap is zero."""
+    i, o = kernel.shape[2:]
+    h, w = ((s - 3) // 2 * 2 + 4 for s in x.shape[1:3])
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, h - x.shape[1], 0), (0, w - x.shape[2], 0), (0, 0, 0)))
+    k = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))).reshape(2, 2, 2, 2, i, o)
+    return _convolution(_space_to_depth(x, 2), k.transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * i, o), 0)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolution(x: Image, kernel: Kernel, p: int) -> Output:
+    """Stride 1, zero padding p on every side."""
+    q = max(p, kernel.shape[0] // 2, kernel.shape[1] // 2)
+    h, w = (max(s + 2 * p - k + 1, 0) for s, k in zip(x.shape[1:3], kernel.shape[:2], strict=True))
+    return _plain(x, kernel, q, q)[:, q - p : q - p + h, q - p : q - p + w]
+
+
+def _convolution_forward(x: Image, kernel: Kernel, p: int) -> tuple[Output, tuple[Image, Kernel]]:
+    return _convolution(x, kernel, p), (x, kernel)
+
+
+def _convolution_backward(p: int, saved: tuple[Image, Kernel], d: Output) -> tuple[Image, Kernel]:
+    x, kernel = saved
+    kh, kw = kernel.shape[:2]
+    pads = ((kh - 1 - p, kh - 1 - p), (kw - 1 - p, kw - 1 - p))
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+    dx = lax.conv_general_dilated(d, flipped, (1, 1), pads, dimension_numbers=_DIMENSIONS)
+    if d.shape[1] * d.shape[2] <= _SMALL:
+        return dx, jax.vjp(lambda k: _plain(x, k, p, p), kernel)[1](d)[0]
+    return dx, _weight_gradient(_padded(x, p, p), d, kh, kw).astype(kernel.dtype)
+
+
+_convolution.defvjp(_convolution_forward, _convolution_backward)
+
+
+def _weight_gradient(x: Image, d: Output, kh: int, kw: int) -> Kernel:
+    """Of a VALID convolution, summed in at least float32 over blocks of some rows of one image."""
+    n, h, w, o = d.shape
+    width, c = x.shape[2:]
+    count = -(-h // max(1, _BLOCK // width))
+    rows = -(-h // count)
+    x, d = (jnp.pad(a, ((0, 0), (0, count * rows - h), (0, 0), (0, 0))) for a in (x, d))
+    wide = jnp.promote_types(d.dtype, jnp.float32)
+
+    def add(total: Array, block: Array) -> tuple[Array, None]:
+        start = (block // count, block % count * rows, 0, 0)
+        part = lax.dynamic_slice(x, start, (1, rows + kh - 1, width, c))[0]
+        return total + _block_gradient(part, lax.dynamic_slice(d, start, (1, rows, w, o))[0], kh, kw, wide), None
+
+    zeros = jnp.zeros_like(x, wide, shape=(kh, kw, c, o))
+    return lax.scan(add, zeros, jnp.arange(n * count))[0]
+
+
+def _block_gradient(x: Array, d: Array, kh: int, kw: int, wide: Any) -> Array:
+    """The sum over pixels p of x[p + tap] d[p]. With d blank in x's extra rows and columns, a tap is one shift of the
+    whole block, flattened: column taps shift the narrower array, transposed, and row taps the other."""
+    width, c, o = *x.shape[1:], d.shape[-1]
+    size = x.shape[0] * width
+    x, d = x.reshape(size, c), jnp.pad(d, ((0, kh - 1), (0, kw - 1), (0, 0))).reshape(size, o)
+    if o <= c:
+        flat = lax.optimization_barrier(jnp.pad(d, ((kw - 1, 0), (0, 0))).T)
+        taps = [flat[:, kw - 1 - j : kw - 1 - j + size] for j in range(kw)]
+        others = [jnp.pad(x[i * width :], ((0, i * width), (0, 0))) for i in range(kh)]
+    else:
+        flat = lax.optimization_barrier(jnp.pad(x, ((0, kw - 1), (0, 0))).T)
+        taps = [flat[:, j : j + size] for j in range(kw)]
+        others = [jnp.pad(d[: size - i * width], ((i * width, 0), (0, 0))) for i in range(kh)]
+    narrow = lax.optimization_barrier(jnp.concatenate(taps))
+    y = jnp.stack([jnp.matmul(narrow, other, preferred_element_type=wide) for other in others])
+    y = y.reshape(kh, kw, min(c, o), max(c, o))
+    return y.swapaxes(2, 3) if o <= c else y
+
+
+def _mirrored(x: Image, p: int, mode: str) -> Output:
+    """A "reflect" (without the border pixel) or "symmetric" (with it) border of p. Mirrored more than once: jnp.pad."""
+    if _fast() and p < min(x.shape[1:3]):
+        return _bordered(x, p, mode)
+    return jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode=mode)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _bordered(x: Image, p: int, mode: str) -> Output:
+    rows, columns = (np.pad(np.arange(s), p, mode=mode) for s in x.shape[1:3])  # type: ignore[call-overload]
+    return jnp.take(jnp.take(x, rows, 1, mode="clip"), columns, 2, mode="clip")
+
+
+def _bordered_backward(p: int, mode: str, _: None, d: Image) -> tuple[Output]:
+    skipped = 1 if mode == "reflect" else 0
+    for axis in (1, 2):
+        size = d.shape[axis] - 2 * p
+        inner = lax.slice_in_dim(d, p, p + size, axis=axis)
+        for border, at in ((0, skipped), (p + size, size - p - skipped)):
+            strip = lax.rev(lax.slice_in_dim(d, border, border + p, axis=axis), (axis,))
+            strip += lax.slice_in_dim(inner, at, at + p, axis=axis)
+            inner = lax.dynamic_update_slice_in_dim(inner, strip, at, axis)
+        d = inner
+    return (d,)
+
+
+_bordered.defvjp(lambda x, p, mode: (_bordered(x, p, mode), None), _bordered_backward)
+
+
+@jax.custom_vjp
+def _max_pool(x: Image) -> Output:
     rows = jnp.maximum(x[:, ::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+
+
+def _max_pool_backward(x: Image, d: Output) -> tuple[Image]:
+    n, h, w, c = d.shape
+    (a, b), (e, f) = ([x[:, i::2, j::2] for j in (0, 1)] for i in (0, 1))
+    top = jnp.maximum(a, b) >= jnp.maximum(e, f)
+    first = (top & (a >= b), top & (a < b), ~top & (e >= f), ~top & (e < f))
+    parts = [jnp.where(here, d, jnp.zeros((), d.dtype)) for here in first]
+    grid = jnp.stack([jnp.stack(parts[:2], 3), jnp.stack(parts[2:], 3)], 2)
+    return (grid.reshape(n, 2 * h, 2 * w, c),)
+
+
+_max_pool.defvjp(lambda x: (_max_pool(x), x), _max_pool_backward)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from jaxpercept import conv
 
 Image = Float[Array, "n h w c"]
+Output = Float[Array, "n h2 w2 c2"]  # of layers that change the size or the channels
 
 
 def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
@@ -33,7 +34,7 @@ class Conv(nnx.Module):
         self.bias = nnx.Param(_uniform(rngs, (cout,), fan_in)) if bias else None
         self.stride, self.padding = stride, padding
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Output:
         kernel, bias = _cast(self, x.dtype)
         return conv.conv2d(x, kernel, bias, stride=self.stride, padding=self.padding)
 
@@ -50,7 +51,7 @@ class UpConv(nnx.Module):
         self.bias = nnx.Param(_uniform(rngs, (out,), fan_in)) if bias else None
         self.method, self.padding = method, padding
 
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Output:
         kernel, bias = _cast(self, x.dtype)
         if self.method == "nearest":
             return conv.upsample_conv2d(x, kernel, bias, padding=self.padding)
@@ -59,7 +60,7 @@ class UpConv(nnx.Module):
         return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding))
 
 
-def depth_to_space(x: Image, f: int = 2) -> Image:
+def depth_to_space(x: Image, f: int = 2) -> Output:
     """(N, H, W, f² C) to (N, f H, f W, C); channel order (row, column, C)."""
     if f == 1:
         return x
@@ -141,7 +142,7 @@ class ResidualBlock(nnx.Module):
     def __init__(self, conv1: Conv, norm1: nnx.Module, conv2: Conv, norm2: nnx.Module):
         self.conv1, self.norm1, self.conv2, self.norm2 = conv1, norm1, conv2, norm2
 
-    def __call__(self, x: Image, **mode: Any) -> Image:
+    def __call__(self, x: Image, **mode: Any) -> Output:
         y = jax.nn.relu(self.norm1(self.conv1(x), **mode))
         y = self.norm2(self.conv2(y), **mode)
         crop = (x.shape[1] - y.shape[1]) // 2

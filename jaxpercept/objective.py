@@ -16,7 +16,7 @@ from jaxpercept.config import TERM_NAMES, ObjectiveConfig
 from jaxpercept.errors import InputError
 from jaxpercept.terms import LossInputs, LossTerm
 
-Grams = dict[str, Float[Array, "m cj cj"]]
+Grams = dict[str, Float[Array, "m _cj _cj"]]
 
 
 def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:

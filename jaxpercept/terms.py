@@ -25,9 +25,9 @@ class LossInputs:
 
     output: Float[Array, "n h w 3"]
     target: Float[Array, "n h w 3"]
-    features: Mapping[str, Float[Array, "n hj wj cj"]]
-    target_features: Mapping[str, Float[Array, "n hj wj cj"]]
-    style_grams: Mapping[str, Float[Array, "m cj cj"]]
+    features: Mapping[str, Float[Array, "n _hj _wj _cj"]]
+    target_features: Mapping[str, Float[Array, "n _hj _wj _cj"]]
+    style_grams: Mapping[str, Float[Array, "m _cj _cj"]]
     convention: str = "reference"
     batch: int = 1
 

@@ -22,7 +22,7 @@ from jaxpercept.config import VGG_LAYERS, choose
 from jaxpercept.errors import InputError
 
 Params = dict[str, Array]
-Features = dict[str, Float[Array, "n hj wj cj"]]
+Features = dict[str, Float[Array, "n _hj _wj _cj"]]
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _cache.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+# Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own message.
+install_import_hook([f"jaxpercept.{name}" for name in ("conv", "layers", "terms", "objective")], "beartype.beartype")
 ROOT = Path(__file__).resolve().parent.parent
 
 

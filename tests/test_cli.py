@@ -11,6 +11,7 @@ from jaxpercept import config, images, transform_net
 from jaxpercept.cli import demo, main, stylize
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
+from jaxpercept.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +200,8 @@ def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys):
     demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=2, size=32)
     assert images.load_image(tmp_path / "demo" / "chelsea.jpg").shape == (300, 451, 3)
     assert "infer.py stylize" in capsys.readouterr().err
+    with pytest.raises(InputError, match="a trial with other settings"):
+        demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=3, size=32)
 
 
 def test_the_samples_sheet(shelf, tmp_path, capsys, monkeypatch):

@@ -1,49 +1,159 @@
-"""Every fast form equals the plain one, forward and gradient; the plain ones equal PyTorch in test_parity*.py."""
+"""Every fast form equals the plain one, forward and gradient; the plain ones equal PyTorch."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxpercept import conv
 
-CASES = {
-    "3x3 zero": (lambda x, k, b: conv.conv2d(x, k, b, padding="zero"), (3, 3, 5, 4)),
-    "3x3 reflect": (lambda x, k, b: conv.conv2d(x, k, b, padding="reflect"), (3, 3, 5, 4)),
-    "3x3 valid": (lambda x, k, b: conv.conv2d(x, k, b, padding="valid"), (3, 3, 5, 4)),
-    "3x3 stride 2 zero": (lambda x, k, b: conv.conv2d(x, k, b, stride=2, padding="zero"), (3, 3, 5, 4)),
-    "3x3 stride 2 reflect": (lambda x, k, b: conv.conv2d(x, k, b, stride=2, padding="reflect"), (3, 3, 5, 4)),
-    "9x9 from 3 zero": (lambda x, k, b: conv.conv2d(x, k, b, padding="zero"), (9, 9, 3, 4)),
-    "9x9 from 3 reflect": (lambda x, k, b: conv.conv2d(x, k, b, padding="reflect"), (9, 9, 3, 4)),
-    "9x9 to 3 zero": (lambda x, k, b: conv.conv2d(x, k, b, padding="zero"), (9, 9, 5, 3)),
-    "9x9 to 3 reflect": (lambda x, k, b: conv.conv2d(x, k, b, padding="reflect"), (9, 9, 5, 3)),
-    "up reflect": (lambda x, k, b: conv.upsample_conv2d(x, k, b, padding="reflect"), (3, 3, 5, 4)),
-    "up zero": (lambda x, k, b: conv.upsample_conv2d(x, k, b, padding="zero"), (3, 3, 5, 4)),
-    "transposed": (conv.conv_transpose2d, (3, 3, 5, 4)),
-}
+ODD = (10, 13)
+CASES = {}
+for k, i, o, stride, sizes in (
+    (3, 5, 4, 1, ((12, 16), (9, 11), (4, 5))),
+    (3, 4, 5, 1, (ODD,)),
+    (3, 5, 4, 2, ((12, 16), (9, 11), (4, 5))),
+    (9, 3, 4, 1, ((12, 16), ODD)),
+    (9, 5, 3, 1, ((12, 16), ODD)),
+    (1, 3, 4, 1, (ODD,)),
+    (2, 3, 4, 1, (ODD,)),
+):
+    for padding in ("zero", "reflect", "valid"):
+        for size in sizes:
+            fn = partial(conv.conv2d, stride=stride, padding=padding)
+            CASES[f"{k}x{k} {i}-{o} stride {stride} {padding} {size}"] = fn, (k, k, i, o), size
+for size in ((6, 8), (5, 7)):
+    for padding in ("zero", "reflect"):
+        CASES[f"up {padding} {size}"] = partial(conv.upsample_conv2d, padding=padding), (3, 3, 5, 4), size
+    CASES[f"transposed {size}"] = conv.conv_transpose2d, (3, 3, 5, 4), size
+CASES["9x9 reflected twice"] = partial(conv.conv2d, padding="reflect"), (9, 9, 3, 4), (4, 6)
+CASES["pad 2"] = partial(conv.conv2d, pad=2), (3, 3, 3, 4), ODD
+CASES["several blocks"] = conv.conv2d, (3, 3, 2, 3), (67, 70)
+
+
+@pytest.fixture(autouse=True)
+def _blocks(monkeypatch):
+    """Small images too have their weight gradient in blocks here; test_small_images has the other way."""
+    monkeypatch.setattr(conv, "_SMALL", 0)
 
 
 def relative(a, b):
     return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-@pytest.mark.parametrize("size", [(12, 16), (9, 11), (5, 6)])
+def inputs(shape, size, dtype):
+    draws = np.random.default_rng(0)
+    x, k, b = (draws.standard_normal(s) for s in ((2, *size, shape[2]), shape, shape[-1:]))
+    return tuple(jnp.asarray(a, dtype) for a in (x, k, b))
+
+
+def run(fn, arguments, fast):
+    """The output and the gradients of its product with a fixed cotangent."""
+    with conv.forced(fast):
+
+        @jax.jit
+        def all_of_it(*arguments):
+            y, pull = jax.vjp(fn, *arguments)
+            return y, *pull((1.5 + jnp.cos(jnp.arange(y.size))).astype(y.dtype).reshape(y.shape))
+
+        return all_of_it(*arguments)
+
+
 @pytest.mark.parametrize("name", list(CASES))
-def test_the_fast_form_is_the_plain_one(name, size):
-    fn, shape = CASES[name]
-    keys = jax.random.split(jax.random.key(0), 4)
-    x = jax.random.normal(keys[0], (2, *size, shape[2]))
-    k = jax.random.normal(keys[1], shape)
-    b = jax.random.normal(keys[2], shape[-1:])
+def test_the_fast_form_is_the_plain_one(name):
+    fn, shape, size = CASES[name]
+    with jax.enable_x64(True):
+        ours, plain = (run(fn, inputs(shape, size, np.float64), fast) for fast in (True, False))
+        for a, b in zip(ours, plain, strict=True):
+            assert (a.shape, a.dtype) == (b.shape, np.float64)
+            assert relative(a, b) < 1e-12
 
-    def run(fast):
-        with conv.forced(fast):
-            y, pull = jax.vjp(fn, x, k, b)
-            return y, *pull(jax.random.normal(keys[3], y.shape))
 
-    for ours, plain in zip(run(True), run(False), strict=True):
-        assert ours.shape == plain.shape
-        assert relative(ours, plain) < 1e-5
+@pytest.mark.parametrize("name", [n for n in CASES if str(ODD) in n or "up" in n or "several" in n])
+def test_and_in_float32(name):
+    fn, shape, size = CASES[name]
+    ours, plain = (run(fn, inputs(shape, size, np.float32), fast) for fast in (True, False))
+    for a, b in zip(ours, plain, strict=True):
+        assert a.shape == b.shape
+        assert relative(a, b) < 1e-5
+
+
+def test_small_images(monkeypatch):
+    monkeypatch.setattr(conv, "_SMALL", 1024)
+    arguments = inputs((3, 3, 5, 4), ODD, np.float32)
+    for a, b in zip(run(conv.conv2d, arguments, True), run(conv.conv2d, arguments, False), strict=True):
+        assert relative(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_stays_and_is_accumulated_wider(fast):
+    arguments = inputs((3, 3, 4, 4), (40, 64), jnp.bfloat16)
+    exact = run(conv.conv2d, tuple(a.astype(np.float32) for a in arguments), False)
+    for a, b in zip(run(conv.conv2d, arguments, fast), exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        assert relative(a.astype(np.float32), b) < 1e-2  # bfloat16 has 8 bits; the cotangent is rounded too
+    with conv.forced(fast):
+        assert conv.max_pool2x2(arguments[0]).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_torch(fast):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    f = torch.nn.functional
+
+    def reflected(x, k, b):
+        return f.conv2d(f.pad(x, (k.shape[-1] // 2,) * 4, mode="reflect"), k, b)
+
+    def enlarged(x, k, b):
+        return reflected(f.interpolate(x, scale_factor=2, mode="nearest"), k, b)
+
+    transposed = partial(f.conv_transpose2d, stride=2, padding=1, output_padding=1)
+    pairs = {
+        "stride 2": (partial(conv.conv2d, stride=2), partial(f.conv2d, stride=2, padding=1), (3, 3, 5, 4)),
+        "9x9": (partial(conv.conv2d, padding="reflect"), reflected, (9, 9, 3, 4)),
+        "up": (conv.upsample_conv2d, enlarged, (3, 3, 5, 4)),
+        "transposed": (conv.conv_transpose2d, transposed, (3, 3, 5, 4)),
+        "pool": (lambda x, k, b: conv.max_pool2x2(x), lambda x, k, b: f.max_pool2d(x, 2), (3, 3, 5, 4)),
+    }
+    for name, (ours, theirs, shape) in pairs.items():
+        with jax.enable_x64(True):
+            arguments = inputs(shape, (7, 10), np.float64)
+            y, dx, dk, db = (np.asarray(a) for a in run(ours, arguments, fast))
+        axes = (2, 3, 0, 1) if name == "transposed" else (3, 2, 0, 1)
+        x, k, b = (torch.tensor(np.asarray(a)) for a in arguments)
+        x, k, b = x.permute(0, 3, 1, 2), k.permute(*axes), b
+        for tensor in (x, k, b):
+            tensor.requires_grad_()
+        out = theirs(x, k, b)
+        cotangent = 1.5 + np.cos(np.arange(y.size)).reshape(y.shape)
+        out.backward(torch.tensor(cotangent).permute(0, 3, 1, 2))
+        true = {"y": (y, out.detach().permute(0, 2, 3, 1)), "dx": (dx, x.grad.permute(0, 2, 3, 1))}
+        if name != "pool":
+            true |= {"dk": (dk.transpose(axes), k.grad), "db": (db, b.grad)}
+        for what, (a, t) in true.items():
+            np.testing.assert_allclose(a, t.numpy(), rtol=1e-10, atol=1e-10, err_msg=f"{name} {what}")
+
+
+def test_gradients_under_shard_map():
+    """Fast form; the engines differentiate with check_vma=False and reduce explicitly."""
+    x, k, _ = inputs((3, 3, 3, 4), (8, 9), np.float32)
+
+    def gradient(x, k):
+        return jax.grad(lambda k: jnp.sum(jnp.square(conv.conv2d(x, k, padding="reflect"))))(k)
+
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+    split, one = PartitionSpec("data"), PartitionSpec()
+    with conv.forced(True):
+        mapped = jax.jit(
+            jax.shard_map(
+                lambda x, k: jax.lax.psum(gradient(x, k), "data"),
+                mesh=mesh, in_specs=(split, one), out_specs=one, check_vma=False,
+            )
+        )  # fmt: skip
+        assert relative(np.asarray(mapped(x, k)), np.asarray(gradient(x, k))) < 1e-5
 
 
 def test_upsampling_is_nearest_then_convolution():
@@ -54,11 +164,13 @@ def test_upsampling_is_nearest_then_convolution():
     np.testing.assert_allclose(y, np.kron(np.asarray(x[0, :, :, 0]), np.ones((2, 2))))
 
 
-def test_max_pool_drops_the_odd_and_passes_the_gradient_to_the_maximum():
-    x = jnp.array([[1.0, 5.0, 9.0], [3.0, 2.0, 9.0], [9.0, 9.0, 9.0]]).reshape(1, 3, 3, 1)
-    y, pull = jax.vjp(conv.max_pool2x2, x)
-    np.testing.assert_allclose(y, [[[[5.0]]]])
-    np.testing.assert_allclose(pull(jnp.ones_like(y))[0][0, :, :, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
+@pytest.mark.parametrize("fast", [True, False])
+def test_max_pool_drops_the_odd_and_passes_the_gradient_to_the_first_maximum(fast):
+    x = jnp.array([[1.0, 5.0, 9.0], [5.0, 2.0, 9.0], [9.0, 9.0, 9.0]]).reshape(1, 3, 3, 1)
+    with conv.forced(fast):
+        y, pull = jax.vjp(conv.max_pool2x2, x)
+        np.testing.assert_allclose(y, [[[[5.0]]]])
+        np.testing.assert_allclose(pull(jnp.ones_like(y))[0][0, :, :, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
 
 
 def test_an_unknown_padding_is_refused():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 from jaxpercept import config
+from jaxpercept.errors import InputError
 
 OUT = Path("runs/demo")
 
@@ -40,6 +42,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         checkpoint_every=100,
         preview_every=100,
     )
+    _check_earlier(out, made)
     weights = training.train(made)
     result = images.save_image(out / "chelsea.jpg", inference.load_model(weights)(photos["chelsea"][None])[0])
     print(
@@ -47,3 +50,13 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg",
         file=sys.stderr,
     )
+
+
+def _check_earlier(out: Path, made: config.TrainConfig) -> None:
+    """InputError if `out` holds another version's trial, which cannot go on as this one."""
+    try:
+        earlier = json.loads((out / "config.json").read_text())
+    except (OSError, ValueError):
+        return
+    if earlier != json.loads(json.dumps(config.to_dict(made))):
+        raise InputError(f"{out} holds a trial with other settings; delete it or move it away, then run this again")
