@@ -127,6 +127,7 @@ def apply(
     Raises ValueError on another rank, channel count, or a shorter side."""
     if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < (MIN_SIDE if config.down else 1):
         raise ValueError(f"expected images (N, H, W, 3) with H and W of at least {MIN_SIDE}, got {x.shape}")
+    x = jnp.asarray(x)
     graph, empty_params, empty_stats = _structure(config)
     model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
     h, w = x.shape[1:3]
