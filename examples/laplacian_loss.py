@@ -39,7 +39,7 @@ def main(steps: int = 150, out: Path = Path("outputs/laplacian"), size: int = 12
             style_image=str(out / "style.png"),
             net=config.NET_PRESETS["resize"].scaled(0.25),
             steps=steps,
-            batch_size=1,
+            batch_size=jax.device_count(),
             image_size=size,
             preview_every=steps,
         )

@@ -190,8 +190,8 @@ class ObjectiveConfig:
             raise InputError("every loss weight is 0; give at least one, as in --weights.content 1")
 
 
-# [L] train.lua's defaults. For the paper's losses: [ours], such that the trained styles look alike (the paper prints
-# none): its Gram sums are C² times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
+# [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours]. Its Gram sums are C²
+# times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
 DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
     "reference": {"content": 1.0, "style": 5.0, "tv": 1e-6},
     "paper": {"content": 1.0, "style": 5e-5, "tv": 2e-6},
@@ -235,6 +235,9 @@ class TrainConfig:
         for name in ("steps", "batch_size", "checkpoint_every", "preview_every", "log_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} is not allowed; at least 1")
+        for name in ("seed", "workers"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
         if self.image_size < 16:
             option, paper = ("--image-size", 256) if self.task == "style" else ("--patch-size", 288)
             raise InputError(f"{option} {self.image_size} is not allowed; at least 16, {paper} in the paper")

@@ -21,7 +21,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxpercept import images, transform_net, weights_file
-from jaxpercept.config import TransformNetConfig
+from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
 
 BATCH_PIXELS = 4_000_000  # a batch is cut to this many, so that large images do not multiply their memory
@@ -59,6 +59,7 @@ def load_model(name_or_file: str | os.PathLike[str], *, kind: str = "styles", pr
     """A shipped net by name, or any weights file. `precision`: what it computes in, "float32" or "bfloat16".
 
     Raises InputError for an unknown name (listing the known) or a file that is no transform net's."""
+    choose("precision", precision, ("float32", "bfloat16"))
     path = weights_file.resolve(name_or_file, kind)
     config, params, stats, header = transform_net.load(path)
     return Model(path.stem, config, params, stats, header, jnp.bfloat16 if precision == "bfloat16" else None)
@@ -117,10 +118,23 @@ def stylize_files(
     job = Job([], [])
     total = len(inputs) * len(models)
 
+    def fail(line: str) -> None:
+        if line not in job.failed:
+            job.failed.append(line)
+            if total > 1:  # of a single image, the caller reports it
+                progress(f"error: {line}")
+
     def load(model: Model) -> Iterator[tuple[Path, np.ndarray]]:
         for path in inputs:
             try:
                 image = images.load_image(path, max_pixels=max_pixels)
+                if size:
+                    h, w = images.fit(image.shape[0], image.shape[1], size, "long")
+                    if h * w > max_pixels:
+                        raise InputError(
+                            f"{path}: --size {size} makes it {w}x{h}, {h * w:,} pixels, more than the limit of "
+                            f"{max_pixels:,}; give a smaller --size or raise --max-pixels"
+                        )
                 image = images.resize(image, size, "long") if size else image
                 if min(image.shape[:2]) < transform_net.MIN_SIDE:
                     raise InputError(
@@ -128,15 +142,16 @@ def stylize_files(
                         f"{transform_net.MIN_SIDE} pixels a side, larger with --size"
                     )
             except InputError as e:
-                if str(e) not in job.failed:
-                    job.failed.append(str(e))
-                    if len(inputs) > 1:  # of a single image, the caller reports it
-                        progress(f"error: {e}")
+                fail(str(e))
             else:
                 yield path, image
 
     for model in models:
         for path, output in run_batches(model, load(model), batch_size):
-            job.written.append(images.save_image(name_output(path, model.name), output))
-            progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
+            try:
+                job.written.append(images.save_image(name_output(path, model.name), output))
+            except InputError as e:
+                fail(str(e))
+            else:
+                progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
     return job

@@ -168,6 +168,8 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
     arrays, header = weights_file.read_weights(path)
     if header.get("kind") != "transform_net":
         raise InputError(f"{path}: not a transform net's weights file but {header.get('kind', 'of unknown kind')!r}")
+    if not isinstance(header.get("net"), dict):
+        raise InputError(f"{path}: its header has no net config; train it again, or convert the original again")
     config = net_from_dict(header["net"], str(path))
     params, stats = shapes(config)
     expected = {f"params.{k}": v for k, v in params.items()} | {f"stats.{k}": v for k, v in stats.items()}
@@ -175,6 +177,8 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
     if found != expected:
         wrong = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
         raise InputError(f"{path}: does not fit its own config: missing, extra or misshapen: {', '.join(wrong)}")
+    if bad := sorted(k for k, v in arrays.items() if not np.isfinite(v).all()):
+        raise InputError(f"{path}: values that are not finite in {', '.join(bad)}; take another copy")
     split = {kind: {k.removeprefix(kind): jnp.asarray(v, jnp.float32) for k, v in arrays.items() if k.startswith(kind)}
              for kind in ("params.", "stats.")}  # fmt: skip
     return config, split["params."], split["stats."], header

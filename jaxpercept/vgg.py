@@ -91,6 +91,8 @@ def load_vgg16(path: str | Path | None = None) -> Params:
     arrays, header = weights_file.read_weights(source)
     if header.get("kind") != "vgg16" or {k: v.shape for k, v in arrays.items()} != shapes():
         raise InputError(f"{source}: not a VGG-16 weights file; make one with `python -m jaxpercept convert vgg16`")
+    if missing := [key for key in ("channel_order", "mean", "std") if key not in header]:
+        raise InputError(f"{source}: its header has no {', '.join(missing)}; convert the original again")
     rgb = slice(None, None, -1 if header["channel_order"] == "BGR" else 1)
     arrays["conv1_1.kernel"] = arrays["conv1_1.kernel"][:, :, rgb]
     arrays["preprocess.mean"] = np.asarray(header["mean"])[rgb]

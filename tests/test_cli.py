@@ -176,11 +176,14 @@ def test_losses_bring_their_weights():
     assert made.objective.weights == {**config.DEFAULT_WEIGHTS["paper"], "content": 2.0}
 
 
-def test_every_term_has_its_option():
-    text = build_parser("jaxpercept").format_help()
-    assert "train" in text
+def test_every_term_has_its_option(capsys):
     with pytest.raises(SystemExit):
         build_parser("jaxpercept").parse_args(["train", "style", "--help"])
+    text = capsys.readouterr().out
+    for name in ("content", "style", "tv", "pixel", "l1"):
+        assert f"--weights.{name}" in text
+        made = parse(f"train style --style-image s --data d --weights.{name} 0.5")
+        assert made.objective.weights[name] == 0.5
 
 
 def test_training_from_the_command_line(shelf, tmp_path, capsys):
@@ -193,6 +196,8 @@ def test_training_from_the_command_line(shelf, tmp_path, capsys):
     assert "losses reference (content 1, style 5, tv 1e-06), content at relu1_1" in err
     assert "step 2/2" in err
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+    said = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (said["steps"], said["style_size"], said["data"]) == (2, 24, [f"{shelf}/photos"])
     assert status("stylize", shelf / "photos" / "a.png", "--style", "run/model.safetensors", "-o", "o.png") == 0
 
 
@@ -220,5 +225,27 @@ def test_prepare_and_convert_say_what_they_did(shelf, tmp_path, capsys):
     assert "not a format that is read here" in capsys.readouterr().err
 
 
-def test_a_config_file_says_what_was_run(shelf, tmp_path):
-    assert json.loads(json.dumps(config.to_dict(parse("train style --style-image s --data d"))))["steps"] == 40_000
+def test_a_missing_input_is_reported_and_the_rest_done(shelf, tmp_path, capsys):
+    good = shelf / "photos" / "a.png"
+    assert status("stylize", good, "missing.png", "--style", "one", "-o", "out") == 1
+    assert names(tmp_path / "out") == ["a_one.png"]
+    assert "missing.png: no such file" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_reported_and_the_rest_done(shelf, tmp_path, capsys):
+    (tmp_path / "out" / "a_one.png").mkdir(parents=True)
+    photos = [shelf / "photos" / name for name in ("a.png", "b.jpg")]
+    assert status("stylize", *photos, "--style", "one", "-o", "out") == 1
+    assert "b_one.jpg" in names(tmp_path / "out")
+    assert "a_one.png: cannot be written" in capsys.readouterr().err
+
+
+def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, capsys):
+    good = shelf / "photos" / "a.png"
+    assert status("stylize", good, "--style", "one", "--size", "200000", "-o", "o.png") == 2
+    assert "give a smaller --size" in capsys.readouterr().err
+    assert status("evaluate", "superres", "--data", shelf / "photos", "--scale", "4", "--json", tmp_path) == 2
+    assert "is a folder; give a file" in capsys.readouterr().err
+    for option in ("--seed", "--workers"):
+        assert status("train", "style", "--style-image", good, "--data", shelf / "photos", option, "-1") == 2
+        assert f"{option} -1 is not allowed" in capsys.readouterr().err

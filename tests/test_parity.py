@@ -27,7 +27,10 @@ CONVOLUTIONS = [name for name in BY_NAME if name.startswith("layer") and "conv" 
 
 @pytest.fixture
 def torch_twin():
-    return pytest.importorskip("jaxpercept.torch_twin", reason="torch is not installed", exc_type=ImportError)
+    pytest.importorskip("torch", reason="torch is not installed")
+    from jaxpercept import torch_twin
+
+    return torch_twin
 
 
 def names(*depths):

@@ -11,7 +11,9 @@ from jaxpercept import objective, parallel, parity, training, transform_net, vgg
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
 from jaxpercept.parity import cases, gradients
 
-torch_twin = pytest.importorskip("jaxpercept.torch_twin", reason="torch is not installed", exc_type=ImportError)
+pytest.importorskip("torch", reason="torch is not installed")
+from jaxpercept import torch_twin
+
 HIGHEST = partial(jax.default_matmul_precision, "highest")
 QUICK = {"xla_backend_optimization_level": 0}  # a third of the time to compile; float64 has digits to spare
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
@@ -44,14 +46,15 @@ def test_the_objectives_gradient_in_float32(name):
     assert torchs < 1e-3
 
 
-@pytest.mark.parametrize("preset", ["resize", "paper"])
+@pytest.mark.parametrize("preset", ["resize", "paper", "reference"])
 def test_twenty_float64_training_steps(preset):
-    """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running statistics."""
+    """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running statistics, on nets of
+    an eighth of the width and two blocks and the shallow half of the style layers."""
     net = NET_PRESETS[preset].scaled(0.125)
     net = dataclasses.replace(net, blocks=2, start_padding=net.start_padding * 2 // 5)  # compiles sooner
     # A loss of about 1: Adam's epsilon then hides the rounding noise of leaves whose true gradient is zero. With the
     # usual weights it moves them by up to the learning rate, and with them the running means of the norms behind.
-    weights = {"content": 1e-7, "style": 5e-7, "tv": 1e-11}
+    weights = {"content": 1e-7, "style": 5e-7, "tv": 1e-6}
     shallow = ObjectiveConfig(weights=weights, style_layers=("relu1_2", "relu2_2"))
     config = TrainConfig(net=net, objective=shallow, batch_size=2, image_size=16)
     d = cases.variables(net)
@@ -88,7 +91,7 @@ def test_twenty_float64_training_steps(preset):
 
     losses, true = torch_twin.adam(twin, params, [b / 255.0 for b in images], config.learning_rate)
     trained = running
-    assert losses[-1] < 0.8 * losses[0] < 100
+    assert losses[-1] < 0.9 * losses[0] < 100
     assert parity.relative_error(seen, losses) < 1e-6
     for name, value in true.items():
         assert parity.relative_error(final_params[name], value) < 1e-6, name

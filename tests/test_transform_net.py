@@ -162,6 +162,18 @@ def test_a_file_that_does_not_fit_its_config_names_every_key(tmp_path):
         transform_net.load(tmp_path / "x.safetensors")
 
 
+def test_loading_refuses_a_header_without_a_net_and_values_that_are_not_finite(tmp_path):
+    config = TINY["resize"]
+    params, stats = transform_net.init(config)
+    broken = params | {"head.bias": params["head.bias"].at[1].set(jnp.nan)}
+    transform_net.save(tmp_path / "x.safetensors", config, broken, stats, {})
+    with pytest.raises(InputError, match=r"not finite in params.head.bias"):
+        transform_net.load(tmp_path / "x.safetensors")
+    transform_net.save(tmp_path / "x.safetensors", config, params, stats, {"net": None})
+    with pytest.raises(InputError, match="no net config"):
+        transform_net.load(tmp_path / "x.safetensors")
+
+
 def test_bad_inputs_and_configs():
     with pytest.raises(ValueError, match="at least 16"):
         output_of(TINY["resize"], jnp.zeros((1, 15, 40, 3)))
@@ -173,9 +185,22 @@ def test_bad_inputs_and_configs():
         NET_PRESETS["paper"].scaled(0)
 
 
-def test_recipes_are_the_authors():
-    assert RECIPES["candy"]["objective"].weights == {"content": 1.0, "style": 10, "tv": 1e-4}
-    assert RECIPES["candy"]["net"] == NET_PRESETS["reference"].scaled(0.5)
-    assert RECIPES["starry_night"]["net"] == dataclasses.replace(NET_PRESETS["reference"], norm="batch")
-    assert RECIPES["the_scream"]["steps"] == 60_000
-    assert RECIPES["the_scream"]["style_size"] == 384
+@pytest.mark.parametrize(
+    ("style", "content", "weight", "tv", "size", "steps", "norm"),
+    [
+        ("candy", 1, 10, 1e-4, 384, 40_000, "instance"),
+        ("composition_vii", 1, 5, 1e-6, 512, 60_000, "batch"),
+        ("feathers", 1, 10, 1e-5, 180, 60_000, "instance"),
+        ("la_muse", 0.5, 10, 1e-4, 512, 40_000, "instance"),
+        ("mosaic", 1, 10, 1e-5, 512, 60_000, "instance"),
+        ("starry_night", 1, 3, 1e-5, 512, 40_000, "batch"),
+        ("the_scream", 1, 20, 1e-5, 384, 60_000, "instance"),
+        ("the_wave", 1, 5, 1e-4, 512, 40_000, "batch"),
+        ("udnie", 0.5, 10, 1e-6, 256, 40_000, "instance"),
+    ],
+)
+def test_recipes_are_the_authors(style, content, weight, tv, size, steps, norm):
+    recipe, net = RECIPES[style], NET_PRESETS["reference"]
+    assert recipe["objective"].weights == {"content": content, "style": weight, "tv": tv}
+    assert (recipe["style_size"], recipe["steps"]) == (size, steps)
+    assert recipe["net"] == (dataclasses.replace(net, norm="batch") if norm == "batch" else net.scaled(0.5))

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         style_image=str(out / "style.png"),
         style_size=256,
         net=config.NET_PRESETS["resize"].scaled(0.5),
-        objective=config.ObjectiveConfig(weights={"content": 1.0, "style": 10.0, "tv": 1e-5}),
+        objective=config.ObjectiveConfig(weights={"content": 1.0, "style": 4.0, "tv": 1e-5}),
         steps=steps,
         batch_size=-(-2 // jax.device_count()) * jax.device_count(),
         image_size=size,

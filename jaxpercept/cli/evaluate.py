@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from jaxpercept import weights_file
-from jaxpercept.cli.outputs import say
+from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import SCALES, VGG_LAYERS, choose
-from jaxpercept.errors import InputError
 
 _SUPERRES = """Scores super-resolution nets beside nearest, bicubic and Lanczos interpolation, as in the literature.
 
@@ -56,6 +55,9 @@ def _superres(arguments: argparse.Namespace) -> int:
     images.list_images(arguments.data)
     if arguments.sheet:
         images.check_writable_name(arguments.sheet)
+    for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
+        if file:
+            check_file(option, Path(file))
     from jaxpercept import compilation_cache, evaluation
 
     compilation_cache.enable()
@@ -73,13 +75,5 @@ def _superres(arguments: argparse.Namespace) -> int:
         ("--markdown", arguments.markdown, table),
     ):
         if file:
-            _write(option, Path(file), text)
+            write_text(option, Path(file), text)
     return 1 if result["failed"] else 0
-
-
-def _write(option: str, path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as e:
-        raise InputError(f"{option} {path}: cannot be written ({e.strerror}); give another file") from e

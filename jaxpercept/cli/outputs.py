@@ -62,6 +62,24 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"-o {out}: {place} cannot be written; choose another place")
 
 
+def check_file(option: str, path: Path) -> None:
+    """InputError unless a file can be written at `path`, which `option` names; before any work is done."""
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder; give a file")
+    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not os.access(place, os.W_OK) or not (place.is_dir() or place == path.absolute()):
+        raise InputError(f"{option} {path}: {place} cannot be written; give another file")
+
+
+def write_text(option: str, path: Path, text: str) -> None:
+    """Writes a file, making folders as needed. InputError naming `option` when it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as e:
+        raise InputError(f"{option} {path}: cannot be written ({e.strerror}); give another file") from e
+
+
 def _suffix(path: Path) -> str:
     from jaxpercept import images
 

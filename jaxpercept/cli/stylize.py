@@ -65,7 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     styles = list({weights_file.resolve(style, "styles").resolve(): style for style in styles}.values())
     from jaxpercept import images
 
-    paths = images.list_images(arguments.inputs)
+    missing: list[str] = []
+    paths = images.list_images(arguments.inputs, missing)
+    for line in missing:
+        say(f"error: {line}")
     name_output = namer(paths, len(styles), Path(arguments.out))
     from jaxpercept import compilation_cache, inference
 
@@ -77,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
         batch_size=arguments.batch_size, progress=say,
     )  # fmt: skip
-    return ending(job.written, job.failed, len(paths))
+    return ending(job.written, missing + job.failed, len(missing) + len(paths))
 
 
 def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:

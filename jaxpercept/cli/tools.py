@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from jaxpercept.cli.outputs import check_file, write_text
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
 
@@ -70,13 +71,12 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 def _parity(arguments: argparse.Namespace) -> int:
     choose("precision", arguments.precision, ("float32", "bfloat16"))
+    if arguments.json:
+        check_file("--json", Path(arguments.json))
     from jaxpercept import parity
 
     rows = parity.run(arguments.precision)
     print(parity.report(rows))
     if arguments.json:
-        try:
-            Path(arguments.json).write_text(json.dumps([vars(row) for row in rows], indent=2) + "\n")
-        except OSError as e:
-            raise InputError(f"--json {arguments.json}: cannot be written ({e.strerror}); give another file") from e
+        write_text("--json", Path(arguments.json), json.dumps([vars(row) for row in rows], indent=2) + "\n")
     return 0 if all(row.ok for row in rows) else 1

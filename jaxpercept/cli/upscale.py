@@ -60,7 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
         weights_file.resolve(arguments.model, "superres")
     from jaxpercept import images
 
-    paths = images.list_images(arguments.inputs)
+    missing: list[str] = []
+    paths = images.list_images(arguments.inputs, missing)
+    for line in missing:
+        say(f"error: {line}")
     name_output = namer(paths, 1, Path(arguments.out))
     from jaxpercept import compilation_cache, upscaling
 
@@ -73,4 +76,4 @@ def run(arguments: argparse.Namespace) -> int:
         paths, model, lambda path: name_output(path, label), match=arguments.match, tile=arguments.tile,
         max_pixels=arguments.max_pixels, progress=say,
     )  # fmt: skip
-    return ending(job.written, job.failed, len(paths))
+    return ending(job.written, missing + job.failed, len(missing) + len(paths))

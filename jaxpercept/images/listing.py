@@ -35,28 +35,36 @@ def walk_images(folder: Path, suffixes: Iterable[str] = READ_SUFFIXES) -> list[P
     return sorted(found, key=lambda p: (natural_key(p.relative_to(folder).as_posix()), p.as_posix()))
 
 
-def list_images(inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
+def list_images(
+    inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], failed: list[str] | None = None
+) -> list[Path]:
     """Files as given, folders searched (nested), globs expanded; each once, in order.
 
-    `InputError` where one of them has nothing.
+    `InputError` where one of them has nothing; with `failed`, that line is added to it and the rest listed, and only
+    nothing at all is an error.
     """
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     found: dict[Path, None] = {}
+    nothing: list[str] = []
     for given in inputs:
         path = Path(given)
         if path.is_dir():
             new = walk_images(path)
             if not new:
-                raise InputError(f"{path}: no image in this folder; looked for {', '.join(READ_SUFFIXES)}")
+                nothing.append(f"{path}: no image in this folder; looked for {', '.join(READ_SUFFIXES)}")
         elif path.exists():
             new = [path]
         else:
             matches = sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key)
             new = [q for m in matches for q in (walk_images(Path(m)) if Path(m).is_dir() else [Path(m)])]
             if not new:
-                raise InputError(f"{path}: no such file, folder or pattern; give images or folders of images")
+                nothing.append(f"{path}: no such file, folder or pattern; give images or folders of images")
         found |= dict.fromkeys(new)
+    if nothing and (failed is None or not found):
+        raise InputError(nothing[0])
     if not found:
         raise InputError("no input image; give files, folders or patterns")
+    if failed is not None:
+        failed += nothing
     return list(found)
