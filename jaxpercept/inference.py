@@ -55,11 +55,14 @@ class Model:
         return self._apply(self.params, self.stats, x.astype(jnp.float32))
 
 
-def load_model(name_or_file: str | os.PathLike[str], *, kind: str = "styles", precision: str = "float32") -> Model:
-    """A shipped net by name, or any weights file. `precision`: what it computes in, "float32" or "bfloat16".
+def load_model(name_or_file: str | os.PathLike[str], *, kind: str | None = None, precision: str = "float32") -> Model:
+    """A shipped net by name, or any weights file. `kind`: "styles" or "superres" for names of that kind only.
+    `precision`: what it computes in, "float32" or "bfloat16".
 
     Raises InputError for an unknown name (listing the known) or a file that is no transform net's."""
     choose("precision", precision, ("float32", "bfloat16"))
+    if kind is None:
+        kind = "superres" if str(name_or_file) in weights_file.available("superres") else "styles"
     path = weights_file.resolve(name_or_file, kind)
     config, params, stats, header = transform_net.load(path)
     return Model(path.stem, config, params, stats, header, jnp.bfloat16 if precision == "bfloat16" else None)

@@ -4,11 +4,13 @@ without torch: test_parity_golden.py."""
 
 import dataclasses
 import importlib.util
+import json
 from collections import defaultdict
 
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from jaxpercept import conv, parity
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
@@ -131,6 +133,14 @@ def test_the_table(torch_twin):
     bad = [*rows, dataclasses.replace(rows[0], name="bad", error=1.0, ok=False)]
     assert "1 of" in parity.report(bad)
     assert "TOO LARGE" in parity.report(bad).splitlines()[-2]
+
+
+def test_the_committed_table_has_the_rows_of_today():
+    rows = json.loads((ROOT / "docs" / "results" / "parity.json").read_text())
+    assert all(row["error"] <= row["tolerance"] for row in rows)
+    found = {row["name"] for row in rows if not row["name"].startswith("vgg")}
+    expected = {name for name in BY_NAME if not name.startswith("vgg")}
+    assert found == expected | {f"gradient: {problem.name}" for problem in gradients.problems()}
 
 
 def test_bfloat16_costs_what_it_costs(torch_twin, monkeypatch):
