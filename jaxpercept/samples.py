@@ -16,13 +16,18 @@ from jaxpercept.images import Float, load_image
 _PHOTOS = {"chelsea": "chelsea.png", "coffee": "coffee.png", "rocket": "rocket.jpg", "astronaut": "astronaut.png"}
 
 
-def sample_photos() -> dict[str, Float]:
-    """scikit-image's cat, coffee, rocket and astronaut: name to (H, W, 3), 300 to 512 pixels high."""
+def sample_files() -> dict[str, Path]:
+    """scikit-image's cat, coffee, rocket and astronaut: name to file. InputError where it is not installed."""
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
         raise InputError("the sample photos come with scikit-image, which is not installed; pip install scikit-image")
     folder = Path(spec.origin).parent / "data"
-    return {name: load_image(folder / file) for name, file in _PHOTOS.items()}
+    return {name: folder / file for name, file in _PHOTOS.items()}
+
+
+def sample_photos() -> dict[str, Float]:
+    """The same photos: name to (H, W, 3), 300 to 512 pixels high."""
+    return {name: load_image(file) for name, file in sample_files().items()}
 
 
 _SKY = ("fff6c8", "ffe07a", "ffb52e", "f5781f", "dd3524", "b31747", "7a1a6b", "45218a", "2a2f9e", "1b2a78")

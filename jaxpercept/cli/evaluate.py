@@ -15,7 +15,7 @@ Inputs are the images of FOLDER, downsampled; PSNR and SSIM are those of luma (B
 cropped. Rows that end in +histogram are matched to the input's histograms (Johnson et al. 2016, section 4.2)."""
 
 _EPILOG = """examples:
-  python -m jaxpercept evaluate superres --data Set5/ --scale 4
+  python -m jaxpercept evaluate superres --scale 4
   python -m jaxpercept evaluate superres --data Set5/ --scale 4 --model runs/x4/model.safetensors --sheet crops.png
   python -m jaxpercept evaluate superres --data Set5/ --scale 4 --features relu3_3 relu4_3 --json scores.json
 
@@ -27,7 +27,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser("evaluate", help="measure trained nets", description="Measures trained nets.")
     kinds = evaluate.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(evaluate))
     parser = kinds.add_parser("superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG)
-    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="folders of images, or images")
+    parser.add_argument("--data", nargs="+", metavar="FOLDER",
+                        help="folders of images, or images (default: scikit-image's sample photos)")  # fmt: skip
     parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
     parser.add_argument(
         "--model", nargs="+", metavar="M", help="shipped names or weights files (default: all shipped of that scale)"
@@ -51,8 +52,10 @@ def _superres(arguments: argparse.Namespace) -> int:
     for model in arguments.model or ():
         weights_file.resolve(model, "superres")
     from jaxpercept import images
+    from jaxpercept.samples import sample_files
 
-    images.list_images(arguments.data)
+    photos = arguments.data or [str(file) for file in sample_files().values()]
+    images.list_images(photos)
     if arguments.sheet:
         images.check_writable_name(arguments.sheet)
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
@@ -64,7 +67,7 @@ def _superres(arguments: argparse.Namespace) -> int:
     if arguments.model is None and not weights_file.available("superres"):
         say("no super-resolution net is shipped here: only interpolation is measured; --model names others")
     result = evaluation.evaluate_superres(
-        arguments.data, arguments.scale, arguments.model, degradation=arguments.degradation,
+        photos, arguments.scale, arguments.model, degradation=arguments.degradation,
         match=(False, True) if arguments.match else (False,), features=arguments.features, sheet=arguments.sheet,
         progress=say,
     )  # fmt: skip
