@@ -151,6 +151,7 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("tv", "total variation of the output"),
     TermSpec("pixel", "pixel loss, output against target, in 0-255 units"),
     TermSpec("l1", "mean absolute difference, output against target, in 0-255 units"),
+    TermSpec("hatch", "what repeats every 8 pixels in output minus target: against the cross-hatch of feature losses"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 

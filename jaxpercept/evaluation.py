@@ -53,7 +53,7 @@ def evaluate_superres(
     nets = [upscaling.load_upscaler(m, scale) for m in chosen]
     upscalers = _upscalers(scale, nets)
     warnings = [_disagreement(net, degradation) for net in nets]
-    distance = _feature_distance(tuple(features)) if features else None
+    distance = feature_distance(tuple(features)) if features else None
     found = images.list_images(data)
     root = os.path.commonpath([p.absolute().parent for p in found])
     result: dict[str, Any] = {
@@ -151,7 +151,8 @@ def _disagreement(net: inference.Model, degradation: str) -> str | None:
     return f"{net.name} was trained on {trained} inputs and is measured on {degradation} ones; see --degradation"
 
 
-def _feature_distance(layers: tuple[str, ...]) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:
+def feature_distance(layers: tuple[str, ...]) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:
+    """`distance(output, target)` of uint8 RGB (H, W, 3): ℓ_feat (equation 2) by layer of the shipped VGG-16."""
     params = vgg.load_vgg16()
 
     @jax.jit

@@ -73,6 +73,12 @@ def l1(inputs: LossInputs) -> Float[Array, " n"]:
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.absolute_loss(inputs.output, inputs.target)
 
 
+def hatch(inputs: LossInputs) -> Float[Array, " n"]:
+    """What repeats every 8 pixels in the difference from the target, in 0-255 units: feature losses like a cross-hatch
+    pattern, which this takes from them."""
+    return CONVENTIONS[inputs.convention].units * losses.hatch_loss(inputs.output, inputs.target)
+
+
 def sum_of(values: Iterable[Array]) -> Array:
     """The sum of at least one array, without the rank-promoting 0 of `sum`."""
     first, *rest = values

@@ -239,6 +239,7 @@ def _losses(size: tuple[int, int]) -> Iterator[Case]:
     yield case("feature", lambda d: losses.feature_loss(d["a"], d["b"]), lambda t, d: t.feature_loss(d["a"], d["b"]))
     yield case("pixel", lambda d: losses.pixel_loss(d["a"], d["b"]), lambda t, d: t.feature_loss(d["a"], d["b"]))
     yield case("l1", lambda d: losses.absolute_loss(d["a"], d["b"]), lambda t, d: t.absolute_loss(d["a"], d["b"]))
+    yield case("hatch", lambda d: losses.hatch_loss(d["a"], d["b"]), lambda t, d: t.hatch_loss(d["a"], d["b"]))
     yield case("Gram matrix", lambda d: losses.gram_matrix(d["a"]), lambda t, d: t.gram_matrix(d["a"]))
     for kind in ("paper", "reference"):
         yield case(

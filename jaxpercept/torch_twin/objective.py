@@ -20,6 +20,15 @@ def absolute_loss(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([functional.l1_loss(p, q) for p, q in zip(a, b, strict=True)])
 
 
+def hatch_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Of 8-pixel cells: the mean over up to 6×6 of them by position, less that over positions; its mean square."""
+    _, h, w, c = a.shape
+    d = (a - b)[:, : h // 8 * 8, : w // 8 * 8].permute(0, 3, 1, 2)
+    cells = functional.pixel_unshuffle(d, 8)
+    means = functional.avg_pool2d(cells, (min(6, h // 8), min(6, w // 8)), stride=1).unflatten(1, (c, 64))
+    return (means - means.mean(2, keepdim=True)).pow(2).flatten(1).mean(1)
+
+
 def gram_matrix(f: Tensor) -> Tensor:
     """Equation 3: (N, C, C)."""
     n, h, w, c = f.shape
@@ -66,4 +75,5 @@ def objective(config: ObjectiveConfig, vgg: Tensors, style: Tensor, output: Tens
     tv = total_variation(255 * output, config.losses)
     total = total + weights.get("tv", 0) * (n * tv if config.losses == "reference" else tv)
     total = total + weights.get("pixel", 0) * feature_loss(255 * output, 255 * target)
+    total = total + weights.get("hatch", 0) * (hatch_loss(255 * output, 255 * target) if "hatch" in weights else 0)
     return (total + weights.get("l1", 0) * absolute_loss(255 * output, 255 * target)).mean()
