@@ -74,3 +74,15 @@ def test_style_loss_refuses_another_batch_or_channel_count():
 def test_an_unknown_convention_lists_the_known():
     with pytest.raises(ValueError, match="paper or reference"):
         losses.total_variation(jnp.zeros((1, 4, 4, 3)), convention="lua")
+
+
+def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
+    plain = jnp.zeros((1, 96, 96, 3))
+    pattern = jnp.asarray(np.tile(np.random.default_rng(0).choice([-1.0, 1.0], (8, 8, 1)), (12, 12, 3)))[None]
+    texture = jnp.asarray(np.random.default_rng(1).choice([-1.0, 1.0], (1, 96, 96, 3)))
+    repeated = losses.hatch_loss(plain + pattern, plain)
+    np.testing.assert_allclose(repeated, jnp.var(pattern[0, :8, :8, 0]), rtol=1e-5)  # all of it
+    assert losses.hatch_loss(texture, plain) < 0.05 * repeated  # 1 / 36 of it
+    np.testing.assert_allclose(losses.hatch_loss(plain + 0.5, plain), 0, atol=1e-6)
+    with pytest.raises(ValueError, match="at least 8x8"):
+        losses.hatch_loss(plain[:, :7], plain[:, :7])
