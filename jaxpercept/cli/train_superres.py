@@ -19,8 +19,8 @@ again resumes, exactly."""
 
 _EPILOG = """presets (--preset):
   best    ours (default): residual blocks at low resolution over a bicubic upsample, small patches, cosine schedule,
-          plain bicubic inputs; --loss pixel is L1, --loss feature adds L1 to relu2_2 and is meant to go on from a
-          trained pixel net (--init)
+          plain bicubic inputs; --loss pixel is L1, --loss feature adds L1 and hatch to relu2_2 and is meant to
+          go on from a trained pixel net (--init)
   paper   the paper's net, 200,000 steps of batch 4, 288x288 patches, Adam 1e-3, blurred inputs; --loss pixel is the
           mean square, --loss feature relu2_2 alone
 
