@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import config, images, terms, training, transform_net, weights_file
+from jaxpercept import config, images, objective, parallel, runs, terms, training, transform_net, weights_file
 from jaxpercept.errors import InputError
 
 NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
@@ -48,9 +48,8 @@ def make_config(photos, out, **kwargs):
 
 
 def metrics(out):
-    timing = ("images_per_s", "input_wait")
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in timing} for line in lines]
+    return [{k: v for k, v in line.items() if k not in runs.TIMING} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +142,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(photos, tmp_pat
     def bad(inputs):
         return jnp.log(inputs.output.mean((1, 2, 3)) - 100.0)
 
-    with pytest.raises(FloatingPointError, match="step 1: loss, bad is not finite"):
+    with pytest.raises(FloatingPointError, match="step 1: loss, bad not finite"):
         training.train(make_config(photos, tmp_path / "run"), terms=[terms.LossTerm("bad", bad)])
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
 
@@ -159,11 +158,19 @@ def test_two_runs_into_one_directory(photos, tmp_path):
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
-    traced = []
-    original = training.objective.evaluate
+    """Over a run; and when it is resumed, as the restored state is no other program, the cache has it compiled."""
+    traced, hits, compiled = [], [], []
+    original, engines = training.objective.evaluate, parallel.ENGINES["shard_map"].compile
     monkeypatch.setattr(training.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k))
-    training.train(make_config(photos, tmp_path / "run"))
-    assert len(traced) == 1
+    monkeypatch.setattr(parallel.ShardMap, "compile", lambda *a: compiled.append(engines(*a)) or compiled[-1])
+    jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("/cache_hits")))
+    made = make_config(photos, tmp_path / "run", steps=4)
+    training.train(made)
+    assert (len(traced), compiled[0]._cache_size()) == (1, 1)
+    hits.clear()
+    training.train(dataclasses.replace(made, steps=6))
+    assert (len(traced), compiled[1]._cache_size()) == (2, 1)
+    assert any(hits)
 
 
 def test_cosine_schedule_ends_at_zero(photos, tmp_path):
@@ -193,7 +200,35 @@ def test_bad_input_is_named(photos, tmp_path, kwargs, message):
         training.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
 
 
-def test_both_precisions_share_the_parameters_type(photos, tmp_path):
+def equations(jaxpr):
+    """All of a program, at any depth."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                yield from equations(getattr(inner, "jaxpr", inner))
+
+
+def test_bfloat16_computes_only_what_it_should_in_bfloat16(photos, tmp_path):
+    """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices), parameters,
+    statistics, Adam's moments and every reported term in float32."""
     made = make_config(photos, tmp_path, precision="bfloat16")
+    phi = training.vgg.load_vgg16()
+    tops = objective.make_terms(made.objective)
+    grams = training.style_grams(made, tops, phi)
     state, _ = training.init_state(made)
-    assert {v.dtype for v in jax.tree.leaves((state.params, state.opt_state[0].mu))} == {jnp.dtype("float32")}
+    batch = {"target": jnp.zeros((4, 32, 32, 3), jnp.uint8)}
+    step = jax.vmap(training.make_step(made, tops), (None, 0, None, None), 0, axis_name=parallel.AXIS, axis_size=1)
+    program, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(
+        state, {k: v[None] for k, v in batch.items()}, phi, grams
+    )
+    assert {v.dtype for v in jax.tree.leaves((after.params, after.stats, after.opt_state[0].mu, metrics))} == {
+        jnp.dtype("float32")
+    }
+    assert jax.tree.map(lambda a, b: a.dtype == b.dtype, after, state) == jax.tree.map(lambda a: True, state)
+    seen = {"conv_general_dilated": set(), "dot_general": set(), "rsqrt": set(), "reduce_sum": set()}
+    for equation in equations(program.jaxpr):
+        if equation.primitive.name in seen:
+            seen[equation.primitive.name] |= {str(v.aval.dtype) for v in equation.invars}
+    assert seen["conv_general_dilated"] == {"bfloat16"}
+    assert seen["dot_general"] == seen["rsqrt"] == {"float32"}
