@@ -11,6 +11,8 @@ import contextlib
 import errno
 import logging
 import os
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ class Checkpoints:
     A checkpoint that cannot be written (a full disk) is an InputError at the next call; the ones before it stay."""
 
     def __init__(self, directory: Path):
+        _silence_failed_saves()
         self._directory = directory
         self._saving: int | None = None
         self._orbax = ocp.training.Checkpointer(
@@ -114,6 +117,20 @@ class Checkpoints:
         if found:
             raise InputError(f"{self._directory}: no checkpoint in it can be read; give another --out, or delete it")
         return None
+
+
+@cache
+def _silence_failed_saves() -> None:
+    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads, and TensorStore
+    one for every array that it can no longer report: hundreds, which would bury the line that says what to do."""
+    logging.getLogger("absl").addFilter(lambda record: record.exc_info is None)
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = hook
 
 
 def _first_line(error: Exception) -> str:

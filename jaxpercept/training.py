@@ -131,14 +131,17 @@ def train(
                 run.log(*pending)  # the step before: its numbers are there while the device works on this one
             pending = number, engine.unreplicate(metrics), batch
             last = stop(bool(stopped)) or number == config.steps
-            if last or number % config.checkpoint_every == 0:
-                run.log(*pending)  # never a checkpoint whose loss was not seen to be finite
+            saved = last or number % config.checkpoint_every == 0
+            shown = last or number % config.preview_every == 0 or number == 1
+            if saved or shown:  # nothing whose loss and parameters were not seen to be finite
+                run.log(*pending)
                 pending = None
                 host = jax.tree.map(np.asarray, engine.unreplicate(state))  # a copy: the next step takes the buffers
                 run.check_finite(number, host.params, batch)
-                checkpoints.save(number, host, run.about(stream.get_state()))
-            if last or number % config.preview_every == 0 or number == 1:
-                run.preview(number, *engine.unreplicate((state.params, state.stats)))
+                if saved:
+                    checkpoints.save(number, host, run.about(stream.get_state()))
+                if shown:
+                    run.preview(number, host.params, host.stats)
             if last:
                 break
         checkpoints.wait()
