@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from jaxpercept import data, images, objective, parallel, processes, transform_net, vgg
+from jaxpercept import compilation_cache, data, images, objective, parallel, processes, transform_net, vgg
 from jaxpercept.checkpoint import Checkpoints
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
@@ -98,6 +98,7 @@ def train(
     """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds. `terms`: in place of the
     config's own. `on_log` gets every logged line, in process 0. Raises InputError for what the user got wrong or a
     full disk, FloatingPointError on a loss that is not finite."""
+    compilation_cache.enable()
     about_data = data.describe(config.data, config.exclude)
     processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
     terms = objective.make_terms(config.objective) if terms is None else terms

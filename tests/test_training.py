@@ -3,13 +3,26 @@
 import dataclasses
 import json
 import logging
+import re
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import config, images, objective, parallel, runs, terms, training, transform_net, weights_file
+from jaxpercept import (
+    config,
+    images,
+    objective,
+    parallel,
+    run_files,
+    runs,
+    terms,
+    training,
+    transform_net,
+    weights_file,
+)
 from jaxpercept.errors import InputError
 
 NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
@@ -66,6 +79,31 @@ def test_a_run_leaves_what_its_docstring_says(whole):
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]) == {"step", "loss", "content", "style", "tv"}
     assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_tensorboard_gets_scalars_and_previews(whole):
+    pytest.importorskip("tensorboardX")
+    (events,) = whole.glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert all(tag in content for tag in (b"loss", b"style", b"images_per_s", b"input_wait", b"preview", b"PNG"))
+
+
+def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatch, capsys):
+    class Device:
+        def __init__(self, used):
+            self.memory_stats = lambda: used and {"bytes_in_use": used}
+
+    with run_files.RunFiles(make_config(photos, tmp_path / "run"), {"count": 6}) as run:
+        run.start(0, [], None)
+        monkeypatch.setattr(jax, "local_devices", lambda: [Device(None), Device(1_500_000), Device(3_000_000)])
+        run.waiting(time.sleep, 0.05)
+        run.log(1, {"style": 2.0, "loss": 3.0}, {})
+    said = capsys.readouterr().err.splitlines()[-1]
+    parts = r"step 1/6  loss 3  style 2  \d+\.\d\d images/s  \d+ ms/step  input wait \d+%  3 MB on the device  0:00:"
+    assert re.match(parts, said)
+    (line,) = runs.read_run(str(tmp_path / "run")).lines
+    assert line["device_mb"] == 3
+    assert line["input_wait"] > 0.5
 
 
 def test_the_weights_file_describes_itself(whole, photos):

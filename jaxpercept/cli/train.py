@@ -110,9 +110,8 @@ def run_style(arguments: argparse.Namespace) -> None:
     """`train style`."""
     made = dataclasses.replace(make_config(arguments), task="style", style_image=arguments.style_image)
     together = joined(arguments)
-    from jaxpercept import compilation_cache, images, training
+    from jaxpercept import images, training
 
     images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
-    compilation_cache.enable()
     with together:
         training.train(made)

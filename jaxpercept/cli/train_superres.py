@@ -83,8 +83,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
 def run(arguments: argparse.Namespace) -> None:
     """`train superres`."""
     made, together = make_config(arguments), joined(arguments)
-    from jaxpercept import compilation_cache, training
+    from jaxpercept import training
 
-    compilation_cache.enable()
     with together:
         training.train(made)
