@@ -29,7 +29,12 @@ def photos(tmp_path):
 def start(root, photos, out):
     environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": ""}
     command = [sys.executable, str(root / "tests" / "kill_worker.py"), str(photos), str(out)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with said(out).open("a") as file:
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+
+
+def said(out):
+    return out.with_suffix(".log")
 
 
 def logged(out):
@@ -37,16 +42,18 @@ def logged(out):
 
 
 def kill_sometime(process, out, dice):
-    """One time in four while it starts or resumes, else within a second of its first new step. Where it was."""
+    """One time in four at any moment of its first seconds, else within one of its first new step. Where it was."""
     before, deadline = logged(out), time.monotonic() + 120
     if dice.random() < 0.25:
-        deadline = time.monotonic() + dice.uniform(0.5, 8)
+        deadline = time.monotonic() + dice.uniform(0.5, 5)
     while logged(out) <= before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 1))
     process.kill()
     process.wait()
-    return "writing" if list((out / "checkpoints").glob("*tmp*")) else "between" if logged(out) else "starting"
+    if list((out / "checkpoints").glob("*tmp*")):
+        return "while a checkpoint is written"
+    return "while it steps" if logged(out) > before else "while it starts"
 
 
 def outcome(config):
@@ -62,17 +69,15 @@ def outcome(config):
 def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_the_same(root, photos, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     reference = start(root, photos, whole)
-    assert reference.wait(600) == 0, reference.stderr.read()
+    assert reference.wait(600) == 0, said(whole).read_text()
     dice, places = random.Random(0), []
     while len(places) < KILLS:
         process = start(root, photos, broken)
         places.append(kill_sometime(process, broken, dice))
-        assert process.returncode == -9, process.stderr.read()  # neither done nor broken: there was work to kill
-    last = start(root, photos, broken)
-    said = last.communicate(timeout=600)[1]
-    assert last.returncode == 0, said
+        assert process.returncode == -9, said(broken).read_text()  # neither done nor broken: there was work to kill
+    assert start(root, photos, broken).wait(600) == 0, said(broken).read_text()
     print({place: places.count(place) for place in sorted(set(places))}, "of", len(places), "kills")
-    assert places.count("writing") >= 3
+    assert places.count("while a checkpoint is written") >= 3
     ours, theirs = (outcome(step_runs.pixel_config(photos, out)) for out in (broken, whole))
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (ours[0], theirs[0])), strict=True))
     assert ours[1:] == theirs[1:]
