@@ -106,10 +106,11 @@ def train(
     vgg_params = vgg.load_vgg16(config.vgg)
     grams = style_grams(config, terms, vgg_params)
     state, earlier = init_state(config)
+    stream = make_stream(config)
     with (
         RunFiles(config, about_data, earlier) as run,
         Checkpoints(run.folder / "checkpoints") as checkpoints,
-        closing(make_stream(config)) as stream,
+        closing(stream),
         _stop_signals() as stopped,
     ):
         processes.check_same(checkpoints=checkpoints.steps)

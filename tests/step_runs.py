@@ -107,7 +107,7 @@ def difference(found, expected, prefix):
 
 
 def check(found, expected):
-    """The issue's tolerances, but for gradients in float64, where rounding hides nothing."""
+    """1e-5 for gradients in float32; in float64 rounding hides nothing."""
     assert difference(found, expected, "float64.gradient") < 1e-12
     assert difference(found, expected, "float32.gradient") < 1e-5
     assert difference(found, expected, "float64.loss") < 1e-9
