@@ -1,12 +1,18 @@
 """Checkpoints of a training run: the only module that knows Orbax (its v1 API).
 
 A checkpoint holds the whole training state (a pytree of arrays) and a JSON-able `about` dict (config, data position).
-Saving runs in the background and becomes visible at once or not at all; the last `KEEP` are kept.
+Saving runs in the background and becomes visible at once or not at all; the last `KEEP` are kept. With several
+processes all make the same calls, on a directory that they share: Orbax has the first one write.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import os
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +23,81 @@ from orbax.checkpoint import v1 as ocp
 from jaxpercept.errors import InputError
 
 KEEP = 3
+_REASONS = tuple(
+    os.strerror(n) for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+)
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints under one directory, by step."""
+    """The checkpoints under one directory, by step. Use as a context manager: leaving it waits for the last save.
+
+    A checkpoint that cannot be written (a full disk) is an InputError at the next call; the ones before it stay."""
 
     def __init__(self, directory: Path):
+        _silence_failed_saves()
         self._directory = directory
+        self._saving: int | None = None
         self._orbax = ocp.training.Checkpointer(
             directory.absolute(),
             preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
             cleanup_tmp_directories=True,
         )
 
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        try:
+            self.wait()
+        except InputError as e:
+            if kind is None:
+                raise
+            log.warning("%s", e)
+        finally:
+            with contextlib.suppress(Exception):  # of the save that failed, again
+                self._orbax.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Of the finished checkpoints, the newest last."""
+        return sorted(c.step for c in self._orbax.checkpoints)
+
     def save(self, step: int, state: Any, about: dict[str, Any]) -> None:
-        """Starts saving `state` as of `step`; waits only for the save before it. A step already saved is kept."""
-        self._orbax.wait()
-        if step in {c.step for c in self._orbax.checkpoints}:
+        """Starts saving `state`, of NumPy arrays, as of `step`; waits only for the save before it. A step already
+        saved is kept."""
+        self.wait()
+        if step in self.steps:
             return
-        # A copy on the host: the next step donates the device's buffers.
-        host = jax.tree.map(np.asarray, state)
-        self._orbax.save_async(step, host, force=True, custom_metadata=about)
+        self._saving = step
+        try:
+            self._orbax.save_async(step, state, force=True, custom_metadata=about)
+        except Exception as e:
+            raise self._cannot_save(e) from e
+
+    def wait(self) -> None:
+        """Until the last save is on disk."""
+        try:
+            self._orbax.wait()
+        except Exception as e:
+            raise self._cannot_save(e) from e
+
+    def _cannot_save(self, error: Exception) -> InputError:
+        last = max((s for s in self.steps if s != self._saving), default=None)
+        good = "there is none before it" if last is None else f"checkpoint {last} before it is good"
+        reason = next((r for r in _REASONS if r in str(error)), None) or _first_line(error)
+        return InputError(
+            f"{self._directory}: checkpoint {self._saving} could not be saved ({reason}); {good}. Make room, then the "
+            "same command goes on from there"
+        )
 
     def about(self) -> dict[str, Any] | None:
         """What the newest readable checkpoint says of itself; None without one."""
-        for found in sorted(self._orbax.checkpoints, key=lambda c: -c.step):
+        for step in reversed(self.steps):
             try:
-                return dict(self._orbax.metadata(found.step).custom_metadata)
+                return dict(self._orbax.metadata(step).custom_metadata)
             except Exception as e:
-                log.warning("checkpoint %s is damaged (%s); trying the one before", found.step, _first_line(e))
+                log.warning("checkpoint %s is damaged (%s); trying the one before", step, _first_line(e))
         return None
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
@@ -55,22 +106,31 @@ class Checkpoints:
         A damaged one is named in a warning, and removed so that its step can be saved again. Raises InputError when
         there are checkpoints and none can be read."""
         host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-        found = sorted(self._orbax.checkpoints, key=lambda c: -c.step)
-        for one in found:
+        found = self.steps
+        for step in reversed(found):
             try:
-                about = dict(self._orbax.metadata(one.step).custom_metadata)
-                return self._orbax.load(one.step, host), about
+                about = dict(self._orbax.metadata(step).custom_metadata)
+                return self._orbax.load(step, host), about
             except Exception as e:
-                log.warning("checkpoint %s is damaged (%s); trying the one before", one.step, _first_line(e))
-                self._orbax.delete(one.step)
+                log.warning("checkpoint %s is damaged (%s); trying the one before", step, _first_line(e))
+                self._orbax.delete(step)
         if found:
             raise InputError(f"{self._directory}: no checkpoint in it can be read; give another --out, or delete it")
         return None
 
-    def close(self) -> None:
-        """Waits for the last save."""
-        self._orbax.wait()
-        self._orbax.close()
+
+@cache
+def _silence_failed_saves() -> None:
+    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads, and TensorStore
+    one for every array that it can no longer report: hundreds, which would bury the line that says what to do."""
+    logging.getLogger("absl").addFilter(lambda record: record.exc_info is None)
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = hook
 
 
 def _first_line(error: Exception) -> str:

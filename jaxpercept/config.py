@@ -225,6 +225,7 @@ class TrainConfig:
     preview_every: int = 500
     log_every: int = 10
     workers: int = 0  # processes that decode; 0: threads
+    max_broken: float = 0.1  # share of the images that may turn out broken (10 always may, but for 0)
     degradation: str = "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
 
     def __post_init__(self) -> None:
@@ -239,6 +240,8 @@ class TrainConfig:
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
+        if not 0 <= self.max_broken <= 1:
+            raise InputError(f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1")
         if self.image_size < 16:
             option, paper = ("--image-size", 256) if self.task == "style" else ("--patch-size", 288)
             raise InputError(f"{option} {self.image_size} is not allowed; at least 16, {paper} in the paper")

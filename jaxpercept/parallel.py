@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -86,9 +87,14 @@ ENGINES: dict[str, type[ShardMap] | type[Pmap]] = {"shard_map": ShardMap, "pmap"
 
 
 def make_engine(name: str, batch_size: int, devices: list[jax.Device] | None = None) -> Engine:
-    """The engine over `devices` (default: all). Raises InputError when the global batch does not divide among them."""
+    """The engine over `devices` (default: all). Raises InputError when they are not shared out evenly among the
+    processes, or the global batch does not divide among them."""
     choose("engine", name, ENGINES)
     devices = list(jax.devices() if devices is None else devices)
+    counts = Counter(d.process_index for d in devices)
+    if len(set(counts.values())) > 1:
+        held = ", ".join(f"process {p} has {n}" for p, n in sorted(counts.items()))
+        raise InputError(f"every process needs the same number of devices: {held}; give each {min(counts.values())}")
     if batch_size % len(devices):
         below, above = batch_size // len(devices) * len(devices), -(-batch_size // len(devices)) * len(devices)
         fitting = " or ".join(str(b) for b in (below, above) if b)

@@ -7,13 +7,12 @@ process 0 writes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
-import math
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept import images, resampling, samples, transform_net, weights_file
+from jaxpercept import images, resampling, samples, transform_net, vgg, weights_file
 from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
 from jaxpercept.errors import InputError
+from jaxpercept.runs import whole_lines
 from jaxpercept.terms import LossTerm
 
 # Changing these on resume would be another run under the same name; the rest may change.
@@ -34,64 +34,83 @@ _FIXED = ("task", "net", "objective", "style_image", "style_size", "data", "batc
 class RunFiles:
     """Use as a context manager; holds the run's lock, which the kernel releases with the process."""
 
-    def __init__(self, config: TrainConfig, about_data: dict[str, Any], earlier: dict[str, Any] | None = None):
-        self.config, self.folder = config, Path(config.out)
+    def __init__(
+        self,
+        config: TrainConfig,
+        about_data: dict[str, Any],
+        terms: Sequence[LossTerm],
+        earlier: dict[str, Any] | None = None,
+    ):
+        self.config, self.folder, self._terms = config, Path(config.out), terms
         self._about_data, self._earlier = about_data, earlier or {}
+        # What the config only names: compared on resuming
+        self._contents: dict[str, Any] = {"terms": {term.name: term.weight for term in terms}}
+        if config.style_image is not None:
+            self._contents["style image"] = weights_file.sha256(config.style_image)
+        if any(term.features for term in terms):
+            self._contents["loss network"] = weights_file.sha256(vgg.source(config.vgg))
         self._writes = jax.process_index() == 0
         self._waited = 0.0
         self._last: dict[str, float] = {}
 
     def __enter__(self) -> RunFiles:
+        if not self._writes:
+            return self
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "a")
         except OSError as e:
             raise InputError(f"--out {self.folder}: cannot write there ({e.strerror}); give another directory") from e
-        if self._writes:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as e:
-                self._lock.close()
-                raise InputError(f"--out {self.folder}: another run is using it; give another directory") from e
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            self._lock.close()
+            raise InputError(f"--out {self.folder}: another run is using it; give another directory") from e
         return self
 
     def __exit__(self, *_: Any) -> None:
         for name in ("_metrics", "_board", "_lock"):
-            if hasattr(self, name):
-                getattr(self, name).close()
+            with contextlib.suppress(OSError):  # said when it was written
+                if hasattr(self, name):
+                    getattr(self, name).close()
 
     def check_resume(self, about: dict[str, Any] | None) -> None:
-        """Raises InputError naming each setting that the checkpoint has otherwise and that must not change."""
+        """Raises InputError naming each setting that the checkpoint has otherwise and that must not change: also the
+        contents of the style image, the loss network and the training images."""
         if about is None:
             return
+        self._last = about.get("last", {})
         old = train_config_from_dict(about["config"])
         differing = [name for name in _FIXED if getattr(old, name) != getattr(self.config, name)]
         if about["about_data"]["fingerprint"] != self._about_data["fingerprint"]:
             differing.append("images")
+        contents = about.get("contents", self._contents)
+        differing += [name for name in {**contents, **self._contents} if contents.get(name) != self._contents.get(name)]
         if differing:
-            before, after = to_dict(old), to_dict(self.config)
+            before, after = to_dict(old) | contents, to_dict(self.config) | self._contents
             changes = "; ".join(f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing)
             raise InputError(f"{self.folder} holds a run with other settings ({changes}); give another --out")
 
-    def start(self, step: int, terms: Sequence[LossTerm], on_log: Callable[[dict[str, float]], None] | None) -> None:
+    def start(self, step: int, on_log: Callable[[dict[str, float]], None] | None) -> None:
         """Opens the logs to continue after `step`: what an interrupted run logged beyond it is dropped."""
         self._on_log = on_log
         self._clock = self._begun = time.monotonic()
         self._first = self._logged = step
         if not self._writes:
             return
-        _write(self.folder / "config.json", json.dumps(to_dict(self.config), indent=2) + "\n")
         path = self.folder / "metrics.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
-        _write(path, "".join(line + "\n" for line in kept))
-        self._metrics = path.open("a")
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
+        with _writing(self.folder):
+            _write(self.folder / "config.json", json.dumps(to_dict(self.config), indent=2) + "\n")
+            _write(path, "".join(line + "\n" for line in kept))
+            self._metrics = path.open("a")
         try:
             from tensorboardX import SummaryWriter
 
             self._board = SummaryWriter(str(self.folder), purge_step=step + 1)
         except ImportError:
             pass
-        weights = ", ".join(f"{t.name} {t.weight:g}" for t in terms)
+        weights = ", ".join(f"{t.name} {t.weight:g}" for t in self._terms)
         c = self.config
         self.say(
             f"{self.folder}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}), content at "
@@ -107,25 +126,23 @@ class RunFiles:
         self._waited += time.monotonic() - begun
         return result
 
-    def log(self, step: int, metrics: dict[str, Any]) -> None:
+    def log(self, step: int, metrics: dict[str, Any], batch: dict[str, np.ndarray]) -> None:
         """Checks a step's metrics and, every `log_every` steps, writes and shows them. FloatingPointError if not
-        finite."""
+        finite: then the batch is kept, `nonfinite_step_N.npz`."""
         values = {name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")}
-        if bad := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise FloatingPointError(
-                f"step {step}: {', '.join(bad)} is not finite ({values}); the last checkpoint in {self.folder} is "
-                "good. Try a smaller --learning-rate or smaller weights"
-            )
+        self.check_finite(step, values, batch)
         self._last = values
         if (step % self.config.log_every and step != self.config.steps) or not self._writes:
             return
         now = time.monotonic()
         seconds, steps = max(now - self._clock, 1e-9), step - self._logged
-        rate = steps * self.config.batch_size / seconds
-        line = {"step": step, **values, "images_per_s": round(rate, 3), "input_wait": round(self._waited / seconds, 4)}
+        rate, wait, used = steps * self.config.batch_size / seconds, self._waited / seconds, _device_mb()
+        line = {"step": step, **values, "images_per_s": round(rate, 3), "ms_per_step": round(1000 * seconds / steps, 3),
+                "input_wait": round(wait, 4), **({} if used is None else {"device_mb": used})}  # fmt: skip
         self._clock, self._logged, self._waited = now, step, 0.0
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        with _writing(self.folder / "metrics.jsonl"):
+            self._metrics.write(json.dumps(line) + "\n")
+            self._metrics.flush()
         if hasattr(self, "_board"):
             for name, value in line.items():
                 self._board.add_scalar(name, value, step)
@@ -133,7 +150,32 @@ class RunFiles:
             self._on_log(line)
         left = (now - self._begun) / (step - self._first) * (self.config.steps - step)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self.say(f"step {step}/{self.config.steps}  {terms}  {rate:.2f} images/s  {_duration(left)} left", live=True)
+        memory = "" if used is None else f"  {used} MB on the device"
+        self.say(
+            f"step {step}/{self.config.steps}  {terms}  {rate:.2f} images/s  {1000 * seconds / steps:.0f} ms/step  "
+            f"input wait {wait:.0%}{memory}  {_duration(left)} left",
+            live=True,
+        )
+
+    def check_finite(self, step: int, values: dict[str, Any], batch: dict[str, np.ndarray]) -> None:
+        """FloatingPointError naming those of the arrays or numbers that are not finite, in every process; each keeps
+        its part of the batch."""
+        bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+        if not bad:
+            return
+        several = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+        path = self.folder / f"nonfinite_step_{step}{several}.npz"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, **batch)  # type: ignore[arg-type]
+            kept = f"its batch is in {path}"
+        except OSError as e:
+            kept = f"its batch could not be written ({e.strerror})"
+        shown = f"{', '.join(bad[:4])}{f' and {len(bad) - 4} more' if len(bad) > 4 else ''}"
+        raise FloatingPointError(
+            f"step {step}: {shown} not finite; {kept}, the last checkpoint is good. Try a smaller --learning-rate or "
+            "smaller weights"
+        )
 
     def preview(self, step: int, params: transform_net.Variables, stats: transform_net.Variables) -> None:
         """Writes `previews/STEP.jpg`: sample photos above, what the net makes of them (degraded first, and below their
@@ -153,10 +195,16 @@ class RunFiles:
 
     def about(self, position: Any) -> dict[str, Any]:
         """What a checkpoint keeps beside the state."""
-        return {"config": to_dict(self.config), "data": position, "about_data": self._about_data}
+        return {
+            "config": to_dict(self.config),
+            "data": position,
+            "about_data": self._about_data,
+            "contents": self._contents,
+            "last": self._last,
+        }
 
-    def finish(self, step: int, params: Any, stats: Any, *, stopped: bool) -> Path:
-        """Writes `model.safetensors`, which `infer.py` takes, and says where."""
+    def finish(self, step: int, params: Any, stats: Any, *, broken: dict[str, str]) -> Path:
+        """Writes `model.safetensors`, which `infer.py` takes, and says where. `broken`: images left out, and why."""
         path = self.folder / "model.safetensors"
         if self._writes:
             earlier = self._earlier.get("training", {})
@@ -165,14 +213,17 @@ class RunFiles:
                 "steps": step + earlier.get("steps", 0),
                 "images": step * c.batch_size + earlier.get("images", 0),
                 "config": {k: v for k, v in to_dict(c).items() if k not in ("out", "init")},
-                "data": self._about_data,
+                "terms": self._contents["terms"],
+                "data": {**self._about_data, "broken": len(broken)},
                 "last": self._last,
             }
             header = {"kind": "transform_net", "task": c.task, "net": to_dict(c.net), "training": training}
             if c.style_image is not None:
                 header["style"] = {"file": Path(c.style_image).name, "sha256": weights_file.sha256(c.style_image)}
             transform_net.save(path, c.net, params, stats, header)
-            ending = f"stopped at step {step}; the same command resumes" if stopped else f"{step} steps"
+            ending = f"{step} steps" if step >= c.steps else f"stopped at step {step}; the same command resumes"
+            if broken:
+                ending += f"; {len(broken)} broken images left out, {next(iter(broken))} the first"
             self.say(f"{ending}. Weights: {path}  previews: {self.folder / 'previews'}")
         return path
 
@@ -193,17 +244,27 @@ def _square(photo: np.ndarray, size: int) -> np.ndarray:
     return photo[top : top + size, left : left + size]
 
 
-def _lines(path: Path) -> list[str]:
-    """The whole lines of a file that a killed process may have left with a broken last one."""
-    if not path.exists():
-        return []
-    return [line for line in path.read_text().splitlines(keepends=False) if line.endswith("}")]
-
-
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}")  # one name: what a killed run left is overwritten
     temporary.write_text(text)
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk as an InputError."""
+    try:
+        yield
+    except OSError as e:
+        raise InputError(
+            f"{path}: cannot be written ({e.strerror}); make room: the same command goes on from the last checkpoint"
+        ) from e
+
+
+def _device_mb() -> int | None:
+    """Memory in use on the fullest device here; None where the backend does not say (CPU)."""
+    used = [stats["bytes_in_use"] for d in jax.local_devices() if (stats := d.memory_stats())]
+    return round(max(used) / 1e6) if used else None
 
 
 def _duration(seconds: float) -> str:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array, lax
 
-from jaxpercept import data, images, objective, parallel, transform_net, vgg
+from jaxpercept import compilation_cache, data, images, objective, parallel, processes, transform_net, vgg
 from jaxpercept.checkpoint import Checkpoints
-from jaxpercept.config import TrainConfig
+from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.run_files import RunFiles
 from jaxpercept.terms import LossTerm
@@ -58,7 +59,7 @@ def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
 def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under `parallel.AXIS`."""
     optimizer = make_optimizer(config)
-    dtype = jnp.bfloat16 if config.precision == "bfloat16" else None
+    dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
 
     def step(
         state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
@@ -95,48 +96,59 @@ def train(
     on_log: Callable[[dict[str, float]], None] | None = None,
 ) -> Path:
     """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds. `terms`: in place of the
-    config's own. `on_log` gets every logged line. Raises InputError for what the user got wrong, FloatingPointError
-    on a non-finite loss."""
+    config's own. `on_log` gets every logged line, in process 0. Raises InputError for what the user got wrong or a
+    full disk, FloatingPointError on a loss that is not finite."""
+    compilation_cache.enable()
     about_data = data.describe(config.data, config.exclude)
+    processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
     terms = objective.make_terms(config.objective) if terms is None else terms
     engine = parallel.make_engine(config.engine, config.batch_size)
     vgg_params = vgg.load_vgg16(config.vgg)
     grams = style_grams(config, terms, vgg_params)
     state, earlier = init_state(config)
-    stream, paired = make_stream(config), config.task == "superres"
-    with RunFiles(config, about_data, earlier) as run, _stop_signals() as stopped:
-        checkpoints = Checkpoints(run.folder / "checkpoints")
+    stream = make_stream(config)
+    with (
+        RunFiles(config, about_data, terms, earlier) as run,
+        Checkpoints(run.folder / "checkpoints") as checkpoints,
+        closing(stream),
+        _stop_signals() as stopped,
+    ):
+        processes.check_same(checkpoints=checkpoints.steps)
         run.check_resume(checkpoints.about())
         if restored := checkpoints.restore(state):
             state, about = restored
             stream.set_state(about["data"])
         first = int(state.step)
-        run.start(first, terms, on_log)
+        run.start(first, on_log)
         constants = [engine.replicate(tree) for tree in (vgg_params, grams)]
         state = engine.replicate(state)
         step = engine.compile(make_step(config, terms), len(constants))
 
-        pending = None
+        pending, stop = None, processes.AnyProcess()
         for number in range(first + 1, config.steps + 1):
-            batch = run.waiting(next, stream)
-            batch = {k: engine.shard(v) for k, v in (batch if paired else {"target": batch}).items()}
-            state, metrics = step(state, batch, *constants)
+            taken = run.waiting(next, stream)
+            batch = taken if isinstance(taken, dict) else {"target": taken}
+            state, metrics = step(state, {k: engine.shard(v) for k, v in batch.items()}, *constants)
             if pending is not None:
                 run.log(*pending)  # the step before: its numbers are there while the device works on this one
-            pending = number, engine.unreplicate(metrics)
-            last = number == config.steps or bool(stopped)
-            if last or number % config.checkpoint_every == 0:
-                run.log(*pending)  # never a checkpoint whose loss was not seen to be finite
+            pending = number, engine.unreplicate(metrics), batch
+            last = stop(bool(stopped)) or number == config.steps
+            saved = last or number % config.checkpoint_every == 0
+            shown = last or number % config.preview_every == 0 or number == 1
+            if saved or shown:  # nothing whose loss and parameters were not seen to be finite
+                run.log(*pending)
                 pending = None
-                checkpoints.save(number, engine.unreplicate(state), run.about(stream.get_state()))
-            if last or number % config.preview_every == 0 or number == 1:
-                run.preview(number, *engine.unreplicate((state.params, state.stats)))
+                host = jax.tree.map(np.asarray, engine.unreplicate(state))  # a copy: the next step takes the buffers
+                run.check_finite(number, host.params, batch)
+                if saved:
+                    checkpoints.save(number, host, run.about(stream.get_state()))
+                if shown:
+                    run.preview(number, host.params, host.stats)
             if last:
                 break
-        checkpoints.close()
-        stream.close()
+        checkpoints.wait()
         final: TrainState = engine.unreplicate(state)
-        return run.finish(int(final.step), final.params, final.stats, stopped=bool(stopped))
+        return run.finish(int(final.step), final.params, final.stats, broken=stream.problems)
 
 
 def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
@@ -149,6 +161,7 @@ def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
         "workers": config.workers,
         "shard": (jax.process_index(), processes),
         "exclude": config.exclude,
+        "max_broken_share": config.max_broken,
     }
     if config.task == "superres":
         return data.make_pairs(config.data, scale=config.net.scale, degradation=config.degradation, **choices)

@@ -84,15 +84,20 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return out
 
 
+def source(path: str | Path | None = None) -> Path:
+    """The loss network's file: `path`, or the shipped one. InputError where there is none."""
+    return weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
+
+
 def load_vgg16(path: str | Path | None = None) -> Params:
     """The loss network's parameters, float32, for RGB input: `conv1_1.kernel` (3, 3, 3, 64), … and `preprocess.mean`,
     `preprocess.std` (3,) in 0-255 units. Default: the shipped ImageNet weights. InputError: not a VGG-16 file."""
-    source = weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
-    arrays, header = weights_file.read_weights(source)
+    file = source(path)
+    arrays, header = weights_file.read_weights(file)
     if header.get("kind") != "vgg16" or {k: v.shape for k, v in arrays.items()} != shapes():
-        raise InputError(f"{source}: not a VGG-16 weights file; make one with `python -m jaxpercept convert vgg16`")
+        raise InputError(f"{file}: not a VGG-16 weights file; make one with `python -m jaxpercept convert vgg16`")
     if missing := [key for key in ("channel_order", "mean", "std") if key not in header]:
-        raise InputError(f"{source}: its header has no {', '.join(missing)}; convert the original again")
+        raise InputError(f"{file}: its header has no {', '.join(missing)}; convert the original again")
     rgb = slice(None, None, -1 if header["channel_order"] == "BGR" else 1)
     arrays["conv1_1.kernel"] = arrays["conv1_1.kernel"][:, :, rgb]
     arrays["preprocess.mean"] = np.asarray(header["mean"])[rgb]

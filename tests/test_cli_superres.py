@@ -66,8 +66,9 @@ def test_defaults_are_the_recipes_and_options_override_them():
 
 
 def test_a_training_of_a_mix_resumes_and_its_file_says_how_it_was_made(shelf, tmp_path, capsys):
-    line = "train superres --scale 2 --loss feature --content-layers relu1_1 --weights.pixel 0.1"
-    line += " --weights.l1 0 --weights.hatch 0 --width 0.1 --patch-size 16 --batch-size 4 --out run --log-every 1 --degradation blur --data"
+    line = "train superres --scale 2 --loss feature --content-layers relu1_1 --weights.pixel 0.1 --weights.l1 0"
+    line += " --weights.hatch 0 --width 0.1 --patch-size 16 --batch-size 4 --out run --log-every 1"
+    line += " --degradation blur --data"
     assert status(*line.split(), shelf / "photos", "--steps", 1, "--schedule", "constant") == 0
     assert status(*line.split(), shelf / "photos", "--steps", 2, "--schedule", "constant") == 0
     assert "steps 2 to 2" in capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
-    {"terms", "objective", "data", "parallel", "checkpoint", "torch_twin"},
-    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert"},
+    {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin"},
+    {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.
@@ -79,10 +79,12 @@ def test_losses_know_only_jax(root):
         "train superres --help",
         "train superres --scale 3 --loss pixel --data y",
         "upscale --help",
+        "runs --help",
         "upscale --scale 3 x.jpg",
         "evaluate superres --help",
         "evaluate superres --scale 3 --data x",
         "train style --style-image x --data y --preset no-such",
+        "train superres --scale 2 --loss pixel --data y --distributed two",
         "convert vgg16 no-such-file out",
         "",
     ],

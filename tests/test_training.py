@@ -3,13 +3,29 @@
 import dataclasses
 import json
 import logging
+import os
+import re
+import shutil
+import signal
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import config, images, terms, training, transform_net, weights_file
+from jaxpercept import (
+    config,
+    images,
+    objective,
+    parallel,
+    run_files,
+    runs,
+    terms,
+    training,
+    transform_net,
+    weights_file,
+)
 from jaxpercept.errors import InputError
 
 NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
@@ -48,9 +64,8 @@ def make_config(photos, out, **kwargs):
 
 
 def metrics(out):
-    timing = ("images_per_s", "input_wait")
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in timing} for line in lines]
+    return [{k: v for k, v in line.items() if k not in runs.TIMING} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +82,31 @@ def test_a_run_leaves_what_its_docstring_says(whole):
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]) == {"step", "loss", "content", "style", "tv"}
     assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_tensorboard_gets_scalars_and_previews(whole):
+    pytest.importorskip("tensorboardX")
+    (events,) = whole.glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    assert all(tag in content for tag in (b"loss", b"style", b"images_per_s", b"input_wait", b"preview", b"PNG"))
+
+
+def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatch, capsys):
+    class Device:
+        def __init__(self, used):
+            self.memory_stats = lambda: used and {"bytes_in_use": used}
+
+    with run_files.RunFiles(make_config(photos, tmp_path / "run"), {"count": 6}, []) as run:
+        run.start(0, None)
+        monkeypatch.setattr(jax, "local_devices", lambda: [Device(None), Device(1_500_000), Device(3_000_000)])
+        run.waiting(time.sleep, 0.05)
+        run.log(1, {"style": 2.0, "loss": 3.0}, {})
+    said = capsys.readouterr().err.splitlines()[-1]
+    parts = r"step 1/6  loss 3  style 2  \d+\.\d\d images/s  \d+ ms/step  input wait \d+%  3 MB on the device  0:00:"
+    assert re.match(parts, said)
+    (line,) = runs.read_run(str(tmp_path / "run")).lines
+    assert line["device_mb"] == 3
+    assert line["input_wait"] > 0.5
 
 
 def test_the_weights_file_describes_itself(whole, photos):
@@ -96,6 +136,36 @@ def test_an_interrupted_run_resumes_bit_for_bit(whole, photos, tmp_path):
     assert metrics(out) == metrics(whole)
     ours, theirs = (weights_file.read_weights(o / "model.safetensors")[0] for o in (out, whole))
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
+
+
+def test_a_finished_run_started_again_changes_nothing(whole, photos):
+    before = (whole / "model.safetensors").read_bytes()
+    training.train(make_config(photos, whole))
+    assert (whole / "model.safetensors").read_bytes() == before
+
+
+def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_path):
+    style = tmp_path / "style.png"
+    shutil.copy(photos.parent / "style.png", style)
+    made = make_config(photos, tmp_path / "run", steps=1, style_image=str(style))
+    term = terms.LossTerm("own", lambda inputs: inputs.output.mean((1, 2, 3)), 2.0)
+    training.train(made, terms=[term])
+    header = weights_file.read_weights(tmp_path / "run" / "model.safetensors")[1]
+    assert header["training"]["terms"] == {"own": 2.0}
+    with pytest.raises(InputError, match=r'terms: .*"own": 2.0.* → .*"own": 3.0'):
+        training.train(dataclasses.replace(made, steps=2), terms=[dataclasses.replace(term, weight=3.0)])
+    images.save_image(style, np.zeros((32, 32, 3)))
+    with pytest.raises(InputError, match="style image: "):
+        training.train(dataclasses.replace(made, steps=2), terms=[term])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):
+    made = make_config(photos, tmp_path / "run", steps=50, checkpoint_every=50)
+    weights = training.train(made, on_log=lambda line: line["step"] == 2 and os.kill(os.getpid(), number))
+    steps = weights_file.read_weights(weights)[1]["training"]["steps"]
+    assert 2 <= steps < 10
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [str(steps)]
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_path, caplog):
@@ -143,7 +213,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(photos, tmp_pat
     def bad(inputs):
         return jnp.log(inputs.output.mean((1, 2, 3)) - 100.0)
 
-    with pytest.raises(FloatingPointError, match="step 1: loss, bad is not finite"):
+    with pytest.raises(FloatingPointError, match="step 1: loss, bad not finite"):
         training.train(make_config(photos, tmp_path / "run"), terms=[terms.LossTerm("bad", bad)])
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
 
@@ -159,11 +229,19 @@ def test_two_runs_into_one_directory(photos, tmp_path):
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
-    traced = []
-    original = training.objective.evaluate
+    """Over a run; and when it is resumed, as the restored state is no other program, the cache has it compiled."""
+    traced, hits, compiled = [], [], []
+    original, engines = training.objective.evaluate, parallel.ENGINES["shard_map"].compile
     monkeypatch.setattr(training.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k))
-    training.train(make_config(photos, tmp_path / "run"))
-    assert len(traced) == 1
+    monkeypatch.setattr(parallel.ShardMap, "compile", lambda *a: compiled.append(engines(*a)) or compiled[-1])
+    jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("/cache_hits")))
+    made = make_config(photos, tmp_path / "run", steps=4)
+    training.train(made)
+    assert (len(traced), compiled[0]._cache_size()) == (1, 1)
+    hits.clear()
+    training.train(dataclasses.replace(made, steps=6))
+    assert (len(traced), compiled[1]._cache_size()) == (2, 1)
+    assert any(hits)
 
 
 def test_cosine_schedule_ends_at_zero(photos, tmp_path):
@@ -193,7 +271,35 @@ def test_bad_input_is_named(photos, tmp_path, kwargs, message):
         training.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
 
 
-def test_both_precisions_share_the_parameters_type(photos, tmp_path):
+def equations(jaxpr):
+    """All of a program, at any depth."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                yield from equations(getattr(inner, "jaxpr", inner))
+
+
+def test_bfloat16_computes_only_what_it_should_in_bfloat16(photos, tmp_path):
+    """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices), parameters,
+    statistics, Adam's moments and every reported term in float32."""
     made = make_config(photos, tmp_path, precision="bfloat16")
+    phi = training.vgg.load_vgg16()
+    tops = objective.make_terms(made.objective)
+    grams = training.style_grams(made, tops, phi)
     state, _ = training.init_state(made)
-    assert {v.dtype for v in jax.tree.leaves((state.params, state.opt_state[0].mu))} == {jnp.dtype("float32")}
+    batch = {"target": jnp.zeros((4, 32, 32, 3), jnp.uint8)}
+    step = jax.vmap(training.make_step(made, tops), (None, 0, None, None), 0, axis_name=parallel.AXIS, axis_size=1)
+    program, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(
+        state, {k: v[None] for k, v in batch.items()}, phi, grams
+    )
+    assert {v.dtype for v in jax.tree.leaves((after.params, after.stats, after.opt_state[0].mu, metrics))} == {
+        jnp.dtype("float32")
+    }
+    assert jax.tree.map(lambda a, b: a.dtype == b.dtype, after, state) == jax.tree.map(lambda a: True, state)
+    seen = {"conv_general_dilated": set(), "dot_general": set(), "rsqrt": set(), "reduce_sum": set()}
+    for equation in equations(program.jaxpr):
+        if equation.primitive.name in seen:
+            seen[equation.primitive.name] |= {str(v.aval.dtype) for v in equation.invars}
+    assert seen["conv_general_dilated"] == {"bfloat16"}
+    assert seen["dot_general"] == seen["rsqrt"] == {"float32"}

@@ -1,7 +1,8 @@
 """The command line: one parser for `jaxpercept`, `train.py` and `infer.py`.
 
 Nothing here imports jax before the arguments are known to be good. A user's mistake is one line on standard error and
-exit status 2; a job done in part exits with 1, an interrupted one with 130.
+exit status 2; a job done in part exits with 1, an interrupted one with 130, a training that Ctrl-C let save itself
+with 0.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from jaxpercept import config
+from jaxpercept import config, weights_file
 from jaxpercept.errors import InputError
 
 OUT = Path("runs/demo")
@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
     )
     _check_earlier(out, made)
     weights = training.train(made)
+    if weights_file.read_weights(weights)[1]["training"]["steps"] < steps:  # Ctrl-C: it has been said
+        return
     result = images.save_image(out / "chelsea.jpg", inference.load_model(weights)(photos["chelsea"][None])[0])
     print(
         f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}\n"

@@ -11,7 +11,15 @@ from typing import Any
 
 from jaxpercept import config
 from jaxpercept.cli import train_superres
-from jaxpercept.cli.train_options import add_data, add_fields, add_losses, given_fields, given_weights
+from jaxpercept.cli.train_options import (
+    add_data,
+    add_distributed,
+    add_fields,
+    add_losses,
+    given_fields,
+    given_weights,
+    joined,
+)
 
 EPILOG = """examples:
   python train.py                                   two or three minutes: see it work
@@ -59,6 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     style.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
     style.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
     add_fields(style, _OWN)
+    add_distributed(style)
     losses = add_losses(style, config.DEFAULT_WEIGHTS["reference"])
     losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
     losses.add_argument("--style-layers", nargs="+", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})")
@@ -100,8 +109,9 @@ def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> c
 def run_style(arguments: argparse.Namespace) -> None:
     """`train style`."""
     made = dataclasses.replace(make_config(arguments), task="style", style_image=arguments.style_image)
-    from jaxpercept import compilation_cache, images, training
+    together = joined(arguments)
+    from jaxpercept import images, training
 
     images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
-    compilation_cache.enable()
-    training.train(made)
+    with together:
+        training.train(made)

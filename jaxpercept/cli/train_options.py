@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from jaxpercept import config
+from jaxpercept.errors import InputError
 
 # Option, its TrainConfig field, type, help. None of them has a default here: what is not given comes from the preset.
 FIELDS: tuple[tuple[str, str, Any, str], ...] = (
@@ -21,6 +23,7 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--preview-every", "preview_every", int, "steps between preview strips"),
     ("--log-every", "log_every", int, "steps between lines of metrics"),
     ("--workers", "workers", int, "processes that decode images; 0: threads"),
+    ("--max-broken", "max_broken", float, "share of the images that may be broken before the run ends; 10 always may"),
     ("--vgg", "vgg", str, "loss network weights; default: the shipped ImageNet weights"),
 )
 
@@ -32,6 +35,38 @@ def add_data(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
     parser.add_argument("--out", metavar="RUN", help=f"directory of the run (default: {out})")
     parser.add_argument("--width", type=float, metavar="W", help="factor on the net's channels (0.5: half as many)")
+
+
+def add_distributed(parser: argparse.ArgumentParser) -> None:
+    """How many processes share the run."""
+    parser.add_argument(
+        "--distributed", metavar="X", help="one run over several processes, all given the same command: auto (TPU pod "
+        "slice, SLURM, Open MPI), or COORDINATOR,NUM,ID: host:port of process 0, how many processes, which this is "
+        "(from 0); they share RUN's file system (docs/scaling.md)")  # fmt: skip
+
+
+def joined(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """The other processes of the run, if any. Raises InputError for what --distributed does not take."""
+    given = arguments.distributed
+    if given is None:
+        return contextlib.nullcontext()
+    coordinator = None
+    if given != "auto":
+        address, _, rest = given.partition(",")
+        try:
+            count, number = map(int, rest.split(","))
+        except ValueError:
+            count, number = 0, 0
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal() and 0 <= number < count):
+            raise InputError(
+                f"--distributed {given} is not understood; auto, or COORDINATOR,NUM,ID as in 10.0.0.1:1234,2,0 for the "
+                "first of two processes (ID from 0 to NUM - 1)"
+            )
+        coordinator = address, count, number
+    from jaxpercept import processes
+
+    return processes.join(coordinator)
 
 
 def add_fields(

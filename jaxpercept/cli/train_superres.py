@@ -7,7 +7,15 @@ import dataclasses
 from typing import Any
 
 from jaxpercept import config
-from jaxpercept.cli.train_options import add_data, add_fields, add_losses, given_fields, given_weights
+from jaxpercept.cli.train_options import (
+    add_data,
+    add_distributed,
+    add_fields,
+    add_losses,
+    given_fields,
+    given_weights,
+    joined,
+)
 from jaxpercept.errors import InputError
 
 _SUPERRES = """Train one net that enlarges images by a scale (Johnson et al. 2016, section 4.2).
@@ -46,6 +54,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_data(parser, "runs/superres-xSCALE-LOSS")
     parser.add_argument("--preset", default="best", metavar="NAME", help="best or paper: see below (default: best)")
     add_fields(parser, _OWN, _BY_PRESET)
+    add_distributed(parser)
     add_losses(parser, None)
     parser.set_defaults(run=run)
 
@@ -73,8 +82,8 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
 
 def run(arguments: argparse.Namespace) -> None:
     """`train superres`."""
-    made = make_config(arguments)
-    from jaxpercept import compilation_cache, training
+    made, together = make_config(arguments), joined(arguments)
+    from jaxpercept import training
 
-    compilation_cache.enable()
-    training.train(made)
+    with together:
+        training.train(made)

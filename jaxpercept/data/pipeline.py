@@ -213,8 +213,8 @@ def make_dataset(
     `threads` (2 to 8, by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
     in memory up to this, shared out among the workers; what does not fit is decoded every time, to the same result.
     max_broken_share: a broken image is replaced by another, counted and named, until they are more than this share of
-    the data (and more than 10): then `InputError`, as when none is usable. each: applied to every cut image's element,
-    {"image": …, "skipped": …}; must be pure, and keep both.
+    the data (and more than 10, unless it is 0): then `InputError`, as when none is usable. each: applied to every cut
+    image's element, {"image": …, "skipped": …}; must be pure, and keep both.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:
@@ -237,7 +237,7 @@ def make_dataset(
     if count > 1:
         batches = batches[index::count]
     threads = threads or min(8, max(2, os.cpu_count() or 2))
-    allowed = max(10, int(max_broken_share * len(source)))
+    allowed = max(10, int(max_broken_share * len(source))) if max_broken_share else 0
     out = Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
     out.set_state({"step": start_step})
     return out

@@ -1,5 +1,6 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
 
+from jaxpercept.images.curves import draw_curves
 from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
@@ -22,6 +23,7 @@ __all__ = [
     "Float",
     "check_writable_name",
     "contact_sheet",
+    "draw_curves",
     "fit",
     "is_grey",
     "list_images",

@@ -1,0 +1,51 @@
+"""One of two processes that tests/test_distributed.py starts: `distributed_worker.py COORDINATOR ID FOLDER`.
+
+Runs the steps of both engines and keeps what came out, then a whole training that SIGTERM stops and that resumes."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+import step_runs  # noqa: E402 - after the configuration
+
+from jaxpercept import processes, training  # noqa: E402
+from jaxpercept.errors import InputError  # noqa: E402
+
+
+def train_and_stop(photos: Path, out: Path, number: int) -> None:
+    """Process 1 alone is told to stop, at step 3; the same call again goes on to the end."""
+    made = step_runs.train_config(photos, out)
+    pid = out.parent / "pid"
+    if number == 1:
+        pid.write_text(str(os.getpid()))
+
+    def stop(line: dict[str, float]) -> None:
+        if line["step"] == 3:
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+
+    training.train(made, on_log=stop)
+    (out.parent / f"stopped{number}.json").write_text(json.dumps(sorted(p.name for p in out.glob("checkpoints/*"))))
+    processes.gather(np.zeros(1, np.uint32))
+    training.train(made)
+
+
+def main(coordinator: str, number: int, folder: Path) -> None:
+    with processes.join((coordinator, 2, number)):
+        for engine in ("shard_map", "pmap"):
+            found = step_runs.both_widths(step_runs.mapped, step_runs.make_config(engine), jax.devices())
+            np.savez(folder / f"{engine}{number}.npz", **found)
+        train_and_stop(folder / "photos", folder / "run", number)
+        try:
+            processes.check_same(fine=1, settings=number)
+        except InputError as e:
+            (folder / f"differ{number}.txt").write_text(str(e))
+
+
+main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

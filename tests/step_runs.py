@@ -1,0 +1,130 @@
+"""Steps of one tiny training, run in many ways: shared by test_parallel.py and, in other processes, by
+distributed_worker.py. What a run gives is flat: `loss` (steps,), `gradient.NAME` of the first step, `params.NAME`."""
+
+import dataclasses
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxpercept import objective, parallel, training, transform_net, vgg
+from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
+
+SIZE, BATCH, STEPS = 20, 4, 20
+LAYERS = ("relu1_1",)
+
+
+def make_config(engine="shard_map", **kwargs):
+    """Batch norm, so that statistics have to be reduced too; no bias before it, whose true gradient is zero and which
+    Adam would move by rounding noise. Small kernels and shallow features: it compiles in seconds."""
+    weights = {"content": 1.0, "style": 5.0, "tv": 1e-4}
+    terms = ObjectiveConfig(weights=weights, content_layers=LAYERS, style_layers=LAYERS)
+    net = dataclasses.replace(NET_PRESETS["paper"], stem=4, down=(8,), blocks=1, up=(4,), start_padding=0, bias=False,
+                              stem_size=3, head_size=3)  # fmt: skip
+    return TrainConfig(net=net, objective=terms, batch_size=BATCH, image_size=SIZE, engine=engine, **kwargs)
+
+
+def batches(count, part=(0, 1)):
+    """The same global batches everywhere; of each, the part `(i, n)`."""
+    random = np.random.default_rng(0)
+    rows = slice(part[0] * BATCH // part[1], (part[0] + 1) * BATCH // part[1])
+    return [random.integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)[rows] for _ in range(count)]
+
+
+@lru_cache
+def phi(dtype):
+    return {name: np.asarray(value, dtype) for name, value in vgg.load_vgg16().items()}
+
+
+@lru_cache
+def grams(dtype):
+    style = np.random.default_rng(9).random((1, 40, 40, 3)).astype(dtype)
+    made = jax.jit(lambda p, x: objective.style_targets(p, x, LAYERS))(phi(dtype), style)
+    return jax.tree.map(np.asarray, made)
+
+
+def first_state(config, dtype):
+    state, _ = training.init_state(config)
+    return jax.tree.map(lambda x: np.asarray(x, dtype if x.dtype == jnp.float32 else x.dtype), state)
+
+
+def mapped(config, devices, steps, dtype="float64"):
+    """The engine's way. After one step, Adam's first moment is a tenth of the gradient: so gradients are compared, and
+    not what Adam makes of them."""
+    engine = parallel.make_engine(config.engine, BATCH, devices)
+    step = engine.compile(training.make_step(config, objective.make_terms(config.objective)), 2)
+    constants = [engine.replicate(tree) for tree in (phi(dtype), grams(dtype))]
+    state, losses, out = engine.replicate(first_state(config, dtype)), [], {}
+    for batch in batches(steps, (jax.process_index(), jax.process_count())):
+        state, metrics = step(state, {"target": engine.shard(batch)}, *constants)
+        losses.append(float(engine.unreplicate(metrics)["loss"]))
+        if not out:
+            first = engine.unreplicate(state).opt_state[0].mu
+            out = {f"gradient.{k}": np.asarray(v) * 10 for k, v in first.items()}
+    params = {f"params.{k}": np.asarray(v) for k, v in engine.unreplicate(state).params.items()}
+    return {"loss": np.array(losses), **out, **params}
+
+
+def plain(config, steps, dtype="float64"):
+    """The whole batch in one jit on one device, no mapped axis, the update written out."""
+    terms, adam = objective.make_terms(config.objective), optax.adam(config.learning_rate)
+    state = first_state(config, dtype)
+
+    def loss(params, stats, target, vgg_params, style):
+        output, stats = transform_net.apply(config.net, params, stats, target, train=True)
+        return objective.evaluate(terms, vgg_params, style, output, target)["loss"].mean(), stats
+
+    @jax.jit
+    def step(params, stats, moments, target, *constants):
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(params, stats, target, *constants)
+        updates, moments = adam.update(grads, moments, params)
+        return optax.apply_updates(params, updates), stats, moments, value, grads
+
+    params, stats, moments, losses, out = state.params, state.stats, state.opt_state, [], {}
+    for batch in batches(steps):
+        target = batch.astype(dtype) / 255
+        params, stats, moments, value, grads = step(params, stats, moments, target, phi(dtype), grams(dtype))
+        losses.append(float(value))
+        out = out or {f"gradient.{k}": np.asarray(v) for k, v in grads.items()}
+    return {"loss": np.array(losses), **out, **{f"params.{k}": np.asarray(v) for k, v in params.items()}}
+
+
+def both_widths(run, *arguments):
+    """`run(*arguments, steps, dtype)` in float64 and in float32, by name."""
+    with jax.enable_x64(True):
+        wide = run(*arguments, STEPS, "float64")
+    narrow = run(*arguments, STEPS, "float32")
+    return {f"{n}.{k}": v for n, found in (("float64", wide), ("float32", narrow)) for k, v in found.items()}
+
+
+def difference(found, expected, prefix):
+    """Relative L2 over all arrays whose names begin so."""
+    names = [k for k in expected if k.startswith(prefix)]
+    error = sum(float(np.square(found[k].astype("float64") - expected[k]).sum()) for k in names)
+    return (error / sum(float(np.square(expected[k].astype("float64")).sum()) for k in names)) ** 0.5
+
+
+def check(found, expected):
+    """1e-5 for gradients in float32; in float64 rounding hides nothing."""
+    assert difference(found, expected, "float64.gradient") < 1e-12
+    assert difference(found, expected, "float32.gradient") < 1e-5
+    assert difference(found, expected, "float64.loss") < 1e-9
+    assert difference(found, expected, "float64.params") < 1e-4
+    np.testing.assert_allclose(found["float32.loss"], expected["float32.loss"], rtol=0.01)
+
+
+def train_config(photos, out, **kwargs):
+    """A whole training as short as they get."""
+    values = {"data": (str(photos),), "out": str(out), "style_image": str(photos) + "/0.png", "style_size": 32,
+              "steps": 8, "checkpoint_every": 100, "preview_every": 100, "log_every": 1}  # fmt: skip
+    return make_config(**values | kwargs)
+
+
+def pixel_config(photos, out):
+    """Without the loss network, and with a checkpoint every other step: most of its time goes into writing them."""
+    made = train_config(photos, out, steps=300, checkpoint_every=2)
+    return dataclasses.replace(
+        made, style_image=None, objective=ObjectiveConfig(losses="paper", weights={"pixel": 1.0})
+    )

@@ -1,0 +1,100 @@
+"""What goes wrong while a training runs: named in one line, and the last good checkpoint stays."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import step_runs
+
+from jaxpercept import cli, images, training
+from jaxpercept.checkpoint import Checkpoints
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    noise = np.random.default_rng(0)
+    for i in range(6):
+        images.save_image(tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32))
+    return tmp_path / "photos"
+
+
+def command(photos, out, *more):
+    return ["train", "superres", "--scale", "2", "--loss", "pixel", "--data", str(photos), "--patch-size", "20",
+            "--batch-size", "4", "--log-every", "1", "--checkpoint-every", "2", "--out", str(out), *more]  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):
+    """Of the weights, one that overflows float32: exit status 1, one line, and the batch to look at."""
+    out = tmp_path / "run"
+    assert cli.main(command(photos, out, "--width", "0.1", "--steps", "3", "--weights.pixel", "1e38")) == 1
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
+    assert "step 1: loss, pixel not finite; its batch is in" in said
+    batch = np.load(out / "nonfinite_step_1.npz")
+    assert batch["target"].shape == (4, 20, 20, 3)
+    assert batch["input"].shape == (4, 10, 10, 3)
+    assert not list((out / "checkpoints").glob("[0-9]*"))
+
+
+def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypatch):
+    """A step whose loss is fine and whose gradient is not: seen when it would be saved."""
+    out = tmp_path / "run"
+    config = step_runs.pixel_config(photos, out)
+    monkeypatch.setattr(training.optax, "apply_updates", lambda params, updates: {k: v / 0 for k, v in params.items()})
+    with pytest.raises(FloatingPointError, match=r"step 1: .* and 13 more not finite"):
+        training.train(step_runs.dataclasses.replace(config, steps=1))
+    assert not list((out / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_full_disk(root, photos, tmp_path):
+    """A limit on the size of files stands for it: two steps without, then on with it, then without again."""
+    out = tmp_path / "run"
+    code = (
+        "import resource, sys\nfrom jaxpercept.cli import main\n"
+        f"assert main({command(photos, out, '--steps', '2')}) == 0\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        f"sys.exit(main({command(photos, out, '--steps', '6')}))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root), "JAXPERCEPT_CACHE": "off", "XLA_FLAGS": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "checkpoint 4 could not be saved (File too large); checkpoint 2 before it is good" in done.stderr
+    assert "Traceback" not in done.stderr
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        assert checkpoints.steps == [2]
+    assert cli.main(command(photos, out, "--steps", "6")) == 0
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
+    for name in ("broken.jpg", "cut.png"):
+        (photos / name).write_bytes(b"\x89PNG not an image")
+    config = step_runs.dataclasses.replace(step_runs.pixel_config(photos, tmp_path / "run"), steps=4)
+    path = training.train(config)
+    said = capsys.readouterr().err
+    assert "2 broken images left out" in said
+    assert training.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
+    strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
+    with pytest.raises(InputError, match=r"[12] of 8 training images cannot be read.*more than 0 is taken for a fault"):
+        training.train(strict)
+
+
+def test_data_that_disappears(photos, tmp_path, monkeypatch):
+    """Nothing stays in memory: the run ends, and its last checkpoint is good."""
+    monkeypatch.setattr(training.data.pipeline, "default_cache_bytes", lambda: 0)
+    out = tmp_path / "run"
+    config = step_runs.dataclasses.replace(step_runs.pixel_config(photos, out), steps=60)
+
+    def vanish(line):
+        if line["step"] == 4:
+            shutil.rmtree(photos)
+
+    with pytest.raises(InputError, match=r"cannot be read|no usable image"):
+        training.train(config, on_log=vanish)
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        assert checkpoints.steps[-1] >= 4
