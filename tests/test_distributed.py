@@ -25,13 +25,14 @@ def start(root, arguments, **kwargs):
     )  # fmt: skip
 
 
-def outputs(started, seconds=240):
+def outputs(started, seconds=900):
     """What each printed; they end together, and none outlives the test."""
     try:
         return [process.communicate(timeout=seconds)[0] for process in started]
     finally:
         for process in started:
             process.kill()
+            process.communicate()
 
 
 def free_port():
