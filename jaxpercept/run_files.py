@@ -142,7 +142,7 @@ class RunFiles:
             return
         size, scale = self.config.image_size, self.config.net.scale
         size = size if scale == 1 else max(size, 288)
-        photos = np.stack([_square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
+        photos = np.stack([images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
         small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
         outputs = np.asarray(_preview_fn(self.config)(params, stats, jnp.asarray(small)))
         rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), outputs]
@@ -185,12 +185,6 @@ class RunFiles:
 
 def _preview_fn(config: TrainConfig) -> Any:
     return jax.jit(lambda params, stats, x: transform_net.apply(config.net, params, stats, x)[0])
-
-
-def _square(photo: np.ndarray, size: int) -> np.ndarray:
-    photo = images.resize(photo, size, "short")
-    top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
-    return photo[top : top + size, left : left + size]
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
     {"terms", "objective", "data", "parallel", "checkpoint", "torch_twin"},
-    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert"},
+    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.

@@ -12,7 +12,7 @@ from jaxpercept.images.files import (
     save_image,
 )
 from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
-from jaxpercept.images.scaling import Float, fit, resize, to_float, to_uint8
+from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "over_white",
     "resize",
     "save_image",
+    "square",
     "to_float",
     "to_uint8",
     "walk_images",
