@@ -3,7 +3,7 @@
 `python benchmarks/lbfgs.py --data PHOTOS --style-image S --json OUT` optimises each photo from noise with both, taking
 turns of ten iterations, and prints, as medians over the photos, at each count of function evaluations: our loss / its
 loss, and our seconds / its seconds per evaluation. A loss is the last accepted one of ours, and the lowest that Torch
-had evaluated by then. Torch runs NCHW throughout, its targets computed once, on as many threads as are fastest for it here;
+had evaluated by then. Torch runs NCHW throughout, its targets computed once, on as many threads as are fastest for it;
 its objective is first held against `jaxpercept.torch_twin`. Clock and processor seconds are both given: other programs
 disturb the second less.
 """

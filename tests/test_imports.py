@@ -81,6 +81,8 @@ def test_losses_know_only_jax(root):
         "upscale --help",
         "upscale --scale 3 x.jpg",
         "evaluate superres --help",
+        "optimize style --help",
+        "optimize texture --style none.jpg --layers relu9_9",
         "evaluate superres --scale 3 --data x",
         "train style --style-image x --data y --preset no-such",
         "convert vgg16 no-such-file out",

@@ -9,13 +9,14 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import evaluate, stylize, tools, train, upscale
+from jaxpercept.cli import evaluate, optimize, stylize, tools, train, upscale
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
   jaxpercept train superres     train a net that enlarges images     (python train.py superres)
   jaxpercept stylize            apply trained styles to images       (python infer.py stylize)
   jaxpercept upscale            enlarge images                       (python infer.py upscale)
+  jaxpercept optimize           single pictures by optimisation: style, invert, texture
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept prepare            pack a folder of images into a dataset
@@ -94,6 +95,7 @@ def build_parser(prog: str) -> Parser:
     if not is_infer:
         train.add(commands.add_parser("train", help="train a transform net", description=train.__doc__,
                                       epilog=train.EPILOG))  # fmt: skip
+        optimize.add(commands)
         evaluate.add(commands)
         tools.add(commands)
     else:
