@@ -11,7 +11,7 @@ LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
     {"terms", "objective", "data", "parallel", "checkpoint", "torch_twin"},
-    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
+    {"run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis", "reproduce"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.
@@ -85,6 +85,8 @@ def test_losses_know_only_jax(root):
         "optimize texture --style none.jpg --layers relu9_9",
         "evaluate superres --scale 3 --data x",
         "train style --style-image x --data y --preset no-such",
+        "reproduce --help",
+        "reproduce --parts crosing",
         "convert vgg16 no-such-file out",
         "",
     ],

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import evaluate, optimize, stylize, tools, train, upscale
+from jaxpercept.cli import evaluate, optimize, reproduce, stylize, tools, train, upscale
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
@@ -18,6 +18,7 @@ _EPILOG = """commands by what they do:
   jaxpercept upscale            enlarge images                       (python infer.py upscale)
   jaxpercept optimize           single pictures by optimisation: style, invert, texture
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
+  jaxpercept reproduce          the paper's experiments, resumably
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch, on this device
@@ -97,6 +98,7 @@ def build_parser(prog: str) -> Parser:
                                       epilog=train.EPILOG))  # fmt: skip
         optimize.add(commands)
         evaluate.add(commands)
+        reproduce.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)

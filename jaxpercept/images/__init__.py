@@ -1,5 +1,6 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
 
+from jaxpercept.images.charts import Line, line_chart
 from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
@@ -20,10 +21,12 @@ __all__ = [
     "READ_SUFFIXES",
     "WRITE_SUFFIXES",
     "Float",
+    "Line",
     "check_writable_name",
     "contact_sheet",
     "fit",
     "is_grey",
+    "line_chart",
     "list_images",
     "load_image",
     "load_rgba",

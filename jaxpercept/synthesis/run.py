@@ -92,6 +92,24 @@ def synthesize(
     return Result(image, losses, evaluations, np.asarray(state.restarts), timed)
 
 
+def score(
+    config: SynthesisConfig,
+    outputs: Sequence[Float],
+    contents: Sequence[Float],
+    styles: Sequence[Float] = (),
+    *,
+    vgg_params: vgg.Params | None = None,
+) -> dict[str, np.ndarray]:
+    """The weighted terms and "loss" that the config's objective gives to `outputs` (N,), none of them optimised."""
+    params = vgg.load_vgg16() if vgg_params is None else vgg_params
+    job = _Job(config, objective.make_terms(config.objective), params)
+    pixels = jnp.asarray(np.stack(contents))
+    style_size = max(pixels.shape[1:3]) if config.style_size is None else config.style_size
+    grams = style_grams(params, styles, None, config.objective.style_layers, style_size)
+    values = job.values(jnp.asarray(np.stack(outputs)), (pixels, job.features(pixels, params)), (params, grams))
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
 def style_grams(
     params: vgg.Params, styles: Sequence[Float], weights: Sequence[float] | None, layers: tuple[str, ...], size: int
 ) -> objective.Grams:
