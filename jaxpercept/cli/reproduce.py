@@ -53,7 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--style-images", nargs="+", metavar="S",
                         help="files or folders; each style's own is found among them by its checksum")  # fmt: skip
     parser.add_argument("--data", nargs="+", metavar="D",
-                        help="photos or folders; training photos are left out (default: the sample photos)")  # fmt: skip
+                        help="photos or folders; training photos are left out (default: the samples)")  # fmt: skip
     for option, default, text in (
         ("--sizes", d.sizes, "sides of the square images"),
         ("--images", d.images, "photos of the first style, at each size"),
