@@ -21,6 +21,8 @@ _HOME = {
     "load_model": "inference",
     "TrainConfig": "config",
     "train": "training",
+    "SynthesisConfig": "synthesis.settings",
+    "synthesize": "synthesis.run",
     "psnr": "metrics",
     "ssim": "metrics",
     "InputError": "errors",

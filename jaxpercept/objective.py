@@ -46,11 +46,13 @@ def evaluate(
     convention: str = "reference",
     batch: int | None = None,
     dtype: jnp.dtype | None = None,
+    target_features: vgg.Features | None = None,
 ) -> dict[str, Float[Array, " n"]]:
     """Each term times its weight, per image, by name, and their sum as "loss".
 
     `style_grams`: from `style_targets`; may be empty without a style term. `batch`: images in the global batch,
-    default N. `dtype`: what φ computes in. Raises InputError for terms that share a name or lack a style target."""
+    default N. `dtype`: what φ computes in. `target_features`: from `content_targets`, where one target is evaluated
+    many times; default: computed here. Raises InputError for terms that share a name or lack a style target."""
     active = [t for t in loss_terms if t.weight]
     names = [t.name for t in active]
     if not active or len(set(names)) < len(names) or "loss" in names:
@@ -66,7 +68,9 @@ def evaluate(
         output=output,
         target=target,
         features=phi(output, wanted),
-        target_features=jax.lax.stop_gradient(phi(target, target_wanted)),
+        target_features=jax.lax.stop_gradient(
+            phi(target, target_wanted) if target_features is None else target_features
+        ),
         style_grams=style_grams,
         convention=convention,
         batch=output.shape[0] if batch is None else batch,
@@ -78,6 +82,14 @@ def evaluate(
                 f"loss term {name!r} must return one number per image, ({output.shape[0]},): {value.shape}"
             )
     return {"loss": terms.sum_of(values.values()), **values}
+
+
+def content_targets(
+    loss_terms: Sequence[LossTerm], vgg_params: vgg.Params, target: Float[Array, "n h w 3"]
+) -> vgg.Features:
+    """What `evaluate` needs of the target's activations, by layer name."""
+    layers = _union(t.target_features for t in loss_terms if t.weight)
+    return vgg.vgg_features(vgg_params, target, layers) if layers else {}
 
 
 def style_targets(vgg_params: vgg.Params, style: Float[Array, "m h w 3"], layers: Sequence[str]) -> Grams:

@@ -184,7 +184,7 @@ class RunFiles:
             return
         size, scale = self.config.image_size, self.config.net.scale
         size = size if scale == 1 else max(size, 288)
-        photos = np.stack([_square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
+        photos = np.stack([images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
         small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
         outputs = np.asarray(_preview_fn(self.config)(params, stats, jnp.asarray(small)))
         rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), outputs]

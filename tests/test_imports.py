@@ -11,7 +11,8 @@ LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
     {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin"},
-    {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert"},
+    {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
+    {"reproduce"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.
@@ -82,9 +83,13 @@ def test_losses_know_only_jax(root):
         "runs --help",
         "upscale --scale 3 x.jpg",
         "evaluate superres --help",
+        "optimize style --help",
+        "optimize texture --style none.jpg --layers relu9_9",
         "evaluate superres --scale 3 --data x",
         "train style --style-image x --data y --preset no-such",
         "train superres --scale 2 --loss pixel --data y --distributed two",
+        "reproduce --help",
+        "reproduce --parts crosing",
         "convert vgg16 no-such-file out",
         "",
     ],

@@ -35,9 +35,8 @@ def test_the_command_prints_and_plots(two, tmp_path, capsys):
     assert "30 of 40" in capsys.readouterr().out
     picture = images.load_image(tmp_path / "a" / "curves.png")
     assert picture.shape == (560, 900, 3)
-    seen = np.unique((picture * 255).round().astype(int).reshape(-1, 3), axis=0).tolist()
-    assert [0, 114, 178] in seen
-    assert [213, 94, 0] in seen
+    for color in ((0, 114, 178), (213, 94, 0)):
+        assert (np.abs(picture * 255 - color).sum(-1) < 25).sum() > 100
     assert cli.main(["runs", two[0], "--term", "style", "--plot", str(tmp_path / "style.png")]) == 0
     assert cli.main(["runs", two[0], "--term", "stile"]) == 2
     assert "did you mean style?" in capsys.readouterr().err
@@ -50,14 +49,5 @@ def test_what_is_not_a_run(tmp_path, capsys):
         runs.read_run(str(write(tmp_path / "new", [])))
 
 
-def test_curves_lie_where_their_values_are():
-    def lowest(picture, colour):
-        close = np.abs(picture[44:504, 90:800] * 255 - colour).max(-1) < 2
-        return np.nonzero(close)[0].max()
-
-    flat = ([0, 1, 2], [1.0, 1.0, 1.0])
-    picture = images.draw_curves({"high": ([0, 1, 2], [3.0, 3.0, 3.0]), "low": flat}, title="t")
-    assert lowest(picture, (213, 94, 0)) > lowest(picture, (0, 114, 178)) + 300
-    assert images.draw_curves({"one": ([1], [float("nan")]), "two": flat}, title="t").shape == (560, 900, 3)
-    with pytest.raises(ValueError, match="no finite point"):
-        images.draw_curves({"one": ([1], [float("nan")])}, title="t")
+def test_running_mean():
+    assert runs.running_mean([4.0, 2.0, 6.0, 1.0], 2) == [4.0, 3.0, 4.0, 3.5]

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import evaluate, runs, stylize, tools, train, upscale
+from jaxpercept.cli import evaluate, optimize, reproduce, runs, stylize, tools, train, upscale
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
@@ -17,7 +17,9 @@ _EPILOG = """commands by what they do:
   jaxpercept runs               compare trainings: table and loss curves
   jaxpercept stylize            apply trained styles to images       (python infer.py stylize)
   jaxpercept upscale            enlarge images                       (python infer.py upscale)
+  jaxpercept optimize           single pictures by optimisation: style, invert, texture
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
+  jaxpercept reproduce          the paper's experiments, resumably
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch, on this device
@@ -96,7 +98,9 @@ def build_parser(prog: str) -> Parser:
         train.add(commands.add_parser("train", help="train a transform net", description=train.__doc__,
                                       epilog=train.EPILOG))  # fmt: skip
         runs.add(commands)
+        optimize.add(commands)
         evaluate.add(commands)
+        reproduce.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)

@@ -1,6 +1,6 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
 
-from jaxpercept.images.curves import draw_curves
+from jaxpercept.images.charts import Line, line_chart
 from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
@@ -13,7 +13,7 @@ from jaxpercept.images.files import (
     save_image,
 )
 from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
-from jaxpercept.images.scaling import Float, fit, resize, to_float, to_uint8
+from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 
 __all__ = [
@@ -21,11 +21,12 @@ __all__ = [
     "READ_SUFFIXES",
     "WRITE_SUFFIXES",
     "Float",
+    "Line",
     "check_writable_name",
     "contact_sheet",
-    "draw_curves",
     "fit",
     "is_grey",
+    "line_chart",
     "list_images",
     "load_image",
     "load_rgba",
@@ -35,6 +36,7 @@ __all__ = [
     "over_white",
     "resize",
     "save_image",
+    "square",
     "to_float",
     "to_uint8",
     "walk_images",

@@ -56,3 +56,10 @@ def resize(
     small = [np.asarray(Image.fromarray(p).resize((width, height), _METHODS[method])) for p in planes]
     out = np.clip(np.stack(small, axis=-1), 0, 1).astype(x.dtype)
     return out if x.ndim == 3 else out[..., 0]
+
+
+def square(x: NDArray[Any], size: int) -> NDArray[Any]:
+    """(H, W, 3) with the short side resized to `size`, then the middle (size, size, 3)."""
+    x = resize(x, size, "short")
+    top, left = (x.shape[0] - size) // 2, (x.shape[1] - size) // 2
+    return x[top : top + size, left : left + size]

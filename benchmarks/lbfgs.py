@@ -1,0 +1,239 @@
+"""Our L-BFGS against `torch.optim.LBFGS` (strong Wolfe, history 10): same weights, objective, start and evaluations.
+
+`python benchmarks/lbfgs.py --data PHOTOS --style-image S --json OUT` optimises each photo from noise with both, taking
+turns of ten iterations, and prints, as medians over the photos, at each count of function evaluations: our loss / its
+loss, and our seconds / its seconds per evaluation. A loss is the last accepted one of ours, and the lowest that Torch
+had evaluated by then. Torch runs NCHW throughout, its targets computed once, on as many threads as are fastest for it;
+its objective is first held against `jaxpercept.torch_twin`. Clock and processor seconds are both given: other programs
+disturb the second less.
+"""
+
+import argparse
+import json
+import platform
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+from torch.nn import functional
+
+from jaxpercept import images, samples, torch_twin, vgg
+from jaxpercept.config import DEFAULT_WEIGHTS, ObjectiveConfig
+from jaxpercept.synthesis.run import Progress, synthesize
+from jaxpercept.synthesis.settings import SynthesisConfig
+
+OBJECTIVE = ObjectiveConfig(weights=DEFAULT_WEIGHTS["reference"])
+
+
+class Clock:
+    """Wall and processor seconds between `start` and `stop`, added up."""
+
+    def __init__(self) -> None:
+        self.seconds = np.zeros(2)
+
+    def start(self) -> None:
+        self._begun = np.array([time.perf_counter(), time.process_time()])
+
+    def stop(self) -> None:
+        self.seconds += np.array([time.perf_counter(), time.process_time()]) - self._begun
+
+
+class TorchSide:
+    """The objective in Torch, (1, 3, H, W) in [0, 1] to a scalar."""
+
+    def __init__(self, params: vgg.Params, content: np.ndarray, style: np.ndarray):
+        self.params = {k: torch.tensor(np.asarray(v)) for k, v in params.items()}
+        self.kernels = {k: v.permute(3, 2, 0, 1).contiguous() for k, v in self.params.items() if k.endswith("kernel")}
+        with torch.no_grad():
+            self.content = self.features(nchw(content))
+            self.grams = {k: gram(v) for k, v in self.features(nchw(style)).items()}
+
+    def features(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        mean, std = (self.params[f"preprocess.{k}"].view(1, 3, 1, 1) for k in ("mean", "std"))
+        h, out, deepest = (255 * x - mean) / std, {}, OBJECTIVE.style_layers[-1]
+        for b, block in enumerate(vgg.BLOCKS, start=1):
+            for i in range(1, len(block) + 1):
+                conv = f"conv{b}_{i}"
+                h = functional.relu(
+                    functional.conv2d(h, self.kernels[f"{conv}.kernel"], self.params[f"{conv}.bias"], padding=1)
+                )
+                if (name := f"relu{b}_{i}") in OBJECTIVE.style_layers + OBJECTIVE.content_layers:
+                    out[name] = h
+                if name == deepest:
+                    return out
+            h = functional.max_pool2d(h, 2)
+        return out
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        f, w = self.features(x), OBJECTIVE.weights
+        content = sum(functional.mse_loss(f[j], self.content[j]) for j in OBJECTIVE.content_layers)
+        style = sum(functional.mse_loss(gram(f[j]), self.grams[j]) for j in OBJECTIVE.style_layers)
+        corner = x[:, :, :-1, :-1]
+        tv = (x[:, :, 1:, :-1] - corner).square().sum() + (x[:, :, :-1, 1:] - corner).square().sum()
+        return w["content"] * content + w["style"] * style + w["tv"] * 255**2 * tv / 2
+
+    def minimise(self, start: np.ndarray, evaluations: int, turn: "Turns") -> tuple[list[float], Clock]:
+        """All evaluated losses, in order."""
+        x, seen, clock = nchw(start).clone().requires_grad_(), [], Clock()
+        solver = torch.optim.LBFGS([x], max_iter=evaluations, max_eval=evaluations, tolerance_grad=0,
+                                   tolerance_change=0, history_size=10, line_search_fn="strong_wolfe")  # fmt: skip
+
+        def closure() -> torch.Tensor:
+            clock.stop()
+            if len(seen) % 10 == 0:
+                turn.theirs()
+            clock.start()
+            solver.zero_grad()
+            value = self.loss(x)
+            value.backward()
+            seen.append(float(value.detach()))
+            return value
+
+        turn.theirs()
+        clock.start()
+        solver.step(closure)
+        clock.stop()
+        return seen, clock
+
+
+class Turns:
+    """Two threads, one at a time."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs, self._over = threading.Semaphore(0), threading.Semaphore(0), False
+
+    def ours(self) -> None:
+        """We have done our part: let Torch do ten evaluations."""
+        self._theirs.release()
+        if not self._over:
+            self._ours.acquire()
+
+    def theirs(self) -> None:
+        self._ours.release()
+        if not self._over:
+            self._theirs.acquire()
+
+    def end(self) -> None:
+        """One side is done; the other no longer waits."""
+        self._over = True
+        self._ours.release()
+        self._theirs.release()
+
+
+def nchw(x: np.ndarray) -> torch.Tensor:
+    return torch.tensor(np.ascontiguousarray(np.moveaxis(x, -1, 0)[None]))
+
+
+def gram(f: torch.Tensor) -> torch.Tensor:
+    psi = f.reshape(f.shape[1], -1)
+    return psi @ psi.T / psi.numel()
+
+
+def compare(name: str, content: np.ndarray, style: np.ndarray, params: vgg.Params, args: argparse.Namespace) -> dict:
+    """Both optimisers on one photo."""
+    start = np.random.default_rng(args.seed).random(content.shape, np.float32)
+    side, turns, most = TorchSide(params, content, style), Turns(), max(args.evaluations)
+    twin = torch_twin.objective.objective(
+        OBJECTIVE, side.params, *(torch.tensor(x[None]) for x in (style, start, content))
+    )
+    np.testing.assert_allclose(float(side.loss(nchw(start))), float(twin), rtol=1e-5)
+    torch.set_num_threads(args.threads or fastest(side, nchw(start)))
+    theirs: list = []
+
+    def work() -> None:
+        try:
+            theirs.extend(side.minimise(start, most, turns))
+        finally:
+            turns.end()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    clock = Clock()
+    first = [0]
+
+    def progress(p: Progress) -> bool:
+        if p.iteration > 10:  # not the chunk that compiles
+            clock.stop()
+        else:
+            first[0] = int(p.evaluations[0])
+        if p.evaluations[0] >= most:
+            turns.end()
+            return True
+        turns.ours()
+        clock.start()
+        return False
+
+    config = SynthesisConfig(objective=OBJECTIVE, iterations=(most,), style_size=0)
+    ours = synthesize(config, [content], [style], start=[start], vgg_params=params, progress=progress)
+    thread.join()
+    seen, their_clock = theirs
+    losses, counts = ours.losses[0][0], ours.evaluations[0][0]
+    seconds = clock.seconds / (counts[-1] - first[0])
+    row = {"image": name, "start": float(losses[0]), "torch_start": seen[0], "threads": torch.get_num_threads(),
+           "seconds": seconds.tolist(), "torch_seconds": (their_clock.seconds / len(seen)).tolist()}  # fmt: skip
+    row["at"] = {n: _at(n, losses, counts, seen) for n in args.evaluations}
+    return row
+
+
+def _at(n: int, losses: np.ndarray, counts: np.ndarray, seen: list[float]) -> dict:
+    iterations = int(np.searchsorted(counts, n, "right")) - 1
+    return {"loss": float(losses[iterations]), "evaluations": int(counts[iterations]), "iterations": iterations,
+            "torch_loss": min(seen[:n]), "torch_evaluations": min(n, len(seen))}  # fmt: skip
+
+
+def fastest(side: TorchSide, x: torch.Tensor) -> int:
+    """1 or Torch's own choice of threads, whichever does two evaluations sooner."""
+    times = {}
+    for threads in sorted({1, torch.get_num_threads()}):
+        torch.set_num_threads(threads)
+        for _ in range(2):
+            begun = time.perf_counter()
+            side.loss(x.clone().requires_grad_()).backward()
+            times[threads] = time.perf_counter() - begun
+    return min(times, key=lambda n: times[n])
+
+
+def main(argv: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", metavar="D", help="photos or folders of them (default: the sample photos)")
+    parser.add_argument("--images", type=int, default=5, metavar="N", help="the first N of them (default: 5)")
+    parser.add_argument("--style-image", metavar="S", help="default: the drawn stained glass")
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="square crops of this side (default: 256)")
+    parser.add_argument(
+        "--evaluations", type=int, nargs="+", default=[100, 500], metavar="N", help="(default: 100 500)"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="Torch's (default: 1 or its own, the faster one)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the table there")
+    args = parser.parse_args(argv)
+    photos = samples.sample_photos() if not args.data else {
+        p.stem: images.load_image(p) for p in images.list_images(args.data)[: args.images]}  # fmt: skip
+    style = images.load_image(args.style_image) if args.style_image else samples.drawn_style()
+    style, params, rows = images.resize(style, args.size, "long"), vgg.load_vgg16(), []
+    for name, photo in list(photos.items())[: args.images]:
+        rows.append(compare(name, images.square(photo, args.size), style, params, args))
+        print(json.dumps(rows[-1]), flush=True)
+    median = {
+        n: {
+            "loss_ratio": float(np.median([r["at"][n]["loss"] / r["at"][n]["torch_loss"] for r in rows])),
+            "worst": float(np.max([r["at"][n]["loss"] / r["at"][n]["torch_loss"] for r in rows])),
+        }
+        for n in args.evaluations
+    }
+    ratios = np.median([np.array(r["seconds"]) / r["torch_seconds"] for r in rows], axis=0)
+    result = {"size": args.size, "images": len(rows), "median": median,
+              "time_ratio": {"clock": float(ratios[0]), "processor": float(ratios[1])},
+              "machine": f"{platform.machine()}, jax {jax.__version__} on {jax.default_backend()}, torch "
+              f"{torch.__version__}", "rows": rows}  # fmt: skip
+    print(json.dumps({k: v for k, v in result.items() if k != "rows"}, indent=2))
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Optimisation of images: it minimises training's objective, counts what it evaluates, and keeps images apart."""
+
+import importlib.util
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import images, metrics, objective, samples, vgg
+from jaxpercept.config import ObjectiveConfig
+from jaxpercept.errors import InputError
+from jaxpercept.synthesis import minimize, run
+from jaxpercept.synthesis.settings import SynthesisConfig, check_size
+from jaxpercept.terms import LossTerm
+
+LAYERS = ("relu1_1", "relu2_1")
+
+
+@pytest.fixture(scope="module")
+def phi():
+    return vgg.load_vgg16()
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return [images.square(x, 24) for x in samples.sample_photos().values()][:2]
+
+
+@pytest.fixture(scope="module")
+def style():
+    return samples.drawn_style(size=32)
+
+
+def config_of(weights=None, losses="reference", **kwargs):
+    weights = {"content": 1.0, "style": 5.0, "tv": 1e-6} if weights is None else weights
+    made = ObjectiveConfig(losses=losses, weights=weights, content_layers=LAYERS[1:], style_layers=LAYERS)
+    return SynthesisConfig(**{"objective": made, "iterations": (6,), "init": "noise", "report_every": 3, **kwargs})
+
+
+def evaluated(phi, config, outputs, photos, style):
+    """Training's own objective."""
+    return objective.evaluate(
+        objective.make_terms(config.objective), phi, run.style_grams(phi, [style], None, LAYERS, 24),
+        jnp.asarray(outputs), jnp.asarray(np.stack(photos)), convention=config.objective.losses, batch=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("losses", ["paper", "reference"])
+@pytest.mark.parametrize("clip", [False, True])
+def test_the_last_loss_is_the_objective_of_the_images(phi, photos, style, losses, clip):
+    config = config_of(losses=losses, clip=clip)
+    result = run.synthesize(config, photos, [style], vgg_params=phi)
+    values = evaluated(phi, config, result.images, photos, style)
+    # what L-BFGS believes its loss to be (clipped or not, it saw the value elsewhere: on the line) is true
+    np.testing.assert_allclose(result.losses[0][:, -1], values["loss"], rtol=1e-5)
+    assert (np.diff(result.losses[0]) <= 0).all()
+    assert (result.losses[0][:, -1] < 0.5 * result.losses[0][:, 0]).all()
+    assert result.losses[0].shape == result.evaluations[0].shape == (2, 7)
+    inside = (result.images.min() >= 0) and (result.images.max() <= 1)
+    assert inside == clip
+
+
+def test_images_of_a_batch_do_not_touch_each_other(phi, photos, style):
+    both = run.synthesize(config_of(init="content"), photos, [style], vgg_params=phi)
+    alone = run.synthesize(config_of(init="content"), photos[1:], [style], vgg_params=phi)
+    np.testing.assert_allclose(both.images[1], alone.images[0], atol=2e-4)
+    np.testing.assert_array_equal(both.evaluations[0][1], alone.evaluations[0][0])
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_every_evaluation_is_counted(phi, photos, optimizer):
+    calls = []
+
+    def counted(inputs):
+        jax.debug.callback(lambda _: calls.append(1), inputs.output[0, 0, 0, 0])
+        return jnp.square(inputs.output - inputs.target).sum((1, 2, 3)) + jnp.abs(inputs.output**3).sum((1, 2, 3))
+
+    config = config_of({"tv": 1.0}, optimizer=optimizer, iterations=(7,))
+    terms = [LossTerm("counted", counted)]
+    result = run.synthesize(config, photos[:1], terms=terms, vgg_params=phi)
+    jax.effects_barrier()
+    assert len(calls) == result.evaluations[0][0, -1] >= 8
+
+
+def test_compiled_once_whatever_the_last_chunk(phi, photos, style, monkeypatch):
+    made, make = [], minimize.make_minimizer
+    monkeypatch.setattr(run, "make_minimizer", lambda *a: made.append(make(*a)) or made[-1])
+    run.synthesize(config_of(iterations=(7,)), photos[:1], [style], vgg_params=phi)
+    assert made[0].run._cache_size() == made[0].init._cache_size() == 1
+
+
+@pytest.mark.parametrize("layer", ["relu1_2", "relu2_2"])
+def test_inverting_gives_back_the_image(phi, photos, layer):
+    made = ObjectiveConfig(weights={"content": 1.0}, content_layers=(layer,))
+    seen = []
+    run.synthesize(
+        SynthesisConfig(objective=made, init="grey", iterations=(40,), report_every=10), photos[:1], vgg_params=phi,
+        progress=lambda p: seen.append(float(metrics.psnr(np.clip(p.images[0], 0, 1), photos[0]))) and False,
+    )  # fmt: skip
+    assert all(b > a for a, b in itertools.pairwise(seen)), seen
+    assert seen[-1] > (30 if layer == "relu1_2" else 20)
+
+
+def test_adam_lowers_the_loss_within_the_range(phi, photos, style):
+    result = run.synthesize(config_of(optimizer="adam", clip=True), photos, [style], vgg_params=phi)
+    assert (result.losses[0][:, -1] < result.losses[0][:, 0]).all()
+    assert (result.evaluations[0][0] == np.arange(1, 8)).all()
+
+
+def test_coarse_to_fine_starts_from_the_last_size(phi, photos, style):
+    frames = []
+    config = config_of(sizes=(12, 24), iterations=(4, 2), save_every=2, report_every=4)
+    result = run.synthesize(config, photos, [style], vgg_params=phi, progress=lambda p: frames.append(p) and False)
+    assert [(p.height, p.iteration, p.save) for p in frames] == [(12, 2, True), (12, 4, True), (24, 2, True)]
+    assert result.images.shape == (2, 24, 24, 3)
+    first = np.stack([images.resize(np.clip(x, 0, 1), (24, 24)) for x in frames[1].images])
+    values = evaluated(phi, config, first, photos, style)
+    np.testing.assert_allclose(result.losses[1][:, 0], values["loss"], rtol=1e-5)
+
+
+def test_styles_are_averaged_with_their_weights(phi, style):
+    one, two = (run.style_grams(phi, [x], None, LAYERS, 24) for x in (style, 1 - style))
+    both = run.style_grams(phi, [style, 1 - style], [3.0, 1.0], LAYERS, 24)
+    for name in LAYERS:
+        np.testing.assert_allclose(both[name], 0.75 * one[name] + 0.25 * two[name], rtol=1e-5)
+    with pytest.raises(InputError, match="give 2 numbers"):
+        run.style_grams(phi, [style, style], [1.0], LAYERS, 24)
+    with pytest.raises(InputError, match="not all of them 0"):
+        run.style_grams(phi, [style], [0.0], LAYERS, 24)
+
+
+def test_preserve_color_keeps_the_contents_chroma(photos):
+    content, other = 0.25 + 0.5 * photos[0], 0.25 + 0.5 * photos[1]
+    mixed = run.preserve_color(other, content)
+    luma = np.array([0.299, 0.587, 0.114], np.float32)
+    inside = ((mixed > 0) & (mixed < 1)).all(-1)
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose((mixed @ luma)[inside], (other @ luma)[inside], atol=1e-5)
+    chroma = [(x - (x @ luma)[..., None])[inside] for x in (mixed, content)]
+    np.testing.assert_allclose(*chroma, atol=1e-5)
+
+
+def test_starts_are_what_they_say(photos):
+    targets = np.stack(photos)
+    grey = run._start(config_of(init="grey", seed=3), targets)
+    assert np.abs(grey - 0.5).max() <= 0.01
+    noise = run._start(config_of(), targets)
+    assert not np.array_equal(noise[0], noise[1])
+    np.testing.assert_array_equal(noise[1:], run._start(config_of(), targets)[1:])
+    with pytest.raises(InputError, match="choose content, noise, grey"):
+        run._start(config_of(init="gray"), targets)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"optimizer": "sgd"}, "lbfgs, adam"),
+        ({"iterations": (0,)}, "--iterations 0"),
+        ({"iterations": (1, 2)}, "2 numbers for 0 sizes"),
+        ({"sizes": (1,)}, "--sizes 1"),
+        ({"report_every": 0}, "--report-every 0"),
+        ({"learning_rate": 0.0}, "--learning-rate 0.0"),
+        ({"style_size": 1}, "--style-size 1"),
+    ],
+)
+def test_settings_out_of_range(kwargs, message):
+    with pytest.raises(InputError, match=message):
+        config_of(**kwargs)
+
+
+def test_small_images_name_the_layers_that_fit(phi, photos):
+    with pytest.raises(InputError, match=r"24x7 is too small for relu4_3; the layers that fit: relu1_1, .*relu3_3;"):
+        check_size("x.jpg", 7, 24, ("relu1_2", "relu4_3"))
+    made = ObjectiveConfig(weights={"content": 1.0}, content_layers=("relu5_1",))
+    with pytest.raises(InputError, match="too small for relu5_1"):
+        run.synthesize(SynthesisConfig(objective=made, sizes=(12,)), photos, vgg_params=phi)
+
+
+def test_a_loss_that_is_not_finite_stops(phi, photos):
+    terms = [LossTerm("root", lambda inputs: jnp.sqrt(inputs.target - 0.9).sum((1, 2, 3)))]
+    contents = [np.ones((8, 8, 3), np.float32), photos[0][:8, :8]]
+    with pytest.raises(FloatingPointError, match="image 2 is not finite at iteration 0"):
+        run.synthesize(config_of(), contents, terms=terms, vgg_params=phi)
+
+
+def test_as_good_as_torch_at_equal_evaluations(root, tmp_path):
+    pytest.importorskip("torch")
+    spec = importlib.util.spec_from_file_location("lbfgs", root / "benchmarks" / "lbfgs.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    result = benchmark.main(
+        ["--size", "24", "--images", "2", "--evaluations", "10", "25", "--threads", "1", "--json", str(tmp_path / "r")]
+    )
+    for row in result["rows"]:
+        assert row["start"] == pytest.approx(row["torch_start"], rel=1e-5)
+        assert row["at"][25]["evaluations"] <= 25
+        assert row["at"][25]["torch_evaluations"] == 25
+    assert result["median"][25]["loss_ratio"] < 1.1
