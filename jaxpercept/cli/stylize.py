@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxpercept import weights_file
+from jaxpercept import multistyle
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
@@ -21,6 +21,8 @@ from jaxpercept.errors import InputError
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
   python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
+  python infer.py stylize photo.jpg --style multi:wave=0.6,starry_night=0.4 -o out.jpg
+  python infer.py stylize photo.jpg --style multi:all -o styled/
   python infer.py stylize --list-styles
 
 Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
@@ -34,7 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
     )
     parser.add_argument("--style", nargs="+", metavar="STYLE",
-                        help="shipped names or weights files (default: the first of --list-styles)")  # fmt: skip
+                        help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
+                        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them and "
+                        "a sheet for each image (default: the first of --list-styles)")  # fmt: skip
     parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
     parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
     parser.add_argument(
@@ -59,10 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     choose("precision", arguments.precision, ("float32", "bfloat16"))
     if not arguments.inputs:
         raise InputError("no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg")
-    styles = arguments.style or weights_file.available("styles")[:1]
-    if not styles:
+    given = arguments.style or multistyle.shipped()[:1]
+    if not given:
         raise InputError("no style is shipped here; give a weights file: --style runs/mine/model.safetensors")
-    styles = list({weights_file.resolve(style, "styles").resolve(): style for style in styles}.values())
+    keyed = {key: style for one in given for key, style in multistyle.expand(one)}
+    styles = list(keyed.values())
     from jaxpercept import images
 
     missing: list[str] = []
@@ -80,7 +85,25 @@ def run(arguments: argparse.Namespace) -> int:
         paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
         batch_size=arguments.batch_size, progress=say,
     )  # fmt: skip
+    named = dict(zip(keyed, (model.name for model in models), strict=True))
+    for one in given:
+        file, blend = multistyle.split(one)
+        if blend == multistyle.ALL:
+            chosen = [named[key] for key, _ in multistyle.expand(one)]
+            _sheets(paths, f"{Path(file).stem}-{blend}", chosen, name_output)
     return ending(job.written, missing + job.failed, len(missing) + len(paths))
+
+
+def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output: Callable[[Path, str], Path]) -> None:
+    """For each image that was done: itself and its outputs of these names, side by side."""
+    from jaxpercept import images
+
+    for path in paths:
+        outputs = [name_output(path, name) for name in names]
+        if len(outputs) > 1 and all(output.is_file() for output in outputs):
+            row = [images.load_image(image) for image in (path, *outputs)]
+            sheet = images.contact_sheet([row], column_labels=["image", *names], cell=384)
+            say(str(images.save_image(name_output(path, label), sheet)))
 
 
 def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
@@ -94,7 +117,7 @@ def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
 
 
 def _list_styles() -> int:
-    for name in weights_file.available("styles"):
+    for name in multistyle.shipped():
         print(name)
     return 0
 
@@ -103,7 +126,7 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
     """`infer.py` without arguments: the sample photos in every shipped style, and one contact sheet."""
     if arguments.list_styles:
         return _list_styles()
-    styles = weights_file.available("styles")
+    styles = multistyle.singles()
     if not styles:
         raise InputError("no style is shipped here; train one: python train.py")
     from jaxpercept import compilation_cache, images, inference
