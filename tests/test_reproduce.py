@@ -3,7 +3,6 @@
 import json
 
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxpercept import config, images, objective, samples, transform_net, vgg, weights_file
