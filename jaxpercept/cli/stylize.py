@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
     )
-    parser.add_argument("--style", nargs="+", metavar="STYLE",
+    parser.add_argument("--style", nargs="+", action="extend", metavar="STYLE",
                         help="shipped names or weights files (default: the first of --list-styles)")  # fmt: skip
     parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
     parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")

@@ -70,7 +70,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_distributed(style)
     losses = add_losses(style, config.DEFAULT_WEIGHTS["reference"])
     losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
-    losses.add_argument("--style-layers", nargs="+", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})")
+    losses.add_argument(
+        "--style-layers", nargs="+", action="extend", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})"
+    )
     style.set_defaults(run=run_style)
     train_superres.add(commands)
 

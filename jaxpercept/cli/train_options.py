@@ -30,7 +30,7 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
 
 def add_data(parser: argparse.ArgumentParser, out: str) -> None:
     """Where images come from and the run goes to."""
-    parser.add_argument("--data", required=True, nargs="+", metavar="D",
+    parser.add_argument("--data", required=True, nargs="+", action="extend", metavar="D",
                         help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
     parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
     parser.add_argument("--out", metavar="RUN", help=f"directory of the run (default: {out})")
@@ -85,7 +85,9 @@ def add_fields(
 def add_losses(parser: argparse.ArgumentParser, defaults: dict[str, float] | None) -> argparse._ArgumentGroup:
     """`--weights.NAME` for every term; `defaults`: to show, None where they depend on other options."""
     losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
-    losses.add_argument("--content-layers", nargs="+", metavar="L", help="VGG-16 layers (default: relu2_2)")
+    losses.add_argument(
+        "--content-layers", nargs="+", action="extend", metavar="L", help="VGG-16 layers (default: relu2_2)"
+    )
     for term in config.TERMS:
         note = "" if defaults is None else f" (default: {defaults.get(term.name, 0):g})"
         losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",
