@@ -1,0 +1,6 @@
+"""Measurements beside other software, each run by its own command:
+
+`python -m benchmarks`            speed against PyTorch and ONNX Runtime, in turns
+`python -m benchmarks.lbfgs`      our L-BFGS against Torch's, at equal evaluations
+`python -m benchmarks.precision`  what bfloat16 costs in quality
+"""
