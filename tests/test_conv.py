@@ -174,5 +174,5 @@ def test_max_pool_drops_the_odd_and_passes_the_gradient_to_the_first_maximum(fas
 
 
 def test_an_unknown_padding_is_refused():
-    with pytest.raises(ValueError, match="zero, reflect or valid"):
+    with pytest.raises(ValueError, match="zero, reflect, same or valid"):
         conv.conv2d(jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1)), padding="full")
