@@ -188,8 +188,8 @@ def write_t7(path, value):
     return path
 
 
-def johnson_table(net):
-    """What train.lua saves of a `Johnson` net."""
+def johnson_table(net, *, old=False):
+    """What train.lua saves of a `Johnson` net; `old`: with nn's running statistics of 2015."""
 
     def array(v):
         return v.detach().numpy()
@@ -201,8 +201,10 @@ def johnson_table(net):
         if isinstance(m, nn.InstanceNorm2d):
             return Lua("nn.InstanceNormalization", weight=array(m.weight), bias=array(m.bias), eps=m.eps)
         if isinstance(m, nn.BatchNorm2d):
+            var = array(m.running_var)
+            spread = {"running_std": 1 / np.sqrt(var + m.eps)} if old else {"running_var": var}
             return Lua("nn.SpatialBatchNormalization", weight=array(m.weight), bias=array(m.bias), eps=m.eps,
-                       running_mean=array(m.running_mean), running_var=array(m.running_var))  # fmt: skip
+                       running_mean=array(m.running_mean), **spread)  # fmt: skip
         if isinstance(m, nn.Sequential):
             return Lua("nn.Sequential", modules=[module(part) for part in m])
         if isinstance(m, Shaved):

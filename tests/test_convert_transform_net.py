@@ -219,14 +219,14 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(20, 24), (22, 19)])
-@pytest.mark.parametrize("kind", ["instance", "batch", "zero"])
+@pytest.mark.parametrize("kind", ["instance", "batch", "old", "zero"])
 def test_a_johnson_net_equals_its_twin(peer, tmp_path, kind, size):
     pytest.importorskip("torchfile", reason="torchfile is not installed")
     from torch import nn
 
-    norm = nn.BatchNorm2d if kind == "batch" else lambda c: nn.InstanceNorm2d(c, affine=True)
+    norm = nn.BatchNorm2d if kind in ("batch", "old") else lambda c: nn.InstanceNorm2d(c, affine=True)
     net = peer.randomized(peer.Johnson(4, 6, 8, blocks=2, norm=norm, start=kind != "zero"))
-    src = peer.write_t7(tmp_path / "candy.t7", peer.johnson_table(net))
+    src = peer.write_t7(tmp_path / "candy.t7", peer.johnson_table(net, old=kind == "old"))
     model, x = convert(src, "johnson", tmp_path), photo(*size)
     assert worst(model(x), run_twin(net, x)[:, : size[0], : size[1]]) < NEAR / 100
     assert model.header["arch"] == net.arch == "c9s1-4,d6,d8,R8,R8,u6,u4,c9s1-3"

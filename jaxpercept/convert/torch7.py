@@ -75,6 +75,8 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
         for key in fields:
             if isinstance(value := module[key], np.ndarray):
                 arrays[f"{name}.{key}"] = value
+        if isinstance(inverse := module["running_std"], np.ndarray):  # nn before 2016 kept 1 / √(var + eps)
+            arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
     count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
     if [len(names) for names in layers] != [2] * (count - 1) + [1]:
         raise InputError(f"{path}: its modules are not those of its architecture {arch}; train.lua wrote none such")

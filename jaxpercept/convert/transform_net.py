@@ -134,7 +134,7 @@ def _pytorch_examples(src: Path) -> Source:
 def _lengstrom(src: Path) -> Source:
     """48 unnamed variables, weights, shift and scale of each layer; TensorFlow's SAME padding, no biases, instance norm
     (eps 1e-3) after the last convolution too, raw 0-255 RGB in, 150 tanh + 127.5 out."""
-    state = {k.removesuffix(":0"): v for k, v in _variables(src).items()}
+    state = {k.removesuffix(":0"): v for k, v in _variables(src).items() if not _of_training(k)}
     numbered = ["Variable", *(f"Variable_{i}" for i in range(1, 48))]
     wide = [_length(state, numbered[i], axis, default)
             for i, axis, default in ((0, 3, 32), (3, 3, 64), (6, 3, 128), (39, 2, 64), (42, 2, 32))]  # fmt: skip
@@ -210,7 +210,7 @@ def _variables(src: Path) -> Arrays:
         ) from e
     try:
         reader = tf.train.load_checkpoint(str(src))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if not _of_training(name)}
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except Exception as e:  # TensorFlow's own errors, of several classes
         reason = f"{type(e).__name__}: {e}".split("\n")[0]
         raise InputError(f"{src}: TensorFlow cannot read this checkpoint ({reason}); download it again") from e
