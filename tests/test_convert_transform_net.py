@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from jaxpercept import cli, images, inference, metrics, parity, transform_net, weights_file
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.convert import convert_transform_net
+from jaxpercept.convert import transform_net as convert_net
 from jaxpercept.errors import InputError
 from jaxpercept.parity import cases
 
@@ -174,6 +175,8 @@ def test_everything_wrong_with_a_state_dict_in_one_line(examples, variables, tmp
     with pytest.raises(InputError, match=r"missing Variable_44; .*extra Variable_48") as e:
         convert(tmp_path / "net.npz", "lengstrom", tmp_path)
     assert "misshapen Variable_40: (6,), expected (8,)" in str(e.value)
+    with pytest.raises(InputError, match=r"none of its 48 arrays \(Variable, Variable_1, .*another --from\?"):
+        convert(tmp_path / "net.npz", "pytorch-examples", tmp_path)
     assert not (tmp_path / "net.safetensors").exists()
 
 
@@ -197,9 +200,10 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
     """Through TensorFlow's own reader, here a stand-in; the optimizer's variables are left."""
     (tmp_path / "wave.ckpt.index").touch()
     src = tmp_path / "wave.ckpt"
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(InputError, match=r"needs tensorflow; pip install tensorflow, or give an \.npz"):
-        convert(src, "lengstrom", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tensorflow", None)
+        with pytest.raises(InputError, match=r"needs tensorflow; pip install tensorflow, or give an \.npz"):
+            convert(src, "lengstrom", tmp_path)
     found = variables | {"Variable/Adam": np.zeros(1), "Variable_7/Adam_1": np.zeros(1), "beta1_power": np.zeros(())}
 
     def load_checkpoint(path):
@@ -208,8 +212,11 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
             get_variable_to_shape_map=lambda: {k: v.shape for k, v in found.items()}, get_tensor=found.__getitem__
         )
 
-    train = types.SimpleNamespace(load_checkpoint=load_checkpoint)
-    monkeypatch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(train=train))
+    with monkeypatch.context() as patch:  # only around the reading: JAX's cache would use this TensorFlow too
+        train = types.SimpleNamespace(load_checkpoint=load_checkpoint)
+        patch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(train=train))
+        assert convert_net._variables(src).keys() == found.keys()
+    monkeypatch.setattr(convert_net, "_variables", lambda path: found)
     model = convert(src, "lengstrom", tmp_path)
     x = photo(16, 20)
     assert worst(model(x), run_twin(lambda x: peer.lengstrom(variables, x), x)) < NEAR / 100

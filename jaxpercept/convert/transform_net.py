@@ -82,6 +82,11 @@ def layers(config: TransformNetConfig) -> Iterator[tuple[str, str]]:
 
 def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     """Our arrays. InputError with everything that is wrong, in their names and layouts."""
+    known = {theirs for theirs, _ in found.names.values()}
+    if not known & found.arrays.keys():
+        some = ", ".join(list(found.arrays)[:3])
+        raise InputError(f"{src}: not a net of {source}: none of its {len(found.arrays)} arrays ({some}, …) has one of "
+                         "its names; another --from?")  # fmt: skip
     problems, arrays = [], {}
     for ours, (theirs, axes) in found.names.items():
         shape = shapes[ours]
@@ -97,7 +102,6 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
             problems.append(f"not finite: {theirs}")
         else:
             arrays[ours] = value.transpose(axes)
-    known = {theirs for theirs, _ in found.names.values()}
     problems += [f"extra {theirs}" for theirs in found.arrays if theirs not in known]
     if problems:
         raise InputError(f"{src}: not a net of {source}: {'; '.join(problems)}")
