@@ -43,11 +43,15 @@ class TransformNetConfig:
     blocks: int = 5
     up: tuple[int, ...] = (64, 32)
     start_padding: int = 0  # reflection padding before the first layer, undone by unpadded residual blocks
-    padding: str = "reflect"  # "reflect" or "zero": at every convolution but the residual ones under start_padding
+    # "reflect", "zero" or "same" (zeros as TensorFlow lays them, at transposed convolutions too): at every convolution
+    # but the residual ones under start_padding
+    padding: str = "reflect"
+    fit: str = "reflect"  # sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output
     upsample: str = "nearest"  # "nearest" (×2, then a 3×3 convolution), "transposed" or "subpixel"
     norm: str = "instance"  # "instance", "batch" or "none"
     norm_eps: float = 1e-5
     norm_momentum: float = 0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
+    head_norm: bool = False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
     bias: bool = False  # biases of convolutions followed by a norm: their true gradient is zero
     input: str = "centered"  # see transform_net.encode
     output: str = "linear"  # see transform_net.decode
@@ -81,11 +85,12 @@ class TransformNetConfig:
 
 
 _NET_CHOICES = {
-    "padding": ("reflect", "zero"),
+    "padding": ("reflect", "zero", "same"),
+    "fit": ("reflect", "crop"),
     "upsample": ("nearest", "transposed", "subpixel"),
     "norm": ("instance", "batch", "none"),
-    "input": ("centered", "vgg"),
-    "output": ("linear", "tanh", "vgg_tanh"),
+    "input": ("centered", "vgg", "raw"),
+    "output": ("linear", "tanh", "vgg_tanh", "raw"),
     "skip": ("none", "bicubic"),
 }
 

@@ -215,7 +215,7 @@ def _run(
         )
         for content, output, image in zip(group, outputs, result.images, strict=True):
             if getattr(arguments, "preserve_color", False):
-                image = run.preserve_color(image, images.resize(content, image.shape[:2]))
+                image = images.preserve_color(image, images.resize(content, image.shape[:2]))
             say(str(images.save_image(output, image)))
     return 0
 

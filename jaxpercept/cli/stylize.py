@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxpercept.errors import InputError
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
   python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
+  python infer.py stylize photo.jpg --style starry_night --strength 0.6 --preserve-color -o gentle.jpg
   python infer.py stylize --list-styles
 
 Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
@@ -36,6 +38,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", nargs="+", action="extend", metavar="STYLE",
                         help="shipped names or weights files (default: the first of --list-styles)")  # fmt: skip
     parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
+    parser.add_argument("--strength", type=float, default=1.0, metavar="S",
+                        help="0 to 1: from the photo to the whole style, mixed (default: 1)")  # fmt: skip
+    parser.add_argument("--preserve-color", action="store_true", help="the result's luminance, the photo's colours")
     parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
     parser.add_argument(
         "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger images (default: %(default)s)"
@@ -65,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     styles = list({weights_file.resolve(style, "styles").resolve(): style for style in styles}.values())
     from jaxpercept import images
 
+    images.check_strength(arguments.strength)
     missing: list[str] = []
     paths = images.list_images(arguments.inputs, missing)
     for line in missing:
@@ -79,6 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     job = inference.stylize_files(
         paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
         batch_size=arguments.batch_size, progress=say,
+        finish=functools.partial(
+            images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
+        ),
     )  # fmt: skip
     return ending(job.written, missing + job.failed, len(missing) + len(paths))
 
