@@ -230,6 +230,7 @@ class TrainConfig:
     preview_every: int = 500
     log_every: int = 10
     workers: int = 0  # processes that decode; 0: threads
+    cache_gib: float | None = None  # of decoded images kept in memory; None: 2, or an eighth of the memory if less
     max_broken: float = 0.1  # share of the images that may turn out broken (10 always may, but for 0)
     degradation: str = "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
 
@@ -245,6 +246,8 @@ class TrainConfig:
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
+        if self.cache_gib is not None and not 0 <= self.cache_gib < 2**20:
+            raise InputError(f"--cache-gib {self.cache_gib} is not allowed; GiB of memory, at least 0")
         if not 0 <= self.max_broken <= 1:
             raise InputError(f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1")
         if self.image_size < 16:

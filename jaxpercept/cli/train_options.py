@@ -23,6 +23,13 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--preview-every", "preview_every", int, "steps between preview strips"),
     ("--log-every", "log_every", int, "steps between lines of metrics"),
     ("--workers", "workers", int, "processes that decode images; 0: threads"),
+    (
+        "--cache-gib",
+        "cache_gib",
+        float,
+        "memory for decoded images (uint8), which are then never decoded again: as much "
+        "as the data needs feeds the fastest accelerators, in the same order (default: 2, at most an eighth of it)",
+    ),
     ("--max-broken", "max_broken", float, "share of the images that may be broken before the run ends; 10 always may"),
     ("--vgg", "vgg", str, "loss network weights; default: the shipped ImageNet weights"),
 )
