@@ -247,7 +247,7 @@ class TrainConfig:
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
         if self.cache_gib is not None and not 0 <= self.cache_gib < 2**20:
-            raise InputError(f"--cache-gib {self.cache_gib} is not allowed; GiB of memory, at least 0")
+            raise InputError(f"--cache-gib {self.cache_gib:g} is not allowed; GiB of memory, at least 0")
         if not 0 <= self.max_broken <= 1:
             raise InputError(f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1")
         if self.image_size < 16:
