@@ -1,6 +1,6 @@
 """Our L-BFGS against `torch.optim.LBFGS` (strong Wolfe, history 10): same weights, objective, start and evaluations.
 
-`python benchmarks/lbfgs.py --data PHOTOS --style-image S --json OUT` optimises each photo from noise with both, taking
+`python -m benchmarks.lbfgs --data PHOTOS --style-image S --json OUT` optimises each photo from noise with both, taking
 turns of ten iterations, and prints, as medians over the photos, at each count of function evaluations: our loss / its
 loss, and our seconds / its seconds per evaluation. A loss is the last accepted one of ours, and the lowest that Torch
 had evaluated by then. Torch runs NCHW throughout, its targets computed once, on as many threads as are fastest for it;
@@ -18,8 +18,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import torch
-from torch.nn import functional
 
+from benchmarks.peers import Objective
 from jaxpercept import images, samples, torch_twin, vgg
 from jaxpercept.config import DEFAULT_WEIGHTS, ObjectiveConfig
 from jaxpercept.synthesis.run import Progress, synthesize
@@ -42,38 +42,14 @@ class Clock:
 
 
 class TorchSide:
-    """The objective in Torch, (1, 3, H, W) in [0, 1] to a scalar."""
+    """The objective in Torch, (1, 3, H, W) in [0, 1] to a scalar; its targets are computed once."""
 
-    def __init__(self, params: vgg.Params, content: np.ndarray, style: np.ndarray):
-        self.params = {k: torch.tensor(np.asarray(v)) for k, v in params.items()}
-        self.kernels = {k: v.permute(3, 2, 0, 1).contiguous() for k, v in self.params.items() if k.endswith("kernel")}
-        with torch.no_grad():
-            self.content = self.features(nchw(content))
-            self.grams = {k: gram(v) for k, v in self.features(nchw(style)).items()}
-
-    def features(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        mean, std = (self.params[f"preprocess.{k}"].view(1, 3, 1, 1) for k in ("mean", "std"))
-        h, out, deepest = (255 * x - mean) / std, {}, OBJECTIVE.style_layers[-1]
-        for b, block in enumerate(vgg.BLOCKS, start=1):
-            for i in range(1, len(block) + 1):
-                conv = f"conv{b}_{i}"
-                h = functional.relu(
-                    functional.conv2d(h, self.kernels[f"{conv}.kernel"], self.params[f"{conv}.bias"], padding=1)
-                )
-                if (name := f"relu{b}_{i}") in OBJECTIVE.style_layers + OBJECTIVE.content_layers:
-                    out[name] = h
-                if name == deepest:
-                    return out
-            h = functional.max_pool2d(h, 2)
-        return out
+    def __init__(self, content: np.ndarray, style: np.ndarray):
+        self.objective, self.content = Objective(OBJECTIVE, nchw(style)), nchw(content)
+        self.targets = self.objective.targets(self.content)
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        f, w = self.features(x), OBJECTIVE.weights
-        content = sum(functional.mse_loss(f[j], self.content[j]) for j in OBJECTIVE.content_layers)
-        style = sum(functional.mse_loss(gram(f[j]), self.grams[j]) for j in OBJECTIVE.style_layers)
-        corner = x[:, :, :-1, :-1]
-        tv = (x[:, :, 1:, :-1] - corner).square().sum() + (x[:, :, :-1, 1:] - corner).square().sum()
-        return w["content"] * content + w["style"] * style + w["tv"] * 255**2 * tv / 2
+        return self.objective(x, self.content, self.targets)
 
     def minimise(self, start: np.ndarray, evaluations: int, turn: "Turns") -> tuple[list[float], Clock]:
         """All evaluated losses, in order."""
@@ -127,18 +103,12 @@ def nchw(x: np.ndarray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(np.moveaxis(x, -1, 0)[None]))
 
 
-def gram(f: torch.Tensor) -> torch.Tensor:
-    psi = f.reshape(f.shape[1], -1)
-    return psi @ psi.T / psi.numel()
-
-
 def compare(name: str, content: np.ndarray, style: np.ndarray, params: vgg.Params, args: argparse.Namespace) -> dict:
     """Both optimisers on one photo."""
     start = np.random.default_rng(args.seed).random(content.shape, np.float32)
-    side, turns, most = TorchSide(params, content, style), Turns(), max(args.evaluations)
-    twin = torch_twin.objective.objective(
-        OBJECTIVE, side.params, *(torch.tensor(x[None]) for x in (style, start, content))
-    )
+    side, turns, most = TorchSide(content, style), Turns(), max(args.evaluations)
+    phi = {k: torch.tensor(np.asarray(v)) for k, v in params.items()}
+    twin = torch_twin.objective.objective(OBJECTIVE, phi, *(torch.tensor(x[None]) for x in (style, start, content)))
     np.testing.assert_allclose(float(side.loss(nchw(start))), float(twin), rtol=1e-5)
     torch.set_num_threads(args.threads or fastest(side, nchw(start)))
     theirs: list = []

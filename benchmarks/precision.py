@@ -1,6 +1,6 @@
 """What bfloat16 costs in quality, beside what another seed does: three short trainings, judged on photos outside them.
 
-    python benchmarks/precision.py --data photos/ --out precision.json
+    python -m benchmarks.precision --data photos/ --out precision.json
 
 Trains float32 with seed 0, float32 with seed 1 and bfloat16 with seed 0, and prints for each the objective (the whole
 weighted loss, in float32) on held-out photos, the mean loss of the last 50 steps, and both relative to the first run.
@@ -37,12 +37,6 @@ def held_out_objective(made: config.TrainConfig, weights: Path, photos: np.ndarr
     return float(np.mean([loss(params, stats, phi, grams, photo[None]) for photo in photos]))
 
 
-def crop(photo: np.ndarray, size: int) -> np.ndarray:
-    photo = images.resize(photo, size, "short")
-    top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
-    return photo[top : top + size, left : left + size]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="FOLDER", help=f"photos, more than {HELD_OUT}")
@@ -55,7 +49,7 @@ def main() -> None:
     files = images.walk_images(Path(given.data), (".jpg", ".jpeg", ".png", ".webp"))
     if len(files) <= HELD_OUT:
         parser.error(f"--data {given.data}: {len(files)} photos; more than {HELD_OUT} are needed")
-    photos = np.stack([crop(images.load_image(file), given.size) for file in files[:HELD_OUT]])
+    photos = np.stack([images.square(images.load_image(file), given.size) for file in files[:HELD_OUT]])
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         style = given.style_image or str(images.save_image(Path(scratch) / "style.png", samples.drawn_style()))

@@ -43,12 +43,16 @@ class TransformNetConfig:
     blocks: int = 5
     up: tuple[int, ...] = (64, 32)
     start_padding: int = 0  # reflection padding before the first layer, undone by unpadded residual blocks
-    padding: str = "reflect"  # "reflect" or "zero": at every convolution but the residual ones under start_padding
+    # "reflect", "zero" or "same" (zeros as TensorFlow lays them, at transposed convolutions too): at every convolution
+    # but the residual ones under start_padding
+    padding: str = "reflect"
+    fit: str = "reflect"  # sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output
     upsample: str = "nearest"  # "nearest" (×2, then a 3×3 convolution), "transposed" or "subpixel"
     norm: str = "instance"  # "instance", "batch" or "none"
     styles: int = 0  # above 0: conditional instance norm, a scale and shift for each style (arXiv 1610.07629)
     norm_eps: float = 1e-5
     norm_momentum: float = 0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
+    head_norm: bool = False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
     bias: bool = False  # biases of convolutions followed by a norm: their true gradient is zero
     input: str = "centered"  # see transform_net.encode
     output: str = "linear"  # see transform_net.decode
@@ -87,11 +91,12 @@ class TransformNetConfig:
 
 
 _NET_CHOICES = {
-    "padding": ("reflect", "zero"),
+    "padding": ("reflect", "zero", "same"),
+    "fit": ("reflect", "crop"),
     "upsample": ("nearest", "transposed", "subpixel"),
     "norm": ("instance", "batch", "none"),
-    "input": ("centered", "vgg"),
-    "output": ("linear", "tanh", "vgg_tanh"),
+    "input": ("centered", "vgg", "raw"),
+    "output": ("linear", "tanh", "vgg_tanh", "raw"),
     "skip": ("none", "bicubic"),
 }
 
@@ -233,6 +238,7 @@ class TrainConfig:
     preview_every: int = 500
     log_every: int = 10
     workers: int = 0  # processes that decode; 0: threads
+    cache_gib: float | None = None  # of decoded images kept in memory; None: 2, or an eighth of the memory if less
     max_broken: float = 0.1  # share of the images that may turn out broken (10 always may, but for 0)
     degradation: str = "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
 
@@ -255,6 +261,8 @@ class TrainConfig:
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
+        if self.cache_gib is not None and not 0 <= self.cache_gib < 2**20:
+            raise InputError(f"--cache-gib {self.cache_gib:g} is not allowed; GiB of memory, at least 0")
         if not 0 <= self.max_broken <= 1:
             raise InputError(f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1")
         if self.image_size < 16:

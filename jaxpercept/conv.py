@@ -56,12 +56,14 @@ def conv2d(
     pad: int | None = None,
 ) -> Output:
     """Convolution (Torch's Conv2d). `padding`: "zero" or "reflect" pads `pad` (default kernel // 2) on every side at
-    any stride, "valid" nothing. ValueError for another word."""
-    if padding not in ("zero", "reflect", "valid"):
-        raise ValueError(f"padding {padding!r} is not known; choose zero, reflect or valid")
+    any stride, "same" zeros as TensorFlow does, "valid" nothing. ValueError for another word."""
+    if padding not in ("zero", "reflect", "same", "valid"):
+        raise ValueError(f"padding {padding!r} is not known; choose zero, reflect, same or valid")
     p = 0 if padding == "valid" else kernel.shape[0] // 2 if pad is None else pad
     if padding == "reflect" and p:
         x, p = _mirrored(x, p, "reflect"), 0
+    if padding == "same" and stride > 1:
+        x, p = _same(x, kernel.shape[0], stride), 0
     small = min(kernel.shape[2:]) <= 4
     if _fast() and stride == 1 and kernel.shape[:2] == (9, 9) and small:
         y = _blocked9(_padded(x, p, p), kernel)
@@ -87,14 +89,20 @@ def upsample_conv2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padd
     return _biased(y[:, 1:-1, 1:-1], bias)
 
 
-def conv_transpose2d(x: Image, kernel: Kernel, bias: Array | None = None) -> Output:
+def conv_transpose2d(x: Image, kernel: Kernel, bias: Array | None = None, *, padding: str = "zero") -> Output:
     """Torch's ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1): (N, H, W, I) to (N, 2H, 2W, O);
-    kernel[h, w, i, o] is Torch's weight[i, o, h, w]."""
+    kernel[h, w, i, o] is Torch's weight[i, o, h, w]. `padding` "same": TensorFlow's conv2d_transpose, which lies one
+    pixel further; kernel[h, w, i, o] is its filter[h, w, o, i]."""
+    before, after = (2, 1) if padding == "same" else (1, 2)  # of the zero-inserted image
     if not _fast():
-        return _biased(_plain(x, kernel[::-1, ::-1], 1, 2, lhs_dilation=(2, 2)), bias)
-    # Even output pixels see one source pixel (tap 1), odd ones two (tap 2 of i, tap 0 of i + 1), in each direction.
-    small = _phases(kernel, lambda a, b, c: ((b, jnp.zeros_like(b)), (c, a)))
-    return _biased(_depth_to_space(_convolution(_padded(x, 0, 1), small, 0), 2), bias)
+        return _biased(_plain(x, kernel[::-1, ::-1], before, after, lhs_dilation=(2, 2)), bias)
+    # Output pixels see one source pixel (tap 1) or two, in turns, in each direction. Torch's: even ones i by tap 1, odd
+    # ones i by tap 2 and i + 1 by tap 0. TensorFlow's: even ones i - 1 by tap 2 and i by tap 0, odd ones i by tap 1.
+    if padding == "same":
+        small = _phases(kernel, lambda a, b, c: ((c, a), (jnp.zeros_like(b), b)))
+    else:
+        small = _phases(kernel, lambda a, b, c: ((b, jnp.zeros_like(b)), (c, a)))
+    return _biased(_depth_to_space(_convolution(_padded(x, before - 1, after - 1), small, 0), 2), bias)
 
 
 def max_pool2x2(x: Image) -> Output:
@@ -116,6 +124,12 @@ def _biased(y: Image, bias: Array | None) -> Image:
 
 def _padded(x: Image, before: int, after: int) -> Output:
     return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0))) if before or after else x
+
+
+def _same(x: Image, size: int, stride: int) -> Output:
+    """TensorFlow's SAME: as few zeros as give ceil(n / stride) outputs, the odd one after. The split depends on n."""
+    totals = (max((-(-n // stride) - 1) * stride + size - n, 0) for n in x.shape[1:3])
+    return jnp.pad(x, ((0, 0), *((t // 2, t - t // 2) for t in totals), (0, 0)))
 
 
 def _plain(

@@ -143,10 +143,11 @@ def stylize_files(
     size: int | None = None,
     max_pixels: int = images.MAX_PIXELS,
     batch_size: int = 4,
+    finish: Callable[[images.Float, images.Float], images.Float] = lambda output, content: output,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Every image in every style. `name_output(image, style)` says where to; `size`: the longer side to scale to
-    first. A bad image is noted and the rest is done."""
+    first; `finish(output, content)`: what is saved. A bad image is noted and the rest is done."""
     job = Job([], [])
     total = len(inputs) * len(models)
 
@@ -156,7 +157,7 @@ def stylize_files(
             if total > 1:  # of a single image, the caller reports it
                 progress(f"error: {line}")
 
-    def load(model: Model) -> Iterator[tuple[Path, np.ndarray]]:
+    def load(model: Model) -> Iterator[tuple[tuple[Path, np.ndarray], np.ndarray]]:
         for path in inputs:
             try:
                 image = images.load_image(path, max_pixels=max_pixels)
@@ -176,12 +177,12 @@ def stylize_files(
             except InputError as e:
                 fail(str(e))
             else:
-                yield path, image
+                yield (path, image), image
 
     for model in models:
-        for path, output in run_batches(model, load(model), batch_size):
+        for (path, content), output in run_batches(model, load(model), batch_size):
             try:
-                job.written.append(images.save_image(name_output(path, model.name), output))
+                job.written.append(images.save_image(name_output(path, model.name), finish(output, content)))
             except InputError as e:
                 fail(str(e))
             else:

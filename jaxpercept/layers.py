@@ -26,7 +26,7 @@ def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
 
 class Conv(nnx.Module):
     """Convolution, size×size. `padding`: "reflect" or "zero" pads size // 2 on every side, as Torch does at every
-    stride; "valid" pads nothing."""
+    stride; "same" zeros as TensorFlow does; "valid" pads nothing."""
 
     def __init__(self, cin: int, cout: int, size: int, *, stride: int = 1, padding: str, bias: bool, rngs: nnx.Rngs):
         fan_in = cin * size * size
@@ -41,7 +41,8 @@ class Conv(nnx.Module):
 
 class UpConv(nnx.Module):
     """×2 upsampling with a 3×3 kernel: "nearest" (then a convolution), "transposed" (stride 1/2, Torch's padding 1,
-    output padding 1) or "subpixel" (a convolution to 4 × cout channels, then depth to space)."""
+    output padding 1, or TensorFlow's under `padding` "same") or "subpixel" (a convolution to 4 × cout channels, then
+    depth to space)."""
 
     def __init__(self, cin: int, cout: int, *, method: str, padding: str, bias: bool, rngs: nnx.Rngs):
         # Torch counts a transposed kernel's fan-in over its output channels
@@ -56,7 +57,7 @@ class UpConv(nnx.Module):
         if self.method == "nearest":
             return conv.upsample_conv2d(x, kernel, bias, padding=self.padding)
         if self.method == "transposed":
-            return conv.conv_transpose2d(x, kernel, bias)
+            return conv.conv_transpose2d(x, kernel, bias, padding=self.padding)
         return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding))
 
 

@@ -79,7 +79,8 @@ class Pmap:
 
     def unreplicate(self, tree: Any) -> Any:
         """See `ShardMap.unreplicate`."""
-        return jax.tree.map(lambda x: x[0], tree)
+        # not x[0]: JAX runs that as a collective over the local devices, which steps in flight can lock out for good
+        return jax.tree.map(lambda x: x.addressable_data(0)[0], tree)
 
 
 Engine = ShardMap | Pmap

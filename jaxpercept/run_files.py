@@ -231,7 +231,10 @@ class RunFiles:
                 header["style"] = {"file": Path(c.style_image).name, "sha256": weights_file.sha256(c.style_image)}
             if c.style_images:
                 header["styles"] = [dataclasses.asdict(style) for style in self._trained_styles(step)]
-            transform_net.save(path, c.net, params, stats, header)
+            # what --only-new leaves alone stays as exact as it was, also in an imported net of float32
+            kept = weights_file.read_weights(c.init)[0].values() if c.only_new and c.init else ()
+            dtype = np.result_type(np.float16, *(value.dtype for value in kept))
+            transform_net.save(path, c.net, params, stats, header, dtype=dtype)
             ending = f"{step} steps" if step >= c.steps else f"stopped at step {step}; the same command resumes"
             if broken:
                 ending += f"; {len(broken)} broken images left out, {next(iter(broken))} the first"

@@ -193,6 +193,7 @@ def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
         "image_size": config.image_size,
         "seed": config.seed,
         "workers": config.workers,
+        "cache_bytes": None if config.cache_gib is None else int(config.cache_gib * 2**30),
         "shard": (jax.process_index(), processes),
         "exclude": config.exclude,
         "max_broken_share": config.max_broken,

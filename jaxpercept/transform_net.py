@@ -7,7 +7,7 @@ parameters and running statistics (empty without batch norm): `{"blocks.0.conv1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from jaxpercept import resampling, weights_file
@@ -40,7 +41,7 @@ MIN_SIDE = 16
 
 
 class TransformNet(nnx.Module):
-    """`c9s1`, `d`…, residual blocks, `u`…, `c9s1-3`, each but the last followed by a norm and ReLU."""
+    """`c9s1`, `d`…, residual blocks, `u`…, `c9s1-3`, each followed by a norm and ReLU; the last by a norm at most."""
 
     def __init__(self, config: TransformNetConfig, rngs: nnx.Rngs):
         c = self.config = config
@@ -77,7 +78,9 @@ class TransformNet(nnx.Module):
             for a, b in zip((w, *c.up), c.up, strict=False)
         )
         self.up_norm = nnx.List(norm(b) for b in c.up)
-        self.head = Conv((w, *c.up)[-1], 3 * c.head_scale**2, c.head_size, padding=c.padding, bias=True, rngs=rngs)
+        out, head_bias = 3 * c.head_scale**2, bias or not c.head_norm
+        self.head = Conv((w, *c.up)[-1], out, c.head_size, padding=c.padding, bias=head_bias, rngs=rngs)
+        self.head_norm = norm(out) if c.head_norm else Identity()
 
     def __call__(self, x: Image, **mode: Any) -> Image:
         """(N, H, W, 3) encoded to (N, scale·H, scale·W, 3) before `decode`."""
@@ -88,20 +91,22 @@ class TransformNet(nnx.Module):
             x = block(x, **mode)
         for up, norm in zip(self.up, self.up_norm, strict=True):
             x = jax.nn.relu(norm(up(x), **mode))
-        return depth_to_space(self.head(x), self.config.head_scale)
+        return depth_to_space(self.head_norm(self.head(x), **mode), self.config.head_scale)
 
 
 def encode(config: TransformNetConfig, x: Image) -> Image:
-    """[0, 1] to the net's input: "centered" 2x - 1; "vgg" 255x minus the mean, BGR."""
+    """[0, 1] to the net's input: "centered" 2x - 1; "vgg" 255x minus the mean, BGR; "raw" 255x."""
+    if config.input == "raw":
+        return 255 * x
     if config.input == "vgg":
         return 255 * x[..., ::-1] - _mean(x)
     return 2 * x - 1
 
 
 def decode(config: TransformNetConfig, z: Image, x: Image | None = None) -> Image:
-    """The net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate); "tanh" (tanh z + 1)/2, the
-    paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR mean-subtracted 0-255 space. With a bicubic skip, the
-    input `x` upsampled takes the place of 0.5."""
+    """The net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate); "tanh" (scale·tanh z + 1)/2,
+    the paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR mean-subtracted 0-255 space; "raw" z/255. With a
+    bicubic skip, the input `x` upsampled takes the place of 0.5."""
     if config.skip == "bicubic":
         if x is None:
             raise ValueError("decode: a net with a bicubic skip needs its input")
@@ -109,7 +114,9 @@ def decode(config: TransformNetConfig, z: Image, x: Image | None = None) -> Imag
     if config.output == "vgg_tanh":
         return ((config.output_scale * jnp.tanh(z) + _mean(z)) / 255)[..., ::-1]
     if config.output == "tanh":
-        return 0.5 + 0.5 * jnp.tanh(z)
+        return 0.5 + 0.5 * config.output_scale * jnp.tanh(z)
+    if config.output == "raw":
+        return z / 255
     return 0.5 + config.output_scale * z
 
 
@@ -136,7 +143,8 @@ def apply(
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
     """f_W(x) and the running statistics (updated if `train`). Any height and width of at least 16.
 
-    Sizes that the stride-2 layers do not divide are reflected at the bottom and right and the output is cropped.
+    Sizes that the stride-2 layers do not divide are reflected at the bottom and right (not so if `config.fit` is
+    "crop", for imported nets that round up by themselves) and the output is cropped, so that it lies on the input.
     `axis_name`: the mapped axis over whose replicas batch statistics are reduced. `dtype`: compute in it (bfloat16).
     `mix`: for a net of several styles, their weights for each image, or (1, styles) for all images.
     Raises ValueError on another rank, channel count, or a shorter side; and where `mix` does not fit the net."""
@@ -149,11 +157,14 @@ def apply(
     graph, empty_params, empty_stats = _structure(config)
     model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
     h, w = x.shape[1:3]
-    multiple, start = 2 ** len(config.down), config.start_padding
+    multiple, start = 2 ** len(config.down) if config.fit == "reflect" else 1, config.start_padding
     pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
     z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
     y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name, **mode)
-    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, : config.scale * h, : config.scale * w]
+    # TensorFlow's padding of odd sizes moves the content by just as much as they are rounded up
+    moves = config.padding == "same" and config.fit == "crop"
+    top, left = ((y.shape[i] - config.scale * x.shape[i]) * moves for i in (1, 2))
+    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, top:, left:][:, : config.scale * h, : config.scale * w]
     return decode(config, y, x), _flat(nnx.state(model, nnx.BatchStat))
 
 
@@ -192,9 +203,17 @@ def shapes(config: TransformNetConfig) -> tuple[dict[str, tuple[int, ...]], dict
     return {k: v.shape for k, v in _flat(params).items()}, {k: v.shape for k, v in _flat(stats).items()}
 
 
-def save(path: Path, config: TransformNetConfig, params: Variables, stats: Variables, header: dict[str, Any]) -> None:
-    """Writes a weights file that describes itself: float16 parameters, float32 statistics, `header` and the config."""
-    arrays = {f"params.{name}": np.asarray(value).astype(np.float16) for name, value in params.items()}
+def save(
+    path: Path,
+    config: TransformNetConfig,
+    params: Mapping[str, ArrayLike],
+    stats: Mapping[str, ArrayLike],
+    header: dict[str, Any],
+    *,
+    dtype: Any = np.float16,
+) -> None:
+    """Writes a weights file that describes itself: parameters in `dtype`, float32 statistics, `header`, the config."""
+    arrays = {f"params.{name}": np.asarray(value).astype(dtype) for name, value in params.items()}
     arrays |= {f"stats.{name}": np.asarray(value).astype(np.float32) for name, value in stats.items()}
     weights_file.write_weights(path, arrays, {"kind": "transform_net", "net": to_dict(config), **header})
 

@@ -246,6 +246,6 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
     assert "give a smaller --size" in capsys.readouterr().err
     assert status("evaluate", "superres", "--data", shelf / "photos", "--scale", "4", "--json", tmp_path) == 2
     assert "is a folder; give a file" in capsys.readouterr().err
-    for option in ("--seed", "--workers"):
+    for option in ("--seed", "--workers", "--cache-gib"):
         assert status("train", "style", "--style-image", good, "--data", shelf / "photos", option, "-1") == 2
         assert f"{option} -1 is not allowed" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxpercept import conv
@@ -173,6 +174,21 @@ def test_max_pool_drops_the_odd_and_passes_the_gradient_to_the_first_maximum(fas
         np.testing.assert_allclose(pull(jnp.ones_like(y))[0][0, :, :, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("size", [(6, 8), (7, 8), (9, 5)])
+def test_same_padding_is_tensorflows(fast, size):
+    """XLA's own SAME is TensorFlow's; the transposed convolution is given TensorFlow's filter, [h, w, out, in]."""
+    random, dimensions = np.random.default_rng(0), ("NHWC", "HWIO", "NHWC")
+    x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, *size, 3), (3, 3, 3, 4)))
+    with conv.forced(fast):
+        strided = conv.conv2d(x, kernel, stride=2, padding="same")
+        transposed = conv.conv_transpose2d(x, kernel, padding="same")
+    expected = lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=dimensions)
+    np.testing.assert_allclose(strided, expected, atol=1e-5)
+    expected = lax.conv_transpose(x, kernel.swapaxes(2, 3), (2, 2), "SAME", transpose_kernel=True)
+    np.testing.assert_allclose(transposed, expected, atol=1e-5)
+
+
 def test_an_unknown_padding_is_refused():
-    with pytest.raises(ValueError, match="zero, reflect or valid"):
-        conv.conv2d(jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1)), padding="same")
+    with pytest.raises(ValueError, match="zero, reflect, same or valid"):
+        conv.conv2d(jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1)), padding="full")

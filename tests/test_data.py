@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -181,18 +180,6 @@ def test_what_is_not_data_is_a_one_line_error(tmp_path, monkeypatch, given):
         stream([given if given.startswith("tfds:") else str(tmp_path / given)])
     assert given in str(error.value)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.slow
-def test_500_images_a_second_without_a_cache(tmp_path):
-    """On two otherwise idle cores."""
-    for i in range(64):
-        Image.fromarray(gradient(i, 270, 300)).save(tmp_path / f"{i}.jpg", quality=90)
-    source = stream(tmp_path, image_size=256, cache_bytes=0)
-    next(source)
-    start = time.perf_counter()
-    take(source, 300)
-    assert 1200 / (time.perf_counter() - start) >= 500
 
 
 def test_several_folders_and_exclusion(folder, tmp_path):

@@ -1,8 +1,10 @@
 """The examples run, at tiny size, and leave their pictures."""
 
 import importlib.util
+import itertools
 
 import jax
+import numpy as np
 import pytest
 
 from jaxpercept import images, training
@@ -31,3 +33,11 @@ def test_laplacian_loss(example, one_device, tmp_path):
     assert images.load_image(path).shape == (32, 96, 3)
     assert '"laplacian"' in (tmp_path / "with" / "metrics.jsonl").read_text()
     assert '"laplacian"' not in (tmp_path / "without" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(("name", "pictures"), [("content_layers", 5), ("feature_distances", 4)])
+def test_examples_that_optimise(example, tmp_path, name, pictures):
+    strip = images.load_image(example(name).main(4, tmp_path, size=32))
+    assert strip.shape == (32, 32 * pictures, 3)
+    several = np.split(strip, pictures, axis=1)
+    assert all(np.abs(a - b).max() > 0.01 for a, b in itertools.pairwise(several))

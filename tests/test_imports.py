@@ -24,6 +24,8 @@ BOUNDARIES = {
     "flax": {"layers", "transform_net", "vgg"},
     "onnx": {"convert"},
     "h5py": {"convert"},
+    "torchfile": {"convert"},
+    "tensorflow": {"convert"},
     "safetensors": {"weights_file", "convert"},
     "PIL": {"images", "samples", "data"},
     "tensorboardX": {"run_files"},
@@ -94,6 +96,7 @@ def test_losses_know_only_jax(root):
         "reproduce --help",
         "reproduce --parts crosing",
         "convert vgg16 no-such-file out",
+        "convert transform-net no-such-file out --from lengstrom",
         "",
     ],
 )

@@ -399,3 +399,16 @@ def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
     assert header["training"]["steps"] == 5
     again = config.train_config_from_dict(header["training"]["config"])  # what `reproduce` reads
     assert again.only_new
+
+
+def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):
+    """And its own style keeps its row, named after the file."""
+    params = random_params(SINGLE)
+    transform_net.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
+    made = make_config(place, tmp_path / "run", ("extra",), init=str(tmp_path / "theirs.safetensors"), only_new=True,
+                       net=dataclasses.replace(NET, styles=2), steps=1)  # fmt: skip
+    arrays, header = weights_file.read_weights(training.train(made))
+    assert multistyle.names(header) == ("theirs", "extra")
+    for name, value in params.items():
+        found = arrays[f"params.{name}"]
+        np.testing.assert_array_equal(found[0] if "norm" in name else found, value, strict=True)

@@ -131,17 +131,6 @@ def test_styles_are_averaged_with_their_weights(phi, style):
         run.style_grams(phi, [style], [0.0], LAYERS, 24)
 
 
-def test_preserve_color_keeps_the_contents_chroma(photos):
-    content, other = 0.25 + 0.5 * photos[0], 0.25 + 0.5 * photos[1]
-    mixed = run.preserve_color(other, content)
-    luma = np.array([0.299, 0.587, 0.114], np.float32)
-    inside = ((mixed > 0) & (mixed < 1)).all(-1)
-    assert inside.mean() > 0.9
-    np.testing.assert_allclose((mixed @ luma)[inside], (other @ luma)[inside], atol=1e-5)
-    chroma = [(x - (x @ luma)[..., None])[inside] for x in (mixed, content)]
-    np.testing.assert_allclose(*chroma, atol=1e-5)
-
-
 def test_starts_are_what_they_say(photos):
     targets = np.stack(photos)
     grey = run._start(config_of(init="grey", seed=3), targets)

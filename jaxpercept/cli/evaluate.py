@@ -27,11 +27,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     evaluate = commands.add_parser("evaluate", help="measure trained nets", description="Measures trained nets.")
     kinds = evaluate.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(evaluate))
     parser = kinds.add_parser("superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG)
-    parser.add_argument("--data", nargs="+", metavar="FOLDER",
+    parser.add_argument("--data", nargs="+", action="extend", metavar="FOLDER",
                         help="folders of images, or images (default: scikit-image's sample photos)")  # fmt: skip
     parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
     parser.add_argument(
-        "--model", nargs="+", metavar="M", help="shipped names or weights files (default: all shipped of that scale)"
+        "--model",
+        nargs="+",
+        action="extend",
+        metavar="M",
+        help="shipped names or weights files (default: all shipped of that scale)",
     )
     parser.add_argument("--degradation", default="bicubic", metavar="X",
                         help="inputs: bicubic, or blur (a Gaussian first) (default: bicubic)")  # fmt: skip

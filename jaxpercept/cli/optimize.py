@@ -51,28 +51,34 @@ def add(commands: argparse._SubParsersAction) -> None:
                                    epilog=EPILOG)  # fmt: skip
     kinds = optimize.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(optimize))
     style = kinds.add_parser("style", help="a content in a style", description=STYLE, epilog=EPILOG)
-    style.add_argument("--content", nargs="+", required=True, metavar="C", help="images, folders or patterns")
+    style.add_argument(
+        "--content", nargs="+", action="extend", required=True, metavar="C", help="images, folders or patterns"
+    )
     _add_styles(style)
     _add_common(style, init="content", layers=(("--content-layers", "relu2_2"), ("--style-layers", "the paper's four")))
     style.add_argument("--preserve-color", action="store_true", help="the result's luminance, the content's colours")
     style.set_defaults(run=run_style)
 
     invert = kinds.add_parser("invert", help="an image from its features", description=INVERT, epilog=EPILOG)
-    invert.add_argument("--content", nargs="+", required=True, metavar="C", help="images, folders or patterns")
+    invert.add_argument(
+        "--content", nargs="+", action="extend", required=True, metavar="C", help="images, folders or patterns"
+    )
     invert.add_argument("--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)")
     _add_common(invert, init="grey", weights={"content": 1.0, "style": 0.0, "tv": 0.0})
     invert.set_defaults(run=run_invert)
 
     texture = kinds.add_parser("texture", help="an image from its style", description=TEXTURE, epilog=EPILOG)
     _add_styles(texture)
-    texture.add_argument("--layers", nargs="+", metavar="L",
+    texture.add_argument("--layers", nargs="+", action="extend", metavar="L",
                          help=f"VGG-16 layers (default: {' '.join(config.STYLE_LAYERS)})")  # fmt: skip
     _add_common(texture, init="noise", weights={"content": 0.0, "style": 5.0, "tv": 0.0})
     texture.set_defaults(run=run_texture)
 
 
 def _add_styles(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--style", nargs="+", required=True, metavar="S", help="style images; several are mixed")
+    parser.add_argument(
+        "--style", nargs="+", action="extend", required=True, metavar="S", help="style images; several are mixed"
+    )
     parser.add_argument(
         "--style-weights", nargs="+", type=float, metavar="W", help="one a style image (default: equal)"
     )
@@ -209,7 +215,7 @@ def _run(
         )
         for content, output, image in zip(group, outputs, result.images, strict=True):
             if getattr(arguments, "preserve_color", False):
-                image = run.preserve_color(image, images.resize(content, image.shape[:2]))
+                image = images.preserve_color(image, images.resize(content, image.shape[:2]))
             say(str(images.save_image(output, image)))
     return 0
 

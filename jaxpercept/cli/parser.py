@@ -22,6 +22,7 @@ _EPILOG = """commands by what they do:
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
   jaxpercept reproduce          the paper's experiments, resumably
   jaxpercept convert vgg16      the loss network from another format
+  jaxpercept convert transform-net  trained style nets of other codebases
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch, on this device
 

@@ -50,9 +50,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="M",
         help="shipped names or weights files (default: all)",
     )
-    parser.add_argument("--style-images", nargs="+", metavar="S",
+    parser.add_argument("--style-images", nargs="+", action="extend", metavar="S",
                         help="files or folders; each style's own is found among them by its checksum")  # fmt: skip
-    parser.add_argument("--data", nargs="+", metavar="D",
+    parser.add_argument("--data", nargs="+", action="extend", metavar="D",
                         help="photos or folders; training photos are left out (default: the samples)")  # fmt: skip
     for option, default, text in (
         ("--sizes", d.sizes, "sides of the square images"),

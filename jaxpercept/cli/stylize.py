@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ EPILOG = """examples:
   python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
   python infer.py stylize photo.jpg --style multi:wave=0.6,starry_night=0.4 -o out.jpg
   python infer.py stylize photo.jpg --style multi:all -o styled/
+  python infer.py stylize photo.jpg --style starry_night --strength 0.6 --preserve-color -o gentle.jpg
   python infer.py stylize --list-styles
 
 Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
@@ -35,11 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
     )
-    parser.add_argument("--style", nargs="+", metavar="STYLE",
+    parser.add_argument("--style", nargs="+", action="extend", metavar="STYLE",
                         help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
                         "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them and "
                         "a sheet for each image (default: the first of --list-styles)")  # fmt: skip
     parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
+    parser.add_argument("--strength", type=float, default=1.0, metavar="S",
+                        help="0 to 1: from the photo to the whole style, mixed (default: 1)")  # fmt: skip
+    parser.add_argument("--preserve-color", action="store_true", help="the result's luminance, the photo's colours")
     parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
     parser.add_argument(
         "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger images (default: %(default)s)"
@@ -70,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     styles = list(keyed.values())
     from jaxpercept import images
 
+    images.check_strength(arguments.strength)
     missing: list[str] = []
     paths = images.list_images(arguments.inputs, missing)
     for line in missing:
@@ -84,6 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     job = inference.stylize_files(
         paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
         batch_size=arguments.batch_size, progress=say,
+        finish=functools.partial(
+            images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
+        ),
     )  # fmt: skip
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:

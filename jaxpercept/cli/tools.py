@@ -28,6 +28,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     vgg16.add_argument("src", metavar="SRC")
     vgg16.add_argument("dst", metavar="DST")
     vgg16.set_defaults(run=_convert_vgg16)
+    net = kinds.add_parser(
+        "transform-net",
+        help="trained style nets of other codebases",
+        description="A trained net of another codebase, exactly, into a file that `stylize --style DST` takes.\n"
+        "--from says whose:\n"
+        "  pytorch-examples  pytorch/examples fast_neural_style: a state dict (.pth, read without executing\n"
+        "                    pickles, .safetensors or .npz) of any width\n"
+        "  lengstrom         lengstrom/fast-style-transfer: an .npz of Variable, Variable_1 … Variable_47, or a\n"
+        "                    TensorFlow checkpoint (folder, prefix or .ckpt; needs TensorFlow)\n"
+        "  johnson           jcjohnson/fast-neural-style, the paper's authors: a Torch7 .t7 (needs torchfile:\n"
+        "                    pip install 'jaxpercept[torch7]')\n"
+        "docs/import.md says more, on licences too.",
+    )
+    net.add_argument("src", metavar="SRC", help="the file, or a TensorFlow checkpoint's folder or prefix")
+    net.add_argument("dst", metavar="DST", help="the safetensors file to write")
+    net.add_argument("--from", dest="source", required=True, metavar="X", help="see above")
+    net.set_defaults(run=_convert_transform_net)
 
     prepare = commands.add_parser(
         "prepare",
@@ -56,6 +73,14 @@ def _convert_vgg16(arguments: argparse.Namespace) -> None:
 
     header = convert_vgg16(arguments.src, arguments.dst)
     print(f"{arguments.dst}: VGG-16 from {header['format']}, {header['channel_order']}, mean {header['mean']}")
+
+
+def _convert_transform_net(arguments: argparse.Namespace) -> None:
+    from jaxpercept.convert import convert_transform_net
+
+    header = convert_transform_net(arguments.src, arguments.dst, arguments.source)
+    command = "infer.py stylize PHOTO --style" if header["task"] == "style" else "infer.py upscale PHOTO --model"
+    print(f"{arguments.dst}: {header['format']}. Use it with: {command} {arguments.dst}")
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -88,7 +88,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     several = commands.add_parser(
         "multistyle", help="one net for many styles, to blend", description=MULTISTYLE, epilog=MULTISTYLE_EPILOG
     )
-    several.add_argument("--style-image", required=True, nargs="+", metavar="S",
+    several.add_argument("--style-image", required=True, nargs="+", action="extend", metavar="S",
                          help="a style each: image files, whose names without suffix become the styles'")  # fmt: skip
     several.add_argument("--only-new", action="store_true", help="train only the scales and shifts of these styles, "
                          "which the net of --init does not hold yet; all else of it stays as it is")  # fmt: skip
@@ -105,7 +105,9 @@ def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
     add_distributed(parser)
     losses = add_losses(parser, config.DEFAULT_WEIGHTS["reference"])
     losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
-    losses.add_argument("--style-layers", nargs="+", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})")
+    losses.add_argument(
+        "--style-layers", nargs="+", action="extend", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})"
+    )
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:

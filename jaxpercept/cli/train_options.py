@@ -23,6 +23,13 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--preview-every", "preview_every", int, "steps between preview strips"),
     ("--log-every", "log_every", int, "steps between lines of metrics"),
     ("--workers", "workers", int, "processes that decode images; 0: threads"),
+    (
+        "--cache-gib",
+        "cache_gib",
+        float,
+        "memory for decoded images (uint8), which are then never decoded again: as much "
+        "as the data needs feeds the fastest accelerators, in the same order (default: 2, at most an eighth of it)",
+    ),
     ("--max-broken", "max_broken", float, "share of the images that may be broken before the run ends; 10 always may"),
     ("--vgg", "vgg", str, "loss network weights; default: the shipped ImageNet weights"),
 )
@@ -30,7 +37,7 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
 
 def add_data(parser: argparse.ArgumentParser, out: str) -> None:
     """Where images come from and the run goes to."""
-    parser.add_argument("--data", required=True, nargs="+", metavar="D",
+    parser.add_argument("--data", required=True, nargs="+", action="extend", metavar="D",
                         help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
     parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
     parser.add_argument("--out", metavar="RUN", help=f"directory of the run (default: {out})")
@@ -85,7 +92,9 @@ def add_fields(
 def add_losses(parser: argparse.ArgumentParser, defaults: dict[str, float] | None) -> argparse._ArgumentGroup:
     """`--weights.NAME` for every term; `defaults`: to show, None where they depend on other options."""
     losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
-    losses.add_argument("--content-layers", nargs="+", metavar="L", help="VGG-16 layers (default: relu2_2)")
+    losses.add_argument(
+        "--content-layers", nargs="+", action="extend", metavar="L", help="VGG-16 layers (default: relu2_2)"
+    )
     for term in config.TERMS:
         note = "" if defaults is None else f" (default: {defaults.get(term.name, 0):g})"
         losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",

@@ -113,8 +113,8 @@ class _Unpickler(pickle.Unpickler):
         known = {
             "collections.OrderedDict": OrderedDict,
             "torch.Size": tuple,
-            "torch._utils._rebuild_tensor": _tensor,
-            "torch._utils._rebuild_tensor_v2": _tensor,
+            "torch._utils._rebuild_tensor": tensor_view,
+            "torch._utils._rebuild_tensor_v2": tensor_view,
             "torch._utils._rebuild_parameter": _Parameter,
             "torch.nn.parameter.Parameter": _Parameter,
         }
@@ -133,7 +133,9 @@ class _Unpickler(pickle.Unpickler):
         return array
 
 
-def _tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> np.ndarray:
+def tensor_view(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> np.ndarray:
     """A view of its storage; never outside it, and never larger, so that a small file cannot ask for much memory."""
     count = int(np.prod(size, dtype=object)) if size else 1
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else offset - 1

@@ -1,6 +1,7 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
 
 from jaxpercept.images.charts import Line, line_chart
+from jaxpercept.images.control import check_strength, controlled, preserve_color
 from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
@@ -22,8 +23,10 @@ __all__ = [
     "WRITE_SUFFIXES",
     "Float",
     "Line",
+    "check_strength",
     "check_writable_name",
     "contact_sheet",
+    "controlled",
     "fit",
     "is_grey",
     "line_chart",
@@ -34,6 +37,7 @@ __all__ = [
     "match_histogram",
     "natural_key",
     "over_white",
+    "preserve_color",
     "resize",
     "save_image",
     "square",

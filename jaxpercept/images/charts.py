@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from jaxpercept.images.scaling import Float
 
@@ -16,7 +16,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 
 class Line(NamedTuple):
-    """Points to join. Lines of one label share a legend entry and a colour; `thin` for one of many."""
+    """Points to join. Lines of one label share a legend entry and a colour; `thin` and pale for one of many."""
 
     label: str
     x: Sequence[float]
@@ -62,7 +62,8 @@ def line_chart(
     labels = list(dict.fromkeys(line.label for line in lines))
     for line, points in zip(lines, kept, strict=True):
         color = COLORS[labels.index(line.label) % len(COLORS)]
-        pen.line([at(*p) for p in points], color, 2 if line.thin else 5, joint="curve")
+        pale = tuple((c + 255) // 2 for c in ImageColor.getrgb(color)[:3])
+        pen.line([at(*p) for p in points], pale if line.thin else color, 2 if line.thin else 5, joint="curve")
     pen.text(((left + right) / 2, 30), title, "black", font, anchor="ma")
     pen.text(((left + right) / 2, height - 20), x_label, "black", font, anchor="md")
     pen.text((20, 40), y_label, "black", font)

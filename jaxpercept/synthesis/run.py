@@ -126,13 +126,6 @@ def style_grams(
     return total
 
 
-def preserve_color(output: Float, content: Float) -> Float:
-    """The output's luma with the content's colours: as `-original_colors` of jcjohnson/neural-style, after Gatys et al.
-    2016, arXiv 1606.05897. (H, W, 3) both; Cb and Cr (BT.601) are the content's wherever no channel is clipped."""
-    luma = np.array([0.299, 0.587, 0.114], np.float32)
-    return np.clip(content + ((np.clip(output, 0, 1) - content) @ luma)[..., None], 0, 1).astype(np.float32)
-
-
 class _Job:
     """The compiled functions of a config."""
 

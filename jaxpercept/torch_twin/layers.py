@@ -39,13 +39,32 @@ def state(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convolution(cin: int, cout: int, size: int, *, stride: int = 1, padding: str, bias: bool = True) -> nn.Conv2d:
-    """Conv2d; `padding`: "zero" or "reflect" by size // 2, or "valid"."""
+    """Conv2d; `padding`: "zero" or "reflect" by size // 2, "same" (TensorFlow's), or "valid"."""
+    if padding == "same" and stride > 1:
+        return Same(cin, cout, size, stride, bias=bias)
     mode = "reflect" if padding == "reflect" else "zeros"
     return nn.Conv2d(cin, cout, size, stride, 0 if padding == "valid" else size // 2, bias=bias, padding_mode=mode)
 
 
-def transposed(cin: int, cout: int, *, bias: bool = True) -> nn.ConvTranspose2d:
+class Same(nn.Conv2d):
+    """Of an even size only a last row and column see zeros, of an odd one the first too; 3×3, stride 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[2:]
+        return super().forward(functional.pad(x, (w % 2, 1, h % 2, 1)))
+
+
+class SameTransposed(nn.ConvTranspose2d):
+    """The gradient of `Same` at even sizes: all that the kernel reaches, but for the last row and column."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(x, output_size)[:, :, :-1, :-1]
+
+
+def transposed(cin: int, cout: int, *, padding: str = "zero", bias: bool = True) -> nn.ConvTranspose2d:
     """The stride-1/2 convolution."""
+    if padding == "same":
+        return SameTransposed(cin, cout, 3, stride=2, bias=bias)
     return nn.ConvTranspose2d(cin, cout, 3, stride=2, padding=1, output_padding=1, bias=bias)
 
 

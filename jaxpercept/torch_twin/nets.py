@@ -44,7 +44,7 @@ class Net(nn.Module):
 
         def up(a: int, b: int) -> nn.Module:
             if c.upsample == "transposed":
-                return transposed(a, b, bias=bias)
+                return transposed(a, b, padding=c.padding, bias=bias)
             if c.upsample == "nearest":
                 return upsampled(a, b, padding=c.padding, bias=bias)
             return convolution(a, 4 * b, 3, padding=c.padding, bias=bias)
@@ -58,7 +58,9 @@ class Net(nn.Module):
         self.blocks = nn.ModuleList(Residual(wide, inner, bias, norm) for _ in range(c.blocks))
         self.up = nn.ModuleList(up(a, b) for a, b in zip((wide, *c.up), c.up, strict=False))
         self.up_norm = nn.ModuleList(norm(b) for b in c.up)
-        self.head = convolution((wide, *c.up)[-1], 3 * c.head_scale**2, c.head_size, padding=c.padding)
+        out, head_bias = 3 * c.head_scale**2, bias or not c.head_norm
+        self.head = convolution((wide, *c.up)[-1], out, c.head_size, padding=c.padding, bias=head_bias)
+        self.head_norm = norm(out) if c.head_norm else nn.Identity()
         self.subpixel, self.head_scale = c.upsample == "subpixel", c.head_scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class Net(nn.Module):
         for up, norm in zip(self.up, self.up_norm, strict=True):
             x = up(x)
             x = functional.relu(norm(pixel_shuffle(x, 2) if self.subpixel else x))
-        return pixel_shuffle(self.head(x), self.head_scale)
+        return pixel_shuffle(self.head_norm(self.head(x)), self.head_scale)
 
 
 def transform(
@@ -85,21 +87,26 @@ def transform(
     """f_W(x), (N, H, W, 3) in [0, 1] to the same times the scale, and the running statistics."""
     net = Net(config, mix).train(train)
     h, w = x.shape[1:3]
-    multiple = 2 ** len(config.down)
+    multiple = 2 ** len(config.down) if config.fit == "reflect" else 1
     mean = torch.tensor(_MEAN_BGR, dtype=x.dtype)
-    z = 255 * x.flip(-1) - mean if config.input == "vgg" else 2 * x - 1
+    z = {"vgg": 255 * x.flip(-1) - mean, "raw": 255 * x, "centered": 2 * x - 1}[config.input]
     for axis, size in ((1, h), (2, w)):
         start = config.start_padding
         z = z.index_select(axis, torch.tensor(_reflected(size, start, start + -size % multiple)))
     fresh = {k: v.clone() for k, v in stats.items()}  # which BatchNorm2d updates in place
-    y = call(net, {**params, **fresh}, z)[:, : config.scale * h, : config.scale * w]
+    y = call(net, {**params, **fresh}, z)
+    if config.padding == "same" and config.fit == "crop":
+        y = y[:, y.shape[1] - config.scale * h :, y.shape[2] - config.scale * w :]
+    y = y[:, : config.scale * h, : config.scale * w]
     if config.skip == "bicubic":
         rows, columns = (_resampling(size, config.scale, x) for size in (h, w))
         y = torch.einsum("ih,jw,nhwc->nijc", rows, columns, x) + config.output_scale * y
     elif config.output == "vgg_tanh":
         y = ((config.output_scale * torch.tanh(y) + mean) / 255).flip(-1)
     elif config.output == "tanh":
-        y = (255 * (torch.tanh(y) + 1) / 2) / 255
+        y = (255 * (config.output_scale * torch.tanh(y) + 1) / 2) / 255
+    elif config.output == "raw":
+        y = y / 255
     else:
         y = 0.5 + config.output_scale * y
     return y, fresh

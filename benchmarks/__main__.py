@@ -1,0 +1,150 @@
+"""Speed against PyTorch (eager and compiled, both memory formats) and ONNX Runtime: the same weights, work and machine.
+
+    python -m benchmarks --json docs/results/benchmarks.json --markdown docs/results/benchmarks.md
+
+Every contender is a process of its own; they take turns, in an order that rotates from round to round, and their
+results are compared before anything is timed. Given are medians over the rounds, and the best peer's time divided by
+ours (above 1: we are faster) with the lowest and highest of the rounds. Needs the `test` extra, `onnxruntime` for that
+peer, and a C++ compiler for `torch compile`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rows
+from benchmarks.worker import OURS, Worker
+
+PEERS = ("torch", "torch channels_last", "torch compile", "torch compile channels_last", "onnxruntime")
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest value of a result
+
+
+def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """One row: every contender's times, first result and memory."""
+    weights = scratch / "weights.safetensors"
+    rows.write_weights(row, weights)
+    workers: dict[str, Worker] = {}
+    failed: dict[str, str] = {}
+    for name in (OURS, *given.peers):
+        if name == "onnxruntime" and (row.training or row.kind == "gradient" or given.precision != "float32"):
+            continue
+        result = scratch / f"{name}.npy"
+        try:
+            workers[name] = Worker(name, row.name, weights, result, given.precision, given.threads)
+            check(name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[given.precision])
+        except (RuntimeError, ValueError) as e:
+            failed[name] = str(e)
+            if name == OURS or isinstance(e, ValueError):
+                raise SystemExit(f"{row.name}: {e}") from e
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    for number in range(given.rounds + 1):
+        names = list(workers)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            seen = statistics.median(workers[name].run(given.seconds))
+            if number:  # the first round warms up
+                times[name].append(seen)
+    found = {
+        name: {"seconds": statistics.median(times[name]), "rounds": times[name], "first_s": worker.about["first_s"],
+               "peak_mib": worker.close(), "version": worker.about["version"], "device": worker.about["device"]}
+        for name, worker in workers.items()
+    }  # fmt: skip
+    return {"row": row.name, "contenders": found, "failed": failed, **compare(times)}
+
+
+def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> None:
+    """ValueError where a result is not ours."""
+    if theirs.shape != ours.shape:
+        raise ValueError(f"{name} gives {theirs.shape}, {OURS} {ours.shape}")
+    worst = float(np.abs(theirs - ours).max() / np.abs(ours).max())
+    if not worst <= tolerance:
+        raise ValueError(f"{name} differs from {OURS} by {worst:.2g} of the largest value; allowed is {tolerance}")
+
+
+def compare(times: dict[str, list[float]]) -> dict[str, Any]:
+    """The best peer by its median, and its time / ours: the median, lowest and highest over the rounds."""
+    peers = {name: statistics.median(seen) for name, seen in times.items() if name != OURS}
+    if not peers:
+        return {}
+    best = min(peers, key=lambda name: peers[name])
+    ratios = {name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in peers}
+    return {
+        "best_peer": best,
+        "ratio": statistics.median(ratios[best]),
+        "range": [min(ratios[best]), max(ratios[best])],
+        "ratios": {name: statistics.median(seen) for name, seen in ratios.items()},
+    }
+
+
+def table(measured: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    names = list(dict.fromkeys(name for m in measured for name in m["contenders"]))
+    head = ["row", *names, "best peer / ours", "rounds from, to", "first result, ours / best peer", "peak MiB, same"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for m in measured:
+        found = m["contenders"]
+        cells = [f"{1000 * found[n]['seconds']:.1f} ms" if n in found else "-" for n in names]
+        if best := m.get("best_peer"):
+            first, peak = ([found[n][k] for n in (OURS, best)] for k in ("first_s", "peak_mib"))
+            cells += [f"**{m['ratio']:.2f}** ({best})", "{:.2f}, {:.2f}".format(*m["range"]),
+                      "{:.1f} s / {:.1f} s".format(*first), "{:.0f} / {:.0f}".format(*peak)]  # fmt: skip
+        else:
+            cells += ["-"] * 4
+        lines.append(f"| {m['row']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", metavar="R", default=list(rows.ROWS), choices=list(rows.ROWS),
+                        help=f"of {', '.join(rows.ROWS)} (default: all)")  # fmt: skip
+    parser.add_argument("--peers", nargs="*", metavar="P", default=PEERS, choices=PEERS,
+                        help=f"of {', '.join(map(repr, PEERS))} (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=int, default=7, metavar="N", help="counted, after one that warms up (default: 7)"
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each turn, at least (default: 1)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="of the peers (default: all)")
+    parser.add_argument("--precision", default="float32", choices=TOLERANCE, help="of both sides (default: float32)")
+    parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
+    parser.add_argument("--markdown", metavar="FILE", help="the table")
+    given = parser.parse_args()
+    kept = json.loads(Path(given.json).read_text())["rows"] if given.json and Path(given.json).exists() else []
+    measured = {m["row"]: m for m in kept}
+    for name in given.rows:
+        with tempfile.TemporaryDirectory() as scratch:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            measured[name] = measure(rows.ROWS[name], given, Path(scratch))
+        text = table([measured[name]])
+        print(text, flush=True)
+        for contender, why in measured[name]["failed"].items():
+            print(f"{name}: without {contender}: {why}", file=sys.stderr)
+        done = [measured[n] for n in rows.ROWS if n in measured]
+        machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        about = {"machine": machine, "precision": given.precision, "rounds": given.rounds}
+        if given.json:
+            Path(given.json).write_text(json.dumps(about | {"rows": done}, indent=1) + "\n")
+        if given.markdown:
+            text = f"`python -m benchmarks`, {machine}, {given.precision}.\n\n{table(done)}"
+            Path(given.markdown).write_text(text)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The other side of every row: PyTorch (eager or compiled, either memory format) and ONNX Runtime, as their users
+would write it, on the same weights. NCHW inside; results come back NHWC, as ours do. On a CUDA device if there is one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks import rows
+from jaxpercept import resampling, transform_net, vgg
+from jaxpercept.config import ObjectiveConfig, TransformNetConfig
+from jaxpercept.torch_twin import layers, nets
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Transform(nn.Module):
+    """f_W, [0, 1] to [0, 1], NCHW."""
+
+    def __init__(self, config: TransformNetConfig, params: dict[str, Tensor]):
+        super().__init__()
+        self.config, self.net = config, nets.Net(config)
+        self.net.load_state_dict(layers.state(self.net, params))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.config.output_scale * self.net(2 * x - 1)
+        if self.config.skip == "bicubic":
+            return torch.clamp(self.enlarged(x) + y, 0, 1)
+        return torch.clamp(0.5 + y, 0, 1)
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        rows_, columns = (torch.as_tensor(np.asarray(resampling.weights(int(s), self.config.scale * int(s)))).to(x)
+                          for s in x.shape[2:])  # fmt: skip
+        return rows_ @ x @ columns.T
+
+
+class Features(nn.Module):
+    """φ up to the deepest of `wanted`, NCHW in [0, 1]."""
+
+    def __init__(self, wanted: tuple[str, ...]):
+        super().__init__()
+        params = {k: torch.tensor(np.asarray(v)) for k, v in vgg.load_vgg16().items()}
+        self.wanted, self.convs = wanted, nn.ModuleDict()
+        self.register_buffer("mean", params["preprocess.mean"].view(1, 3, 1, 1))
+        self.register_buffer("std", params["preprocess.std"].view(1, 3, 1, 1))
+        for name in (f"{b}_{i}" for b, block in enumerate(vgg.BLOCKS, 1) for i in range(1, len(block) + 1)):
+            kernel = params[f"conv{name}.kernel"]
+            conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
+            conv.load_state_dict(layers.state(conv, {k: params[f"conv{name}.{k}"] for k in ("kernel", "bias")}))
+            self.convs[name] = conv.requires_grad_(False)
+            if f"relu{name}" == max(wanted):
+                break
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        h, out, block = (255 * x - self.mean) / self.std, {}, "1"
+        for name, conv in self.convs.items():
+            if name[0] != block:
+                h, block = functional.max_pool2d(h, 2), name[0]
+            h = functional.relu(conv(h))
+            if f"relu{name}" in self.wanted:
+                out[f"relu{name}"] = h
+        return out
+
+
+def gram(f: Tensor) -> Tensor:
+    """Equation 3: (N, C, C)."""
+    psi = f.flatten(2)
+    return psi @ psi.transpose(1, 2) / (f.shape[1] * f.shape[2] * f.shape[3])
+
+
+class Objective(nn.Module):
+    """The weighted objective in the `reference` convention, or of super-resolution's L1, averaged over the batch."""
+
+    def __init__(self, made: ObjectiveConfig, style: Tensor | None):
+        super().__init__()
+        self.made = made
+        if style is not None:
+            self.phi, self.content = Features(made.style_layers), Features(made.content_layers)
+            with torch.no_grad():
+                for name, f in self.phi(style).items():
+                    self.register_buffer(f"gram_{name}", gram(f))
+
+    def forward(self, y: Tensor, target: Tensor, features: dict[str, Tensor] | None = None) -> Tensor:
+        w = self.made.weights
+        if w.get("l1"):
+            return w["l1"] * 255 * functional.l1_loss(y, target)
+        f = self.phi(y)
+        if features is None:
+            features = self.targets(target)
+        content = sum(functional.mse_loss(f[j], features[j]) for j in self.made.content_layers)
+        style = sum(functional.mse_loss(g := gram(f[j]), getattr(self, f"gram_{j}").expand_as(g))
+                    for j in self.made.style_layers)  # fmt: skip
+        corner = y[:, :, :-1, :-1]
+        tv = (y[:, :, 1:, :-1] - corner).square().sum() + (y[:, :, :-1, 1:] - corner).square().sum()
+        return w["content"] * content + w["style"] * style + w["tv"] * 255**2 * tv / 2
+
+    def targets(self, x: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return self.content(x)
+
+
+def build(peer: str, row: rows.Row, weights: Path, precision: str = "float32", threads: int = 2) -> Callable[[], Any]:
+    """A call that does the row's work once and waits for it, as `ours.build`."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    layout = torch.channels_last if peer.endswith("channels_last") else torch.contiguous_format
+    given = {k: torch.tensor(v).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=layout).to(DEVICE)
+             for k, v in rows.inputs(row).items()}  # fmt: skip
+    config, params, _, _ = transform_net.load(weights)
+    net = Transform(config, {k: torch.tensor(np.asarray(v)) for k, v in params.items()})
+    net = net.to(DEVICE, memory_format=layout)
+    made = rows.train_config(row).objective
+    compiled = torch.compile if "compile" in peer else lambda module: module
+    half = torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bfloat16")
+    x = given["x"]
+    if row.training:
+        return _train(row, net, made, given, layout, compiled, half)
+    if row.kind == "gradient":
+        objective = Objective(made, given["style"]).to(DEVICE, memory_format=layout)
+        features, evaluate = objective.targets(x), compiled(objective)
+        image = (1 - x).requires_grad_()
+
+        def gradient() -> Any:
+            image.grad = None
+            with half:
+                loss = evaluate(image, x, features)
+            loss.backward()
+            return _result(loss)
+
+        return gradient
+    module = Features(made.style_layers).to(DEVICE, memory_format=layout) if row.kind == "vgg" else net
+    module.eval()
+    if peer == "onnxruntime":
+        return _onnxruntime(module, x, threads)
+    if "compile" in peer:
+        from torch._inductor import config as inductor
+
+        inductor.freezing = True  # weights packed for the machine, as in deployment
+    run = compiled(module)
+
+    def infer() -> Any:
+        with torch.inference_mode() if "compile" not in peer else torch.no_grad(), half:
+            y = run(x)
+        return _result(y["relu4_3"] if isinstance(y, dict) else y)
+
+    return infer
+
+
+def _train(row: rows.Row, net: nn.Module, made: ObjectiveConfig, given: dict[str, Tensor], layout: Any,
+           compiled: Callable[..., Any], half: Any) -> Callable[[], Any]:  # fmt: skip
+    objective = Objective(made, None if row.upscales else given["style"]).to(DEVICE, memory_format=layout)
+    net.train()
+    adam = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    x, y = given["small"] if row.upscales else given["x"], given["x"]
+    evaluate = compiled(lambda x, y: objective(_unclamped(net, x), y))
+
+    def once() -> Any:
+        adam.zero_grad()
+        with half:
+            loss = evaluate(x, y)
+        loss.backward()
+        adam.step()
+        return _result(loss.detach())
+
+    return once
+
+
+def _unclamped(net: Transform, x: Tensor) -> Tensor:
+    y = net.config.output_scale * net.net(2 * x - 1)
+    return net.enlarged(x) + y if net.config.skip == "bicubic" else 0.5 + y
+
+
+def _onnxruntime(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    import onnxruntime
+
+    file = io.BytesIO()
+    names = list(module.wanted) if isinstance(module, Features) else ["y"]
+    torch.onnx.export(module, (x,), file, input_names=["x"], output_names=names, dynamo=False, opset_version=18)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    fed = x.numpy()
+    return lambda: np.moveaxis(session.run(names[-1:], {"x": fed})[0], 1, -1)
+
+
+def _result(y: Tensor) -> Any:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+        return y.float().cpu().detach().numpy() if y.ndim == 0 else _Later(y)
+    return y.detach().permute(0, 2, 3, 1) if y.ndim == 4 else y.detach()
+
+
+class _Later:
+    """A result that stays on the device until it is looked at."""
+
+    def __init__(self, y: Tensor):
+        self.y = y
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.y.detach().permute(0, 2, 3, 1).float().cpu().numpy()

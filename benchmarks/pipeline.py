@@ -1,0 +1,49 @@
+"""Images a second that the input pipeline gives, without a training step: decoded every time, and from its cache.
+
+`python -m benchmarks.pipeline [--data D …] [--size 256]`; without `--data`, 64 JPEG images of 270x300 that it makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jaxpercept import data, images
+
+
+def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float:
+    """Images a second over `batches` batches of 4, after as many that fill the buffers and the cache."""
+    stream = data.make_dataset(sources, batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes)
+    for _ in range(batches):
+        next(stream)
+    begun = time.perf_counter()
+    for _ in range(batches):
+        next(stream)
+    seconds = time.perf_counter() - begun
+    stream.close()
+    return 4 * batches / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", metavar="D", help="as train.py takes them")
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="of the crops (default: 256)")
+    parser.add_argument("--batches", type=int, default=300, metavar="N", help="of 4, timed (default: 300)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        if not given.data:
+            rng = np.random.default_rng(0)
+            for i in range(64):
+                coarse = rng.random((9, 10, 3)).astype(np.float32)
+                images.save_image(Path(made) / f"{i}.jpg", images.resize(coarse, (270, 300)))
+        for name, room in (("decoded every time", 0), ("from the cache", 4 << 30)):
+            found = rate(given.data or [made], given.size, given.batches, room)
+            print(f"{name}: {found:.0f} images/s at {given.size}x{given.size}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

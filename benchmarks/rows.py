@@ -1,0 +1,78 @@
+"""What is timed. Random weights of full width, seed 0: speed does not depend on their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxpercept import config
+
+
+@dataclass(frozen=True)
+class Row:
+    """`kind`: a net's output ("style", "superres"), φ's features ("vgg"), the objective's value and gradient at an
+    image ("gradient", an evaluation of the optimiser), or a whole training step ("train-style", "train-superres").
+    `size`: of the square input, in training of the square target."""
+
+    kind: str
+    size: int
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.size}-b{self.batch}"
+
+    @property
+    def training(self) -> bool:
+        return self.kind.startswith("train")
+
+    @property
+    def upscales(self) -> bool:
+        return self.kind.endswith("superres")
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        *(Row("style", size, batch) for batch in (1, 4) for size in (256, 512, 1024)),
+        Row("superres", 128),
+        Row("vgg", 256),
+        Row("gradient", 256),
+        Row("train-style", 256, 1),
+        Row("train-style", 256, 4),
+        Row("train-superres", 96, 8),
+    )
+}
+SCALE = 4
+
+
+def net(row: Row) -> config.TransformNetConfig:
+    """The full-width default net of the task."""
+    return config.superres_net(SCALE) if row.upscales else config.NET_PRESETS["resize"]
+
+
+def train_config(row: Row, precision: str = "float32") -> config.TrainConfig:
+    """The default training of the task, at the row's size and batch."""
+    own = {"net": net(row), "out": "-", "batch_size": row.batch, "image_size": row.size, "precision": precision}
+    if row.upscales:
+        return config.TrainConfig(**(config.superres_recipe(SCALE, "best", "pixel") | own))
+    return replace(config.TrainConfig(style_image="-", **own))
+
+
+def inputs(row: Row) -> dict[str, np.ndarray]:
+    """What a contender gets: "x" (N, S, S, 3) uint8; "style" (1, 256, 256, 3), and "small" inputs of training."""
+    rng = np.random.default_rng(0)
+    made = {"x": (row.batch, row.size, row.size, 3), "style": (1, 256, 256, 3)}
+    drawn = {k: rng.integers(0, 256, shape, np.uint8) for k, shape in made.items()}
+    return drawn | {"small": drawn["x"][:, ::SCALE, ::SCALE]}
+
+
+def write_weights(row: Row, path: Path) -> None:
+    """An ordinary weights file of the row's net, random."""
+    from jaxpercept import transform_net
+
+    params, stats = transform_net.init(net(row), seed=0)
+    about = {"task": "superres" if row.upscales else "style"}
+    transform_net.save(path, net(row), params, stats, about)

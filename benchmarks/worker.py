@@ -1,0 +1,104 @@
+"""A process with one contender of one row: it alone uses its library, and waits for its turn without working.
+
+Reads a line of JSON from standard input, answers with one: {"build": …}, then {"run": seconds} any number of times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OURS = "jaxpercept"
+
+
+class Worker:
+    """The parent's end."""
+
+    def __init__(self, contender: str, row: str, weights: Path, result: Path, precision: str, threads: int):
+        self.contender = contender
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if contender != OURS else None, text=True, env=environment,
+        )  # fmt: skip
+        begun = time.perf_counter()
+        self.about = self._ask(build=[contender, row, str(weights), str(result), precision, threads])
+        self.about["first_s"] = time.perf_counter() - begun
+
+    def run(self, seconds: float) -> list[float]:
+        """The times of calls one after the other, until they have taken so long."""
+        return self._ask(run=seconds)["times"]
+
+    def close(self) -> float:
+        """Ends the process; its largest memory in MiB."""
+        memory = self._ask(memory=1)["mib"]
+        self.process.stdin.close()
+        self.process.wait()
+        return memory
+
+    def _ask(self, **question: Any) -> dict[str, Any]:
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            said = self.process.stderr.read() if self.process.stderr else ""
+            raise RuntimeError(f"{self.contender}: {said.strip().splitlines()[-1] if said.strip() else 'it ended'}")
+        return json.loads(answer)
+
+
+def serve() -> None:
+    """The child's end."""
+    answers, call = os.fdopen(os.dup(1), "w"), None
+    os.dup2(2, 1)  # whatever a library prints does not belong there
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "build" in asked:
+            answer, call = _build(*asked["build"])
+        elif "run" in asked:
+            times = []
+            while not times or sum(times) < asked["run"]:
+                begun = time.perf_counter()
+                call()
+                times.append(time.perf_counter() - begun)
+            answer = {"times": times}
+        else:
+            answer = {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _build(contender: str, row: str, weights: str, result: str, precision: str, threads: int) -> Any:
+    from benchmarks.rows import ROWS
+
+    if contender == OURS:
+        import jax
+
+        from benchmarks import ours
+
+        call = ours.build(ROWS[row], Path(weights), precision)
+        about = {"version": jax.__version__, "device": jax.devices()[0].device_kind}
+    else:
+        import torch
+
+        from benchmarks import peers
+
+        call = peers.build(contender, ROWS[row], Path(weights), precision, threads)
+        about = {"version": torch.__version__, "device": peers.DEVICE}
+        if contender == "onnxruntime":
+            import onnxruntime
+
+            about["version"] = onnxruntime.__version__
+    np.save(result, np.asarray(call(), np.float32))
+    return about, call
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,56 @@
+"""What is "near" in feature space? A photo from its relu3_3 by three distances: L2 (the paper's), Smooth L1, cosine.
+
+`python examples/feature_distances.py [ITERATIONS] [OUT]` writes a strip: photo | L2 | Smooth L1 | cosine, each made
+from grey, and prints the PSNR of each. A distance is one function of `LossInputs`: no registration, no subclass.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+import jaxpercept as jp
+from jaxpercept import images, samples
+from jaxpercept.config import ObjectiveConfig
+
+LAYER = "relu3_3"
+
+
+def l2(inputs: jp.LossInputs) -> jax.Array:
+    """Equation 2."""
+    return jp.feature_loss(inputs.features[LAYER], inputs.target_features[LAYER])
+
+
+def smooth_l1(inputs: jp.LossInputs) -> jax.Array:
+    """Squares up to 10 (activations reach thousands), absolute values beyond."""
+    return optax.huber_loss(inputs.features[LAYER], inputs.target_features[LAYER], delta=10.0).mean((1, 2, 3))
+
+
+def cosine(inputs: jp.LossInputs) -> jax.Array:
+    """1 - cos between the two vectors of channels at each place: blind to how strong the activations are."""
+    distance = optax.cosine_distance(inputs.features[LAYER], inputs.target_features[LAYER], epsilon=1.0)
+    return 1e4 * distance.mean((1, 2))
+
+
+def main(iterations: int = 100, out: Path = Path("outputs/feature-distances"), size: int = 192) -> Path:
+    photo = images.square(samples.sample_photos()["chelsea"], size)
+    job = jp.SynthesisConfig(
+        objective=ObjectiveConfig(weights={"content": 1.0}, content_layers=(LAYER,)),
+        iterations=(iterations,),
+        init="grey",
+        clip=True,
+    )
+    strip = [photo]
+    for distance in (l2, smooth_l1, cosine):
+        term = jp.LossTerm(distance.__name__, distance, features=(LAYER,), target_features=(LAYER,))
+        rebuilt = jp.synthesize(job, [photo], terms=[term]).images[0]
+        print(f"{distance.__name__}: PSNR {jp.psnr(rebuilt, photo):.2f} dB")
+        strip.append(rebuilt)
+    return images.save_image(out / "strip.png", np.concatenate(strip, 1))
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    print("wrote", main(*map(int, arguments[:1]), *map(Path, arguments[1:2])))

@@ -1,0 +1,43 @@
+"""How much of a style, and whether its colours: what can be had of an output and its content, (H, W, 3) float32 in
+[0, 1], without another network or training.
+
+Strength mixes the two pictures: z = (1 - s) x + s ŷ. A stylized image keeps the place of every edge, so the mixture
+shows one picture, not two; it is the content at 0 and the output at 1, bit for bit, for every net. Nothing inside a
+trained net does that: its instance norms throw the content's contrast away, and with the residual branches scaled by s
+starry_night is 12 dB away from its content at s = 0, and has had 97 % of its effect on the style loss by s = ¼. Of
+the mixture, the style loss to the painting falls all the way: 1, 0.93, 0.66, 0.26, 0.03 at s = 0, ¼, ½, ¾, 1
+(scikit-image's chelsea at 256). In linear light the steps are not more even.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxpercept.errors import InputError
+from jaxpercept.images.scaling import Float
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
+
+
+def preserve_color(output: Float, content: Float) -> Float:
+    """The output's luma with the content's colours: as `-original_colors` of jcjohnson/neural-style, after Gatys et al.
+    2016, arXiv 1606.05897. (H, W, 3) both; Cb and Cr (BT.601) are the content's wherever no channel is clipped."""
+    return np.clip(content + ((np.clip(output, 0, 1) - content) @ _LUMA)[..., None], 0, 1).astype(np.float32)
+
+
+def check_strength(strength: float) -> None:
+    """InputError unless 0 ≤ strength ≤ 1."""
+    if not 0 <= strength <= 1:
+        raise InputError(f"--strength {strength} is not allowed; from 0, the photo, to 1, the whole style")
+
+
+def controlled(output: Float, content: Float, *, strength: float = 1.0, keep_color: bool = False) -> Float:
+    """What `stylize` makes of a net's output (H, W, 3) for `content`, of the same size: first the colours, then the
+    mixture. Equal to `output` by default, to `content` at strength 0. InputError for another strength."""
+    check_strength(strength)
+    if output.shape != content.shape:
+        raise ValueError(f"expected an output and its content of one shape, got {output.shape} and {content.shape}")
+    output = preserve_color(output, content) if keep_color else output
+    if strength == 1:
+        return output
+    return np.float32(1 - strength) * content + np.float32(strength) * output

@@ -1,0 +1,102 @@
+"""Strength and kept colours: exact at their ends, between them in the middle, for files, styles and batches."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import cli, config, images, inference, losses, samples, transform_net, vgg
+from jaxpercept.errors import InputError
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def photo(seed, *size):
+    return np.random.default_rng(seed).random((*size, 3), np.float32)
+
+
+def test_the_ends_are_exact():
+    content, output = photo(0, 20, 24), photo(1, 20, 24)
+    assert images.controlled(output, content) is output
+    np.testing.assert_array_equal(images.controlled(output, content, strength=0.0), content)
+    colored = images.preserve_color(output, content)
+    np.testing.assert_array_equal(images.controlled(output, content, keep_color=True), colored)
+    np.testing.assert_array_equal(images.controlled(output, content, keep_color=True, strength=0.0), content)
+    half = images.controlled(output, content, keep_color=True, strength=0.5)
+    np.testing.assert_allclose(half, (colored + content) / 2, atol=1e-6)
+    assert half.dtype == np.float32
+    grey = images.controlled(content[..., :1].repeat(3, -1), content[..., :1].repeat(3, -1), keep_color=True)
+    np.testing.assert_allclose(grey, content[..., :1].repeat(3, -1), atol=1e-6)
+
+
+def test_preserve_color_keeps_the_contents_chroma():
+    content, other = 0.25 + 0.5 * photo(0, 20, 24), 0.25 + 0.5 * photo(1, 20, 24)
+    mixed = images.preserve_color(other, content)
+    inside = ((mixed > 0) & (mixed < 1)).all(-1)
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose((mixed @ LUMA)[inside], (other @ LUMA)[inside], atol=1e-5)
+    chroma = [(x - (x @ LUMA)[..., None])[inside] for x in (mixed, content)]
+    np.testing.assert_allclose(*chroma, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan")])
+def test_a_strength_out_of_range_is_refused(strength):
+    with pytest.raises(InputError, match=r"--strength .* is not allowed; from 0, the photo, to 1"):
+        images.controlled(photo(0, 4, 4), photo(1, 4, 4), strength=strength)
+    with pytest.raises(ValueError, match="of one shape"):
+        images.controlled(photo(0, 4, 4), photo(1, 4, 5))
+
+
+def test_the_style_loss_falls_with_strength():
+    """Of the shipped net, against what it makes of another photo at full strength."""
+    photos = samples.sample_photos()
+    content, other = (images.resize(photos[name], (96, 128)) for name in ("chelsea", "coffee"))
+    model, phi = inference.load_model(inference.weights_file.available("styles")[0]), vgg.load_vgg16()
+    output, target = np.asarray(model(np.stack([content, other])))
+    mixtures = [images.controlled(output, content, strength=s) for s in (0, 0.25, 0.5, 0.75, 1)]
+    features = vgg.vgg_features(phi, jnp.asarray(np.stack([*mixtures, target])), config.STYLE_LAYERS)
+    grams = [losses.gram_matrix(features[name]) for name in config.STYLE_LAYERS]
+    values = sum(losses.style_loss(g[:-1], g[-1:], convention="reference") for g in grams)
+    assert (np.diff(values) < 0).all()
+    assert values[-1] < 0.5 * values[0]
+
+
+@pytest.fixture
+def styles(tmp_path):
+    """Two tiny nets with random weights."""
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    for seed in (1, 2):
+        transform_net.save(tmp_path / f"s{seed}.safetensors", net, *transform_net.init(net, seed=seed), {})
+    return [str(tmp_path / f"s{seed}.safetensors") for seed in (1, 2)]
+
+
+def test_files_styles_and_batches(styles, tmp_path):
+    """Images of two sizes, batches cut short, two styles: every output is mixed with its own photo."""
+    sizes = [(20, 24), (17, 18), (20, 24), (20, 24)]
+    for i, size in enumerate(sizes):
+        images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *size))
+
+    def run(folder, *options):
+        words = ["stylize", str(tmp_path / "in"), "--style", *styles, "-o", str(tmp_path / folder)]
+        assert cli.main([*words, "--batch-size", "2", *options]) == 0
+        return {p.name: images.load_uint8(p) for p in (tmp_path / folder).iterdir()}
+
+    plain, none, half, full = (run(f"o{i}", *o) for i, o in enumerate(
+        ([], ["--strength", "0"], ["--strength", "0.5"], ["--strength", "1"])))  # fmt: skip
+    assert len(plain) == len(none) == 8
+    for i in range(4):
+        content = images.load_uint8(tmp_path / "in" / f"{i}.png")
+        for style in ("s1", "s2"):
+            name = f"{i}_{style}.png"
+            np.testing.assert_array_equal(none[name], content)
+            np.testing.assert_array_equal(full[name], plain[name])
+            middle = (content.astype(float) + plain[name]) / 2
+            np.testing.assert_allclose(half[name], middle, atol=1)
+    colored = run("color", "--preserve-color")["2_s1.png"]
+    content, output = images.load_image(tmp_path / "in" / "2.png"), images.to_float(plain["2_s1.png"])
+    np.testing.assert_allclose(images.to_float(colored), images.preserve_color(output, content), atol=2 / 255)
+
+
+def test_the_command_line_refuses_in_one_line(styles, tmp_path, capsys):
+    images.save_image(tmp_path / "a.png", photo(0, 20, 24))
+    assert cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], "--strength", "1.5"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,68 @@
+"""The shipped nets, by their files: each describes itself, holds no path, and does what it is for on a sample photo."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxpercept import evaluation, inference, resampling, samples, transform_net, upscaling, vgg, weights_file
+
+STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("superres")
+
+
+def test_what_is_shipped():
+    assert "starry_night" in STYLES
+    assert {"x4-feature", "x4-pixel", "x8-feature", "x8-pixel"} <= set(SUPERRES)
+    assert upscaling.shipped(4)
+    assert upscaling.shipped(8)
+
+
+@pytest.mark.parametrize("name", [*STYLES, *SUPERRES])
+def test_a_file_says_how_it_was_made(name):
+    config, params, _, header = transform_net.load(_path(name))
+    training = header["training"]
+    assert training["images"] >= training["steps"] > 0
+    assert training["data"]["count"] > 0
+    assert all(np.isfinite(value) for value in training["last"].values())
+    assert (header["task"] == "style") == (config.scale == 1)
+    text = json.dumps(header)
+    assert "../" not in text
+    assert '"/' not in text  # no path of the machine that trained it
+    assert sum(v.size for v in params.values()) < 700_000
+
+
+def _path(name):
+    return weights_file.resolve(name, "superres" if name in SUPERRES else "styles")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.asarray(255 * samples.sample_photos()["coffee"][:256, 180:436] + 0.5, np.uint8)
+
+
+@pytest.mark.parametrize("name", SUPERRES)
+def test_super_resolution_beats_interpolation(name, photo):
+    """In PSNR the pixel nets, in VGG's features both kinds."""
+    model = upscaling.load_upscaler(name)
+    scale = model.config.scale
+    small = resampling.degrade(photo, scale, "bicubic").astype(np.float32) / 255
+    distance = evaluation.feature_distance(("relu3_3", "relu4_3"))
+    ours = upscaling.run(model, small)
+    bicubic = np.asarray(255 * resampling.upscale(small, scale).clip(0, 1) + 0.5, np.uint8)
+    if name.endswith("pixel"):
+        gain = evaluation.score(ours, photo, scale)["psnr"] - evaluation.score(bicubic, photo, scale)["psnr"]
+        assert gain > 1
+    near, far = distance(ours, photo), distance(bicubic, photo)
+    assert all(near[layer] < far[layer] for layer in near)
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_stays_recognisable_and_is_no_copy(name, photo):
+    """In VGG's deep features, the output is nearer to its photo than to another one."""
+    x = photo[None].astype(np.float32) / 255
+    y = np.asarray(inference.load_model(name)(x))
+    other = samples.sample_photos()["chelsea"][None, :256, 100:356]
+    features = vgg.vgg_features(vgg.load_vgg16(), np.concatenate([x, y, other]), ("relu4_3",))["relu4_3"]
+    content, styled, elsewhere = (np.ravel(f) / np.linalg.norm(f) for f in np.asarray(features))
+    assert content @ styled > 2 * (elsewhere @ styled)
+    assert np.abs(y - x).mean() > 0.05
