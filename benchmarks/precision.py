@@ -44,6 +44,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="of each training (default: 300)")
     parser.add_argument("--size", type=int, default=64, metavar="N", help="pixels a side (default: 64)")
     parser.add_argument("--width", type=float, default=0.5, metavar="W", help="factor on the channels (default: 0.5)")
+    parser.add_argument("--schedule", default="cosine", metavar="X",
+                        help="cosine (default) ends where chance decides less than with constant")  # fmt: skip
+    parser.add_argument("--init", metavar="FILE", help="start from a weights file, whose net must have --width")
     parser.add_argument("--out", default="precision.json", metavar="FILE", help="(default: precision.json)")
     given = parser.parse_args()
     files = images.walk_images(Path(given.data), (".jpg", ".jpeg", ".png", ".webp"))
@@ -57,7 +60,8 @@ def main() -> None:
             made = config.TrainConfig(
                 data=(given.data,), exclude=tuple(str(f.relative_to(given.data)) for f in files[:HELD_OUT]),
                 style_image=style, net=config.NET_PRESETS["resize"].scaled(given.width), steps=given.steps,
-                image_size=given.size, seed=seed, precision=precision, out=f"{scratch}/{precision}-{seed}",
+                image_size=given.size, seed=seed, precision=precision, schedule=given.schedule,
+                init=given.init, out=f"{scratch}/{precision}-{seed}",
                 log_every=1, preview_every=given.steps, checkpoint_every=given.steps,
             )  # fmt: skip
             weights = training.train(made)
@@ -70,7 +74,14 @@ def main() -> None:
             row[f"{name}_difference"] = row[name] / rows[0][name] - 1
         print(f"{row['precision']:10} {row['seed']:4} {row['held_out']:16.1f} {row['last_steps']:16.1f}"
               f"  {row['held_out_difference']:+.2%} {row['last_steps_difference']:+.2%}")  # fmt: skip
-    settings = {"steps": given.steps, "size": given.size, "width": given.width, "device": jax.devices()[0].device_kind}
+    settings = {
+        "steps": given.steps,
+        "size": given.size,
+        "width": given.width,
+        "schedule": given.schedule,
+        "init": given.init and Path(given.init).name,
+        "device": jax.devices()[0].device_kind,
+    }
     Path(given.out).write_text(json.dumps({**settings, "runs": rows}, indent=2) + "\n")
 
 
