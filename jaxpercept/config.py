@@ -49,6 +49,7 @@ class TransformNetConfig:
     fit: str = "reflect"  # sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output
     upsample: str = "nearest"  # "nearest" (×2, then a 3×3 convolution), "transposed" or "subpixel"
     norm: str = "instance"  # "instance", "batch" or "none"
+    styles: int = 0  # above 0: conditional instance norm, a scale and shift for each style (arXiv 1610.07629)
     norm_eps: float = 1e-5
     norm_momentum: float = 0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
     head_norm: bool = False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
@@ -65,6 +66,11 @@ class TransformNetConfig:
             raise InputError(f"transform net: channels and blocks must be positive, got {self}")
         if not self.stem_size % 2 or not self.head_size % 2 or self.head_scale < 1:
             raise InputError(f"transform net: stem and head kernels must be odd, head_scale at least 1, got {self}")
+        if self.styles < 0 or (self.styles and self.norm != "instance"):
+            raise InputError(
+                f"transform net: {self.styles} styles in one net need the norm 'instance', got {self.norm!r}; choose "
+                "--net resize or --net reference"
+            )
         if self.skip == "bicubic" and (self.output != "linear" or len(self.up) < len(self.down)):
             raise InputError(f"transform net: a bicubic skip needs a linear output and no shrinking, got {self}")
 
@@ -208,11 +214,13 @@ DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
 class TrainConfig:
     """One training run of a transform net, style transfer or super-resolution. [P] section 4.1 unless noted."""
 
-    task: str = "style"  # "style" or "superres"
+    task: str = "style"  # "style", "multistyle" or "superres"
     out: str = "runs/style"
     data: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()  # shell patterns of file names in `data` to leave out
     style_image: str | None = None
+    style_images: tuple[str, ...] = ()  # multistyle: one a style, as many as are trained here; net.styles counts all
+    only_new: bool = False  # multistyle: train only the scales and shifts of `style_images`, on top of `init`'s styles
     style_size: int = 256  # longer side of the style image, 0: as it is. [L] style_image_size
     net: TransformNetConfig = NET_PRESETS["resize"]
     objective: ObjectiveConfig = ObjectiveConfig(weights=DEFAULT_WEIGHTS["reference"])
@@ -235,7 +243,7 @@ class TrainConfig:
     degradation: str = "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
 
     def __post_init__(self) -> None:
-        choose("task", self.task, ("style", "superres"))
+        choose("task", self.task, ("style", "multistyle", "superres"))
         choose("engine", self.engine, ("shard_map", "pmap"))
         choose("precision", self.precision, ("float32", "bfloat16"))
         choose("schedule", self.schedule, ("constant", "cosine"))
@@ -243,6 +251,13 @@ class TrainConfig:
         for name in ("steps", "batch_size", "checkpoint_every", "preview_every", "log_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)} is not allowed; at least 1")
+        if (self.task == "multistyle") != bool(self.style_images) or len(self.style_images) > self.net.styles:
+            raise InputError(
+                f"task {self.task!r} with {len(self.style_images)} style_images and net.styles {self.net.styles}: "
+                "'multistyle' needs at least one, and a net of as many styles; other tasks none"
+            )
+        if self.only_new and self.task != "multistyle":
+            raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
@@ -251,7 +266,7 @@ class TrainConfig:
         if not 0 <= self.max_broken <= 1:
             raise InputError(f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1")
         if self.image_size < 16:
-            option, paper = ("--image-size", 256) if self.task == "style" else ("--patch-size", 288)
+            option, paper = ("--patch-size", 288) if self.task == "superres" else ("--image-size", 256)
             raise InputError(f"{option} {self.image_size} is not allowed; at least 16, {paper} in the paper")
         if self.style_size != 0 and self.style_size < 16:
             raise InputError(f"--style-size {self.style_size} is not allowed; at least 16, or 0 for the image's own")

@@ -6,11 +6,12 @@ equal size share a batch, and a batch cut short is filled up with copies.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept import images, transform_net, weights_file
+from jaxpercept import images, multistyle, transform_net, weights_file
 from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
 
@@ -31,7 +32,9 @@ WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 by
 @dataclass(frozen=True)
 class Model:
     """A trained transform net. `model(x)`: (N, H, W, 3) in [0, 1] to the same size (times `config.scale`), clipped to
-    [0, 1]; compiled once a shape."""
+    [0, 1]; compiled once a shape for all nets of one config, and all blends.
+
+    `mix`: in a net of several styles, their weights, (1, styles). `source`: the name or file, without a blend."""
 
     name: str
     config: TransformNetConfig
@@ -39,33 +42,59 @@ class Model:
     stats: transform_net.Variables
     header: dict[str, Any]
     dtype: Any = None
+    mix: Any = None
+    source: str = ""
 
-    @cached_property
-    def _apply(self) -> Callable[..., Array]:
-        @jax.jit
-        def apply(params: transform_net.Variables, stats: transform_net.Variables, x: Array) -> Array:
-            return jnp.clip(transform_net.apply(self.config, params, stats, x, dtype=self.dtype)[0], 0, 1)
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The names in a net of several styles."""
+        return multistyle.names(self.header)
 
-        return apply
+    def blend(self, text: str) -> Model:
+        """This net of several styles with another blend, "wave=0.6,starry_night=0.4"; compiles nothing. InputError for
+        what `load_model` would not take."""
+        weights = multistyle.parse(self.source, text, self.styles)
+        chosen = [s for s in self.header["styles"] if s["name"] in weights]
+        header = self.header if len(chosen) > 1 else {**self.header, "style": chosen[0]}
+        return dataclasses.replace(
+            self, name=f"{Path(self.source).stem}-{multistyle.label(weights)}", header=header,
+            mix=jnp.asarray(multistyle.row(weights, self.styles)),
+        )  # fmt: skip
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
-        return self._apply(self.params, self.stats, x.astype(jnp.float32))
+        return _compiled(self.config, self.dtype)(self.params, self.stats, x.astype(jnp.float32), self.mix)
+
+
+@lru_cache(maxsize=64)
+def _compiled(config: TransformNetConfig, dtype: Any) -> Callable[..., Array]:
+    @jax.jit
+    def apply(params: transform_net.Variables, stats: transform_net.Variables, x: Array, mix: Array | None) -> Array:
+        return jnp.clip(transform_net.apply(config, params, stats, x, dtype=dtype, mix=mix)[0], 0, 1)
+
+    return apply
 
 
 def load_model(name_or_file: str | os.PathLike[str], *, kind: str | None = None, precision: str = "float32") -> Model:
-    """A shipped net by name, or any weights file. `kind`: "styles" or "superres" for names of that kind only.
+    """A shipped net by name, or any weights file; of a net of several styles one, "multi:wave", or a blend,
+    "multi:wave=0.6,starry_night=0.4" (see `multistyle`). `kind`: "styles" or "superres" for names of that kind only.
     `precision`: what it computes in, "float32" or "bfloat16".
 
-    Raises InputError for an unknown name (listing the known) or a file that is no transform net's."""
+    Raises InputError for an unknown name (listing the known), a file that is no transform net's, or a wrong blend."""
     choose("precision", precision, ("float32", "bfloat16"))
+    file, blend = multistyle.split(name_or_file)
     if kind is None:
-        kind = "superres" if str(name_or_file) in weights_file.available("superres") else "styles"
-    path = weights_file.resolve(name_or_file, kind)
+        kind = "superres" if file in weights_file.available("superres") else "styles"
+    path = weights_file.resolve(file, kind)
     config, params, stats, header = transform_net.load(path)
-    return Model(path.stem, config, params, stats, header, jnp.bfloat16 if precision == "bfloat16" else None)
+    dtype = jnp.bfloat16 if precision == "bfloat16" else None
+    model = Model(path.stem, config, params, stats, header, dtype, source=file)
+    if len(model.styles) != config.styles:
+        raise InputError(f"{file}: its header names {len(model.styles)} styles, its net has {config.styles}; damaged")
+    multistyle.parse(file, blend, model.styles)
+    return model.blend(blend) if blend else model
 
 
 def run_batches(

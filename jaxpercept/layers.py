@@ -84,11 +84,34 @@ class InstanceNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Image, **_: Any) -> Image:
-        wide = _widen(x)
-        mean = wide.mean((1, 2), keepdims=True)
-        var = jnp.square(wide - mean).mean((1, 2), keepdims=True)
-        gain = _channels(self.scale[...]) * lax.rsqrt(var + self.eps)
-        return ((wide - mean) * gain + _channels(self.bias[...])).astype(x.dtype)
+        return _normalized(x, self.scale[...], self.bias[...], self.eps)
+
+
+class ConditionalInstanceNorm(nnx.Module):
+    """Instance norm with a scale and a bias for each style, (S, C), of which every image gets its own mixture (Dumoulin
+    et al. 2017, arXiv 1610.07629, equation 5). `mix`: the weights of the styles, for each image or for all."""
+
+    def __init__(self, styles: int, channels: int, *, eps: float):
+        self.scale, self.bias = nnx.Param(jnp.ones((styles, channels))), nnx.Param(jnp.zeros((styles, channels)))
+        self.eps = eps
+
+    def __call__(self, x: Image, *, mix: Float[Array, "m s"], **_: Any) -> Image:
+        scale, bias = (_mixture(mix, rows[...]) for rows in (self.scale, self.bias))
+        return _normalized(x, scale, bias, self.eps)
+
+
+def _normalized(x: Array, scale: Array, bias: Array, eps: float) -> Array:
+    """`scale`, `bias`: (C,), or (N or 1, C)."""
+    wide = _widen(x)
+    mean = wide.mean((1, 2), keepdims=True)
+    var = jnp.square(wide - mean).mean((1, 2), keepdims=True)
+    gain = _channels(scale) * lax.rsqrt(var + eps)
+    return ((wide - mean) * gain + _channels(bias)).astype(x.dtype)
+
+
+def _mixture(mix: Array, rows: Array) -> Array:
+    # "highest": a weight of 1 gives its row exactly, on accelerators too
+    return jnp.einsum("ms,sc->mc", mix.astype(rows.dtype), rows, precision="highest")
 
 
 class BatchNorm(nnx.Module):
@@ -118,7 +141,7 @@ class BatchNorm(nnx.Module):
 
 
 def _channels(v: Array) -> Array:
-    return v.reshape(1, 1, 1, -1)
+    return v.reshape(-1, 1, 1, v.shape[-1])
 
 
 def _widen(x: Array) -> Array:

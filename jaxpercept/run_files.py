@@ -8,6 +8,7 @@ process 0 writes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import sys
@@ -20,15 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept import images, resampling, samples, transform_net, vgg, weights_file
+from jaxpercept import images, multistyle, resampling, samples, transform_net, vgg, weights_file
 from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.runs import whole_lines
 from jaxpercept.terms import LossTerm
 
 # Changing these on resume would be another run under the same name; the rest may change.
-_FIXED = ("task", "net", "objective", "style_image", "style_size", "data", "batch_size", "image_size", "seed",
-          "schedule", "learning_rate", "precision", "init", "degradation", "exclude")  # fmt: skip
+_FIXED = ("task", "net", "objective", "style_image", "style_images", "only_new", "style_size", "data", "batch_size",
+          "image_size", "seed", "schedule", "learning_rate", "precision", "init", "degradation", "exclude")  # fmt: skip
 
 
 class RunFiles:
@@ -47,6 +48,9 @@ class RunFiles:
         self._contents: dict[str, Any] = {"terms": {term.name: term.weight for term in terms}}
         if config.style_image is not None:
             self._contents["style image"] = weights_file.sha256(config.style_image)
+        if config.style_images:
+            self._styles, _ = multistyle.plan(config.style_images, config.init, config.only_new)
+            self._contents["styles"] = [dataclasses.asdict(style) for style in self._styles]
         if any(term.features for term in terms):
             self._contents["loss network"] = weights_file.sha256(vgg.source(config.vgg))
         self._writes = jax.process_index() == 0
@@ -117,6 +121,7 @@ class RunFiles:
             f"{'+'.join(c.objective.content_layers)}, {self._about_data['count']} images, batch {c.batch_size} at "
             f"{c.image_size}x{c.image_size}, {c.engine} on {jax.device_count()} {jax.devices()[0].device_kind}, "
             f"{c.precision}, steps {step + 1} to {c.steps}"
+            + (f", styles {', '.join(style.name for style in self._styles)}" if c.style_images else "")
         )
 
     def waiting(self, fn: Callable[..., Any], *args: Any) -> Any:
@@ -179,15 +184,18 @@ class RunFiles:
 
     def preview(self, step: int, params: transform_net.Variables, stats: transform_net.Variables) -> None:
         """Writes `previews/STEP.jpg`: sample photos above, what the net makes of them (degraded first, and below their
-        bicubic upsampling, in super-resolution) at the bottom."""
+        bicubic upsampling, in super-resolution) at the bottom, in a row for each style in training."""
         if not self._writes:
             return
         size, scale = self.config.image_size, self.config.net.scale
         size = size if scale == 1 else max(size, 288)
         photos = np.stack([images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]])
         small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
-        outputs = np.asarray(_preview_fn(self.config)(params, stats, jnp.asarray(small)))
-        rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), outputs]
+        count = self.config.net.styles
+        mixes = np.eye(count, dtype=np.float32)[:, None][-len(self.config.style_images) :] if count else [None]
+        apply = _preview_fn(self.config)
+        outputs = [np.asarray(apply(params, stats, jnp.asarray(small), mix)) for mix in mixes]
+        rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), *outputs]
         sheet = np.clip(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0), 0, 1)
         images.save_image(self.folder / "previews" / f"{step:08d}.jpg", sheet)
         if hasattr(self, "_board"):
@@ -217,15 +225,29 @@ class RunFiles:
                 "data": {**self._about_data, "broken": len(broken)},
                 "last": self._last,
             }
-            header = {"kind": "transform_net", "task": c.task, "net": to_dict(c.net), "training": training}
+            header: dict[str, Any] = {"kind": "transform_net", "task": c.task, "net": to_dict(c.net)}
+            header["training"] = training
             if c.style_image is not None:
                 header["style"] = {"file": Path(c.style_image).name, "sha256": weights_file.sha256(c.style_image)}
-            transform_net.save(path, c.net, params, stats, header)
+            if c.style_images:
+                header["styles"] = [dataclasses.asdict(style) for style in self._trained_styles(step)]
+            # what --only-new leaves alone stays as exact as it was, also in an imported net of float32
+            kept = weights_file.read_weights(c.init)[0].values() if c.only_new and c.init else ()
+            dtype = np.result_type(np.float16, *(value.dtype for value in kept))
+            transform_net.save(path, c.net, params, stats, header, dtype=dtype)
             ending = f"{step} steps" if step >= c.steps else f"stopped at step {step}; the same command resumes"
             if broken:
                 ending += f"; {len(broken)} broken images left out, {next(iter(broken))} the first"
             self.say(f"{ending}. Weights: {path}  previews: {self.folder / 'previews'}")
         return path
+
+    def _trained_styles(self, step: int) -> list[multistyle.Style]:
+        c, trained = self.config, len(self.config.style_images)
+        counts = [0] * (c.net.styles - trained) + multistyle.drawn(c.seed, step, c.batch_size, trained)
+        return [
+            dataclasses.replace(style, images=style.images + n, steps=style.steps + round(n / c.batch_size))
+            for style, n in zip(self._styles, counts, strict=True)
+        ]
 
     def say(self, line: str, *, live: bool = False) -> None:
         """Progress on standard error: `live` lines replace each other on a terminal."""
@@ -235,13 +257,7 @@ class RunFiles:
 
 
 def _preview_fn(config: TrainConfig) -> Any:
-    return jax.jit(lambda params, stats, x: transform_net.apply(config.net, params, stats, x)[0])
-
-
-def _square(photo: np.ndarray, size: int) -> np.ndarray:
-    photo = images.resize(photo, size, "short")
-    top, left = (photo.shape[0] - size) // 2, (photo.shape[1] - size) // 2
-    return photo[top : top + size, left : left + size]
+    return jax.jit(lambda params, stats, x, mix: transform_net.apply(config.net, params, stats, x, mix=mix)[0])
 
 
 def _write(path: Path, text: str) -> None:

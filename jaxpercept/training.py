@@ -6,6 +6,7 @@ same call again resumes it, bit for bit on the same machine. Batches are uint8; 
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,15 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
+from jaxtyping import Float
 
-from jaxpercept import compilation_cache, data, images, objective, parallel, processes, transform_net, vgg
+from jaxpercept import compilation_cache, data, images, multistyle, objective, parallel, processes, transform_net, vgg
 from jaxpercept.checkpoint import Checkpoints
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.run_files import RunFiles
 from jaxpercept.terms import LossTerm
 
-Batch = dict[str, Array]  # "target" (N, S, S, 3) uint8 and, for super-resolution, "input"
+Batch = dict[str, Array]  # "target" (N, S, S, 3) uint8; for super-resolution "input"; for several styles "style" (N,)
 
 
 class TrainState(NamedTuple):
@@ -46,14 +48,37 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
     """Fresh and None, or from the weights file `config.init` and its header. InputError: a file of another net."""
-    header = None
+    header, rows = None, list[int | None]()
+    if config.net.styles:
+        styles, rows = multistyle.plan(config.style_images, config.init, config.only_new)
+        if len(styles) != config.net.styles:
+            raise InputError(
+                f"net.styles is {config.net.styles}, but these are {len(styles)}: {', '.join(s.name for s in styles)}"
+            )
     if config.init is None:
         params, stats = transform_net.init(config.net, config.seed)
     else:
         net, params, stats, header = transform_net.load(config.init)
+        if rows:
+            net = dataclasses.replace(net, styles=config.net.styles)
         if net != config.net:
             raise InputError(f"--init {config.init} is another net ({net}) than this run's ({config.net})")
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, make_optimizer(config).init(params)), header
+        params = transform_net.restyle(config.net, params, rows) if rows else params
+    opt_state = make_optimizer(config).init(learned(config, params))
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state), header
+
+
+def learned(config: TrainConfig, params: transform_net.Variables) -> transform_net.Variables:
+    """Those of the parameters that training changes; of the styles' rows, those of undrawn styles get no gradient."""
+    return {k: params[k] for k in transform_net.style_parameters(config.net)} if config.only_new else params
+
+
+def _of_styles(
+    config: TrainConfig, style: Array, grams: objective.Grams, dtype: Any
+) -> tuple[Float[Array, "n s"], objective.Grams]:
+    """The net's `mix` and the Gram targets for each image; `style` (N,) counts those in training, the last rows."""
+    first = config.net.styles - len(config.style_images)
+    return jax.nn.one_hot(style + first, config.net.styles, dtype=dtype), {k: g[style] for k, g in grams.items()}
 
 
 def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
@@ -65,13 +90,16 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
         state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
     ) -> tuple[TrainState, dict[str, Array]]:
         wide = jnp.result_type(*state.params.values())
-        pictures = {name: value.astype(wide) / 255 for name, value in batch.items()}
-        target = pictures["target"]
+        pictures = {name: value.astype(wide) / 255 for name, value in batch.items() if name != "style"}
+        target, mix = pictures["target"], None
+        if config.net.styles:
+            mix, style_grams = _of_styles(config, batch["style"], style_grams, wide)
 
-        def loss(params: transform_net.Variables) -> tuple[Array, Any]:
+        def loss(some: transform_net.Variables) -> tuple[Array, Any]:
+            params = {**state.params, **some}
             output, stats = transform_net.apply(
                 config.net, params, state.stats, pictures.get("input", target),
-                train=True, axis_name=parallel.AXIS, dtype=dtype,
+                train=True, axis_name=parallel.AXIS, dtype=dtype, mix=mix,
             )  # fmt: skip
             values = objective.evaluate(
                 terms, vgg_params, style_grams, output, target,
@@ -80,10 +108,11 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
             means = {name: value.mean() for name, value in values.items()}
             return means["loss"], (means, stats)
 
-        grads, (metrics, stats) = jax.grad(loss, has_aux=True)(state.params)
+        some = learned(config, state.params)
+        grads, (metrics, stats) = jax.grad(loss, has_aux=True)(some)
         grads, metrics = lax.pmean((grads, metrics), parallel.AXIS)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = optimizer.update(grads, state.opt_state, some)
+        params = {**state.params, **optax.apply_updates(some, updates)}
         return TrainState(state.step + 1, params, stats, opt_state), metrics
 
     return step
@@ -128,6 +157,11 @@ def train(
         for number in range(first + 1, config.steps + 1):
             taken = run.waiting(next, stream)
             batch = taken if isinstance(taken, dict) else {"target": taken}
+            if config.net.styles:
+                part = jax.process_index(), jax.process_count()
+                batch["style"] = multistyle.draw(
+                    config.seed, number - 1, config.batch_size, len(config.style_images), part
+                )
             state, metrics = step(state, {k: engine.shard(v) for k, v in batch.items()}, *constants)
             if pending is not None:
                 run.log(*pending)  # the step before: its numbers are there while the device works on this one
@@ -170,16 +204,22 @@ def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
 
 
 def style_grams(config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.Params) -> objective.Grams:
-    """The style image's Gram matrices at the style layers; empty without a style image."""
-    if config.style_image is None:
-        return {}
-    style = images.load_image(config.style_image)
-    if config.style_size:
-        style = images.resize(style, config.style_size, "long")
-    if min(style.shape[:2]) < 16:
-        raise InputError(f"{config.style_image}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side")
+    """The Gram matrices at the style layers, (1, C, C), or (styles, C, C) in the order of the style images; empty
+    without any."""
     layers = config.objective.style_layers
-    return jax.jit(lambda p, x: objective.style_targets(p, x, layers))(vgg_params, jnp.asarray(style)[None])
+    gram = jax.jit(lambda p, x: objective.style_targets(p, x, layers))
+    paths = config.style_images or ((config.style_image,) if config.style_image is not None else ())
+    found = [gram(vgg_params, jnp.asarray(_style(path, config.style_size))[None]) for path in paths]
+    return {k: jnp.concatenate([grams[k] for grams in found]) for k in layers} if found else {}
+
+
+def _style(path: str, size: int) -> images.Float:
+    style = images.load_image(path)
+    if size:
+        style = images.resize(style, size, "long")
+    if min(style.shape[:2]) < 16:
+        raise InputError(f"{path}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side")
+    return style
 
 
 @contextmanager

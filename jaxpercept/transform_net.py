@@ -7,7 +7,7 @@ parameters and running statistics (empty without batch norm): `{"blocks.0.conv1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,17 @@ from jaxtyping import Float
 from jaxpercept import resampling, weights_file
 from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
 from jaxpercept.errors import InputError
-from jaxpercept.layers import BatchNorm, Conv, Identity, Image, InstanceNorm, ResidualBlock, UpConv, depth_to_space
+from jaxpercept.layers import (
+    BatchNorm,
+    ConditionalInstanceNorm,
+    Conv,
+    Identity,
+    Image,
+    InstanceNorm,
+    ResidualBlock,
+    UpConv,
+    depth_to_space,
+)
 
 Variables = dict[str, Array]
 VGG_MEAN_BGR = (103.939, 116.779, 123.68)  # the authors' preprocess.lua; the loss network's own mean lives in its file
@@ -39,6 +49,8 @@ class TransformNet(nnx.Module):
         inner = "valid" if c.start_padding else c.padding
 
         def norm(channels: int) -> nnx.Module:
+            if c.styles:
+                return ConditionalInstanceNorm(c.styles, channels, eps=c.norm_eps)
             if c.norm == "instance":
                 return InstanceNorm(channels, eps=c.norm_eps)
             if c.norm == "batch":
@@ -127,28 +139,52 @@ def apply(
     train: bool = False,
     axis_name: str | None = None,
     dtype: Any = None,
+    mix: Float[Array, "m s"] | None = None,
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
     """f_W(x) and the running statistics (updated if `train`). Any height and width of at least 16.
 
     Sizes that the stride-2 layers do not divide are reflected at the bottom and right (not so if `config.fit` is
     "crop", for imported nets that round up by themselves) and the output is cropped, so that it lies on the input.
     `axis_name`: the mapped axis over whose replicas batch statistics are reduced. `dtype`: compute in it (bfloat16).
-    Raises ValueError on another rank, channel count, or a shorter side."""
+    `mix`: for a net of several styles, their weights for each image, or (1, styles) for all images.
+    Raises ValueError on another rank, channel count, or a shorter side; and where `mix` does not fit the net."""
     if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < (MIN_SIDE if config.down else 1):
         raise ValueError(f"expected images (N, H, W, 3) with H and W of at least {MIN_SIDE}, got {x.shape}")
+    if (None if mix is None else mix.shape) not in _mix_shapes(config, len(x)):
+        raise ValueError(f"a net of {config.styles} styles needs mix (N or 1, styles), one of a single style none")
     x = jnp.asarray(x)
+    mode = {} if mix is None else {"mix": mix}
     graph, empty_params, empty_stats = _structure(config)
     model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
     h, w = x.shape[1:3]
     multiple, start = 2 ** len(config.down) if config.fit == "reflect" else 1, config.start_padding
     pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
     z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
-    y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name)
+    y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name, **mode)
     # TensorFlow's padding of odd sizes moves the content by just as much as they are rounded up
     moves = config.padding == "same" and config.fit == "crop"
     top, left = ((y.shape[i] - config.scale * x.shape[i]) * moves for i in (1, 2))
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, top:, left:][:, : config.scale * h, : config.scale * w]
     return decode(config, y, x), _flat(nnx.state(model, nnx.BatchStat))
+
+
+def _mix_shapes(config: TransformNetConfig, count: int) -> tuple[Any, ...]:
+    return ((count, config.styles), (1, config.styles)) if config.styles else (None,)
+
+
+def style_parameters(config: TransformNetConfig) -> tuple[str, ...]:
+    """The names of the parameters that each style has its own row of; none in a net of a single style."""
+    return tuple(name for name, shape in shapes(config)[0].items() if len(shape) == 2)  # kernels have 4, biases 1
+
+
+def restyle(config: TransformNetConfig, params: Variables, rows: Sequence[int | None]) -> Variables:
+    """Parameters of `config`, a net of several styles, out of those of the same net with other styles, or with one:
+    row i is a copy of the earlier row rows[i] or, for None, the mean of all."""
+    out = dict(params)
+    for name in style_parameters(config):
+        old = jnp.atleast_2d(params[name])
+        out[name] = jnp.stack([old.mean(0) if row is None else old[row] for row in rows])
+    return out
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,8 @@ import difflib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +94,21 @@ def _ordered(data: bytes, header: dict[str, Any]) -> bytes:
 
 def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and header of a weights file. Raises InputError when it is missing, cut short or not one of ours."""
+    with _opened(path) as (file, header):
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone, at no cost. Raises InputError as `read_weights` does."""
+    with _opened(path) as (_, header):
+        return header
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
-            header = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
+            yield file, {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
     except FileNotFoundError as e:
         raise InputError(f"{path}: no such weights file") from e
     except json.JSONDecodeError as e:

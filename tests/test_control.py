@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import cli, config, images, inference, losses, samples, transform_net, vgg
+from jaxpercept import cli, config, images, inference, losses, multistyle, samples, transform_net, vgg
 from jaxpercept.errors import InputError
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -50,7 +50,7 @@ def test_the_style_loss_falls_with_strength():
     """Of the shipped net, against what it makes of another photo at full strength."""
     photos = samples.sample_photos()
     content, other = (images.resize(photos[name], (96, 128)) for name in ("chelsea", "coffee"))
-    model, phi = inference.load_model(inference.weights_file.available("styles")[0]), vgg.load_vgg16()
+    model, phi = inference.load_model(multistyle.shipped()[0]), vgg.load_vgg16()
     output, target = np.asarray(model(np.stack([content, other])))
     mixtures = [images.controlled(output, content, strength=s) for s in (0, 0.25, 0.5, 0.75, 1)]
     features = vgg.vgg_features(phi, jnp.asarray(np.stack([*mixtures, target])), config.STYLE_LAYERS)

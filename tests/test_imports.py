@@ -9,7 +9,7 @@ import pytest
 # Lower may not import higher. A module that is missing here fails the test: say where it belongs.
 LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache"},
-    {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net"},
+    {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net", "multistyle"},
     {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin"},
     {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
     {"reproduce"},
@@ -80,6 +80,9 @@ def test_losses_know_only_jax(root):
         "stylize --list-styles",
         "stylize --size 0 x.jpg",
         "train superres --help",
+        "train multistyle --help",
+        "train multistyle --style-image pyproject.toml --data y --only-new",
+        "stylize x.jpg --style starry_night:wave=1",
         "train superres --scale 3 --loss pixel --data y",
         "upscale --help",
         "runs --help",

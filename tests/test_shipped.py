@@ -5,7 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from jaxpercept import evaluation, inference, resampling, samples, transform_net, upscaling, vgg, weights_file
+from jaxpercept import (
+    evaluation,
+    inference,
+    multistyle,
+    resampling,
+    samples,
+    transform_net,
+    upscaling,
+    vgg,
+    weights_file,
+)
 
 STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("superres")
 
@@ -24,7 +34,7 @@ def test_a_file_says_how_it_was_made(name):
     assert training["images"] >= training["steps"] > 0
     assert training["data"]["count"] > 0
     assert all(np.isfinite(value) for value in training["last"].values())
-    assert (header["task"] == "style") == (config.scale == 1)
+    assert (header["task"] == "superres") == (config.scale > 1)
     text = json.dumps(header)
     assert "../" not in text
     assert '"/' not in text  # no path of the machine that trained it
@@ -56,7 +66,7 @@ def test_super_resolution_beats_interpolation(name, photo):
     assert all(near[layer] < far[layer] for layer in near)
 
 
-@pytest.mark.parametrize("name", STYLES)
+@pytest.mark.parametrize("name", multistyle.shipped())
 def test_a_style_stays_recognisable_and_is_no_copy(name, photo):
     """In VGG's deep features, the output is nearer to its photo than to another one."""
     x = photo[None].astype(np.float32) / 255

@@ -13,6 +13,7 @@ from jaxpercept.cli import evaluate, optimize, reproduce, runs, stylize, tools, 
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
+  jaxpercept train multistyle   train one net on many styles, to blend (python train.py multistyle)
   jaxpercept train superres     train a net that enlarges images     (python train.py superres)
   jaxpercept runs               compare trainings: table and loss curves
   jaxpercept stylize            apply trained styles to images       (python infer.py stylize)

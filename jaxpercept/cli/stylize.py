@@ -10,11 +10,11 @@ import argparse
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxpercept import weights_file
+from jaxpercept import multistyle
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
@@ -22,6 +22,8 @@ from jaxpercept.errors import InputError
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
   python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
+  python infer.py stylize photo.jpg --style multi:wave=0.6,starry_night=0.4 -o out.jpg
+  python infer.py stylize photo.jpg --style multi:all -o styled/
   python infer.py stylize photo.jpg --style starry_night --strength 0.6 --preserve-color -o gentle.jpg
   python infer.py stylize --list-styles
 
@@ -36,7 +38,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
     )
     parser.add_argument("--style", nargs="+", action="extend", metavar="STYLE",
-                        help="shipped names or weights files (default: the first of --list-styles)")  # fmt: skip
+                        help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
+                        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them and "
+                        "a sheet for each image (default: the first of --list-styles)")  # fmt: skip
     parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
     parser.add_argument("--strength", type=float, default=1.0, metavar="S",
                         help="0 to 1: from the photo to the whole style, mixed (default: 1)")  # fmt: skip
@@ -64,10 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     choose("precision", arguments.precision, ("float32", "bfloat16"))
     if not arguments.inputs:
         raise InputError("no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg")
-    styles = arguments.style or weights_file.available("styles")[:1]
-    if not styles:
+    given = arguments.style or multistyle.shipped()[:1]
+    if not given:
         raise InputError("no style is shipped here; give a weights file: --style runs/mine/model.safetensors")
-    styles = list({weights_file.resolve(style, "styles").resolve(): style for style in styles}.values())
+    keyed = {key: style for one in given for key, style in multistyle.expand(one)}
+    styles = list(keyed.values())
     from jaxpercept import images
 
     images.check_strength(arguments.strength)
@@ -89,7 +94,25 @@ def run(arguments: argparse.Namespace) -> int:
             images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
         ),
     )  # fmt: skip
+    named = dict(zip(keyed, (model.name for model in models), strict=True))
+    for one in given:
+        file, blend = multistyle.split(one)
+        if blend == multistyle.ALL:
+            chosen = [named[key] for key, _ in multistyle.expand(one)]
+            _sheets(paths, f"{Path(file).stem}-{blend}", chosen, name_output)
     return ending(job.written, missing + job.failed, len(missing) + len(paths))
+
+
+def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output: Callable[[Path, str], Path]) -> None:
+    """For each image that was done: itself and its outputs of these names, side by side."""
+    from jaxpercept import images
+
+    for path in paths:
+        outputs = [name_output(path, name) for name in names]
+        if len(outputs) > 1 and all(output.is_file() for output in outputs):
+            row = [images.load_image(image) for image in (path, *outputs)]
+            sheet = images.contact_sheet([row], column_labels=["image", *names], cell=384)
+            say(str(images.save_image(name_output(path, label), sheet)))
 
 
 def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
@@ -103,7 +126,7 @@ def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
 
 
 def _list_styles() -> int:
-    for name in weights_file.available("styles"):
+    for name in multistyle.shipped():
         print(name)
     return 0
 
@@ -112,7 +135,7 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
     """`infer.py` without arguments: the sample photos in every shipped style, and one contact sheet."""
     if arguments.list_styles:
         return _list_styles()
-    styles = weights_file.available("styles")
+    styles = multistyle.singles()
     if not styles:
         raise InputError("no style is shipped here; train one: python train.py")
     from jaxpercept import compilation_cache, images, inference

@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from jaxpercept import config
+from jaxpercept import config, multistyle, weights_file
 from jaxpercept.cli import train_superres
 from jaxpercept.cli.train_options import (
     add_data,
@@ -25,8 +25,9 @@ EPILOG = """examples:
   python train.py                                   two or three minutes: see it work
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
   python train.py style --style-image candy.jpg --data photos/ --out runs/candy --preset candy
+  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/ --out runs/multi
   python train.py superres --scale 4 --loss pixel --data photos/ --out runs/x4
-  python train.py style --help                      every option of style transfer; superres has its own
+  python train.py style --help                      every option of style transfer; the others have their own
 
 The same command again resumes. Ctrl-C saves and stops."""
 
@@ -49,6 +50,26 @@ examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
       --weights.style 8 --width 0.5"""
 
+MULTISTYLE = """Train one net on many style images (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629).
+
+The net is that of `train.py style` with instance norm, whose scales and shifts every style has for itself; all other
+weights are shared. Each image of a batch is trained towards one style; every style gets equally many. So a style sees
+the images of `--steps` divided by the number of styles: give more steps, or --init a trained net. RUN is as there, and
+`infer.py stylize --style RUN/model.safetensors:NAME=WEIGHT,NAME=WEIGHT` blends the styles.
+
+With --init, the net is that of the file unless --preset, --net or --width is given. From a net of one style every
+style starts as a copy of that; from one of several, each from its own scales and shifts, a new one from their mean.
+Scales and shifts alone (--only-new) take a larger --learning-rate, 0.01 to 0.03, and then few steps."""
+
+MULTISTYLE_EPILOG = """presets: as in `python train.py style --help`, but for those with batch norm
+
+examples:
+  python train.py multistyle --style-image wave.jpg candy.jpg udnie.jpg --data photos/ --out runs/multi
+  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/ --init runs/candy/model.safetensors
+  python train.py multistyle --style-image mosaic.jpg --data photos/ --init runs/multi/model.safetensors --only-new \\
+      --learning-rate 0.01 --steps 4000 --out runs/multi-mosaic"""
+MULTISTYLE_OUT = "runs/multistyle"
+
 _OWN: tuple[tuple[str, str, Any, str], ...] = (
     ("--image-size", "image_size", int, "training images are cropped to this many pixels a side"),
     ("--style-size", "style_size", int, "longer side of the style image; 0: as it is"),
@@ -63,18 +84,31 @@ def add(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
     style = commands.add_parser("style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG)
     style.add_argument("--style-image", required=True, metavar="S", help="the style: an image file")
-    add_data(style, "runs/style")
-    style.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
-    style.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
-    add_fields(style, _OWN)
-    add_distributed(style)
-    losses = add_losses(style, config.DEFAULT_WEIGHTS["reference"])
+    _add_options(style, "runs/style")
+    style.set_defaults(run=run_style)
+    several = commands.add_parser(
+        "multistyle", help="one net for many styles, to blend", description=MULTISTYLE, epilog=MULTISTYLE_EPILOG
+    )
+    several.add_argument("--style-image", required=True, nargs="+", action="extend", metavar="S",
+                         help="a style each: image files, whose names without suffix become the styles'")  # fmt: skip
+    several.add_argument("--only-new", action="store_true", help="train only the scales and shifts of these styles, "
+                         "which the net of --init does not hold yet; all else of it stays as it is")  # fmt: skip
+    _add_options(several, MULTISTYLE_OUT)
+    several.set_defaults(run=run_multistyle)
+    train_superres.add(commands)
+
+
+def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
+    add_data(parser, out)
+    parser.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
+    parser.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
+    add_fields(parser, _OWN)
+    add_distributed(parser)
+    losses = add_losses(parser, config.DEFAULT_WEIGHTS["reference"])
     losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
     losses.add_argument(
         "--style-layers", nargs="+", action="extend", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})"
     )
-    style.set_defaults(run=run_style)
-    train_superres.add(commands)
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
@@ -115,5 +149,24 @@ def run_style(arguments: argparse.Namespace) -> None:
     from jaxpercept import images, training
 
     images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
+    with together:
+        training.train(made)
+
+
+def run_multistyle(arguments: argparse.Namespace) -> None:
+    """`train multistyle`."""
+    made, together, files = make_config(arguments), joined(arguments), tuple(arguments.style_image)
+    styles, _ = multistyle.plan(files, made.init, arguments.only_new)
+    net = made.net
+    if made.init is not None and (arguments.preset, arguments.net, arguments.width) == (None, None, None):
+        net = config.net_from_dict(weights_file.read_header(made.init).get("net", {}), made.init)
+    made = dataclasses.replace(
+        made, task="multistyle", style_images=files, only_new=arguments.only_new,
+        net=dataclasses.replace(net, styles=len(styles)), out=arguments.out or MULTISTYLE_OUT,
+    )  # fmt: skip
+    from jaxpercept import images, training
+
+    for file in files:
+        images.load_image(file)
     with together:
         training.train(made)

@@ -159,22 +159,47 @@ def _norms(size: tuple[int, int]) -> Iterator[Case]:
         ("batch norm, training", "batch", True),
     ):
         yield Case("layer", name, inputs, ours(kind, train), twin(kind, train))
+    yield _conditional(size)
     yield Case(
         "layer", "max pool 2x2", lambda: {"x": uniform("pool", (2, *size, 5))},
         lambda d, dtype: {"y": conv.max_pool2x2(d["x"].astype(dtype))}, lambda d: {"y": _twin().nets.max_pool(d["x"])},
     )  # fmt: skip
 
 
-def _net(depth: str, name: str, config: TransformNetConfig, size: tuple[int, int], train: bool = False) -> Case:
+def _conditional(size: tuple[int, int]) -> Case:
+    """Three styles, a blend for each of two images."""
+
+    def inputs() -> Arrays:
+        rows = {"scale": uniform("scale", (3, 5), 0.5, 1.5), "bias": uniform("bias", (3, 5), -0.5, 0.5)}
+        return {"x": uniform("norm", (2, *size, 5), -1.0, 2.0), "mix": uniform("mix", (2, 3), 0.0, 1.0), **rows}
+
     def ours(d: dict[str, Array], dtype: Any) -> dict[str, Array]:
-        y, stats = transform_net.apply(config, part(d, "params"), part(d, "stats"), d["x"], train=train, dtype=dtype)
+        norm = layers.ConditionalInstanceNorm(3, 5, eps=1e-5)
+        norm.scale[...], norm.bias[...] = d["scale"], d["bias"]
+        return {"y": norm(d["x"].astype(dtype), mix=d["mix"])}
+
+    return Case(
+        "layer", "conditional instance norm", inputs, ours, lambda d: _twin().nets.norm("conditional", d, train=False)
+    )
+
+
+def _net(depth: str, name: str, config: TransformNetConfig, size: tuple[int, int], train: bool = False) -> Case:
+    def inputs() -> Arrays:
+        mix = {"mix": uniform("mix", (2, config.styles), 0.0, 1.0)} if config.styles else {}
+        return {"x": picture(size)} | variables(config) | mix
+
+    def ours(d: dict[str, Array], dtype: Any) -> dict[str, Array]:
+        y, stats = transform_net.apply(
+            config, part(d, "params"), part(d, "stats"), d["x"], train=train, dtype=dtype, mix=d.get("mix")
+        )
         return {"y": y} | (stats if train else {})
 
     def twin(d: dict[str, Any]) -> dict[str, Any]:
-        y, stats = _twin().nets.transform(config, part(d, "params"), part(d, "stats"), d["x"], train=train)
+        params, stats = part(d, "params"), part(d, "stats")
+        y, stats = _twin().nets.transform(config, params, stats, d["x"], train=train, mix=d.get("mix"))
         return {"y": y} | (stats if train else {})
 
-    return Case(depth, name, lambda: {"x": picture(size)} | variables(config), ours, twin)
+    return Case(depth, name, inputs, ours, twin)
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[Case]:
@@ -188,6 +213,8 @@ def _blocks(size: tuple[int, int]) -> Iterator[Case]:
         for upsample in ("nearest", "transposed", "subpixel"):
             up = dataclasses.replace(kind, up=(5,), upsample=upsample)
             yield _net("block", f"{upsample} up block, {about}", up, size, train)
+    three = dataclasses.replace(bare, norm="instance", styles=3, blocks=1)
+    yield _net("block", "residual block, 3 styles", three, size)
     plain = dataclasses.replace(bare, blocks=1, padding="zero", bias=True)
     yield _net("block", "residual block, no norm", plain, size)
     unpadded = dataclasses.replace(bare, norm="instance", start_padding=2, blocks=1, bias=True)
@@ -204,6 +231,8 @@ def _nets(size: tuple[int, int]) -> Iterator[Case]:
     yield _net("net", "paper, width 1/4, running statistics", NET_PRESETS["paper"].scaled(0.25), size)
     batch = dataclasses.replace(NET_PRESETS["reference"], norm="batch").scaled(0.25)
     yield _net("net", "reference with batch norm, width 1/4", batch, size, train=True)
+    three = dataclasses.replace(NET_PRESETS["resize"], styles=3).scaled(0.25)
+    yield _net("net", "resize, 3 styles, width 1/4", three, size)
     best = dataclasses.replace(superres_net(2, "best"), stem=12)
     yield _net("net", "super-resolution best x2, width 1/4", best, size)
     yield _net("net", "super-resolution paper x4, width 1/4", superres_net(4, "paper").scaled(0.25), size, train=True)

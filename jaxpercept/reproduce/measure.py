@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercept import images, inference, samples, vgg, weights_file
+from jaxpercept import images, inference, multistyle, samples, vgg, weights_file
 from jaxpercept.config import ObjectiveConfig, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.images import Float
@@ -47,7 +47,7 @@ class Lab:
     def __init__(self, config: ReproduceConfig, say: Callable[[str], None] = lambda line: None):
         self.config, self.say, self.folder = config, say, Path(config.out)
         self.photos, self._short = _photos(config.data), dict[str, int]()
-        names = config.styles or tuple(weights_file.available("styles"))
+        names = config.styles or tuple(multistyle.singles())
         if config.reads_styles and not names:
             raise InputError("no style is shipped here; train one, and give its weights file: --styles FILE")
         self.styles = [_style(name, config.style_images) for name in names] if config.reads_styles else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -84,6 +85,25 @@ def pixel_shuffle(x: Tensor, factor: int) -> Tensor:
     n, c, h, w = x.shape
     x = x.reshape(n, factor**2, c // factor**2, h, w).transpose(1, 2).reshape(n, c, h, w)
     return functional.pixel_shuffle(x, factor)
+
+
+class ConditionalInstanceNorm(nn.Module):
+    """InstanceNorm2d with a weight and bias for each style, image by image; `mix` (N, styles)."""
+
+    def __init__(self, styles: int, channels: int, eps: float, mix: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(styles, channels))
+        self.bias = nn.Parameter(torch.empty(styles, channels))
+        self.eps, self.mix = eps, mix
+
+    def forward(self, x: Tensor) -> Tensor:
+        # the whole batch at once: of a single image, PyTorch's gradient is wrong where the one it gets is NHWC
+        normal, out = functional.instance_norm(x, eps=self.eps), []
+        for image, shares in zip(normal, self.mix, strict=True):
+            weight = sum(share * row for share, row in zip(shares, self.weight, strict=True))
+            bias = sum(share * row for share, row in zip(shares, self.bias, strict=True))
+            out.append(image * weight[:, None, None] + bias[:, None, None])
+        return torch.stack(out)
 
 
 class Residual(nn.Module):

@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from jaxpercept import resampling
 from jaxpercept.config import TransformNetConfig
-from jaxpercept.torch_twin.layers import Residual, call, convolution, pixel_shuffle, transposed, upsampled
+from jaxpercept.torch_twin.layers import (
+    ConditionalInstanceNorm,
+    Residual,
+    call,
+    convolution,
+    pixel_shuffle,
+    transposed,
+    upsampled,
+)
 
 Tensors = dict[str, Tensor]
 _MEAN_BGR = (103.939, 116.779, 123.68)  # preprocess.lua
@@ -19,13 +27,15 @@ _VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
 class Net(nn.Module):
-    """f_W between `encode` and `decode`, NCHW, for any configuration."""
+    """f_W between `encode` and `decode`, NCHW, for any configuration. `mix`: (N, styles), for several styles."""
 
-    def __init__(self, c: TransformNetConfig):
+    def __init__(self, c: TransformNetConfig, mix: Tensor | None = None):
         super().__init__()
         bias, inner = c.bias or c.norm == "none", "valid" if c.start_padding else c.padding
 
         def norm(channels: int) -> nn.Module:
+            if mix is not None:
+                return ConditionalInstanceNorm(c.styles, channels, c.norm_eps, mix)
             if c.norm == "instance":
                 return nn.InstanceNorm2d(channels, eps=c.norm_eps, affine=True)
             if c.norm == "batch":
@@ -66,10 +76,16 @@ class Net(nn.Module):
 
 
 def transform(
-    config: TransformNetConfig, params: Tensors, stats: Tensors, x: Tensor, *, train: bool = False
+    config: TransformNetConfig,
+    params: Tensors,
+    stats: Tensors,
+    x: Tensor,
+    *,
+    train: bool = False,
+    mix: Tensor | None = None,
 ) -> tuple[Tensor, Tensors]:
     """f_W(x), (N, H, W, 3) in [0, 1] to the same times the scale, and the running statistics."""
-    net = Net(config).train(train)
+    net = Net(config, mix).train(train)
     h, w = x.shape[1:3]
     multiple = 2 ** len(config.down) if config.fit == "reflect" else 1
     mean = torch.tensor(_MEAN_BGR, dtype=x.dtype)
@@ -134,6 +150,10 @@ def norm(kind: str, d: Tensors, *, train: bool) -> Tensors:
     names = ("scale", "bias", "mean", "var") if kind == "batch" else ("scale", "bias")
     own = {k: d[k] if k in ("scale", "bias") else d[k].clone() for k in names}
     channels = d["x"].shape[-1]
-    module = nn.BatchNorm2d(channels) if kind == "batch" else nn.InstanceNorm2d(channels, affine=True)
+    module: nn.Module = nn.InstanceNorm2d(channels, affine=True)
+    if kind == "batch":
+        module = nn.BatchNorm2d(channels)
+    elif kind == "conditional":
+        module = ConditionalInstanceNorm(len(own["scale"]), channels, 1e-5, d["mix"])
     y = call(module.train(train), own, d["x"])
     return {"y": y, "mean": own["mean"], "var": own["var"]} if train else {"y": y}

@@ -1,0 +1,414 @@
+"""Nets of many styles: the mixture, the draw, blends as text, training, adding a style, the command line."""
+
+import dataclasses
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpercept import (
+    config,
+    images,
+    inference,
+    multistyle,
+    objective,
+    parallel,
+    training,
+    transform_net,
+    vgg,
+    weights_file,
+)
+from jaxpercept.cli import main
+from jaxpercept.errors import InputError
+
+SINGLE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), stem_size=3, head_size=3, blocks=1)
+NET = dataclasses.replace(SINGLE, styles=3)
+LAYERS = ("relu1_1",)
+OBJECTIVE = config.ObjectiveConfig(
+    weights={"content": 1.0, "style": 5.0, "tv": 1e-6}, content_layers=LAYERS, style_layers=LAYERS
+)
+STYLES = ("dots", "lines", "noise")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Photos, and four style images."""
+    root = tmp_path_factory.mktemp("multistyle")
+    random = np.random.default_rng(0)
+    for i in range(5):
+        images.save_image(root / "photos" / f"{i}.png", random.random((24, 28, 3), np.float32))
+    for i, name in enumerate((*STYLES, "extra")):
+        images.save_image(root / f"{name}.png", random.random((24, 24, 3), np.float32) ** (i + 1))
+    return root
+
+
+def make_config(place, out, names=STYLES, **kwargs):
+    values = {
+        "task": "multistyle",
+        "data": (str(place / "photos"),),
+        "style_images": tuple(str(place / f"{name}.png") for name in names),
+        "style_size": 0,
+        "out": str(out),
+        "net": NET,
+        "objective": OBJECTIVE,
+        "steps": 4,
+        "batch_size": 4,
+        "image_size": 20,
+        "checkpoint_every": 2,
+        "preview_every": 4,
+        "log_every": 1,
+        **kwargs,
+    }
+    return config.TrainConfig(**values)
+
+
+@pytest.fixture(scope="module")
+def trained(place, tmp_path_factory):
+    """The weights of a whole run."""
+    return training.train(make_config(place, tmp_path_factory.mktemp("run") / "whole"))
+
+
+def random_params(net, seed=0):
+    keys = iter(np.random.default_rng(seed).spawn(99))
+    return {k: jnp.asarray(next(keys).normal(0, 0.3, s), jnp.float32) for k, s in transform_net.shapes(net)[0].items()}
+
+
+def photos(count, size=20):
+    return jnp.asarray(np.random.default_rng(5).random((count, size, size + 4, 3)), jnp.float32)
+
+
+def compiled(net):
+    return jax.jit(lambda params, x, mix: transform_net.apply(net, params, {}, x, mix=mix)[0])
+
+
+def test_one_style_equals_the_single_net_with_those_rows_exactly():
+    params, x = random_params(NET), photos(3)
+    assert set(transform_net.style_parameters(NET)) == {k for k in params if "norm" in k}
+    found = compiled(NET)(params, x, jnp.eye(3)[jnp.array([2, 0, 1])])
+    for i, row in enumerate((2, 0, 1)):
+        own = {k: v[row] if "norm" in k else v for k, v in params.items()}
+        np.testing.assert_array_equal(found[i], compiled(SINGLE)(own, x, None)[i])
+    np.testing.assert_array_equal(compiled(NET)(params, x, jnp.eye(3)[:1])[1], found[1])  # one for all, at both ends
+    mean = {k: 0.25 * v[0] + 0.75 * v[2] if "norm" in k else v for k, v in params.items()}
+    blend = compiled(NET)(params, x, jnp.array([[0.25, 0.0, 0.75]]))
+    np.testing.assert_allclose(blend, compiled(SINGLE)(mean, x, None), atol=1e-5)
+
+
+def test_mix_must_fit_the_net():
+    x = photos(2)
+    for net, mix in ((NET, None), (NET, jnp.ones((3, 3))), (NET, jnp.ones((2, 2))), (SINGLE, jnp.ones((1, 1)))):
+        with pytest.raises(ValueError, match="needs mix"):
+            transform_net.apply(net, random_params(net), {}, x, mix=mix)
+    for wrong in ({"norm": "batch"}, {"norm": "none"}):
+        with pytest.raises(InputError, match="3 styles in one net need the norm 'instance'"):
+            dataclasses.replace(NET, **wrong)
+
+
+def test_the_draw_is_balanced_and_the_same_however_it_is_split():
+    whole = np.concatenate([multistyle.draw(7, step, 4, 3) for step in range(6)])
+    assert all(sorted(group) == [0, 1, 2] for group in whole.reshape(-1, 3).tolist())
+    assert len(set(map(tuple, whole.reshape(-1, 3).tolist()))) > 2  # in many orders
+    for step in range(6):
+        halves = [multistyle.draw(7, step, 4, 3, (i, 2)) for i in range(2)]
+        np.testing.assert_array_equal(np.concatenate(halves), whole[4 * step : 4 * step + 4])
+    assert not np.array_equal(whole[:12], np.concatenate([multistyle.draw(8, s, 4, 3) for s in range(3)]))
+    for steps in range(6):
+        np.testing.assert_array_equal(multistyle.drawn(7, steps, 4, 3), np.bincount(whole[: 4 * steps], minlength=3))
+
+
+def one_step(made, style=None, devices=1, engine="shard_map"):
+    """The state after a step, in which the images have these styles; the parameters before; what was logged."""
+    terms = objective.make_terms(made.objective)
+    phi = vgg.load_vgg16()
+    grams = training.style_grams(made, terms, phi)
+    runner = parallel.make_engine(engine, made.batch_size, jax.devices()[:devices])
+    step = runner.compile(training.make_step(made, terms), 2)
+    state, _ = training.init_state(made)
+    before = {k: np.asarray(v) for k, v in state.params.items()}
+    target = np.random.default_rng(1).integers(0, 256, (made.batch_size, 20, 20, 3), dtype=np.uint8)
+    batch = {"target": target} | ({} if style is None else {"style": np.array(style, np.int32)})
+    batch = {k: runner.shard(v) for k, v in batch.items()}
+    state, metrics = step(runner.replicate(state), batch, *(runner.replicate(tree) for tree in (phi, grams)))
+    state = jax.tree.map(np.asarray, runner.unreplicate(state))
+    return state, before, jax.tree.map(np.asarray, runner.unreplicate(metrics))
+
+
+def test_only_drawn_styles_get_a_gradient_and_each_its_own_target(place, tmp_path):
+    made = make_config(place, tmp_path)
+    state, before, said = one_step(made, [0, 2, 2, 0])
+    for name in transform_net.style_parameters(NET):
+        gradient = state.opt_state[0].mu[name] * 10
+        assert not gradient[1].any(), name
+        assert gradient[0].any(), name
+        assert gradient[2].any(), name
+        np.testing.assert_array_equal(state.params[name][1], before[name][1])
+    own = one_step(made, [1] * 4)[2]["style"]
+    single = dataclasses.replace(made, task="style", style_images=(), net=SINGLE, style_image=made.style_images[1])
+    assert one_step(single)[2]["style"] == pytest.approx(own, rel=1e-6)  # a fresh net's rows are all alike
+    assert said["style"] != pytest.approx(own, rel=0.01)
+
+
+@pytest.mark.parametrize("engine", ["shard_map", "pmap"])
+def test_two_devices_equal_one(place, tmp_path, engine):
+    made = make_config(place, tmp_path)
+    one, _, said = one_step(made, [0, 1, 2, 1])
+    two, _, also = one_step(made, [0, 1, 2, 1], 2, engine)
+    assert said["loss"] == pytest.approx(also["loss"], rel=1e-6)
+    largest = max(np.abs(v).max() for v in one.opt_state[0].mu.values())
+    for name, value in one.opt_state[0].mu.items():  # a tenth of the gradient
+        np.testing.assert_allclose(two.opt_state[0].mu[name], value, atol=1e-5 * largest)
+
+
+def lines(out):
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{k: line[k] for k in ("step", "loss", "content", "style", "tv")} for line in found]
+
+
+def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, trained, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(line):
+        if line["step"] == 3:
+            raise Killed
+
+    made = make_config(place, tmp_path / "run")
+    with pytest.raises(Killed):
+        training.train(made, on_log=kill)
+    again = training.train(made)
+    assert again.read_bytes() == trained.read_bytes()
+    assert lines(again.parent) == lines(trained.parent)
+    header = weights_file.read_header(again)
+    assert multistyle.names(header) == STYLES
+    assert [s["images"] for s in header["styles"]] == multistyle.drawn(0, 4, 4, 3)
+    assert [s["steps"] for s in header["styles"]] == [round(s["images"] / 4) for s in header["styles"]]
+    assert header["styles"][1]["sha256"] == weights_file.sha256(place / "lines.png")
+    preview = images.load_image(again.parent / "previews" / "00000004.jpg")
+    assert preview.shape == (4 * 20, 3 * 20, 3)  # photos, and a row a style
+    with pytest.raises(InputError, match=r"other settings .*style_images"):
+        training.train(make_config(place, tmp_path / "run", ("lines", "dots", "noise")))
+
+
+def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
+    made = make_config(place, tmp_path / "more", ("extra",), init=str(trained), only_new=True,
+                       net=dataclasses.replace(NET, styles=4), learning_rate=0.05)  # fmt: skip
+    path = training.train(made)
+    old, new = (weights_file.read_weights(p)[0] for p in (trained, path))
+    rows = [name for name in old if old[name].ndim == 2]
+    assert rows
+    for name in old:
+        kept = new[name][:3] if name in rows else new[name]
+        np.testing.assert_array_equal(kept, old[name], strict=True)
+    moved = [np.abs(new[name][3] - old[name].astype(np.float32).mean(0)).max() for name in rows]
+    assert min(moved) > 0.01
+    header = weights_file.read_header(path)
+    assert multistyle.names(header) == (*STYLES, "extra")
+    assert [s["images"] for s in header["styles"]] == [*multistyle.drawn(0, 4, 4, 3), 16]
+    state, _ = training.init_state(made)
+    assert set(state.opt_state[0].mu) == {name.removeprefix("params.") for name in rows}
+    with pytest.raises(InputError, match="holds it already, as extra"):
+        multistyle.plan(made.style_images, str(path), only_new=True)
+
+
+def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
+    params = random_params(SINGLE)
+    header = {"task": "style", "training": {"steps": 7, "images": 28}, "style": {"file": "lines.jpg", "sha256": "x"}}
+    transform_net.save(tmp_path / "one.safetensors", SINGLE, params, {}, header)
+    made = make_config(place, tmp_path / "run", init=str(tmp_path / "one.safetensors"))
+    state, _ = training.init_state(made)
+    for name in transform_net.style_parameters(NET):
+        for row in state.params[name]:
+            np.testing.assert_array_equal(row, np.asarray(params[name]).astype(np.float16).astype(np.float32))
+    styles, rows = multistyle.plan(made.style_images, made.init)
+    assert rows == [None, 0, None]
+    assert [s.steps for s in styles] == [0, 7, 0]
+    with pytest.raises(InputError, match=r"net.styles is 3, but these are 2: dots, noise"):
+        training.init_state(make_config(place, tmp_path / "run", ("dots", "noise")))
+    with pytest.raises(InputError, match="is another net"):
+        training.init_state(dataclasses.replace(made, net=dataclasses.replace(NET, blocks=2)))
+
+
+def test_a_warm_start_takes_rows_by_name(place, trained):
+    files = [str(place / f"{name}.png") for name in ("extra", "noise", "dots", "lines")]
+    styles, rows = multistyle.plan(files, str(trained))
+    assert rows == [None, 2, 0, 1]
+    assert [s.images for s in styles] == [0, *(multistyle.drawn(0, 4, 4, 3)[i] for i in (2, 0, 1))]
+    _, params, _, _ = transform_net.load(trained)
+    made = transform_net.restyle(dataclasses.replace(NET, styles=4), params, rows)
+    scale = params["stem_norm.scale"]
+    np.testing.assert_array_equal(made["stem_norm.scale"], jnp.stack([scale.mean(0), scale[2], scale[0], scale[1]]))
+    with pytest.raises(InputError, match="also holds dots, which training all weights would spoil"):
+        multistyle.plan(files[:2] + files[3:], str(trained))
+
+
+def test_style_images_must_be_distinct_and_able_to_name_a_style(place, tmp_path):
+    dots = str(place / "dots.png")
+    for name in ("a=b.png", "all.png", "x,y.png"):
+        with pytest.raises(InputError, match="rename the file"):
+            multistyle.plan([str(tmp_path / name)])
+    (tmp_path / "copy.png").write_bytes((place / "dots.png").read_bytes())
+    for twice in (dots, str(tmp_path / "copy.png"), str(tmp_path / "dots.jpg")):
+        (tmp_path / "dots.jpg").write_bytes(b"another")
+        with pytest.raises(InputError, match=r"is the style dots \(dots.png\) again"):
+            multistyle.plan([dots, twice])
+    with pytest.raises(InputError, match=r"none.png: cannot be read \(No such file"):
+        multistyle.plan(["none.png"])
+
+
+@pytest.mark.parametrize(
+    ("blend", "expected"),
+    [
+        ("a", {"a": 1}),
+        ("a=0.6,c=0.4", {"a": 0.6, "c": 0.4}),
+        ("a=3,b=1", {"a": 0.75, "b": 0.25}),
+        ("c,b", {"c": 0.5, "b": 0.5}),
+        ("a=1,b=0", {"a": 1}),
+    ],
+)
+def test_blends(blend, expected):
+    found = multistyle.parse("multi", blend, ("a", "b", "c"))
+    assert found == pytest.approx(expected)
+    np.testing.assert_allclose(multistyle.row(found, ("a", "b", "c"))[0].sum(), 1)
+
+
+@pytest.mark.parametrize(
+    ("blend", "message"),
+    [
+        (None, "multi holds 2 styles; choose as in multi:wave"),
+        ("", "multi holds 2 styles"),
+        ("wav", r"no style 'wav' \(did you mean wave\?\); it has: wave, sea"),
+        ("wave=-1", "the weight of wave is '-1'; a number of at least 0"),
+        ("wave=nan", "the weight of wave is 'nan'"),
+        ("wave=inf", "the weight of wave is 'inf'"),
+        ("wave=x", "the weight of wave is 'x'"),
+        ("wave=0,sea=0", "every weight is 0"),
+        ("wave=1,wave=2", "wave is given twice"),
+        ("wave=1,", "no style ''"),
+        ("all,wave", "no style 'all'"),
+    ],
+)
+def test_wrong_blends(blend, message):
+    with pytest.raises(InputError, match=message):
+        multistyle.parse("multi", blend, ("wave", "sea"))
+
+
+def test_a_blend_of_a_single_net_and_a_colon_in_a_path(tmp_path):
+    with pytest.raises(InputError, match="one holds a single style; leave out ':wave=1'"):
+        multistyle.parse("one", "wave=1", ())
+    path = tmp_path / "a:b"
+    path.write_bytes(b"")
+    assert multistyle.split(path) == (str(path), None)
+    assert multistyle.split("runs:1/model.safetensors") == ("runs:1/model.safetensors", None)
+    assert multistyle.split("runs:1/model.safetensors:a=1") == ("runs:1/model.safetensors", "a=1")
+
+
+def test_load_model_compiles_once_for_all_blends(trained, monkeypatch):
+    traced, original = [], transform_net.apply
+    monkeypatch.setattr(transform_net, "apply", lambda *a, **k: traced.append(1) or original(*a, **k))
+    inference._compiled.cache_clear()
+    x = photos(2)
+    models = [inference.load_model(f"{trained}:{blend}") for blend in ("dots", "lines", "dots=1,lines=1")]
+    outputs = [np.asarray(m(x)) for m in (*models, models[0].blend("noise"), models[2].blend("lines=2"))]
+    assert len(traced) == 1
+    inference._compiled.cache_clear()
+    np.testing.assert_array_equal(outputs[1], outputs[4])
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in itertools.combinations(outputs[:4], 2))
+    assert [m.name for m in models] == ["model-dots", "model-lines", "model-dots0.5-lines0.5"]
+    assert models[1].header["style"]["file"] == "lines.png"
+    assert models[0].styles == STYLES
+    with pytest.raises(InputError, match="holds 3 styles; choose as in"):
+        inference.load_model(trained)
+
+
+@pytest.fixture
+def shelf(trained, tmp_path, monkeypatch):
+    """A weights directory with the net of three styles, and one of a single style that comes after it."""
+    monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights" / "styles").mkdir(parents=True)
+    (tmp_path / "weights" / "styles" / "multi.safetensors").write_bytes(trained.read_bytes())
+    params, stats = transform_net.init(SINGLE)
+    transform_net.save(tmp_path / "weights" / "styles" / "single.safetensors", SINGLE, params, stats, {"task": "style"})
+    images.save_image(tmp_path / "a.png", np.asarray(photos(1)[0]))
+    return tmp_path
+
+
+def status(line):
+    try:
+        return main(line.split())
+    except SystemExit as e:
+        return e.code
+
+
+def test_list_and_default(shelf, capsys):
+    assert status("stylize --list-styles") == 0
+    assert capsys.readouterr().out.split() == ["single", "multi:dots", "multi:lines", "multi:noise"]
+    assert status("stylize a.png -o one") == 0
+    assert [p.name for p in (shelf / "one").iterdir()] == ["a_single.png"]
+
+
+def test_all_blends_and_a_sheet(shelf):
+    assert status("stylize a.png --style multi:all multi:dots=2 multi:dots=3,noise=1 single -o out") == 0
+    assert {p.name for p in (shelf / "out").iterdir()} == {
+        "a_multi-dots.png", "a_multi-lines.png", "a_multi-noise.png", "a_multi-all.png",
+        "a_multi-dots0.75-noise0.25.png", "a_single.png",
+    }  # fmt: skip
+    assert images.load_image(shelf / "out" / "a_multi-all.png").shape[1] > 4 * 384
+    x = images.load_image("a.png")[None]
+    expected = images.to_uint8(np.asarray(inference.load_model("multi:dots=3,noise=1")(x))[0])
+    found = images.to_uint8(images.load_image(shelf / "out" / "a_multi-dots0.75-noise0.25.png"))
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("stylize a.png --style multi", "multi holds 3 styles; choose as in multi:dots"),
+        ("stylize a.png --style multi:dot", "did you mean dots?"),
+        ("stylize a.png --style mult:dots", "did you mean multi?"),
+        ("stylize a.png --style single:all", "single holds a single style"),
+        ("stylize a.png --style multi:all -o b.png", "names one file, but 3 images"),
+        ("train multistyle --style-image a.png --data x --only-new", "--only-new needs --init FILE"),
+        ("train multistyle --style-image a.png --data x --preset paper", "need the norm 'instance', got 'batch'"),
+        ("train multistyle --style-image a.png a.png --data x", "a.png is the style a (a.png) again"),
+        ("train multistyle --style-image a.png --data x --init weights/styles/multi.safetensors", "also holds dots"),
+        ("train multistyle --style-image a.png --data x --init a.png", "a.png: not a whole safetensors file"),
+    ],
+)
+def test_mistakes_are_one_line(shelf, capsys, line, message):
+    assert status(line) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
+    """As a user types it; the new file holds old and new."""
+    line = (
+        f"train multistyle --style-image {place}/extra.png --data {place}/photos --only-new --init "
+        "weights/styles/multi.safetensors --style-layers relu1_1 --content-layers relu1_1 --image-size 20 "
+        f"--style-size 0 --steps 1 --out run --vgg {root}/weights/vgg16-imagenet.safetensors"
+    )
+    assert status(line) == 0
+    net, _, _, header = transform_net.load("run/model.safetensors")
+    assert net == dataclasses.replace(NET, styles=4)
+    assert multistyle.names(header) == (*STYLES, "extra")
+    assert header["training"]["steps"] == 5
+    again = config.train_config_from_dict(header["training"]["config"])  # what `reproduce` reads
+    assert again.only_new
+
+
+def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):
+    """And its own style keeps its row, named after the file."""
+    params = random_params(SINGLE)
+    transform_net.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
+    made = make_config(place, tmp_path / "run", ("extra",), init=str(tmp_path / "theirs.safetensors"), only_new=True,
+                       net=dataclasses.replace(NET, styles=2), steps=1)  # fmt: skip
+    arrays, header = weights_file.read_weights(training.train(made))
+    assert multistyle.names(header) == ("theirs", "extra")
+    for name, value in params.items():
+        found = arrays[f"params.{name}"]
+        np.testing.assert_array_equal(found[0] if "norm" in name else found, value, strict=True)
