@@ -148,9 +148,10 @@ def apply(
     `axis_name`: the mapped axis over whose replicas batch statistics are reduced. `dtype`: compute in it (bfloat16).
     `mix`: for a net of several styles, their weights for each image, or (1, styles) for all images.
     Raises ValueError on another rank, channel count, or a shorter side; and where `mix` does not fit the net."""
-    if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < (MIN_SIDE if config.down else 1):
+    least = MIN_SIDE if config.down else 1
+    if x.ndim != 4 or x.shape[-1] != 3 or any(side < least for side in x.shape[1:3]):
         raise ValueError(f"expected images (N, H, W, 3) with H and W of at least {MIN_SIDE}, got {x.shape}")
-    if (None if mix is None else mix.shape) not in _mix_shapes(config, len(x)):
+    if (None if mix is None else mix.shape) not in _mix_shapes(config, x.shape[0]):
         raise ValueError(f"a net of {config.styles} styles needs mix (N or 1, styles), one of a single style none")
     x = jnp.asarray(x)
     mode = {} if mix is None else {"mix": mix}

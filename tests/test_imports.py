@@ -12,7 +12,7 @@ LAYERS = [
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net", "multistyle"},
     {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin"},
     {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
-    {"reproduce"},
+    {"reproduce", "export"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.
@@ -22,7 +22,8 @@ BOUNDARIES = {
     "tensorflow_datasets": {"data"},
     "torch": {"torch_twin", "parity"},
     "flax": {"layers", "transform_net", "vgg"},
-    "onnx": {"convert"},
+    "onnx": {"convert", "export"},
+    "onnxruntime": {"export"},
     "h5py": {"convert"},
     "torchfile": {"convert"},
     "tensorflow": {"convert"},

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import evaluate, optimize, reproduce, runs, stylize, tools, train, upscale
+from jaxpercept.cli import evaluate, export, optimize, reproduce, runs, stylize, tools, train, upscale
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
@@ -21,6 +21,7 @@ _EPILOG = """commands by what they do:
   jaxpercept optimize           single pictures by optimisation: style, invert, texture
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
   jaxpercept reproduce          the paper's experiments, resumably
+  jaxpercept export             a trained net as ONNX or StableHLO
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept convert transform-net  trained style nets of other codebases
   jaxpercept prepare            pack a folder of images into a dataset
@@ -103,6 +104,7 @@ def build_parser(prog: str) -> Parser:
         optimize.add(commands)
         evaluate.add(commands)
         reproduce.add(commands)
+        export.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)
