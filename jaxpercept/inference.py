@@ -61,6 +61,13 @@ class Model:
             mix=jnp.asarray(multistyle.row(weights, self.styles)),
         )  # fmt: skip
 
+    def single_style(self) -> transform_net.Variables:
+        """The parameters of a net of one style: of several, those of the chosen one or blend."""
+        if self.mix is None:
+            return dict(self.params)
+        names = transform_net.style_parameters(self.config)
+        return {**self.params, **{name: (jnp.asarray(self.mix) @ self.params[name])[0] for name in names}}
+
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -144,10 +151,12 @@ def stylize_files(
     max_pixels: int = images.MAX_PIXELS,
     batch_size: int = 4,
     finish: Callable[[images.Float, images.Float], images.Float] = lambda output, content: output,
+    large: Callable[[Model, Path], np.ndarray | None] = lambda model, path: None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Every image in every style. `name_output(image, style)` says where to; `size`: the longer side to scale to
-    first; `finish(output, content)`: what is saved. A bad image is noted and the rest is done."""
+    first; `finish(output, content)`: what is saved; `large(model, path)`: an output made in another way, finished, or
+    None. A bad image is noted and the rest is done."""
     job = Job([], [])
     total = len(inputs) * len(models)
 
@@ -160,6 +169,10 @@ def stylize_files(
     def load(model: Model) -> Iterator[tuple[tuple[Path, np.ndarray], np.ndarray]]:
         for path in inputs:
             try:
+                output = large(model, path)
+                if output is not None:
+                    keep(path, model, output)
+                    continue
                 image = images.load_image(path, max_pixels=max_pixels)
                 if size:
                     h, w = images.fit(image.shape[0], image.shape[1], size, "long")
@@ -179,12 +192,14 @@ def stylize_files(
             else:
                 yield (path, image), image
 
+    def keep(path: Path, model: Model, output: np.ndarray) -> None:
+        job.written.append(images.save_image(name_output(path, model.name), output))
+        progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
+
     for model in models:
         for (path, content), output in run_batches(model, load(model), batch_size):
             try:
-                job.written.append(images.save_image(name_output(path, model.name), finish(output, content)))
+                keep(path, model, finish(output, content))
             except InputError as e:
                 fail(str(e))
-            else:
-                progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
     return job

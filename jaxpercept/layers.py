@@ -123,7 +123,12 @@ class BatchNorm(nnx.Module):
         self.mean, self.var = nnx.BatchStat(jnp.zeros(channels)), nnx.BatchStat(jnp.ones(channels))
         self.eps, self.momentum = eps, momentum
 
-    def __call__(self, x: Image, *, train: bool = False, axis_name: str | None = None) -> Image:
+    def __call__(
+        self, x: Image, *, train: bool = False, axis_name: str | None = None, probe: list[Array] | None = None
+    ) -> Image:
+        """`probe` gets x."""
+        if probe is not None:
+            probe.append(x)
         wide = _widen(x)
         if train:
             mean = _over_replicas(wide.mean((0, 1, 2)), axis_name)

@@ -140,12 +140,14 @@ def apply(
     axis_name: str | None = None,
     dtype: Any = None,
     mix: Float[Array, "m s"] | None = None,
+    probe: list[Array] | None = None,
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
     """f_W(x) and the running statistics (updated if `train`). Any height and width of at least 16.
 
     Sizes that the stride-2 layers do not divide are reflected at the bottom and right (not so if `config.fit` is
     "crop", for imported nets that round up by themselves) and the output is cropped, so that it lies on the input.
     `axis_name`: the mapped axis over whose replicas batch statistics are reduced. `dtype`: compute in it (bfloat16).
+    `probe`: a list that gets what each batch norm is given, in order.
     `mix`: for a net of several styles, their weights for each image, or (1, styles) for all images.
     Raises ValueError on another rank, channel count, or a shorter side; and where `mix` does not fit the net."""
     least = MIN_SIDE if config.down else 1
@@ -154,7 +156,8 @@ def apply(
     if (None if mix is None else mix.shape) not in _mix_shapes(config, x.shape[0]):
         raise ValueError(f"a net of {config.styles} styles needs mix (N or 1, styles), one of a single style none")
     x = jnp.asarray(x)
-    mode = {} if mix is None else {"mix": mix}
+    mode: dict[str, Any] = {} if mix is None else {"mix": mix}
+    mode |= {} if probe is None else {"probe": probe}
     graph, empty_params, empty_stats = _structure(config)
     model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
     h, w = x.shape[1:3]

@@ -12,7 +12,7 @@ LAYERS = [
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net", "multistyle"},
     {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin"},
     {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
-    {"reproduce", "export"},
+    {"reproduce", "export", "streaming"},
     {"cli", "__main__", "__init__"},
 ]
 # Third parties and their one importer.

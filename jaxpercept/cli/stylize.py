@@ -52,6 +52,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=4, metavar="N", help="images of equal size at once (default: 4)"
     )
+    parser.add_argument("--tile", type=int, metavar="PX", help="work in tiles of this many pixels a side, with the "
+                        "whole image's statistics: the same picture in little memory, several times slower "
+                        "(default: tiles of 768 where memory would not be enough; 0: never)")  # fmt: skip
     parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
     parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
     parser.set_defaults(run=run)
@@ -65,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
+    if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
+        raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
     choose("precision", arguments.precision, ("float32", "bfloat16"))
     if not arguments.inputs:
         raise InputError("no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg")
@@ -81,19 +86,16 @@ def run(arguments: argparse.Namespace) -> int:
     for line in missing:
         say(f"error: {line}")
     name_output = namer(paths, len(styles), Path(arguments.out))
-    from jaxpercept import compilation_cache, inference
+    from jaxpercept import compilation_cache, inference, streaming
 
     compilation_cache.enable()
     models = _told_apart([inference.load_model(style, precision=arguments.precision) for style in styles], styles)
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
-    job = inference.stylize_files(
-        paths, models, name_output, size=arguments.size, max_pixels=arguments.max_pixels,
-        batch_size=arguments.batch_size, progress=say,
-        finish=functools.partial(
-            images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
-        ),
-    )  # fmt: skip
+    finish = functools.partial(images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color)
+    shared = {"size": arguments.size, "max_pixels": arguments.max_pixels, "finish": finish, "progress": say}
+    large = functools.partial(streaming.stylize_file, tile=arguments.tile, **shared)
+    job = inference.stylize_files(paths, models, name_output, batch_size=arguments.batch_size, large=large, **shared)
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:
         file, blend = multistyle.split(one)

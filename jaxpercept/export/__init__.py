@@ -71,14 +71,6 @@ def _difference(model: inference.Model, run: Run, n: int, h: int, w: int) -> flo
     return float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
 
 
-def _params(model: inference.Model) -> dict[str, Any]:
-    """Those of the chosen style or blend alone."""
-    if model.mix is None:
-        return dict(model.params)
-    mixed = {name: (model.mix @ model.params[name])[0] for name in transform_net.style_parameters(model.config)}
-    return {**model.params, **mixed}
-
-
 def _onnx(model: inference.Model) -> bytes:
     try:
         from jaxpercept.export import onnx_graph
@@ -92,7 +84,7 @@ def _onnx(model: inference.Model) -> bytes:
         "net": json.dumps(model.header.get("net", {})),
         "steps": str(training.get("steps", "unknown")),
     }
-    return onnx_graph.graph(model.config, _params(model), model.stats, about).SerializeToString()
+    return onnx_graph.graph(model.config, model.single_style(), model.stats, about).SerializeToString()
 
 
 def _run_onnx(data: bytes) -> Run:

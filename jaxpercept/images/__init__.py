@@ -12,6 +12,7 @@ from jaxpercept.images.files import (
     load_uint8,
     over_white,
     save_image,
+    size_of,
 )
 from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
@@ -40,6 +41,7 @@ __all__ = [
     "preserve_color",
     "resize",
     "save_image",
+    "size_of",
     "square",
     "to_float",
     "to_uint8",

@@ -151,6 +151,13 @@ def load_uint8(
         return np.asarray(image)
 
 
+def size_of(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height, width) of an upright image file, from its header. `InputError` as in `load_image`."""
+    with _reading(os.fspath(path)), _open(path, os.fspath(path), max_pixels) as image:
+        turned = image.getexif().get(0x0112, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def is_grey(path: str | os.PathLike[str]) -> bool:
     """Whether the file has one grey channel, whatever `load_image` makes of it. `InputError` as there."""
     with _reading(os.fspath(path)), _open(path, os.fspath(path), MAX_PIXELS) as image:

@@ -1,0 +1,100 @@
+"""Tiles with the statistics of the whole image: the untiled picture, by every path that leads there."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxpercept import cli, config, images, inference, samples, streaming, transform_net
+from jaxpercept.errors import InputError
+
+
+def model(preset, **changes):
+    net = dataclasses.replace(config.NET_PRESETS[preset].scaled(0.25), blocks=2, **changes)
+    if net.start_padding:
+        net = dataclasses.replace(net, start_padding=8 * net.blocks)  # what the unpadded blocks use up
+    params, stats = transform_net.init(net, seed=1)
+    stats = {name: value + 0.1 for name, value in stats.items()}
+    mix = np.array([[0.3, 0.7]], np.float32) if net.styles else None
+    return inference.Model(preset, net, params, stats, {}, mix=mix)
+
+
+def photo(height, width):
+    return images.to_uint8(images.resize(samples.sample_photos()["coffee"], (height, width)))
+
+
+def untiled(net, pixels):
+    return images.to_uint8(np.asarray(net(pixels[None].astype(np.float32) / 255))[0])
+
+
+@pytest.mark.parametrize(
+    ("net", "size"),
+    [
+        (model("resize"), (132, 168)),
+        (model("resize"), (101, 139)),
+        (model("reference"), (132, 168)),
+        (model("paper"), (132, 168)),
+        (model("resize", styles=2), (132, 168)),
+        (model("resize", padding="same", fit="crop", upsample="transposed", head_norm=True), (132, 168)),
+    ],
+    ids=["resize", "odd", "reference", "paper", "styles", "same"],
+)
+def test_tiles_equal_the_whole(net, size):
+    pixels = photo(*size)
+    whole, tiled = untiled(net, pixels).astype(int), streaming.run(net, pixels, 64).astype(int)
+    assert whole.std() > 1
+    assert np.abs(whole - tiled).max() <= 1
+    assert (whole != tiled).mean() < 1e-3
+
+
+def test_statistics_are_of_the_whole_image():
+    """A tile's own statistics, or a thumbnail's, would not do."""
+    net, pixels = model("resize"), photo(132, 168)
+    alone = np.concatenate([untiled(net, pixels[:64]), untiled(net, pixels[64:])]).astype(int)
+    assert np.abs(alone - untiled(net, pixels)).max() > 5
+
+
+def test_moments_of_parts():
+    values = np.random.default_rng(0).normal(100, 1, (50, 3))
+    total = streaming._Moments()
+    for part in (values[:7], values[7:8], values[8:]):
+        total.add(len(part), part.mean(0), np.square(part - part.mean(0)).sum(0))
+    np.testing.assert_allclose(total.mean, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(total.squares / total.count, values.var(0), rtol=1e-12)
+
+
+def test_chosen_by_the_memory_at_hand(monkeypatch):
+    net = model("resize")
+    monkeypatch.setattr(streaming, "_memory", lambda: 1 << 30)
+    assert streaming.choose_tile(net, 1024, 1024) == 0
+    assert streaming.choose_tile(net, 10_000, 10_000) == streaming.TILE
+    assert streaming.choose_tile(model("reference"), 9_999, 10_000) == 0
+    monkeypatch.undo()
+    assert streaming._memory() > 1 << 26
+
+
+def test_what_has_no_tiles():
+    with pytest.raises(InputError, match="no tiles for 101x100"):
+        streaming.run(model("reference"), photo(100, 101), 64)
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    net = model("resize")
+    transform_net.save(tmp_path / "net.safetensors", net.config, net.params, net.stats, {"task": "style"})
+    images.save_image(tmp_path / "in.png", photo(132, 168))
+    outputs = []
+    for name, tile in (("whole", "0"), ("tiled", "64")):
+        given = [
+            "stylize",
+            tmp_path / "in.png",
+            "--style",
+            tmp_path / "net.safetensors",
+            "-o",
+            tmp_path / f"{name}.png",
+        ]
+        assert cli.main([*map(str, given), "--tile", tile, "--strength", "0.5", "--preserve-color"]) == 0
+        outputs.append(images.load_uint8(tmp_path / f"{name}.png").astype(int))
+    assert np.abs(outputs[0] - outputs[1]).max() <= 1
+    assert "statistics of blocks.1.norm2, 9 tiles" in capsys.readouterr().err
+    assert cli.main(["stylize", str(tmp_path / "in.png"), "--tile", "8"]) == 2
+    assert "--tile 8 is not allowed" in capsys.readouterr().err
