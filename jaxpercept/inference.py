@@ -169,24 +169,13 @@ def stylize_files(
     def load(model: Model) -> Iterator[tuple[tuple[Path, np.ndarray], np.ndarray]]:
         for path in inputs:
             try:
+                _check_size(path, size, max_pixels)
                 output = large(model, path)
                 if output is not None:
                     keep(path, model, output)
                     continue
                 image = images.load_image(path, max_pixels=max_pixels)
-                if size:
-                    h, w = images.fit(image.shape[0], image.shape[1], size, "long")
-                    if h * w > max_pixels:
-                        raise InputError(
-                            f"{path}: --size {size} makes it {w}x{h}, {h * w:,} pixels, more than the limit of "
-                            f"{max_pixels:,}; give a smaller --size or raise --max-pixels"
-                        )
                 image = images.resize(image, size, "long") if size else image
-                if min(image.shape[:2]) < transform_net.MIN_SIDE:
-                    raise InputError(
-                        f"{path}: {image.shape[1]}x{image.shape[0]} is too small; at least "
-                        f"{transform_net.MIN_SIDE} pixels a side, larger with --size"
-                    )
             except InputError as e:
                 fail(str(e))
             else:
@@ -203,3 +192,18 @@ def stylize_files(
             except InputError as e:
                 fail(str(e))
     return job
+
+
+def _check_size(path: Path, size: int | None, max_pixels: int) -> None:
+    """InputError for an image that is too small, or too large as it is or at the longer side `size`."""
+    h, w = images.size_of(path, max_pixels=max_pixels)
+    h, w = images.fit(h, w, size, "long") if size else (h, w)
+    if h * w > max_pixels:
+        raise InputError(
+            f"{path}: --size {size} makes it {w}x{h}, {h * w:,} pixels, more than the limit of {max_pixels:,}; give a "
+            "smaller --size or raise --max-pixels"
+        )
+    if min(h, w) < transform_net.MIN_SIDE:
+        raise InputError(
+            f"{path}: {w}x{h} is too small; at least {transform_net.MIN_SIDE} pixels a side, larger with --size"
+        )
