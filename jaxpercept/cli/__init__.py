@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from jaxpercept import allocator
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     """Runs a command line and returns its exit status. `prog`: the name that help and errors show."""
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    allocator.keep_freed_memory()
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:

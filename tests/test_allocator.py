@@ -1,0 +1,44 @@
+"""Freed memory stays with the process: taking a large block again costs no page faults."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+MEASURE = """
+import ctypes, resource
+from jaxpercept import allocator
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+{}
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = libc.malloc(100 << 20)
+    ctypes.memset(block, 1, 100 << 20)
+    libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+
+
+def page_faults(code, **tuned):
+    plain = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES" and not k.startswith("MALLOC_")}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE.format(code)], env=plain | tuned, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+def test_a_freed_block_is_kept():
+    pages = (100 << 20) // os.sysconf("SC_PAGE_SIZE")
+    assert page_faults("pass") > pages / 600  # what it is for; fewer than pages with huge pages of 2 MiB
+    assert page_faults("allocator.keep_freed_memory()") < 20
+
+
+def test_a_user_s_own_tuning_stays():
+    assert page_faults("allocator.keep_freed_memory()", MALLOC_TOP_PAD_="0") > 20
