@@ -1,0 +1,50 @@
+"""Frozen configurations and presets: what can be chosen, its default, and the source of every number.
+
+Imports no jax, so that `--help` and argument errors are instant. Sources, quoted beside the numbers:
+  [P]  Johnson, Alahi, Fei-Fei 2016, https://arxiv.org/abs/1603.08155 and its supplementary material (layer tables)
+  [L]  the authors' Lua code, https://github.com/jcjohnson/fast-neural-style (train.lua, fast_neural_style/*.lua)
+  [ours] chosen by this project, with the reason
+"""
+
+from __future__ import annotations
+
+from jaxpercept.config.net import NET_PRESETS, SCALES, SUPERRES_PRESETS, TransformNetConfig, net_from_dict, superres_net
+from jaxpercept.config.objective import (
+    CONVENTIONS,
+    DEFAULT_WEIGHTS,
+    STYLE_LAYERS,
+    TERM_NAMES,
+    TERMS,
+    VGG_LAYERS,
+    Convention,
+    ObjectiveConfig,
+    TermSpec,
+)
+from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
+from jaxpercept.config.training import TrainConfig, to_dict, train_config_from_dict
+from jaxpercept.errors import choose
+
+__all__ = [
+    "CONVENTIONS",
+    "DEFAULT_WEIGHTS",
+    "NET_PRESETS",
+    "RECIPES",
+    "SCALES",
+    "STYLE_LAYERS",
+    "SUPERRES_LOSSES",
+    "SUPERRES_PRESETS",
+    "TERMS",
+    "TERM_NAMES",
+    "VGG_LAYERS",
+    "Convention",
+    "ObjectiveConfig",
+    "TermSpec",
+    "TrainConfig",
+    "TransformNetConfig",
+    "choose",
+    "net_from_dict",
+    "superres_net",
+    "superres_recipe",
+    "to_dict",
+    "train_config_from_dict",
+]

@@ -1,0 +1,76 @@
+"""The objective: loss terms, their weights and layers, the two conventions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jaxpercept.errors import InputError, choose
+
+VGG_LAYERS: tuple[str, ...] = tuple(
+    f"relu{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)
+)
+STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
+
+
+@dataclass(frozen=True)
+class TermSpec:
+    """A loss term as the command line sees it; the function of the same name is in `jaxpercept.terms`."""
+
+    name: str
+    help: str
+
+
+# One line a term; the function of this name in jaxpercept/terms.py is the other half.
+TERMS: tuple[TermSpec, ...] = (
+    TermSpec("content", "feature reconstruction ℓ_feat at the content layers"),
+    TermSpec("style", "style reconstruction ℓ_style at the style layers"),
+    TermSpec("tv", "total variation of the output"),
+    TermSpec("pixel", "pixel loss, output against target, in 0-255 units"),
+    TermSpec("l1", "mean absolute difference, output against target, in 0-255 units"),
+    TermSpec("hatch", "what repeats every 8 pixels in output minus target: against the cross-hatch of feature losses"),
+)
+TERM_NAMES = tuple(t.name for t in TERMS)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Where the two loss conventions differ beyond `jaxpercept.losses`, for images in [0, 1]."""
+
+    units: float  # on squared pixel differences (TV, pixel): both conventions count in 0-255
+    tv_times_batch: bool  # TV is summed, not averaged, over the batch
+
+
+CONVENTIONS: dict[str, Convention] = {
+    "paper": Convention(units=255.0**2, tv_times_batch=False),  # [P] sections 3.1-3.2
+    "reference": Convention(units=255.0**2, tv_times_batch=True),  # [L] TotalVariation.lua
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Which terms, with which weights, at which layers, in which convention."""
+
+    losses: str = "reference"
+    weights: dict[str, float] = field(default_factory=dict)
+    content_layers: tuple[str, ...] = ("relu2_2",)  # [P] section 4.1
+    style_layers: tuple[str, ...] = STYLE_LAYERS
+
+    def __post_init__(self) -> None:
+        choose("losses", self.losses, CONVENTIONS)
+        for name, value in self.weights.items():
+            choose("loss term", name, TERM_NAMES)
+            if not 0 <= value < float("inf"):
+                raise InputError(f"--weights.{name} {value} is not allowed; a weight is a number of at least 0")
+        for layer in (*self.content_layers, *self.style_layers):
+            choose("VGG-16 layer", layer, VGG_LAYERS)
+        if not any(self.weights.values()):
+            raise InputError("every loss weight is 0; give at least one, as in --weights.content 1")
+
+
+# [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours]. Its Gram sums are C²
+# times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
+DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
+    "reference": {"content": 1.0, "style": 5.0, "tv": 1e-6},
+    "paper": {"content": 1.0, "style": 5e-5, "tv": 2e-6},
+}
+DEFAULT_OBJECTIVE = ObjectiveConfig(weights=DEFAULT_WEIGHTS["reference"])
