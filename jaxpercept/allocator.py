@@ -15,9 +15,9 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # mallopt(3)
 
 def keep_freed_memory() -> None:
     """From here on all of malloc's blocks come from one heap, which never shrinks. For a process of our own, before jax
-    has started threads; without effect where malloc is not glibc's, or the user has tuned it."""
+    has a device; without effect where malloc is not glibc's, or the user has tuned it."""
     tuned = any(name == "GLIBC_TUNABLES" or name.startswith("MALLOC_") for name in os.environ)
-    if tuned or sys.platform != "linux" or "jax" in sys.modules:
+    if tuned or sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

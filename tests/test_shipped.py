@@ -1,5 +1,6 @@
 """The shipped nets, by their files: each describes itself, holds no path, and does what it is for on a sample photo."""
 
+import importlib
 import json
 
 import numpy as np
@@ -76,3 +77,22 @@ def test_a_style_stays_recognisable_and_is_no_copy(name, photo):
     content, styled, elsewhere = (np.ravel(f) / np.linalg.norm(f) for f in np.asarray(features))
     assert content @ styled > 2 * (elsewhere @ styled)
     assert np.abs(y - x).mean() > 0.05
+
+
+def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root)
+    train_styles = importlib.import_module("weights.train_styles")
+    monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
+    losses = {"first": 100.0, "little": 98.5, "much": 97.0}
+    monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]])
+    shipped, held = tmp_path / "wave.safetensors", {}
+    for i, (name, kept) in enumerate([("first", "first"), ("little", "first"), ("much", "much")]):
+        arrays, header = weights_file.read_weights(_path("wave"))
+        header["training"]["config"] |= {"out": "/home/me/wave", "data": ["/home/me/photos"], "seed": i}
+        trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
+        held[name], before = name, held.get("wave")
+        train_styles.ship("wave", None, trained, None, 0.02)
+        seed = weights_file.read_header(shipped)["training"]["config"]["seed"]
+        held["wave"] = list(losses)[seed]
+        assert held["wave"] == kept, before
+        assert "/home" not in json.dumps(weights_file.read_header(shipped))

@@ -65,7 +65,7 @@ def test_parameter_counts():
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (61, 44)])
 def test_any_size_comes_back_exactly(name, size):
     x = jax.random.uniform(jax.random.key(0), (2, *size, 3))
-    y = output_of(TINY[name], x)
+    y = jax.jit(lambda x: output_of(TINY[name], x))(x)
     assert y.shape == x.shape
     assert bool(jnp.isfinite(y).all())
 
@@ -81,7 +81,7 @@ def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
         y = transform_net.apply(config, p, stats, x, train=True)[0]
         return jnp.square(y - x).mean(), y
 
-    grads, y = jax.grad(loss, has_aux=True)(params)
+    grads, y = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert 0.02 < float(y.std()) < 0.4
     assert float(jnp.mean((y > 0.02) & (y < 0.98))) > 0.9
     dead = [k for k, g in grads.items() if k.endswith("kernel") and float(jnp.abs(g).max()) < 1e-8]
@@ -96,7 +96,7 @@ def test_a_linear_output_cannot_saturate():
 
     def slope(bias):
         shifted = params | {"head.bias": params["head.bias"] + bias}
-        return jax.grad(lambda p: transform_net.apply(config, p, stats, x)[0].sum())(shifted)["head.kernel"]
+        return jax.jit(jax.grad(lambda p: transform_net.apply(config, p, stats, x)[0].sum()))(shifted)["head.kernel"]
 
     np.testing.assert_allclose(slope(100.0), slope(0.0), rtol=1e-4, atol=1e-4)
     assert TINY["reference"].output == "vgg_tanh"

@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     """Runs a command line and returns its exit status. `prog`: the name that help and errors show."""
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    allocator.keep_freed_memory()
+    if "jax" not in sys.modules:  # else we are a guest in somebody's process
+        allocator.keep_freed_memory()
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:
