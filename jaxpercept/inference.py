@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept import images, multistyle, transform_net, weights_file
+from jaxpercept import multistyle, transform_net, weights_file
 from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
 
@@ -132,78 +132,3 @@ def run_batches(
             yield from flush(next(iter(waiting)))
     for shape in list(waiting):
         yield from flush(shape)
-
-
-@dataclass
-class Job:
-    """What `stylize_files` did: files written, and one line for every image that could not be done."""
-
-    written: list[Path]
-    failed: list[str]
-
-
-def stylize_files(
-    inputs: Sequence[Path],
-    models: Sequence[Model],
-    name_output: Callable[[Path, str], Path],
-    *,
-    size: int | None = None,
-    max_pixels: int = images.MAX_PIXELS,
-    batch_size: int = 4,
-    finish: Callable[[images.Float, images.Float], images.Float] = lambda output, content: output,
-    large: Callable[[Model, Path], np.ndarray | None] = lambda model, path: None,
-    progress: Callable[[str], None] = lambda line: None,
-) -> Job:
-    """Every image in every style. `name_output(image, style)` says where to; `size`: the longer side to scale to
-    first; `finish(output, content)`: what is saved; `large(model, path)`: an output made in another way, finished, or
-    None. A bad image is noted and the rest is done."""
-    job = Job([], [])
-    total = len(inputs) * len(models)
-
-    def fail(line: str) -> None:
-        if line not in job.failed:
-            job.failed.append(line)
-            if total > 1:  # of a single image, the caller reports it
-                progress(f"error: {line}")
-
-    def load(model: Model) -> Iterator[tuple[tuple[Path, np.ndarray], np.ndarray]]:
-        for path in inputs:
-            try:
-                _check_size(path, size, max_pixels)
-                output = large(model, path)
-                if output is not None:
-                    keep(path, model, output)
-                    continue
-                image = images.load_image(path, max_pixels=max_pixels)
-                image = images.resize(image, size, "long") if size else image
-            except InputError as e:
-                fail(str(e))
-            else:
-                yield (path, image), image
-
-    def keep(path: Path, model: Model, output: np.ndarray) -> None:
-        job.written.append(images.save_image(name_output(path, model.name), output))
-        progress(f"[{len(job.written)}/{total}] {job.written[-1]}")
-
-    for model in models:
-        for (path, content), output in run_batches(model, load(model), batch_size):
-            try:
-                keep(path, model, finish(output, content))
-            except InputError as e:
-                fail(str(e))
-    return job
-
-
-def _check_size(path: Path, size: int | None, max_pixels: int) -> None:
-    """InputError for an image that is too small, or too large as it is or at the longer side `size`."""
-    h, w = images.size_of(path, max_pixels=max_pixels)
-    h, w = images.fit(h, w, size, "long") if size else (h, w)
-    if h * w > max_pixels:
-        raise InputError(
-            f"{path}: --size {size} makes it {w}x{h}, {h * w:,} pixels, more than the limit of {max_pixels:,}; give a "
-            "smaller --size or raise --max-pixels"
-        )
-    if min(h, w) < transform_net.MIN_SIDE:
-        raise InputError(
-            f"{path}: {w}x{h} is too small; at least {transform_net.MIN_SIDE} pixels a side, larger with --size"
-        )

@@ -59,20 +59,14 @@ def _fits(config: TransformNetConfig, height: int, width: int) -> bool:
 
 
 def stylize_file(
-    model: inference.Model, path: Path, *, tile: int | None = None, size: int | None = None,
-    max_pixels: int = images.MAX_PIXELS, **options: Any,
-) -> NDArray[np.uint8] | None:  # fmt: skip
-    """`run` on an image file, scaled to the longer side `size` first; None for one that fits memory, unless `tile`
-    forces it. Raises InputError like `images.load_image`."""
-    height, width = images.size_of(path, max_pixels=max_pixels)
-    height, width = images.fit(height, width, size, "long") if size else (height, width)
-    side = choose_tile(model, height, width) if tile is None else tile
-    if not side:
-        return None
+    model: inference.Model, path: Path, *, tile: int, size: int | None = None, max_pixels: int = images.MAX_PIXELS,
+    **options: Any,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """`run` on an image file, scaled to the longer side `size` first. Raises InputError like `images.load_image`."""
     if not size:
-        return run(model, images.load_uint8(path, max_pixels=max_pixels), side, **options)
+        return run(model, images.load_uint8(path, max_pixels=max_pixels), tile, **options)
     scaled = images.resize(images.load_image(path, max_pixels=max_pixels), size, "long")
-    return run(model, images.to_uint8(scaled), side, **options)
+    return run(model, images.to_uint8(scaled), tile, **options)
 
 
 def _memory() -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from jaxpercept import images, inference, resampling, weights_file
 from jaxpercept.config import TransformNetConfig, net_from_dict
 from jaxpercept.errors import InputError
+from jaxpercept.file_jobs import Job
 
 MIN_INPUT = 8  # pixels a side
 TILE_OUTPUT = 1024  # pixels a side of a tile's output; images of more than four such tiles are cut by themselves
@@ -144,17 +145,13 @@ def upscale_files(
     tile: int | None = None,
     max_pixels: int = images.MAX_PIXELS,
     progress: Callable[[str], None] = lambda line: None,
-) -> inference.Job:
+) -> Job:
     """Every image, to where `name_output` says. A bad one is noted and the rest is done."""
-    job = inference.Job([], [])
+    job = Job(len(inputs), progress)
     for path in inputs:
         try:
             output, alpha = upscale_image(model, path, match=match, tile=tile, max_pixels=max_pixels)
-            job.written.append(images.save_image(name_output(path), output, alpha=alpha))
+            job.done(images.save_image(name_output(path), output, alpha=alpha))
         except InputError as e:
-            job.failed.append(str(e))
-            if len(inputs) > 1:  # of a single image, the caller reports it
-                progress(f"error: {e}")
-        else:
-            progress(f"[{len(job.written)}/{len(inputs)}] {job.written[-1]}")
+            job.fail(e)
     return job

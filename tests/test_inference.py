@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import config, images, inference, transform_net
+from jaxpercept import config, inference, transform_net
 from jaxpercept.errors import InputError
 
 
@@ -68,29 +68,6 @@ def test_what_waits_is_bounded(model, monkeypatch):
 def test_integers_are_refused(model):
     with pytest.raises(ValueError, match="got uint8; divide by 255"):
         model(np.zeros((1, 20, 24, 3), np.uint8))
-
-
-def test_files_in_files_out(model, tmp_path):
-    paths = []
-    for i, size in enumerate([(20, 25), (33, 18)]):
-        paths.append(images.save_image(tmp_path / f"{i}.png", photo(i, *size)))
-    (tmp_path / "broken.jpg").write_bytes(b"not a jpeg")
-    small = images.save_image(tmp_path / "small.png", photo(9, 15, 40))
-    job = inference.stylize_files(
-        [paths[0], tmp_path / "broken.jpg", small, paths[1]], [model, model], lambda p, s: tmp_path / "out" / p.name
-    )
-    assert [images.load_image(tmp_path / "out" / p.name).shape for p in paths] == [(20, 25, 3), (33, 18, 3)]
-    assert len(job.written) == 4
-    assert len(job.failed) == 2
-    assert "broken.jpg" in job.failed[0]
-    assert "40x15 is too small; at least 16 pixels" in job.failed[1]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
-
-
-def test_size_scales_the_longer_side_first(model, tmp_path):
-    path = images.save_image(tmp_path / "a.png", photo(0, 60, 90))
-    inference.stylize_files([path], [model], lambda p, s: tmp_path / "out.png", size=45)
-    assert images.load_image(tmp_path / "out.png").shape == (30, 45, 3)
 
 
 def test_bfloat16_is_near(style, model):

@@ -55,6 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile", type=int, metavar="PX", help="work in tiles of this many pixels a side, with the "
                         "whole image's statistics: the same picture in little memory, several times slower "
                         "(default: tiles of 768 where memory would not be enough; 0: never)")  # fmt: skip
+    parser.add_argument("--skip-existing", action="store_true", help="go on where an earlier run was stopped")
     parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
     parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
     parser.set_defaults(run=run)
@@ -86,23 +87,26 @@ def run(arguments: argparse.Namespace) -> int:
     for line in missing:
         say(f"error: {line}")
     name_output = namer(paths, len(styles), Path(arguments.out))
-    from jaxpercept import compilation_cache, inference, streaming
+    from jaxpercept import compilation_cache, inference, stylizing
 
     compilation_cache.enable()
     models = _told_apart([inference.load_model(style, precision=arguments.precision) for style in styles], styles)
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
     finish = functools.partial(images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color)
-    shared = {"size": arguments.size, "max_pixels": arguments.max_pixels, "finish": finish, "progress": say}
-    large = functools.partial(streaming.stylize_file, tile=arguments.tile, **shared)
-    job = inference.stylize_files(paths, models, name_output, batch_size=arguments.batch_size, large=large, **shared)
+    job = stylizing.stylize_files(
+        paths, models, name_output, size=arguments.size, tile=arguments.tile, max_pixels=arguments.max_pixels,
+        batch_size=arguments.batch_size, skip_existing=arguments.skip_existing, finish=finish, progress=say,
+    )  # fmt: skip
+    if job.skipped:
+        say(f"{len(job.skipped)} of {job.total} images were there already")
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:
         file, blend = multistyle.split(one)
         if blend == multistyle.ALL:
             chosen = [named[key] for key, _ in multistyle.expand(one)]
             _sheets(paths, f"{Path(file).stem}-{blend}", chosen, name_output)
-    return ending(job.written, missing + job.failed, len(missing) + len(paths))
+    return ending(job.written + job.skipped, missing + job.failed, len(missing) + len(paths))
 
 
 def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output: Callable[[Path, str], Path]) -> None:

@@ -1,0 +1,118 @@
+"""Style nets over image files: every image in every style, whole files only, whatever stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept import images, inference, streaming, transform_net
+from jaxpercept.errors import InputError
+from jaxpercept.file_jobs import THREADS, Job, Writer, ahead
+
+Finish = Callable[[images.Float, images.Float], images.Float]
+
+
+def stylize_files(
+    inputs: Sequence[Path],
+    models: Sequence[inference.Model],
+    name_output: Callable[[Path, str], Path],
+    *,
+    size: int | None = None,
+    tile: int | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    batch_size: int = 4,
+    skip_existing: bool = False,
+    finish: Finish = lambda output, content: output,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Job:
+    """`name_output(image, style)` says where to; `size`: the longer side to scale to first; `tile`: side of the tiles
+    of `streaming`, 0 for none, None where memory asks for them; `finish(output, content)`: what is saved. An output
+    that exists is left alone with `skip_existing`. A bad image is noted and the rest is done."""
+    job = Job(len(inputs) * len(models), progress)
+    named = [[(path, name_output(path, model.name)) for path in inputs] for model in models]
+    with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
+        writer = Writer(writers, job)
+        try:
+            for model, files in zip(models, named, strict=True):
+                there = {target for _, target in files if skip_existing and target.exists()}
+                job.skipped += there
+                todo = [(path, target) for path, target in files if target not in there]
+                large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
+                                progress=progress)  # fmt: skip
+                decoded = _decoded(readers, model, todo, size, tile, max_pixels, job, large, writer)
+                for (target, content), output in inference.run_batches(model, decoded, batch_size):
+                    writer.write(partial(_save, target, finish, output, content), output.shape[0] * output.shape[1])
+            writer.finish()
+        except BaseException:  # what is being written is finished, what waits is not begun
+            for pool in (readers, writers):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return job
+
+
+def _decoded(
+    pool: ThreadPoolExecutor,
+    model: inference.Model,
+    files: Sequence[tuple[Path, Path]],
+    size: int | None,
+    tile: int | None,
+    max_pixels: int,
+    job: Job,
+    large: Callable[..., np.ndarray],
+    writer: Writer,
+) -> Iterator[tuple[tuple[Path, images.Float], images.Float]]:
+    """Images for `run_batches`, decoded ahead, keyed by target and content; what needs tiles is done at its turn."""
+
+    def work() -> Iterator[tuple[tuple[Path, Path, int], Callable[[], Any], int]]:
+        for path, target in files:
+            try:
+                h, w = _checked_size(path, size, max_pixels)
+            except InputError as e:
+                job.fail(e)
+                continue
+            side = streaming.choose_tile(model, h, w) if tile is None else tile
+            if side:
+                yield (path, target, side), lambda: None, 0
+            else:
+                yield (path, target, 0), partial(_load, path, size, max_pixels), h * w
+
+    for (path, target, side), future in ahead(pool, work()):
+        try:
+            if side:
+                writer.write(partial(images.save_image, target, large(path, tile=side)), 0)
+                continue
+            content = future.result()
+        except InputError as e:
+            job.fail(e)
+        else:
+            yield (target, content), content
+
+
+def _load(path: Path, size: int | None, max_pixels: int) -> images.Float:
+    image = images.load_image(path, max_pixels=max_pixels)
+    return images.resize(image, size, "long") if size else image
+
+
+def _save(target: Path, finish: Finish, output: np.ndarray, content: images.Float) -> Path:
+    return images.save_image(target, finish(output, content))
+
+
+def _checked_size(path: Path, size: int | None, max_pixels: int) -> tuple[int, int]:
+    """An image's height and width, at the longer side `size` if given. InputError for too small or too large."""
+    h, w = images.size_of(path, max_pixels=max_pixels)
+    h, w = images.fit(h, w, size, "long") if size else (h, w)
+    if h * w > max_pixels:
+        raise InputError(
+            f"{path}: --size {size} makes it {w}x{h}, {h * w:,} pixels, more than the limit of {max_pixels:,}; give a "
+            "smaller --size or raise --max-pixels"
+        )
+    if min(h, w) < transform_net.MIN_SIDE:
+        raise InputError(
+            f"{path}: {w}x{h} is too small; at least {transform_net.MIN_SIDE} pixels a side, larger with --size"
+        )
+    return h, w

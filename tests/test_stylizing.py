@@ -1,0 +1,134 @@
+"""Many files through style nets: what is read ahead and written behind, what a stop leaves."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from jaxpercept import config, file_jobs, images, inference, transform_net
+from jaxpercept.stylizing import stylize_files
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    net = config.NET_PRESETS["resize"].scaled(0.125)
+    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
+    transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
+    return inference.load_model(path)
+
+
+def photo(seed, height, width):
+    return np.random.default_rng(seed).random((height, width, 3), np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nine photos of two sizes."""
+    sizes = [(32, 40), (40, 32)]
+    return [images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *sizes[i % 2])) for i in range(9)]
+
+
+def test_files_in_files_out(model, tmp_path):
+    paths = []
+    for i, size in enumerate([(20, 25), (33, 18)]):
+        paths.append(images.save_image(tmp_path / f"{i}.png", photo(i, *size)))
+    (tmp_path / "broken.jpg").write_bytes(b"not a jpeg")
+    small = images.save_image(tmp_path / "small.png", photo(9, 15, 40))
+    job = stylize_files(
+        [paths[0], tmp_path / "broken.jpg", small, paths[1]], [model, model], lambda p, s: tmp_path / "out" / p.name
+    )
+    assert [images.load_image(tmp_path / "out" / p.name).shape for p in paths] == [(20, 25, 3), (33, 18, 3)]
+    assert len(job.written) == 4
+    assert len(job.failed) == 2
+    assert "broken.jpg" in job.failed[0]
+    assert "40x15 is too small; at least 16 pixels" in job.failed[1]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+
+
+def test_size_scales_the_longer_side_first(model, tmp_path):
+    path = images.save_image(tmp_path / "a.png", photo(0, 60, 90))
+    stylize_files([path], [model], lambda p, s: tmp_path / "out.png", size=45)
+    assert images.load_image(tmp_path / "out.png").shape == (30, 45, 3)
+
+
+def test_every_file_equals_its_single_run(model, folder, tmp_path):
+    job = stylize_files(folder, [model], lambda p, s: tmp_path / "out" / p.name, batch_size=2)
+    assert sorted(p.name for p in job.written) == [p.name for p in folder]
+    for path in folder:
+        alone = images.to_uint8(np.asarray(model(images.load_image(path)[None]))[0])
+        assert np.abs(images.load_uint8(tmp_path / "out" / path.name).astype(int) - alone).max() <= 1
+
+
+def test_a_stop_leaves_whole_files_and_the_rest_can_follow(model, folder, tmp_path, monkeypatch):
+    plain, calls = inference.Model.__call__, []
+
+    def stopped(self, x):
+        calls.append(len(x))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(self, x)
+
+    def run(**options):
+        return stylize_files(folder, [model], lambda p, s: tmp_path / "out" / p.name, batch_size=2, **options)
+
+    monkeypatch.setattr(inference.Model, "__call__", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
+    assert all(images.load_image(p).shape[2] == 3 for p in before)  # also: no temporary file
+    assert len(before) < 9
+    monkeypatch.setattr(inference.Model, "__call__", plain)
+    said = []
+    job = run(skip_existing=True, progress=said.append)
+    assert len(job.skipped) == len(before)
+    assert len(job.written) == 9 - len(before)
+    assert said[-1].startswith("[9/9]")
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_a_file_that_cannot_be_written_fails_alone(model, folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "3.png").mkdir()
+    job = stylize_files(folder, [model], lambda p, s: tmp_path / "out" / p.name)
+    assert len(job.written) == 8
+    assert "3.png: cannot be written" in job.failed[0]
+
+
+def test_what_is_begun_ahead_is_bounded_and_in_order():
+    running, most, gate = [0], [0], threading.Lock()
+
+    def call(i):
+        with gate:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        return i
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = []
+        for key, future in file_jobs.ahead(pool, ((i, lambda i=i: call(i), 10) for i in range(20)), limit=35):
+            taken.append((key, future.result()))
+            with gate:
+                running[0] -= 1
+        assert taken == [(i, i) for i in range(20)]
+        assert most[0] <= 4  # three within the limit, and the one just taken
+        assert list(file_jobs.ahead(pool, [(0, lambda: 0, 100)], limit=1))  # one too large is done alone
+
+
+def test_the_writer_waits_when_too_much_is_under_way(tmp_path):
+    job = file_jobs.Job(3)
+    release = threading.Event()
+
+    def write(name):
+        release.wait(10)
+        return tmp_path / name
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = file_jobs.Writer(pool, job)
+        writer.write(lambda: write("a"), file_jobs.PIXELS)
+        assert not job.written
+        release.set()
+        writer.write(lambda: write("b"), file_jobs.PIXELS)  # returns when the first is done
+        assert job.written == [tmp_path / "a"]
+        writer.finish()
+    assert job.written == [tmp_path / "a", tmp_path / "b"]
