@@ -82,6 +82,33 @@ def test_and_in_float32(name):
         assert relative(a, b) < 1e-5
 
 
+@pytest.mark.parametrize("channels", [(16, 32), (48, 16)])
+@pytest.mark.parametrize("padding", ["zero", "reflect", "valid"])
+@pytest.mark.parametrize("size", [(12, 16), (9, 11), (4, 5), (10, 13), (7, 14)])
+def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
+    monkeypatch.setattr(conv, "_DEEP", 0)
+    fn = partial(conv.conv2d, padding=padding)
+    for dtype, allowed in ((np.float64, 1e-12), (np.float32, 5e-6)):
+        with jax.enable_x64(dtype == np.float64):
+            ours, plain = (run(fn, inputs((3, 3, *channels), size, dtype), fast) for fast in (True, False))
+            for a, b in zip(ours, plain, strict=True):
+                assert a.shape == b.shape
+                assert relative(a, b) < allowed
+
+
+def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
+    """Against float64, an eighth of what the parity with PyTorch allows a whole net."""
+    taken = []
+    plain = conv._winograd
+    monkeypatch.setattr(conv, "_winograd", lambda *given: taken.append(given[0].shape) or plain(*given))
+    arguments = inputs((3, 3, 128, 256), (9, 11), np.float32)
+    ours = run(conv.conv2d, arguments, True)
+    assert taken == [(2, 9, 11, 128), (2, 9, 11, 256)]
+    with jax.enable_x64(True):
+        exact = run(conv.conv2d, tuple(jnp.asarray(a, np.float64) for a in arguments), False)
+        assert all(relative(a.astype(np.float64), b) < 1.25e-6 for a, b in zip(ours, exact, strict=True))
+
+
 def test_small_images(monkeypatch):
     monkeypatch.setattr(conv, "_SMALL", 1024)
     arguments = inputs((3, 3, 5, 4), ODD, np.float32)
