@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ def stylize_files(
         writer = Writer(writers, job)
         try:
             for model, files in zip(models, named, strict=True):
-                there = {target for _, target in files if skip_existing and target.exists()}
+                there = [target for _, target in files if skip_existing and target.exists()]
                 job.skipped += there
                 todo = [(path, target) for path, target in files if target not in there]
                 large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
@@ -68,24 +67,23 @@ def _decoded(
 ) -> Iterator[tuple[tuple[Path, images.Float], images.Float]]:
     """Images for `run_batches`, decoded ahead, keyed by target and content; what needs tiles is done at its turn."""
 
-    def work() -> Iterator[tuple[tuple[Path, Path, int], Callable[[], Any], int]]:
+    def work() -> Iterator[tuple[Path, Callable[[], images.Float], int]]:
         for path, target in files:
             try:
                 h, w = _checked_size(path, size, max_pixels)
+                side = streaming.choose_tile(model, h, w) if tile is None else tile
+                if side:
+                    output = large(path, tile=side)
             except InputError as e:
                 job.fail(e)
                 continue
-            side = streaming.choose_tile(model, h, w) if tile is None else tile
             if side:
-                yield (path, target, side), lambda: None, 0
+                writer.write(partial(images.save_image, target, output), h * w)
             else:
-                yield (path, target, 0), partial(_load, path, size, max_pixels), h * w
+                yield target, partial(_load, path, size, max_pixels), h * w
 
-    for (path, target, side), future in ahead(pool, work()):
+    for target, future in ahead(pool, work()):
         try:
-            if side:
-                writer.write(partial(images.save_image, target, large(path, tile=side)), 0)
-                continue
             content = future.result()
         except InputError as e:
             job.fail(e)
