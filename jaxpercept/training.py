@@ -24,6 +24,7 @@ from jaxpercept import compilation_cache, data, images, multistyle, objective, p
 from jaxpercept.checkpoint import Checkpoints
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
+from jaxpercept.optimizers import make_optimizer
 from jaxpercept.run_files import RunFiles
 from jaxpercept.terms import LossTerm
 
@@ -37,13 +38,6 @@ class TrainState(NamedTuple):
     params: transform_net.Variables
     stats: transform_net.Variables
     opt_state: Any
-
-
-def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Adam as the paper has it (section 4.1), with the config's schedule."""
-    if config.schedule == "cosine":
-        return optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
-    return optax.adam(config.learning_rate)
 
 
 def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import objective, parallel, parity, training, transform_net, vgg
+from jaxpercept import objective, optimizers, parallel, parity, training, transform_net, vgg
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
 from jaxpercept.parity import cases, gradients
 
@@ -68,7 +68,7 @@ def test_twenty_float64_training_steps(preset):
         ours = {k: jax.numpy.asarray(v) for k, v in phi.items()}
         grams = objective.style_targets(ours, jax.numpy.asarray(style), shallow.style_layers)
         start = [{k: jax.numpy.asarray(v) for k, v in tree.items()} for tree in (params, stats)]
-        opt_state = training.make_optimizer(config).init(start[0])
+        opt_state = optimizers.make_optimizer(config).init(start[0])
         state = training.TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
         step = jax.vmap(
             training.make_step(config, terms), in_axes=(None, 0, None, None), out_axes=None, axis_name=parallel.AXIS

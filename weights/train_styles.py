@@ -70,7 +70,7 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
         out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_image=str(painting), style_size=384,
         net=config.NET_PRESETS["resize"].scaled(0.5), objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
-        schedule="cosine", checkpoint_every=250, preview_every=250, log_every=25,
+        optimizer="muon", schedule="cosine", checkpoint_every=250, preview_every=250, log_every=25,
         init=str(starts[0]) if starts else None,
     )  # fmt: skip
 

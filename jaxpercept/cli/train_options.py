@@ -13,7 +13,8 @@ from jaxpercept.errors import InputError
 FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--steps", "steps", int, "training steps"),
     ("--batch-size", "batch_size", int, "images a step, over all devices"),
-    ("--learning-rate", "learning_rate", float, "Adam's"),
+    ("--optimizer", "optimizer", str, "adam, the paper's, or muon, which needs far fewer steps"),
+    ("--learning-rate", "learning_rate", float, "the optimizer's"),
     ("--schedule", "schedule", str, "constant or cosine (to zero at the last step)"),
     ("--seed", "seed", int, "of initialisation and data order"),
     ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),

@@ -28,6 +28,7 @@ class TrainConfig:
     steps: int = 40_000
     batch_size: int = 4
     image_size: int = 256
+    optimizer: str = "adam"  # or "muon" [ours], see optimizers.py
     learning_rate: float = 1e-3
     schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
     seed: int = 0
@@ -47,6 +48,7 @@ class TrainConfig:
         choose("task", self.task, ("style", "multistyle", "superres"))
         choose("engine", self.engine, ("shard_map", "pmap"))
         choose("precision", self.precision, ("float32", "bfloat16"))
+        choose("optimizer", self.optimizer, ("adam", "muon"))
         choose("schedule", self.schedule, ("constant", "cosine"))
         choose("degradation", self.degradation, ("blur", "bicubic"))
         for name in ("steps", "batch_size", "checkpoint_every", "preview_every", "log_every"):

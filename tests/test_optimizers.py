@@ -1,0 +1,41 @@
+"""The updates themselves."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxpercept import optimizers
+from jaxpercept.config import TrainConfig
+
+random = np.random.default_rng(0)
+PARAMS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.ones((4, 8))}
+GRADS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.arange(32.0).reshape(4, 8)}
+
+
+def test_cosine_schedule_ends_at_zero(name):
+    optimizer = optimizers.make_optimizer(TrainConfig(optimizer=name, schedule="cosine", steps=2))
+    state, moved = optimizer.init(PARAMS), []
+    for _ in range(3):
+        update, state = optimizer.update(GRADS, state, PARAMS)
+        moved.append(max(float(jnp.abs(u).max()) for u in update.values()))
+    assert moved[0] > moved[1] > moved[2]
+    assert moved[2] < 1e-9
+
+
+def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
+    """Newton-Schulz leaves singular values of 0.7 to 1.2 times the size asked for; its signs are the gradient's."""
+    optimizer = optimizers.make_optimizer(TrainConfig(optimizer="muon", learning_rate=0.01))
+    update, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
+    u, _, vt = np.linalg.svd(np.asarray(GRADS["kernel"]).reshape(36, 8), full_matrices=False)
+    along = u.T @ np.asarray(update["kernel"]).reshape(36, 8) @ vt.T / (-0.01 * 0.2 * 6)
+    assert 0.6 < np.diag(along).min() <= np.diag(along).max() < 1.3
+    assert np.abs(along - np.diag(np.diag(along))).max() < 1e-3
+    adam = optax.nadam(0.01)
+    expected, _ = adam.update(GRADS, adam.init(PARAMS))
+    np.testing.assert_allclose(update["scale"], expected["scale"], rtol=1e-4)
+
+
+@pytest.fixture(params=["adam", "muon"])
+def name(request):
+    return request.param
