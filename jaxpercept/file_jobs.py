@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,18 @@ class Writer:
             self._job.done(self._begun.popleft()[0].result())
         except InputError as e:
             self._job.fail(e)
+
+
+@contextmanager
+def overlapping(job: Job) -> Iterator[tuple[ThreadPoolExecutor, Writer]]:
+    """A pool for `ahead` and a writer for `job`. At the end all is written; at an exception what is being written is
+    finished and what waits is not begun."""
+    with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
+        writer = Writer(writers, job)
+        try:
+            yield readers, writer
+            writer.finish()
+        except BaseException:
+            for pool in (readers, writers):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxpercept import images, inference, streaming, transform_net
 from jaxpercept.errors import InputError
-from jaxpercept.file_jobs import THREADS, Job, Writer, ahead
+from jaxpercept.file_jobs import Job, Writer, ahead, overlapping
 
 Finish = Callable[[images.Float, images.Float], images.Float]
 
@@ -34,23 +34,16 @@ def stylize_files(
     that exists is left alone with `skip_existing`. A bad image is noted and the rest is done."""
     job = Job(len(inputs) * len(models), progress)
     named = [[(path, name_output(path, model.name)) for path in inputs] for model in models]
-    with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
-        writer = Writer(writers, job)
-        try:
-            for model, files in zip(models, named, strict=True):
-                there = [target for _, target in files if skip_existing and target.exists()]
-                job.skipped += there
-                todo = [(path, target) for path, target in files if target not in there]
-                large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
-                                progress=progress)  # fmt: skip
-                decoded = _decoded(readers, model, todo, size, tile, max_pixels, job, large, writer)
-                for (target, content), output in inference.run_batches(model, decoded, batch_size):
-                    writer.write(partial(_save, target, finish, output, content), output.shape[0] * output.shape[1])
-            writer.finish()
-        except BaseException:  # what is being written is finished, what waits is not begun
-            for pool in (readers, writers):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with overlapping(job) as (readers, writer):
+        for model, files in zip(models, named, strict=True):
+            there = [target for _, target in files if skip_existing and target.exists()]
+            job.skipped += there
+            todo = [(path, target) for path, target in files if target not in there]
+            large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
+                            progress=progress)  # fmt: skip
+            decoded = _decoded(readers, model, todo, size, tile, max_pixels, job, large, writer)
+            for (target, content), output in inference.run_batches(model, decoded, batch_size):
+                writer.write(partial(_save, target, finish, output, content), output.shape[0] * output.shape[1])
     return job
 
 

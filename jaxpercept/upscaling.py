@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from jaxpercept import images, inference, resampling, weights_file
 from jaxpercept.config import TransformNetConfig, net_from_dict
 from jaxpercept.errors import InputError
-from jaxpercept.file_jobs import Job
+from jaxpercept.file_jobs import Job, ahead, overlapping
 
 MIN_INPUT = 8  # pixels a side
 TILE_OUTPUT = 1024  # pixels a side of a tile's output; images of more than four such tiles are cut by themselves
@@ -119,8 +121,14 @@ def upscale_image(
     interpolation, None for an opaque one. A grey file stays grey. `match`: the histogram, to the input's.
 
     InputError for a broken or too small file, or a result of more than `max_pixels`."""
-    rgb, alpha = images.load_rgba(path, max_pixels=max_pixels)
-    scale, (h, w) = model.config.scale, rgb.shape[:2]
+    _check_size(path, model.config.scale, max_pixels)
+    source = images.load_rgba(path, max_pixels=max_pixels)
+    return _finished(path, source, run(model, source[0], tile=tile), match)
+
+
+def _check_size(path: str | os.PathLike[str], scale: int, max_pixels: int) -> int:
+    """The pixels of the result. InputError for too few or too many."""
+    h, w = images.size_of(path, max_pixels=max_pixels)
     if min(h, w) < MIN_INPUT:
         raise InputError(f"{path}: {w}x{h} is too small; at least {MIN_INPUT} pixels a side")
     if (count := h * w * scale**2) > max_pixels:
@@ -128,7 +136,18 @@ def upscale_image(
             f"{path}: {w}x{h} would become {w * scale}x{h * scale}, {count:,} pixels, more than the limit of "
             f"{max_pixels:,}; shrink it or raise --max-pixels"
         )
-    output = run(model, rgb, tile=tile)
+    return count
+
+
+def _finished(
+    path: str | os.PathLike[str],
+    source: tuple[images.Float, images.Float | None],
+    output: NDArray[np.uint8],
+    match: bool,
+) -> tuple[NDArray[np.uint8], images.Float | None]:
+    """The net's output as `upscale_image` returns it."""
+    rgb, alpha = source
+    scale = output.shape[0] // rgb.shape[0]
     if images.is_grey(path):
         output = np.repeat(images.to_uint8(images.to_float(output).mean(-1, keepdims=True)), 3, axis=-1)
     if match:
@@ -144,14 +163,36 @@ def upscale_files(
     match: bool = True,
     tile: int | None = None,
     max_pixels: int = images.MAX_PIXELS,
+    skip_existing: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
-    """Every image, to where `name_output` says. A bad one is noted and the rest is done."""
+    """Every image, to where `name_output` says; an output that exists is left alone with `skip_existing`. A bad image
+    is noted and the rest is done."""
     job = Job(len(inputs), progress)
-    for path in inputs:
-        try:
-            output, alpha = upscale_image(model, path, match=match, tile=tile, max_pixels=max_pixels)
-            job.done(images.save_image(name_output(path), output, alpha=alpha))
-        except InputError as e:
-            job.fail(e)
+    targets = {path: name_output(path) for path in inputs}
+    job.skipped += [target for target in targets.values() if skip_existing and target.exists()]
+
+    def work() -> Iterator[tuple[Path, Callable[[], Any], int]]:
+        for path in inputs:
+            if targets[path] not in job.skipped:
+                try:
+                    cost = _check_size(path, model.config.scale, max_pixels)
+                except InputError as e:
+                    job.fail(e)
+                else:
+                    yield path, partial(images.load_rgba, path, max_pixels=max_pixels), cost
+
+    def save(path: Path, source: tuple[images.Float, images.Float | None], output: NDArray[np.uint8]) -> Path:
+        finished, alpha = _finished(path, source, output, match)
+        return images.save_image(targets[path], finished, alpha=alpha)
+
+    with overlapping(job) as (readers, writer):
+        for path, future in ahead(readers, work()):
+            try:
+                source = future.result()
+                output = run(model, source[0], tile=tile)
+            except InputError as e:
+                job.fail(e)
+            else:
+                writer.write(partial(save, path, source, output), output.shape[0] * output.shape[1])
     return job

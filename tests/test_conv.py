@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxpercept import conv
+from jaxpercept.conv import stride1, winograd
 
 ODD = (10, 13)
 CASES = {}
@@ -38,7 +39,7 @@ CASES["several blocks"] = conv.conv2d, (3, 3, 2, 3), (67, 70)
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch):
     """Small images too have their weight gradient in blocks here; test_small_images has the other way."""
-    monkeypatch.setattr(conv, "_SMALL", 0)
+    monkeypatch.setattr(stride1, "_SMALL", 0)
 
 
 def relative(a, b):
@@ -86,7 +87,7 @@ def test_and_in_float32(name):
 @pytest.mark.parametrize("padding", ["zero", "reflect", "valid"])
 @pytest.mark.parametrize("size", [(12, 16), (9, 11), (4, 5), (10, 13), (7, 14)])
 def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
-    monkeypatch.setattr(conv, "_DEEP", 0)
+    monkeypatch.setattr(winograd, "_DEEP", 0)
     fn = partial(conv.conv2d, padding=padding)
     for dtype, allowed in ((np.float64, 1e-12), (np.float32, 5e-6)):
         with jax.enable_x64(dtype == np.float64):
@@ -99,8 +100,8 @@ def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
 def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
     """Against float64, an eighth of what the parity with PyTorch allows a whole net."""
     taken = []
-    plain = conv._winograd
-    monkeypatch.setattr(conv, "_winograd", lambda *given: taken.append(given[0].shape) or plain(*given))
+    plain = stride1.winograd
+    monkeypatch.setattr(stride1, "winograd", lambda *given: taken.append(given[0].shape) or plain(*given))
     arguments = inputs((3, 3, 128, 256), (9, 11), np.float32)
     ours = run(conv.conv2d, arguments, True)
     assert taken == [(2, 9, 11, 128), (2, 9, 11, 256)]
@@ -110,7 +111,7 @@ def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
 
 
 def test_small_images(monkeypatch):
-    monkeypatch.setattr(conv, "_SMALL", 1024)
+    monkeypatch.setattr(stride1, "_SMALL", 1024)
     arguments = inputs((3, 3, 5, 4), ODD, np.float32)
     for a, b in zip(run(conv.conv2d, arguments, True), run(conv.conv2d, arguments, False), strict=True):
         assert relative(a, b) < 1e-5

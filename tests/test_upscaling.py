@@ -136,3 +136,15 @@ def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
     job = upscaling.upscale_files(paths, tiny, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name)
     assert [p.name for p in job.written] == ["b.png"]
     assert len(job.failed) == 1
+
+
+def test_what_is_there_is_left_alone(tiny, tmp_path):
+    paths = [images.save_image(tmp_path / f"{i}.png", noise(9, 10)) for i in range(3)]
+    out = tmp_path / "out"
+    images.save_image(out / "1.png", noise(2, 2))
+    job = upscaling.upscale_files(paths, tiny, lambda p: out / p.name, skip_existing=True)
+    assert [p.name for p in job.skipped] == ["1.png"]
+    assert [p.name for p in job.written] == ["0.png", "2.png"]
+    assert images.size_of(out / "1.png") == (2, 2)
+    expected, _ = upscaling.upscale_image(tiny, paths[2])
+    assert np.array_equal(images.to_uint8(images.load_image(out / "2.png")), expected)

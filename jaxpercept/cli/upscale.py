@@ -40,6 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger results (default: %(default)s)"
     )
+    parser.add_argument("--skip-existing", action="store_true", help="go on where an earlier run was stopped")
     parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
     parser.set_defaults(run=run)
 
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     label = model.name if factor in model.name else f"{factor}-{model.name}"
     job = upscaling.upscale_files(
         paths, model, lambda path: name_output(path, label), match=arguments.match, tile=arguments.tile,
-        max_pixels=arguments.max_pixels, progress=say,
+        max_pixels=arguments.max_pixels, skip_existing=arguments.skip_existing, progress=say,
     )  # fmt: skip
-    return ending(job.written, missing + job.failed, len(missing) + len(paths))
+    if job.skipped:
+        say(f"{len(job.skipped)} of {job.total} images were there already")
+    return ending(job.written + job.skipped, missing + job.failed, len(missing) + len(paths))
