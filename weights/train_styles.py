@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.precision import held_out_objective
+from benchmarks.quality import held_out_objective
 from jaxpercept import allocator, config, images, samples, training, weights_file
 
 # In order of priority: name, file of the style image ("" is drawn), shipped net to start from.

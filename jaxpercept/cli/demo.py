@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         steps=steps,
         batch_size=-(-2 // jax.device_count()) * jax.device_count(),
         image_size=size,
+        optimizer="muon",
         schedule="cosine",
         checkpoint_every=100,
         preview_every=100,

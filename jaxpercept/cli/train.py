@@ -47,6 +47,8 @@ STYLE_EPILOG = """presets (--preset), each overridden by explicit options:
 examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
   python train.py style --style-image wave.jpg --data tfds:coco/2014 --out runs/wave --preset paper
+  python train.py style --style-image wave.jpg --data photos/ --out runs/soon --width 0.5 \\
+      --optimizer muon --schedule cosine --batch-size 1 --steps 2000           # half an hour without an accelerator
   python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
       --weights.style 8 --width 0.5"""
 
