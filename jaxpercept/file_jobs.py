@@ -32,6 +32,12 @@ class Job:
         self.written.append(path)
         self.progress(f"[{len(self.written) + len(self.skipped)}/{self.total}] {path}")
 
+    def skip(self, path: Path) -> bool:
+        """Whether an output is there already, which is then counted as skipped."""
+        if there := path.exists():
+            self.skipped.append(path)
+        return there
+
     def fail(self, error: InputError) -> None:
         """Notes what could not be done, once."""
         if str(error) not in self.failed:

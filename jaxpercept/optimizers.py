@@ -1,4 +1,4 @@
-"""What turns gradients into updates: Adam, as the paper trains (section 4.1), or Muon, which needs far fewer steps.
+"""What turns gradients into updates: Adam, as the paper trains (section 4.1), or Muon, which gets further in few steps.
 
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes the momentum of every matrix orthogonal, so
 that directions of small gradient move as far as the others. A convolution is the matrix (kh kw in, out); scales, shifts

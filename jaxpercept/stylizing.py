@@ -36,9 +36,7 @@ def stylize_files(
     named = [[(path, name_output(path, model.name)) for path in inputs] for model in models]
     with overlapping(job) as (readers, writer):
         for model, files in zip(models, named, strict=True):
-            there = [target for _, target in files if skip_existing and target.exists()]
-            job.skipped += there
-            todo = [(path, target) for path, target in files if target not in there]
+            todo = [(path, target) for path, target in files if not (skip_existing and job.skip(target))]
             large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
                             progress=progress)  # fmt: skip
             decoded = _decoded(readers, model, todo, size, tile, max_pixels, job, large, writer)

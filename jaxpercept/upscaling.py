@@ -169,30 +169,29 @@ def upscale_files(
     """Every image, to where `name_output` says; an output that exists is left alone with `skip_existing`. A bad image
     is noted and the rest is done."""
     job = Job(len(inputs), progress)
-    targets = {path: name_output(path) for path in inputs}
-    job.skipped += [target for target in targets.values() if skip_existing and target.exists()]
+    named = [(path, name_output(path)) for path in inputs]
+    todo = [(path, target) for path, target in named if not (skip_existing and job.skip(target))]
 
-    def work() -> Iterator[tuple[Path, Callable[[], Any], int]]:
-        for path in inputs:
-            if targets[path] not in job.skipped:
-                try:
-                    cost = _check_size(path, model.config.scale, max_pixels)
-                except InputError as e:
-                    job.fail(e)
-                else:
-                    yield path, partial(images.load_rgba, path, max_pixels=max_pixels), cost
+    def work() -> Iterator[tuple[tuple[Path, Path], Callable[[], Any], int]]:
+        for path, target in todo:
+            try:
+                cost = _check_size(path, model.config.scale, max_pixels)
+            except InputError as e:
+                job.fail(e)
+            else:
+                yield (path, target), partial(images.load_rgba, path, max_pixels=max_pixels), cost
 
-    def save(path: Path, source: tuple[images.Float, images.Float | None], output: NDArray[np.uint8]) -> Path:
+    def save(path: Path, target: Path, source: tuple[images.Float, Any], output: NDArray[np.uint8]) -> Path:
         finished, alpha = _finished(path, source, output, match)
-        return images.save_image(targets[path], finished, alpha=alpha)
+        return images.save_image(target, finished, alpha=alpha)
 
     with overlapping(job) as (readers, writer):
-        for path, future in ahead(readers, work()):
+        for (path, target), future in ahead(readers, work()):
             try:
                 source = future.result()
                 output = run(model, source[0], tile=tile)
             except InputError as e:
                 job.fail(e)
             else:
-                writer.write(partial(save, path, source, output), output.shape[0] * output.shape[1])
+                writer.write(partial(save, path, target, source, output), output.shape[0] * output.shape[1])
     return job

@@ -13,7 +13,7 @@ from jaxpercept.errors import InputError
 FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--steps", "steps", int, "training steps"),
     ("--batch-size", "batch_size", int, "images a step, over all devices"),
-    ("--optimizer", "optimizer", str, "adam, the paper's, or muon, which needs far fewer steps"),
+    ("--optimizer", "optimizer", str, "adam, the paper's, or muon, which gets further in few steps"),
     ("--learning-rate", "learning_rate", float, "the optimizer's"),
     ("--schedule", "schedule", str, "constant or cosine (to zero at the last step)"),
     ("--seed", "seed", int, "of initialisation and data order"),
