@@ -84,10 +84,13 @@ def test_and_in_float32(name):
 
 
 @pytest.mark.parametrize("channels", [(16, 32), (48, 16)])
-@pytest.mark.parametrize("padding", ["zero", "reflect", "valid"])
-@pytest.mark.parametrize("size", [(12, 16), (9, 11), (4, 5), (10, 13), (7, 14)])
+@pytest.mark.parametrize(
+    ("size", "padding"),
+    [((12, 16), "zero"), ((9, 11), "valid"), ((4, 5), "zero"), ((10, 13), "reflect"), ((7, 14), "valid")],
+)
 def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
     monkeypatch.setattr(winograd, "_DEEP", 0)
+    monkeypatch.setattr(winograd, "_LARGE", 0)
     fn = partial(conv.conv2d, padding=padding)
     for dtype, allowed in ((np.float64, 1e-12), (np.float32, 5e-6)):
         with jax.enable_x64(dtype == np.float64):
@@ -102,9 +105,9 @@ def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
     taken = []
     plain = stride1.winograd
     monkeypatch.setattr(stride1, "winograd", lambda *given: taken.append(given[0].shape) or plain(*given))
-    arguments = inputs((3, 3, 128, 256), (9, 11), np.float32)
+    arguments = inputs((3, 3, 64, 128), (33, 35), np.float32)
     ours = run(conv.conv2d, arguments, True)
-    assert taken == [(2, 9, 11, 128), (2, 9, 11, 256)]
+    assert taken == [(2, 33, 35, 64), (2, 33, 35, 128)]
     with jax.enable_x64(True):
         exact = run(conv.conv2d, tuple(jnp.asarray(a, np.float64) for a in arguments), False)
         assert all(relative(a.astype(np.float64), b) < 1.25e-6 for a, b in zip(ours, exact, strict=True))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import vgg, weights_file
+from jaxpercept import conv, vgg, weights_file
 from jaxpercept.config import VGG_LAYERS
 from jaxpercept.errors import InputError
 from jaxpercept.samples import sample_photos
@@ -27,7 +27,8 @@ def test_activations_have_vgg16s_names_and_shapes(phi):
 
 
 def test_nothing_deeper_than_asked_is_computed(phi):
-    text = str(jax.make_jaxpr(lambda x: vgg.vgg_features(phi, x, ["relu2_1"]))(jnp.zeros((1, 16, 16, 3))))
+    with conv.forced(False):
+        text = str(jax.make_jaxpr(lambda x: vgg.vgg_features(phi, x, ["relu2_1"]))(jnp.zeros((1, 16, 16, 3))))
     assert text.count("conv_general_dilated") == 3
 
 
