@@ -121,9 +121,11 @@ class Checkpoints:
 
 @cache
 def _silence_failed_saves() -> None:
-    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads, and TensorStore
-    one for every array that it can no longer report: hundreds, which would bury the line that says what to do."""
-    logging.getLogger("absl").addFilter(lambda record: record.exc_info is None)
+    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads, asyncio those of
+    the arrays after the first, and TensorStore one for every array that it can no longer report: hundreds, which would
+    bury the line that says what to do."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(lambda record: not record.exc_info)
     before = sys.unraisablehook
 
     def hook(found: Any) -> None:

@@ -8,6 +8,7 @@ weights, layers or networks. Shapes are checked: only the batch axis of a style 
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
@@ -25,7 +26,21 @@ def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
         raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
     n, h, w, c = f.shape
     psi = _widen(f).reshape(n, h * w, c)
-    return jnp.einsum("npc,npd->ncd", psi, psi) / (c * h * w)
+    # Of few images one by one: XLA:CPU writes the batched product's gradient transposed, which is slow to read
+    products = jnp.stack([_self_product(p) for p in psi]) if n <= 8 else jax.vmap(_self_product)(psi)
+    return products / (c * h * w)
+
+
+@jax.custom_jvp
+def _self_product(psi: Float[Array, "p c"]) -> Float[Array, "c c"]:
+    """ψᵀψ. Its gradient takes one matrix product; by the product rule it would take two."""
+    return psi.T @ psi
+
+
+@_self_product.defjvp
+def _self_product_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    half = primals[0].T @ tangents[0]
+    return _self_product(*primals), half + half.T
 
 
 def style_loss(

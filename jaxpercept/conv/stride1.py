@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxpercept.conv import winograd
 from jaxpercept.conv.plain import DIMENSIONS, Image, Kernel, Output, padded, plain
-from jaxpercept.conv.winograd import suits, winograd
 
 _BLOCK = 2048  # pixels of a block of the weight gradient
 _SMALL = 1024  # pixels of an image for which XLA's own weight gradient is as fast
@@ -20,8 +20,8 @@ _SMALL = 1024  # pixels of an image for which XLA's own weight gradient is as fa
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolution(x: Image, kernel: Kernel, p: int) -> Output:
     """Stride 1, zero padding p on every side."""
-    if suits(x, kernel):
-        return winograd(x, kernel, p)
+    if winograd.suits(x, kernel):
+        return winograd.convolution(x, kernel, p)
     q = max(p, kernel.shape[0] // 2, kernel.shape[1] // 2)
     h, w = (max(s + 2 * p - k + 1, 0) for s, k in zip(x.shape[1:3], kernel.shape[:2], strict=True))
     return plain(x, kernel, q, q)[:, q - p : q - p + h, q - p : q - p + w]
@@ -36,10 +36,9 @@ def _convolution_backward(p: int, saved: tuple[Image, Kernel], d: Output) -> tup
     kh, kw = kernel.shape[:2]
     pads = ((kh - 1 - p, kh - 1 - p), (kw - 1 - p, kw - 1 - p))
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
-    if suits(x, kernel):
-        dx = winograd(d, flipped, 2 - p)
-    else:
-        dx = lax.conv_general_dilated(d, flipped, (1, 1), pads, dimension_numbers=DIMENSIONS)
+    if winograd.suits(x, kernel):
+        return winograd.convolution(d, flipped, 2 - p), winograd.weight_gradient(x, d, p)
+    dx = lax.conv_general_dilated(d, flipped, (1, 1), pads, dimension_numbers=DIMENSIONS)
     if d.shape[1] * d.shape[2] <= _SMALL:
         return dx, jax.vjp(lambda k: plain(x, k, p, p), kernel)[1](d)[0]
     return dx, weight_gradient(padded(x, p, p), d, kh, kw).astype(kernel.dtype)
