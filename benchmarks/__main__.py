@@ -50,7 +50,14 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     for number in range(given.rounds + 1):
         names = list(workers)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            seen = statistics.median(workers[name].run(given.seconds))
+            try:
+                seen = statistics.median(workers[name].run(given.seconds))
+            except RuntimeError as e:
+                if name == OURS:
+                    raise SystemExit(f"{row.name}: {e}") from e
+                failed[name] = str(e)
+                del workers[name], times[name]
+                continue
             if number:  # the first round warms up
                 times[name].append(seen)
     found = {

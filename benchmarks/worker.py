@@ -47,12 +47,17 @@ class Worker:
         return memory
 
     def _ask(self, **question: Any) -> dict[str, Any]:
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
-            said = self.process.stderr.read() if self.process.stderr else ""
-            raise RuntimeError(f"{self.contender}: {said.strip().splitlines()[-1] if said.strip() else 'it ended'}")
+            said = self.process.stderr.read().strip() if self.process.stderr else ""
+            killed = self.process.wait() == -9
+            why = "killed; memory ran out?" if killed else said.splitlines()[-1] if said else "it ended"
+            raise RuntimeError(f"{self.contender}: {why}")
         return json.loads(answer)
 
 

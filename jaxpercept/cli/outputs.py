@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxpercept.errors import InputError
+from jaxpercept.file_jobs import Job
 
 _UNWRITABLE = (".avif", ".heic", ".jp2")  # meant as files, not as folders
 
@@ -86,9 +87,13 @@ def _suffix(path: Path) -> str:
     return path.suffix if path.suffix.lower() in images.WRITE_SUFFIXES else ".png"
 
 
-def ending(written: Sequence[Path], failed: Sequence[str], count: int) -> int:
-    """The exit status: 0, or 1 when some of `count` images failed. InputError when none could be done."""
-    if not written:
+def ending(job: Job, missing: Sequence[str], count: int) -> int:
+    """The exit status: 0, or 1 when some of `count` images failed, the `missing` ones with them. Says how many were
+    there already. InputError when none could be done."""
+    failed = [*missing, *job.failed]
+    if job.skipped:
+        say(f"{len(job.skipped)} of {job.total} images were there already")
+    if not job.written and not job.skipped:
         raise InputError(failed[0] if len(failed) == 1 else f"none of the {count} images could be done")
     return 1 if failed else 0
 

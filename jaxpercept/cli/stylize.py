@@ -98,15 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
         paths, models, name_output, size=arguments.size, tile=arguments.tile, max_pixels=arguments.max_pixels,
         batch_size=arguments.batch_size, skip_existing=arguments.skip_existing, finish=finish, progress=say,
     )  # fmt: skip
-    if job.skipped:
-        say(f"{len(job.skipped)} of {job.total} images were there already")
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:
         file, blend = multistyle.split(one)
         if blend == multistyle.ALL:
             chosen = [named[key] for key, _ in multistyle.expand(one)]
             _sheets(paths, f"{Path(file).stem}-{blend}", chosen, name_output)
-    return ending(job.written + job.skipped, missing + job.failed, len(missing) + len(paths))
+    return ending(job, missing, len(missing) + len(paths))
 
 
 def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output: Callable[[Path, str], Path]) -> None:

@@ -77,6 +77,4 @@ def run(arguments: argparse.Namespace) -> int:
         paths, model, lambda path: name_output(path, label), match=arguments.match, tile=arguments.tile,
         max_pixels=arguments.max_pixels, skip_existing=arguments.skip_existing, progress=say,
     )  # fmt: skip
-    if job.skipped:
-        say(f"{len(job.skipped)} of {job.total} images were there already")
-    return ending(job.written + job.skipped, missing + job.failed, len(missing) + len(paths))
+    return ending(job, missing, len(missing) + len(paths))

@@ -11,7 +11,8 @@ from jax import Array, lax
 from jaxpercept.conv.plain import DIMENSIONS, Image, Kernel, Output
 
 _DEEP = 32 * 32  # input times output channels from which on Winograd's form pays
-_LARGE = 32 * 32  # pixels from which on; below, it takes longer to compile than to compute
+_LARGE = 32 * 32  # pixels of all images from which on
+_LONG = 2**23  # products of the two from which on; below, it takes longer to compile than to compute
 # Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity, of those measured the ones that round least: 3 times
 # what a plain convolution does. Rows are scaled by powers of two, to be of like size.
 _KERNEL = np.array([[2, 0, 0], [2 / 3, 2 / 3, 2 / 3], [-2 / 3, 2 / 3, -2 / 3], [-32 / 15, -16 / 15, -8 / 15],
@@ -26,7 +27,8 @@ def suits(x: Image, kernel: Kernel) -> bool:
     i, o = kernel.shape[2:]
     # Half precision has no digits to spare; and of 4 or 5 channels XLA:CPU (jax 0.10.2) compiles the fused sums wrongly
     suited = jnp.finfo(x.dtype).bits >= 32 and i % 16 == 0 and o % 16 == 0
-    pays = i * o >= _DEEP and x.shape[1] * x.shape[2] >= _LARGE
+    pixels = x.shape[0] * x.shape[1] * x.shape[2]
+    pays = i * o >= _DEEP and pixels >= _LARGE and pixels * i * o >= _LONG
     return suited and pays and kernel.shape[:2] == (3, 3) and min(x.shape[1:3]) >= 3
 
 
@@ -74,10 +76,10 @@ def _rows(x: Image, p: int) -> list[Array]:
 
 
 def _along_rows(x: Image, taps: Array) -> Output:
-    """VALID, of three taps (3, I, O) along each row. All rows lie end to end as one, which XLA:CPU does up to twice as
-    fast as many, and what mixes two rows is dropped."""
+    """VALID, of three taps (3, I, O) along each row. The rows of all images lie end to end as one, which XLA:CPU does
+    up to twice as fast as many, and what mixes two rows is dropped."""
     n, h, w, c = x.shape
-    line = x.reshape(n, 1, h * w, c)
+    line = x.reshape(1, 1, n * h * w, c)
     y = lax.conv_general_dilated(line, taps[None], (1, 1), ((0, 0), (1, 1)), dimension_numbers=DIMENSIONS)
     return y.reshape(n, h, w, -1)[:, :, 1:-1]
 

@@ -1,0 +1,81 @@
+"""A folder of JPEG photos of mixed sizes, stylized to JPEG: its rate as a share of the net's alone.
+
+`python -m benchmarks.folder [--data D …] [--images 500]`; without `--data`, the sample photos in four sizes. The two
+take turns, part by part: the command's own work from files to files, and the net on the same images in memory, in the
+same batches. Everything is compiled before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jaxpercept import allocator, compilation_cache, images, inference, samples, stylizing
+
+SIZES = ((256, 256), (240, 320), (384, 256), (300, 400))
+
+
+def make(folder: Path, count: int) -> list[Path]:
+    """`count` JPEG files of the sample photos, in each of SIZES."""
+    photos = list(samples.sample_photos().values())
+    kinds = [images.resize(photo, size) for photo in photos for size in SIZES]
+    first = [images.save_image(folder / f"{i}.jpg", kind) for i, kind in enumerate(kinds[:count])]
+    for i in range(len(first), count):
+        shutil.copy(first[i % len(first)], folder / f"{i}.jpg")
+    return sorted(folder.iterdir())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", metavar="D", help="photos, as infer.py takes them")
+    parser.add_argument("--images", type=int, default=500, metavar="N", help="at most (default: 500)")
+    parser.add_argument("--parts", type=int, default=5, metavar="N", help="turns of each side (default: 5)")
+    parser.add_argument("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
+    given = parser.parse_args()
+    allocator.keep_freed_memory()
+    compilation_cache.enable()
+    model = inference.load_model(given.style)
+    with tempfile.TemporaryDirectory() as made:
+        source, out = Path(made) / "in", Path(made) / "out"
+        source.mkdir()
+
+        def name_output(path: Path, style: str) -> Path:
+            return out / f"{path.stem}_{style}.jpg"
+
+        paths = (images.list_images(given.data) if given.data else make(source, given.images))[: given.images]
+        ratios = []
+        for number, part in enumerate([paths, *np.array_split(np.array(paths), given.parts)]):
+            files = [Path(path) for path in part]
+            decoded = [(i, images.load_image(path)) for i, path in enumerate(files)]
+
+            def alone(decoded: list[tuple[int, np.ndarray]] = decoded) -> None:
+                for _ in inference.run_batches(model, iter(decoded), 4):
+                    pass
+
+            def whole(files: list[Path] = files) -> None:
+                job = stylizing.stylize_files(files, [model], name_output)
+                assert len(job.written) == len(files), job.failed
+
+            sides = {"net": alone, "folder": whole}
+            order = itertools.islice(itertools.cycle(sides), number % 2, number % 2 + 2)
+            seconds = {}
+            for name in order if number else ("net",):
+                begun = time.perf_counter()
+                sides[name]()
+                seconds[name] = time.perf_counter() - begun
+            if number:  # the first compiles
+                ratios.append(seconds["net"] / seconds["folder"])
+                rates = ", ".join(f"{name} {len(files) / seconds[name]:.2f}" for name in sides)
+                print(f"{len(files)} images: {rates} images/s, share {ratios[-1]:.3f}", flush=True)
+        sizes = len({image.shape for _, image in ((p, images.load_image(p)) for p in paths)})
+        print(f"{len(paths)} images of {sizes} sizes: median share {np.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
