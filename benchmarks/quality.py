@@ -25,15 +25,18 @@ HELD_OUT, LAST = 32, 50
 RUNS = (("adam", "float32", 0), ("adam", "float32", 1), ("adam", "bfloat16", 0), ("muon", "float32", 0))
 
 
-def held_out_objective(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
-    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that memory stays small."""
+def held_out_objective(
+    made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
+) -> float:
+    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that memory stays small.
+    `mix`: of a net of several styles, which one, (1, styles)."""
     net, params, stats, _ = transform_net.load(weights)
     terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
     grams = training.style_grams(made, terms, phi)
 
     @jax.jit
     def loss(params, stats, phi, grams, x):
-        output, _ = transform_net.apply(net, params, stats, x)
+        output, _ = transform_net.apply(net, params, stats, x, mix=mix)
         convention, batch = made.objective.losses, made.batch_size
         return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)["loss"][0]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -83,6 +84,7 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
     monkeypatch.syspath_prepend(root)
     train_styles = importlib.import_module("weights.train_styles")
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
+    one = types.SimpleNamespace(style_images=())
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
     monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]])
     shipped, held = tmp_path / "wave.safetensors", {}
@@ -91,7 +93,7 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         header["training"]["config"] |= {"out": "/home/me/wave", "data": ["/home/me/photos"], "seed": i}
         trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
         held[name], before = name, held.get("wave")
-        train_styles.ship("wave", None, trained, None, 0.02)
+        train_styles.ship("wave", one, trained, None, 0.02)
         seed = weights_file.read_header(shipped)["training"]["config"]["seed"]
         held["wave"] = list(losses)[seed]
         assert held["wave"] == kept, before
