@@ -114,8 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", metavar="R", default=list(rows.ROWS), choices=list(rows.ROWS),
-                        help=f"of {', '.join(rows.ROWS)} (default: all)")  # fmt: skip
+    rows.add_option(parser, list(rows.ROWS))
     parser.add_argument("--peers", nargs="*", metavar="P", default=PEERS, choices=PEERS,
                         help=f"of {', '.join(map(repr, PEERS))} (default: all)")  # fmt: skip
     parser.add_argument(
@@ -132,12 +131,12 @@ def main() -> None:
     for name in given.rows:
         with tempfile.TemporaryDirectory() as scratch:
             print(f"{name} …", file=sys.stderr, flush=True)
-            measured[name] = measure(rows.ROWS[name], given, Path(scratch))
+            measured[name] = measure(rows.named(name), given, Path(scratch))
         text = table([measured[name]])
         print(text, flush=True)
         for contender, why in measured[name]["failed"].items():
             print(f"{name}: without {contender}: {why}", file=sys.stderr)
-        done = [measured[n] for n in rows.ROWS if n in measured]
+        done = [measured[n] for n in dict.fromkeys([*rows.ROWS, *measured]) if n in measured]
         machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
         about = {"machine": machine, "precision": given.precision, "rounds": given.rounds}
         if given.json:

@@ -1,12 +1,14 @@
 """How near rows come to the bound of direct convolutions: their arithmetic at the speed of large matrix products.
 
 `python -m benchmarks.bound [--rows R …]`. The arithmetic is XLA's count for the plain forms, the speed that of jax's
-own product of two 2048×2048 matrices in between. Winograd's forms need less arithmetic, so a share may pass 1.
+own product of two large matrices in between. Winograd's forms need less arithmetic, so a share may pass 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
 import tempfile
 import time
@@ -18,23 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import ours, rows
-from jaxpercept import allocator, conv, transform_net, vgg
+from jaxpercept import allocator
 
-SIDE = 2048
-
-
-def arithmetic(row: rows.Row) -> float:
-    """Operations of a style, super-resolution or vgg row, by XLA's count."""
-    x = jax.ShapeDtypeStruct((row.batch, row.size, row.size, 3), jnp.float32)
-    with conv.forced(False):
-        if row.kind == "vgg":
-            layers = rows.train_config(row).objective.style_layers
-            lowered = jax.jit(lambda p, x: vgg.vgg_features(p, x, layers)).lower(vgg.load_vgg16(), x)
-        else:
-            params, stats = transform_net.init(rows.net(row))
-            lowered = jax.jit(lambda p, x: transform_net.apply(rows.net(row), p, stats, x)[0]).lower(params, x)
-        counted: Any = lowered.cost_analysis()
-    return float(counted["flops"])
+SIDE = {"cpu": 2048}  # of the matrices; on accelerators 8192, which keeps them busy
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -45,27 +33,31 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [name for name, row in rows.ROWS.items() if row.kind in ("style", "superres", "vgg")]
-    parser.add_argument("--rows", nargs="+", default=known, choices=known, metavar="R", help=f"of {', '.join(known)}")
+    rows.add_option(parser, list(rows.ROWS))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
     allocator.keep_freed_memory()
-    square = jnp.ones((SIDE, SIDE), given.precision)
-    product = jax.jit(jnp.matmul)
+    side = SIDE.get(jax.default_backend(), 8192)
+    square, product, found = jnp.ones((side, side), given.precision), jax.jit(jnp.matmul), []
     for name in given.rows:
-        row = rows.ROWS[name]
+        row = rows.named(name)
         with tempfile.TemporaryDirectory() as made:
             weights = Path(made) / "net.safetensors"
-            if row.kind != "vgg":
-                rows.write_weights(row, weights)
+            rows.write_weights(row, weights)
+            counted = ours.arithmetic(row, weights, given.precision)
             call = ours.build(row, weights, given.precision)
             call()
         turns = [(seconds(lambda: product(square, square).block_until_ready()), seconds(call)) for _ in range(15)]
-        speed = 2 * SIDE**3 / statistics.median(a for a, _ in turns[1:])
+        speed = 2 * side**3 / statistics.median(a for a, _ in turns[1:])
         taken = statistics.median(b for _, b in turns[1:])
-        bound = arithmetic(row) / speed
+        bound = counted / speed
+        found.append({"row": name, "seconds": taken, "bound": bound, "product_flops": speed, "share": bound / taken})
         print(f"{name}: {1e3 * taken:.1f} ms, bound {1e3 * bound:.1f} ms at {speed / 1e9:.0f} Gflop/s, "
               f"share {bound / taken:.2f}", flush=True)  # fmt: skip
+    if given.json:
+        about = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "precision": given.precision}
+        Path(given.json).write_text(json.dumps(about | {"rows": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

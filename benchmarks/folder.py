@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+import os
 import shutil
 import tempfile
 import time
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, metavar="N", help="at most (default: 500)")
     parser.add_argument("--parts", type=int, default=5, metavar="N", help="turns of each side (default: 5)")
     parser.add_argument("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
+    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
     allocator.keep_freed_memory()
     compilation_cache.enable()
@@ -75,6 +78,10 @@ def main() -> None:
                 print(f"{len(files)} images: {rates} images/s, share {ratios[-1]:.3f}", flush=True)
         sizes = len({image.shape for _, image in ((p, images.load_image(p)) for p in paths)})
         print(f"{len(paths)} images of {sizes} sizes: median share {np.median(ratios):.3f}")
+        if given.json:
+            kept = {"style": given.style, "images": len(paths), "sizes": sizes, "cores": os.cpu_count(),
+                    "shares": ratios, "median": float(np.median(ratios))}  # fmt: skip
+            Path(given.json).write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

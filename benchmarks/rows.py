@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +48,28 @@ ROWS = {
     )
 }
 SCALE = 4
+
+
+def named(name: str) -> Row:
+    """The row of that name, also one that is not in ROWS, such as "style-512-b32". ValueError for any other text."""
+    kinds = "|".join(dict.fromkeys(row.kind for row in ROWS.values()))
+    found = re.fullmatch(rf"({kinds})-([1-9]\d*)-b([1-9]\d*)", name)
+    if not found:
+        raise ValueError(f"{name!r} is no row; give KIND-SIZE-bBATCH, as {next(iter(ROWS))}; kinds: {kinds}")
+    return Row(found[1], int(found[2]), int(found[3]))
+
+
+def add_option(parser: argparse.ArgumentParser, rows: list[str]) -> None:
+    """`--rows`, with these by default."""
+
+    def known(name: str) -> str:
+        try:
+            return named(name).name
+        except ValueError as e:
+            raise argparse.ArgumentTypeError(str(e)) from e
+
+    parser.add_argument("--rows", nargs="+", type=known, metavar="R", default=rows,
+                        help=f"KIND-SIZE-bBATCH (default: {', '.join(rows)})")  # fmt: skip
 
 
 def net(row: Row) -> config.TransformNetConfig:

@@ -84,21 +84,21 @@ def serve() -> None:
 
 
 def _build(contender: str, row: str, weights: str, result: str, precision: str, threads: int) -> Any:
-    from benchmarks.rows import ROWS
+    from benchmarks.rows import named
 
     if contender == OURS:
         import jax
 
         from benchmarks import ours
 
-        call = ours.build(ROWS[row], Path(weights), precision)
+        call = ours.build(named(row), Path(weights), precision)
         about = {"version": jax.__version__, "device": jax.devices()[0].device_kind}
     else:
         import torch
 
         from benchmarks import peers
 
-        call = peers.build(contender, ROWS[row], Path(weights), precision, threads)
+        call = peers.build(contender, named(row), Path(weights), precision, threads)
         about = {"version": torch.__version__, "device": peers.DEVICE}
         if contender == "onnxruntime":
             import onnxruntime
