@@ -47,11 +47,12 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
             if name == OURS or isinstance(e, ValueError):
                 raise SystemExit(f"{row.name}: {e}") from e
     times: dict[str, list[float]] = {name: [] for name in workers}
+    turn = given.seconds or (5.0 if row.training else 1.0)
     for number in range(given.rounds + 1):
         names = list(workers)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             try:
-                seen = statistics.median(workers[name].run(given.seconds))
+                seen = statistics.median(workers[name].run(turn))
             except RuntimeError as e:
                 if name == OURS:
                     raise SystemExit(f"{row.name}: {e}") from e
@@ -65,7 +66,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
                "peak_mib": worker.close(), "version": worker.about["version"], "device": worker.about["device"]}
         for name, worker in workers.items()
     }  # fmt: skip
-    return {"row": row.name, "contenders": found, "failed": failed, **compare(times)}
+    return {"row": row.name, "turn_s": turn, "contenders": found, "failed": failed, **compare(times)}
 
 
 def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> None:
@@ -120,7 +121,8 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=7, metavar="N", help="counted, after one that warms up (default: 7)"
     )
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="of each turn, at least (default: 1)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each turn, at least (default: 1; of trainings, "
+                        "which go on for hours, 5)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="of the peers (default: all)")
     parser.add_argument("--precision", default="float32", choices=TOLERANCE, help="of both sides (default: float32)")
     parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
@@ -138,7 +140,7 @@ def main() -> None:
             print(f"{name}: without {contender}: {why}", file=sys.stderr)
         done = [measured[n] for n in dict.fromkeys([*rows.ROWS, *measured]) if n in measured]
         machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        about = {"machine": machine, "precision": given.precision, "rounds": given.rounds}
+        about = {"machine": machine, "precision": given.precision}
         if given.json:
             Path(given.json).write_text(json.dumps(about | {"rows": done}, indent=1) + "\n")
         if given.markdown:
