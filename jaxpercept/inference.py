@@ -65,8 +65,7 @@ class Model:
         """The parameters of a net of one style: of several, those of the chosen one or blend."""
         if self.mix is None:
             return dict(self.params)
-        names = transform_net.style_parameters(self.config)
-        return {**self.params, **{name: (jnp.asarray(self.mix) @ self.params[name])[0] for name in names}}
+        return transform_net.single_style(self.config, self.params, self.mix)
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
         x = jnp.asarray(x)

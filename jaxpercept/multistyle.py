@@ -102,6 +102,18 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
+def one(source: str, style: str | None, header: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """For a training of a single style that starts from one in a net of several: its `row`, and the header with the
+    steps and images of that style alone. InputError like `parse`, and for a blend."""
+    weights = parse(source, style, names(header))
+    if len(weights) > 1:
+        raise InputError(
+            f"--init {source}:{style} is a blend; a training starts from one style: {source}:{min(weights)}"
+        )
+    own = next(s for s in _earlier(header, source) if s.name in weights)
+    return row(weights, names(header)), header | {"training": {"steps": own.steps, "images": own.images}}
+
+
 def row(weights: dict[str, float], known: Sequence[str]) -> NDArray[np.float32]:
     """A blend as what `transform_net.apply` takes: (1, styles)."""
     return np.array([[weights.get(name, 0.0) for name in known]], np.float32)

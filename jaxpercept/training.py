@@ -41,7 +41,8 @@ class TrainState(NamedTuple):
 
 
 def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
-    """Fresh and None, or from the weights file `config.init` and its header. InputError: a file of another net."""
+    """Fresh and None, or from `config.init`, a weights file or "FILE:STYLE", and its header. InputError: a file of
+    another net, or of several styles where one is trained."""
     header, rows = None, list[int | None]()
     if config.net.styles:
         styles, rows = multistyle.plan(config.style_images, config.init, config.only_new)
@@ -52,7 +53,11 @@ def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
     if config.init is None:
         params, stats = transform_net.init(config.net, config.seed)
     else:
-        net, params, stats, header = transform_net.load(config.init)
+        file, style = multistyle.split(config.init)
+        net, params, stats, header = transform_net.load(file)
+        if not rows and (style or net.styles):
+            chosen, header = multistyle.one(file, style, header)
+            net, params = dataclasses.replace(net, styles=0), transform_net.single_style(net, params, chosen)
         if rows:
             net = dataclasses.replace(net, styles=config.net.styles)
         if net != config.net:

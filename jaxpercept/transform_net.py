@@ -191,6 +191,12 @@ def restyle(config: TransformNetConfig, params: Variables, rows: Sequence[int | 
     return out
 
 
+def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) -> Variables:
+    """The parameters of a net of one style out of those of a net of several: of one of them or of a blend, `mix`
+    (1, styles)."""
+    return {**params, **{name: (jnp.asarray(mix) @ params[name])[0] for name in style_parameters(config)}}
+
+
 @lru_cache(maxsize=64)
 def _structure(config: TransformNetConfig) -> tuple[Any, Any, Any]:
     return _split(nnx.eval_shape(lambda: TransformNet(config, nnx.Rngs(0))))

@@ -97,6 +97,28 @@ def test_one_style_equals_the_single_net_with_those_rows_exactly():
     np.testing.assert_allclose(blend, compiled(SINGLE)(mean, x, None), atol=1e-5)
 
 
+def test_a_single_style_starts_from_one_of_several(place, trained, tmp_path):
+    model = inference.load_model(f"{trained}:lines")
+    one = make_config(place, tmp_path / "run", (), task="style", style_image=str(place / "lines.png"), net=SINGLE,
+                      init=f"{trained}:lines", steps=1)  # fmt: skip
+    state, earlier = training.init_state(one)
+    np.testing.assert_array_equal(compiled(SINGLE)(state.params, photos(2), None),
+                                  compiled(NET)(model.params, photos(2), model.mix))  # fmt: skip
+    own = next(s for s in model.header["styles"] if s["name"] == "lines")
+    assert earlier is not None
+    assert earlier["training"] == {"steps": own["steps"], "images": own["images"]}
+    header = weights_file.read_header(training.train(one))
+    assert header["training"]["images"] == own["images"] + one.batch_size
+    for init, said in (
+        (str(trained), "holds 3 styles; choose as in"),
+        (f"{trained}:lines=1,dots=2", "is a blend; a training starts from one style"),
+        (f"{trained}:line", "did you mean lines"),
+        (f"{tmp_path}/run/model.safetensors:lines", "holds a single style; leave out ':lines'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            training.init_state(dataclasses.replace(one, init=init))
+
+
 def test_mix_must_fit_the_net():
     x = photos(2)
     for net, mix in ((NET, None), (NET, jnp.ones((3, 3))), (NET, jnp.ones((2, 2))), (SINGLE, jnp.ones((1, 1)))):

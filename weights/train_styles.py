@@ -4,10 +4,11 @@
     python -m weights.train_styles --photos photos/ --paintings paintings/ --styles wave     # one
     python -m weights.train_styles --photos photos/ --paintings paintings/ --steps 40000 --batch-size 4    # with a GPU
 
-Each style starts from its shipped net, or from the nearest one, so that the steps of many short trainings add up. The
-same command resumes what Ctrl-C or a crash left. At the end of a style its objective on the sample photos is compared
-with the shipped net's, and weights/styles/NAME.safetensors replaced where it is lower by --gain or more. `multi` is one
-net of all these styles; its objective is the geometric mean over them.
+`multi` is one net of all these styles, trained first: most of what its styles share need not be learned by each
+again. Each style then starts from its shipped net or from `multi`'s, whichever has the lower objective on the sample
+photos, so that the steps of many short trainings add up. The same command resumes what Ctrl-C or a crash left. At the
+end of a style its objective is compared with the shipped net's, and weights/styles/NAME.safetensors replaced where it is
+lower by --gain or more; `multi`'s is the geometric mean over its styles.
 
 Photos and paintings are named in weights/README.md; the stained glass is drawn by this project. Run it from the
 checkout, with the `test` extra or without.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,14 @@ import numpy as np
 from benchmarks.quality import held_out_objective
 from jaxpercept import allocator, config, images, multistyle, samples, training, weights_file
 
-# In order of priority: name, file of the style image ("" is drawn), shipped net to start from.
+# In order of priority: name, file of the style image ("" is drawn).
 STYLES = {
-    "starry_night": ("starry_night.jpg", "starry_night"),
-    "wave": ("wave.jpg", "wave"),
-    "stained_glass": ("", "starry_night"),
-    "composition_vii": ("composition_vii.jpg", "starry_night"),
-    "the_scream": ("the_scream.jpg", "starry_night"),
-    "udnie": ("udnie.jpg", "wave"),
+    "starry_night": "starry_night.jpg",
+    "wave": "wave.jpg",
+    "stained_glass": "",
+    "composition_vii": "composition_vii.jpg",
+    "the_scream": "the_scream.jpg",
+    "udnie": "udnie.jpg",
 }
 MULTI = "multi"
 FOLDER = Path(__file__).resolve().parent / "styles"
@@ -42,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", required=True, metavar="D", help="folder of the training photos")
     parser.add_argument("--paintings", required=True, metavar="D", help="folder of the style images")
-    parser.add_argument("--styles", nargs="+", default=[*STYLES, MULTI], choices=[*STYLES, MULTI], metavar="NAME",
-                        help=f"of {', '.join(STYLES)}, {MULTI} (default: all)")  # fmt: skip
+    parser.add_argument("--styles", nargs="+", default=[MULTI, *STYLES], choices=[MULTI, *STYLES], metavar="NAME",
+                        help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
@@ -57,6 +59,7 @@ def main() -> None:
     photos = np.stack([images.square(photo, 256) for photo in samples.sample_photos().values()])
     for name in given.styles:
         made = recipe(name, given)
+        made = dataclasses.replace(made, init=start(name, made, photos))
         trained = training.train(made)
         ship(name, made, trained, photos, given.gain)
 
@@ -64,8 +67,6 @@ def main() -> None:
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
     """One style's training, or that of the net of all: half width, style images of 384 pixels, TV 1e-5, the learning
     rate down a cosine."""
-    start = STYLES[name][1] if name != MULTI else next(iter(STYLES))
-    starts = [path for n in (name, start) if (path := FOLDER / f"{n}.safetensors").exists()]
     net = config.NET_PRESETS["resize"].scaled(0.5)
     own: dict[str, Any] = {"net": net, "style_image": _painting(name, given)} if name != MULTI else {
         "net": dataclasses.replace(net, styles=len(STYLES)), "task": "multistyle",
@@ -76,13 +77,27 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
         out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_size=384,
         objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
-        optimizer="muon", schedule="cosine", checkpoint_every=250, preview_every=250, log_every=25,
-        init=str(starts[0]) if starts else None, **own,
+        optimizer="muon", schedule="cosine", checkpoint_every=250, preview_every=250, log_every=25, **own,
     )  # fmt: skip
 
 
+def start(name: str, made: config.TrainConfig, photos: np.ndarray) -> str | None:
+    """What the training starts from, as `--init` takes it: what it started from, if it is resumed."""
+    if (begun := Path(made.out) / "config.json").exists():
+        return json.loads(begun.read_text())["init"]
+    own, multi = FOLDER / f"{name}.safetensors", FOLDER / f"{MULTI}.safetensors"
+    if name == MULTI:
+        found = [path for path in (own, FOLDER / f"{next(iter(STYLES))}.safetensors") if path.exists()]
+        return str(found[0]) if found else None
+    starts = {str(own): held_out_objective(made, own, photos)} if own.exists() else {}
+    if multi.exists() and name in (known := multistyle.names(weights_file.read_header(multi))):
+        starts[f"{multi}:{name}"] = held_out_objective(made, multi, photos, multistyle.row({name: 1.0}, known))
+    print(f"{name}: " + ", ".join(f"{value:.4g} by {Path(file).name}" for file, value in starts.items()), flush=True)
+    return min(starts, key=lambda file: starts[file]) if starts else None
+
+
 def _painting(name: str, given: argparse.Namespace) -> str:
-    if file := STYLES[name][0]:
+    if file := STYLES[name]:
         return str(Path(given.paintings) / file)
     drawn = Path(given.out) / f"{name}.png"
     if not drawn.exists():
