@@ -80,6 +80,12 @@ def _of_styles(
     return jax.nn.one_hot(style + first, config.net.styles, dtype=dtype), {k: g[style] for k, g in grams.items()}
 
 
+def _balanced(loss: Float[Array, " n"]) -> Array:
+    """With the gradient of the mean logarithm: every image counts by the share it gains, or styles whose losses are ten
+    times those of others would have the shared weights to themselves."""
+    return (loss / lax.stop_gradient(jnp.abs(loss) + jnp.finfo(loss.dtype).tiny)).mean()
+
+
 def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under `parallel.AXIS`."""
     optimizer = make_optimizer(config)
@@ -105,7 +111,7 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
                 convention=config.objective.losses, batch=config.batch_size, dtype=dtype,
             )  # fmt: skip
             means = {name: value.mean() for name, value in values.items()}
-            return means["loss"], (means, stats)
+            return (_balanced(values["loss"]) if config.net.styles else means["loss"]), (means, stats)
 
         some = learned(config, state.params)
         grads, (metrics, stats) = jax.grad(loss, has_aux=True)(some)

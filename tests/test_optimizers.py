@@ -1,5 +1,7 @@
 """The updates themselves."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -25,7 +27,8 @@ def test_cosine_schedule_ends_at_zero(name):
 
 def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
     """Newton-Schulz leaves singular values of 0.7 to 1.2 times the size asked for; its signs are the gradient's."""
-    optimizer = optimizers.make_optimizer(TrainConfig(optimizer="muon", learning_rate=0.01))
+    made = TrainConfig(optimizer="muon", learning_rate=0.01)
+    optimizer = optimizers.make_optimizer(made)
     update, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
     u, _, vt = np.linalg.svd(np.asarray(GRADS["kernel"]).reshape(36, 8), full_matrices=False)
     along = u.T @ np.asarray(update["kernel"]).reshape(36, 8) @ vt.T / (-0.01 * 0.2 * 6)
@@ -34,6 +37,12 @@ def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
     adam = optax.nadam(0.01)
     expected, _ = adam.update(GRADS, adam.init(PARAMS))
     np.testing.assert_allclose(update["scale"], expected["scale"], rtol=1e-4)
+    several = dataclasses.replace(made, task="multistyle", style_images=("a", "b"),
+                                  net=dataclasses.replace(made.net, styles=2))  # fmt: skip
+    optimizer = optimizers.make_optimizer(several)
+    faster, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(faster["scale"], 20 * expected["scale"], rtol=1e-4)
+    np.testing.assert_array_equal(faster["kernel"], update["kernel"])
 
 
 @pytest.fixture(params=["adam", "muon"])

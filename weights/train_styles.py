@@ -7,8 +7,8 @@
 `multi` is one net of all these styles, trained first: most of what its styles share need not be learned by each
 again. Each style then starts from its shipped net or from `multi`'s, whichever has the lower objective on the sample
 photos, so that the steps of many short trainings add up. The same command resumes what Ctrl-C or a crash left. At the
-end of a style its objective is compared with the shipped net's, and weights/styles/NAME.safetensors replaced where it is
-lower by --gain or more; `multi`'s is the geometric mean over its styles.
+end of a style its objective is compared with the shipped net's, and weights/styles/NAME.safetensors replaced where it
+is lower by --gain or more; `multi`'s is the geometric mean over its styles.
 
 Photos and paintings are named in weights/README.md; the stained glass is drawn by this project. Run it from the
 checkout, with the `test` extra or without.

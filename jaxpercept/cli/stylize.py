@@ -155,6 +155,6 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
             say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])
     sheet = images.contact_sheet(rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384)
-    path = images.save_image(out / "contact_sheet.jpg", sheet)
+    path = images.save_image(out / "contact_sheet.jpg", sheet, quality=85)
     say(f"{len(photos) * len(styles)} images, and all on one contact sheet: {path}")
     return 0

@@ -55,13 +55,14 @@ examples:
 MULTISTYLE = """Train one net on many style images (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629).
 
 The net is that of `train.py style` with instance norm, whose scales and shifts every style has for itself; all other
-weights are shared. Each image of a batch is trained towards one style; every style gets equally many. So a style sees
-the images of `--steps` divided by the number of styles: give more steps, or --init a trained net. RUN is as there, and
-`infer.py stylize --style RUN/model.safetensors:NAME=WEIGHT,NAME=WEIGHT` blends the styles.
+weights are shared. Each image of a batch is trained towards one style; every style gets equally many, and counts by the
+share of its loss that it gains. So a style sees the images of `--steps` divided by the number of styles: give more
+steps, or --init a trained net. RUN is as there, and `infer.py stylize --style
+RUN/model.safetensors:NAME=WEIGHT,NAME=WEIGHT` blends the styles.
 
 With --init, the net is that of the file unless --preset, --net or --width is given. From a net of one style every
 style starts as a copy of that; from one of several, each from its own scales and shifts, a new one from their mean.
-Scales and shifts alone (--only-new) take a larger --learning-rate, 0.01 to 0.03, and then few steps."""
+Scales and shifts alone (--only-new) take few steps, and with Adam a larger --learning-rate, 0.01 to 0.03."""
 
 MULTISTYLE_EPILOG = """presets: as in `python train.py style --help`, but for those with batch norm
 

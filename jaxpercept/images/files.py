@@ -164,10 +164,10 @@ def is_grey(path: str | os.PathLike[str]) -> bool:
         return image.mode in ("1", "L", "LA", "F", "I") or image.mode.startswith("I;16")
 
 
-def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None) -> Path:
+def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None, quality: int = 95) -> Path:
     """Write (H, W, 3) in [0, 1] (or uint8) in the format of the suffix: whole or not at all, making folders as needed.
 
-    Rounds to nearest; JPEG and WebP at quality 95. `alpha` (H, W) is kept where the format can, else laid on white.
+    Rounds to nearest; `quality` is JPEG's and WebP's. `alpha` (H, W) is kept where the format can, else laid on white.
     `InputError` for an unknown suffix or a place that cannot be written.
     """
     path, x = check_writable_name(path), np.asarray(x)
@@ -182,9 +182,9 @@ def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None) -> Pa
     image = Image.fromarray(to_uint8(x))
     if alpha is not None:
         image.putalpha(Image.fromarray(to_uint8(np.asarray(alpha))))
-    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    options: dict[str, Any] = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {}
     if kind == "WEBP":
-        options = {"quality": 95}
+        options = {"quality": quality}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -205,4 +205,4 @@ _SECTIONS: dict[str, Callable[[Lab, list[Unit]], str]] = {
 
 
 def _save(lab: Lab, name: str, picture: images.Float) -> None:
-    images.save_image(Path(lab.config.results) / name, picture)
+    images.save_image(Path(lab.config.results) / name, picture, quality=85)
