@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxpercept import (
+    config,
     evaluation,
     inference,
     multistyle,
@@ -98,3 +99,25 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         held["wave"] = list(losses)[seed]
         assert held["wave"] == kept, before
         assert "/home" not in json.dumps(weights_file.read_header(shipped))
+
+
+def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root)
+    train_styles = importlib.import_module("weights.train_styles")
+    monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
+    made = config.TrainConfig(out=str(tmp_path / "run"))
+    assert train_styles.start("wave", made, None) is None
+    arrays, header = weights_file.read_weights(_path("wave"))
+    own = weights_file.write_weights(tmp_path / "wave.safetensors", arrays, header)
+    multi = weights_file.write_weights(
+        tmp_path / "multi.safetensors", arrays, header | {"styles": [{"name": "wave"}, {"name": "udnie"}]}
+    )
+    for of_multi, best in ((1.0, f"{multi}:wave"), (3.0, str(own))):
+        loss = {own.name: 2.0, multi.name: of_multi}
+        monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name])
+        assert train_styles.start("wave", made, None) == best
+    assert train_styles.start("udnie", made, None) == f"{multi}:udnie"
+    assert train_styles.start("multi", made, None) == str(multi)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"init": "where it began"}')
+    assert train_styles.start("wave", made, None) == "where it began"
