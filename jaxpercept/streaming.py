@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from jaxpercept import images, inference, transform_net
+from jaxpercept import allocator, images, inference, transform_net
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 
@@ -123,6 +123,7 @@ def run(
     norms = sorted(norms, key=_order) if config.norm == "instance" else []
     stats |= {f"{n}.{k}": jnp.zeros_like(params[f"{n}.scale"]) for n in norms for k in ("mean", "var")}
     for number, name in enumerate(norms):
+        allocator.release()  # of the decoder, then of the pass before: each pass has its own programs and scratch
         progress(f"pass {number + 1} of {len(norms) + 1}: statistics of {name}, {len(tiles)} tiles")
         total = _Moments()
         for rows, columns in tiles:
@@ -132,6 +133,7 @@ def run(
             total.add(own.shape[0] * own.shape[1], *map(np.asarray, _mean_and_squares(own)))
         stats |= {f"{name}.mean": jnp.asarray(total.mean, jnp.float32),
                   f"{name}.var": jnp.asarray(total.squares / total.count, jnp.float32)}  # fmt: skip
+    allocator.release()
     progress(f"pass {len(norms) + 1} of {len(norms) + 1}: pixels, {len(tiles)} tiles")
     out = np.empty_like(pixels)
     for rows, columns in tiles:
@@ -142,6 +144,7 @@ def run(
         done = images.to_uint8(finish(output, np.asarray(seen[0][inside])))
         place = out[rows.first : rows.end, columns.first : columns.end]
         place[...] = done[: place.shape[0], : place.shape[1]]
+    allocator.release()  # room for the encoder
     return out
 
 

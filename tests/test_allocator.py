@@ -21,15 +21,20 @@ def faults():
     libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
+{}
 print(faults())
 """
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 
 
-def page_faults(code, **tuned):
+def page_faults(code, between="pass", **tuned):
     plain = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES" and not k.startswith("MALLOC_")}
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE.format(code)], env=plain | tuned, capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE.format(code, between)],
+        env=plain | tuned,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(done.stdout)
 
@@ -38,6 +43,7 @@ def test_a_freed_block_is_kept():
     pages = (100 << 20) // os.sysconf("SC_PAGE_SIZE")
     assert page_faults("pass") > pages / 600  # what it is for; fewer than pages with huge pages of 2 MiB
     assert page_faults("allocator.keep_freed_memory()") < 20
+    assert page_faults("allocator.keep_freed_memory()", "allocator.release()") > pages / 600  # taken back
 
 
 def test_a_user_s_own_tuning_stays():
