@@ -12,28 +12,28 @@ from pathlib import Path
 import numpy as np
 
 import jaxpercept as jp
-from jaxpercept import images, samples
+from jaxpercept import images, multistyle, samples, weights_file
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
+def blends(net: str, content: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """For each style and the next one of the net: the photo in every blend of the two."""
+    styles = multistyle.names(weights_file.read_header(weights_file.resolve(net, "styles")))
+    several = jp.load_model(f"{net}:{styles[0]}")
+    rows = {}
+    for first, second in itertools.pairwise(styles):
+        models = [several.blend(f"{first}={share},{second}={1 - share}") for share in SHARES]
+        rows[f"from {first} to {second}"] = [np.asarray(model(content[None]))[0] for model in models]
+    return rows
+
+
 def main(photo: Path | None = None, out: Path = Path("outputs/blend"), net: str = "multi", size: int = 256) -> Path:
     picture = samples.sample_photos()["chelsea"] if photo is None else jp.load_image(photo)
-    content = images.resize(picture, size, "long")
-    several = jp.load_model(f"{net}:{_names(net)[0]}")
-    rows, labels = [], []
-    for first, second in itertools.pairwise(several.styles):
-        blends = [several.blend(f"{first}={share},{second}={1 - share}") for share in SHARES]
-        rows.append([np.asarray(model(content[None]))[0] for model in blends])
-        labels.append(f"from {first} to {second}")
+    rows = blends(net, images.resize(picture, size, "long"))
     columns = [f"{share:.0%} / {1 - share:.0%}" for share in SHARES]
-    return images.save_image(out / "sheet.jpg", images.contact_sheet(rows, row_labels=labels, column_labels=columns))
-
-
-def _names(net: str) -> tuple[str, ...]:
-    from jaxpercept import multistyle, weights_file
-
-    return multistyle.names(weights_file.read_header(weights_file.resolve(net, "styles")))
+    sheet = images.contact_sheet(list(rows.values()), row_labels=list(rows), column_labels=columns)
+    return images.save_image(out / "sheet.jpg", sheet)
 
 
 if __name__ == "__main__":

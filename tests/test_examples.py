@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import images, training
+from jaxpercept import images, inference, samples, training
 
 
 @pytest.fixture
@@ -41,3 +41,17 @@ def test_examples_that_optimise(example, tmp_path, name, pictures):
     assert strip.shape == (32, 32 * pictures, 3)
     several = np.split(strip, pictures, axis=1)
     assert all(np.abs(a - b).max() > 0.01 for a, b in itertools.pairwise(several))
+
+
+def test_blends(example, tmp_path):
+    """A row from each style to the next: it begins where the last row ended, and gets away from there step by step."""
+    made = example("blend_styles")
+    photo = images.resize(samples.sample_photos()["chelsea"], 64, "long")
+    rows = list(made.blends("multi", photo).values())
+    assert len(rows) == len(inference.load_model("multi:wave").styles) - 1
+    for above, below in itertools.pairwise(rows):
+        np.testing.assert_allclose(above[-1], below[0], atol=1e-5)
+    for first, *others in rows:
+        apart = [float(np.abs(other - first).mean()) for other in others]
+        assert 0.01 < apart[0] < apart[-1]
+    assert images.load_image(made.main(None, tmp_path, size=64)).shape[1] > 5 * 64

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import held_out_objective
-from jaxpercept import allocator, config, images, multistyle, samples, training, weights_file
+from jaxpercept import allocator, config, images, multistyle, runs, samples, training, weights_file
 
 # In order of priority: name, file of the style image ("" is drawn).
 STYLES = {
@@ -61,6 +61,8 @@ def main() -> None:
         made = recipe(name, given)
         made = dataclasses.replace(made, init=start(name, made, photos))
         trained = training.train(made)
+        if runs.read_run(made.out).lines[-1]["step"] < made.steps:
+            return  # stopped; the same command goes on
         ship(name, made, trained, photos, given.gain)
 
 
