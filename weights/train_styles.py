@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--paintings", required=True, metavar="D", help="folder of the style images")
     parser.add_argument("--styles", nargs="+", default=[MULTI, *STYLES], choices=[MULTI, *STYLES], metavar="NAME",
                         help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
+    parser.add_argument("--start", default="best", choices=("best", "own", MULTI), help="what each starts from: its own "
+                        f"shipped net, {MULTI}'s row, or the better of the two (default: best)")  # fmt: skip
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
@@ -59,7 +61,7 @@ def main() -> None:
     photos = np.stack([images.square(photo, 256) for photo in samples.sample_photos().values()])
     for name in given.styles:
         made = recipe(name, given)
-        made = dataclasses.replace(made, init=start(name, made, photos))
+        made = dataclasses.replace(made, init=start(name, made, photos, given.start))
         trained = training.train(made)
         if runs.read_run(made.out).lines[-1]["step"] < made.steps:
             return  # stopped; the same command goes on
@@ -83,16 +85,19 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
     )  # fmt: skip
 
 
-def start(name: str, made: config.TrainConfig, photos: np.ndarray) -> str | None:
-    """What the training starts from, as `--init` takes it: what it started from, if it is resumed."""
+def start(name: str, made: config.TrainConfig, photos: np.ndarray, which: str = "best") -> str | None:
+    """What the training starts from, as `--init` takes it: what it started from, if it is resumed. `which`: see
+    `--start`."""
     if (begun := Path(made.out) / "config.json").exists():
         return json.loads(begun.read_text())["init"]
     own, multi = FOLDER / f"{name}.safetensors", FOLDER / f"{MULTI}.safetensors"
     if name == MULTI:
         found = [path for path in (own, FOLDER / f"{next(iter(STYLES))}.safetensors") if path.exists()]
         return str(found[0]) if found else None
-    starts = {str(own): held_out_objective(made, own, photos)} if own.exists() else {}
-    if multi.exists() and name in (known := multistyle.names(weights_file.read_header(multi))):
+    starts: dict[str, float] = {}
+    if own.exists() and which != MULTI:
+        starts[str(own)] = held_out_objective(made, own, photos)
+    if multi.exists() and which != "own" and name in (known := multistyle.names(weights_file.read_header(multi))):
         starts[f"{multi}:{name}"] = held_out_objective(made, multi, photos, multistyle.row({name: 1.0}, known))
     print(f"{name}: " + ", ".join(f"{value:.4g} by {Path(file).name}" for file, value in starts.items()), flush=True)
     return min(starts, key=lambda file: starts[file]) if starts else None
