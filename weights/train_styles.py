@@ -46,8 +46,8 @@ def main() -> None:
     parser.add_argument("--paintings", required=True, metavar="D", help="folder of the style images")
     parser.add_argument("--styles", nargs="+", default=[MULTI, *STYLES], choices=[MULTI, *STYLES], metavar="NAME",
                         help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
-    parser.add_argument("--start", default="best", choices=("best", "own", MULTI), help="what each starts from: its own "
-                        f"shipped net, {MULTI}'s row, or the better of the two (default: best)")  # fmt: skip
+    parser.add_argument("--start", default="best", choices=("best", "own", MULTI), help="what each starts from: its "
+                        f"own shipped net, {MULTI}'s row, or the better of the two (default: best)")  # fmt: skip
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
