@@ -20,6 +20,8 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 def blends(net: str, content: np.ndarray) -> dict[str, list[np.ndarray]]:
     """For each style and the next one of the net: the photo in every blend of the two."""
     styles = multistyle.names(weights_file.read_header(weights_file.resolve(net, "styles")))
+    if len(styles) < 2:
+        sys.exit(f"{net} holds a single style; give a net of several, as `train.py multistyle` makes")
     several = jp.load_model(f"{net}:{styles[0]}")
     rows = {}
     for first, second in itertools.pairwise(styles):

@@ -105,13 +105,20 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
 def one(source: str, style: str | None, header: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """For a training of a single style that starts from one in a net of several: its `row`, and the header with the
     steps and images of that style alone. InputError like `parse`, and for a blend."""
-    weights = parse(source, style, names(header))
+    known = names(header)
+    if not known and not style:
+        raise InputError(f"{source}: its net has several styles, which its header does not name; the file is damaged")
+    if known and not style:
+        raise InputError(
+            f"--init {source} holds several styles; choose one, as in {source}:{known[0]}, of: {', '.join(known)}"
+        )
+    weights = parse(source, style, known)
     if len(weights) > 1:
         raise InputError(
             f"--init {source}:{style} is a blend; a training starts from one style: {source}:{min(weights)}"
         )
     own = next(s for s in _earlier(header, source) if s.name in weights)
-    return row(weights, names(header)), header | {"training": {"steps": own.steps, "images": own.images}}
+    return row(weights, known), header | {"training": {"steps": own.steps, "images": own.images}}
 
 
 def row(weights: dict[str, float], known: Sequence[str]) -> NDArray[np.float32]:

@@ -54,4 +54,8 @@ def test_blends(example, tmp_path):
     for first, *others in rows:
         apart = [float(np.abs(other - first).mean()) for other in others]
         assert 0.01 < apart[0] < apart[-1]
-    assert images.load_image(made.main(None, tmp_path, size=64)).shape[1] > 5 * 64
+    height, width, _ = images.load_image(made.main(None, tmp_path, size=64)).shape
+    assert height > len(rows) * photo.shape[0]
+    assert width > len(made.SHARES) * photo.shape[1]
+    with pytest.raises(SystemExit, match="wave holds a single style"):
+        made.blends("wave", photo)

@@ -1,4 +1,4 @@
-"""kill -9 at random moments, twenty times over, and nothing is lost: `pytest -m slow tests/test_kill.py -s`."""
+"""kill -9 at random moments, twenty times over, and nothing is lost: `pytest -m slow -n 0 tests/test_kill.py -s`."""
 
 import json
 import os

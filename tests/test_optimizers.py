@@ -12,6 +12,7 @@ from jaxpercept.config import TrainConfig
 
 random = np.random.default_rng(0)
 PARAMS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.ones((4, 8))}
+BIAS = {"bias": jnp.arange(1.0, 4.0)}
 GRADS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.arange(32.0).reshape(4, 8)}
 
 
@@ -39,10 +40,12 @@ def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
     np.testing.assert_allclose(update["scale"], expected["scale"], rtol=1e-4)
     several = dataclasses.replace(made, task="multistyle", style_images=("a", "b"),
                                   net=dataclasses.replace(made.net, styles=2))  # fmt: skip
-    optimizer = optimizers.make_optimizer(several)
-    faster, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
+    optimizer, params, grads = optimizers.make_optimizer(several), PARAMS | BIAS, GRADS | BIAS
+    faster, _ = optimizer.update(grads, optimizer.init(params), params)
     np.testing.assert_allclose(faster["scale"], 20 * expected["scale"], rtol=1e-4)
     np.testing.assert_array_equal(faster["kernel"], update["kernel"])
+    expected, _ = adam.update(BIAS, adam.init(BIAS))
+    np.testing.assert_allclose(faster["bias"], expected["bias"], rtol=1e-4)
 
 
 @pytest.fixture(params=["adam", "muon"])

@@ -19,6 +19,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ import numpy as np
 
 from benchmarks.quality import held_out_objective
 from jaxpercept import allocator, config, images, multistyle, runs, samples, training, weights_file
+from jaxpercept.errors import InputError
 
 # In order of priority: name, file of the style image ("" is drawn).
 STYLES = {
@@ -58,14 +61,27 @@ def main() -> None:
     parser.add_argument("--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)")
     given = parser.parse_args()
     allocator.keep_freed_memory()
+    for style in STYLES if MULTI in given.styles else given.styles:
+        images.load_image(_painting(style, given))  # a missing one now, not hours later
     photos = np.stack([images.square(photo, 256) for photo in samples.sample_photos().values()])
     for name in given.styles:
         made = recipe(name, given)
-        made = dataclasses.replace(made, init=start(name, made, photos, given.start))
+        made = dataclasses.replace(made, init=_kept(start(name, made, photos, given.start), Path(made.out)))
         trained = training.train(made)
-        if runs.read_run(made.out).lines[-1]["step"] < made.steps:
+        logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
+        if not logged or json.loads(logged[-1])["step"] < made.steps:
             return  # stopped; the same command goes on
         ship(name, made, trained, photos, given.gain)
+
+
+def _kept(init: str | None, out: Path) -> str | None:
+    """`init` with a copy of its file, for the run to resume from: the shipped one may be replaced."""
+    if init is None or Path(init).is_relative_to(out):
+        return init
+    file, style = multistyle.split(init)
+    out.mkdir(parents=True, exist_ok=True)
+    copy = shutil.copy(file, out / f"start-{Path(file).name}")
+    return f"{copy}:{style}" if style else str(copy)
 
 
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
@@ -99,6 +115,8 @@ def start(name: str, made: config.TrainConfig, photos: np.ndarray, which: str = 
         starts[str(own)] = held_out_objective(made, own, photos)
     if multi.exists() and which != "own" and name in (known := multistyle.names(weights_file.read_header(multi))):
         starts[f"{multi}:{name}"] = held_out_objective(made, multi, photos, multistyle.row({name: 1.0}, known))
+    if which == MULTI and not starts:
+        raise InputError(f"--start {MULTI}: {multi} has no style {name}; train {MULTI} first, or give --start best")
     print(f"{name}: " + ", ".join(f"{value:.4g} by {Path(file).name}" for file, value in starts.items()), flush=True)
     return min(starts, key=lambda file: starts[file]) if starts else None
 
@@ -152,4 +170,7 @@ def _public(header: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as e:
+        sys.exit(f"error: {e}")

@@ -35,7 +35,9 @@ STYLE = """Train one net on one style image (Johnson et al. 2016, section 4.1).
 
 Defaults: the `resize` net, the authors' loss conventions (`reference`) with content 1, style 5, TV 1e-6, content at
 relu2_2, Adam 1e-3, 40,000 steps of batch 4 at 256x256. RUN gets config.json, metrics.jsonl, previews/, checkpoints/ and
-model.safetensors, which `infer.py stylize --style` takes. The same command again resumes, exactly."""
+model.safetensors, which `infer.py stylize --style` takes. The same command again resumes, exactly.
+
+With --init, the net is that of the file unless --preset, --net or --width is given."""
 
 STYLE_EPILOG = """presets (--preset), each overridden by explicit options:
   resize             ours (default): reflection padding, nearest x2 + convolution, linear output
@@ -50,7 +52,7 @@ examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/soon --width 0.5 \\
       --optimizer muon --schedule cosine --batch-size 1 --steps 2000           # half an hour without an accelerator
   python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
-      --weights.style 8 --width 0.5"""
+      --weights.style 8                                    # a net of one style, or one of several: FILE:STYLE"""
 
 MULTISTYLE = """Train one net on many style images (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629).
 
@@ -145,9 +147,19 @@ def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> c
     )
 
 
+def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.TransformNetConfig:
+    """The net of --init, unless the options name one."""
+    if made.init is None or (arguments.preset, arguments.net, arguments.width) != (None, None, None):
+        return made.net
+    file, _ = multistyle.split(made.init)
+    return config.net_from_dict(weights_file.read_header(file).get("net", {}), file)
+
+
 def run_style(arguments: argparse.Namespace) -> None:
     """`train style`."""
-    made = dataclasses.replace(make_config(arguments), task="style", style_image=arguments.style_image)
+    made = make_config(arguments)
+    net = dataclasses.replace(_net(arguments, made), styles=0)
+    made = dataclasses.replace(made, task="style", style_image=arguments.style_image, net=net)
     together = joined(arguments)
     from jaxpercept import images, training
 
@@ -160,12 +172,9 @@ def run_multistyle(arguments: argparse.Namespace) -> None:
     """`train multistyle`."""
     made, together, files = make_config(arguments), joined(arguments), tuple(arguments.style_image)
     styles, _ = multistyle.plan(files, made.init, arguments.only_new)
-    net = made.net
-    if made.init is not None and (arguments.preset, arguments.net, arguments.width) == (None, None, None):
-        net = config.net_from_dict(weights_file.read_header(made.init).get("net", {}), made.init)
     made = dataclasses.replace(
         made, task="multistyle", style_images=files, only_new=arguments.only_new,
-        net=dataclasses.replace(net, styles=len(styles)), out=arguments.out or MULTISTYLE_OUT,
+        net=dataclasses.replace(_net(arguments, made), styles=len(styles)), out=arguments.out or MULTISTYLE_OUT,
     )  # fmt: skip
     from jaxpercept import images, training
 

@@ -17,13 +17,7 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--learning-rate", "learning_rate", float, "the optimizer's"),
     ("--schedule", "schedule", str, "constant or cosine (to zero at the last step)"),
     ("--seed", "seed", int, "of initialisation and data order"),
-    (
-        "--init",
-        "init",
-        str,
-        "warm start from a weights file, whose header then adds up the steps; of a net of several "
-        "styles, FILE:STYLE trains that one alone",
-    ),
+    ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
     ("--precision", "precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
     ("--engine", "engine", str, "how devices share a step: shard_map or pmap"),
     ("--checkpoint-every", "checkpoint_every", int, "steps between checkpoints"),
