@@ -51,6 +51,7 @@ def main() -> None:
                         help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
     parser.add_argument("--start", default="best", choices=("best", "own", MULTI), help="what each starts from: its "
                         f"own shipped net, {MULTI}'s row, or the better of the two (default: best)")  # fmt: skip
+    parser.add_argument("--judge", action="store_true", help="train nothing: print the objectives of what is shipped")
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
@@ -66,6 +67,9 @@ def main() -> None:
     photos = np.stack([images.square(photo, 256) for photo in samples.sample_photos().values()])
     for name in given.styles:
         made = recipe(name, given)
+        if given.judge:
+            print(f"{name}: {judge(made, FOLDER / f'{name}.safetensors', photos):.4g}", flush=True)
+            continue
         made = dataclasses.replace(made, init=_kept(start(name, made, photos, given.start), Path(made.out)))
         trained = training.train(made)
         logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
@@ -141,7 +145,7 @@ def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
         found.append(held_out_objective(alone, weights, photos, multistyle.row({name: 1.0}, names)))
         single = FOLDER / f"{name}.safetensors"
         beside = f", {held_out_objective(alone, single, photos):.4g} by its own net" if single.exists() else ""
-        print(f"{weights}: {name} {found[-1]:.4g}{beside}", flush=True)
+        print(f"{weights.name}: {name} {found[-1]:.4g}{beside}", flush=True)
     return float(np.exp(np.mean(np.log(found))))
 
 
