@@ -18,7 +18,7 @@ from jaxpercept.config import TrainConfig
 
 _RMS = 0.2
 # For the scales and shifts of nets of many styles: what tells one style from another, of size 1, would hardly move at
-# the rate of kernels, of size 0.05. Found by trying 1, 5, 10 and 30.
+# the rate of kernels, of size 0.05. Of 1, 5, 10 and 30, the last two did best, and alike.
 _STYLES = 20.0
 
 

@@ -449,10 +449,16 @@ def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_
         np.testing.assert_array_equal(found[0] if "norm" in name else found, value, strict=True)
 
 
-def test_train_style_takes_the_net_of_init(place, trained, monkeypatch):
+def test_train_style_takes_the_net_of_init(place, trained, tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(training, "train", asked.append)
     words = f"train style --style-image {place}/lines.png --data {place}/photos --init {trained}:lines"
     for more, net in (("", SINGLE), (" --width 0.5", config.NET_PRESETS["resize"].scaled(0.5))):
         assert main((words + more).split()) == 0
         assert asked.pop().net == net
+    enlarging = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
+    transform_net.save(tmp_path / "x2.safetensors", enlarging, *transform_net.init(enlarging), {})
+    words = f"train style --style-image {place}/lines.png --data {place}/photos --init {tmp_path}/x2.safetensors"
+    assert status(words) == 2
+    assert "x2.safetensors is a super-resolution net" in capsys.readouterr().err
+    assert not asked

@@ -20,6 +20,7 @@ from jaxpercept.cli.train_options import (
     given_weights,
     joined,
 )
+from jaxpercept.errors import InputError
 
 EPILOG = """examples:
   python train.py                                   two or three minutes: see it work
@@ -152,7 +153,10 @@ def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.Tran
     if made.init is None or (arguments.preset, arguments.net, arguments.width) != (None, None, None):
         return made.net
     file, _ = multistyle.split(made.init)
-    return config.net_from_dict(weights_file.read_header(file).get("net", {}), file)
+    net = config.net_from_dict(weights_file.read_header(file).get("net", {}), file)
+    if net.scale != 1:
+        raise InputError(f"--init {file} is a super-resolution net; give a style's, or use: train superres")
+    return net
 
 
 def run_style(arguments: argparse.Namespace) -> None:
