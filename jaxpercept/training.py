@@ -80,9 +80,9 @@ def _of_styles(
     return jax.nn.one_hot(style + first, config.net.styles, dtype=dtype), {k: g[style] for k, g in grams.items()}
 
 
-def _balanced(loss: Float[Array, " n"]) -> Array:
-    """With the gradient of the mean logarithm: every image counts by the share it gains, or styles whose losses are ten
-    times those of others would have the shared weights to themselves."""
+def _geometric(loss: Float[Array, " n"]) -> Array:
+    """With the gradient of the mean logarithm: every image counts by the share it gains. Else styles whose losses are
+    ten times those of others have shared weights to themselves, and busy photos those of one style."""
     return (loss / lax.stop_gradient(jnp.abs(loss) + jnp.finfo(loss.dtype).tiny)).mean()
 
 
@@ -90,6 +90,7 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
     """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under `parallel.AXIS`."""
     optimizer = make_optimizer(config)
     dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
+    geometric = config.average == "geometric" or (config.average is None and config.net.styles > 0)
 
     def step(
         state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
@@ -111,7 +112,7 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
                 convention=config.objective.losses, batch=config.batch_size, dtype=dtype,
             )  # fmt: skip
             means = {name: value.mean() for name, value in values.items()}
-            return (_balanced(values["loss"]) if config.net.styles else means["loss"]), (means, stats)
+            return (_geometric(values["loss"]) if geometric else means["loss"]), (means, stats)
 
         some = learned(config, state.params)
         grads, (metrics, stats) = jax.grad(loss, has_aux=True)(some)

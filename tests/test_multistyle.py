@@ -173,16 +173,32 @@ def test_only_drawn_styles_get_a_gradient_and_each_its_own_target(place, tmp_pat
     assert said["style"] != pytest.approx(own, rel=0.01)
 
 
-def test_a_style_of_large_losses_does_not_outweigh_the_others(place, tmp_path):
+@pytest.mark.parametrize("several", [True, False], ids=["multistyle", "one style"])
+def test_in_the_geometric_mean_large_losses_do_not_outweigh_others(place, tmp_path, several):
     """The gradient is that of the loss's logarithm: the same for a loss ten times as large."""
-    made = make_config(place, tmp_path)
+    made, styles = make_config(place, tmp_path), [0, 1, 2, 1]
+    if not several:
+        made, styles = dataclasses.replace(made, task="style", style_images=(), net=SINGLE, average="geometric",
+                                           style_image=made.style_images[0]), None  # fmt: skip
     ten = dataclasses.replace(OBJECTIVE, weights={name: 10 * weight for name, weight in OBJECTIVE.weights.items()})
-    state, _, said = one_step(made, [0, 1, 2, 1])
-    large, _, also = one_step(dataclasses.replace(made, objective=ten), [0, 1, 2, 1])
+    state, _, said = one_step(made, styles)
+    large, _, also = one_step(dataclasses.replace(made, objective=ten), styles)
     assert also["loss"] == pytest.approx(10 * said["loss"], rel=1e-5)
     largest = max(np.abs(v).max() for v in state.opt_state[0].mu.values())
     for name, value in state.opt_state[0].mu.items():
         np.testing.assert_allclose(large.opt_state[0].mu[name], value, atol=1e-5 * largest)
+
+
+def test_the_mean_over_images_can_be_chosen(place, tmp_path):
+    """On one image they differ by a factor, the loss; a net of several styles takes the arithmetic one too."""
+    made = make_config(place, tmp_path, batch_size=1)
+    geometric, _, said = one_step(made, [1])
+    arithmetic, _, _ = one_step(dataclasses.replace(made, average="arithmetic"), [1])
+    largest = max(np.abs(v).max() for v in arithmetic.opt_state[0].mu.values())
+    for name, value in arithmetic.opt_state[0].mu.items():
+        np.testing.assert_allclose(geometric.opt_state[0].mu[name] * said["loss"], value, atol=1e-5 * largest)
+    with pytest.raises(InputError, match="arithmetic, geometric"):
+        dataclasses.replace(made, average="harmonic")
 
 
 @pytest.mark.parametrize("engine", ["shard_map", "pmap"])

@@ -90,7 +90,7 @@ def _kept(init: str | None, out: Path) -> str | None:
 
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
     """One style's training, or that of the net of all: half width, style images of 384 pixels, TV 1e-5, the learning
-    rate down a cosine."""
+    rate down a cosine, the geometric mean over images."""
     net = config.NET_PRESETS["resize"].scaled(0.5)
     own: dict[str, Any] = {"net": net, "style_image": _painting(name, given)} if name != MULTI else {
         "net": dataclasses.replace(net, styles=len(STYLES)), "task": "multistyle",
@@ -101,7 +101,8 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
         out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_size=384,
         objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
-        optimizer="muon", schedule="cosine", checkpoint_every=250, preview_every=250, log_every=25, **own,
+        optimizer="muon", schedule="cosine", average="geometric",
+        checkpoint_every=250, preview_every=250, log_every=25, **own,
     )  # fmt: skip
 
 

@@ -16,6 +16,13 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
     ("--optimizer", "optimizer", str, "adam, the paper's, or muon, which gets further in few steps"),
     ("--learning-rate", "learning_rate", float, "the optimizer's"),
     ("--schedule", "schedule", str, "constant or cosine (to zero at the last step)"),
+    (
+        "--average",
+        "average",
+        str,
+        "of the loss over images: arithmetic, the paper's, or geometric, in which every image counts by the share it "
+        "gains (default: arithmetic; geometric in multistyle)",
+    ),
     ("--seed", "seed", int, "of initialisation and data order"),
     ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
     ("--precision", "precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),

@@ -31,6 +31,7 @@ class TrainConfig:
     optimizer: str = "adam"  # or "muon" [ours], see optimizers.py
     learning_rate: float = 1e-3
     schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
+    average: str | None = None  # over images: "arithmetic" ([P]) or "geometric" [ours]; None: the latter in multistyle
     seed: int = 0
     engine: str = "shard_map"
     precision: str = "float32"
@@ -50,6 +51,8 @@ class TrainConfig:
         choose("precision", self.precision, ("float32", "bfloat16"))
         choose("optimizer", self.optimizer, ("adam", "muon"))
         choose("schedule", self.schedule, ("constant", "cosine"))
+        if self.average is not None:
+            choose("average", self.average, ("arithmetic", "geometric"))
         choose("degradation", self.degradation, ("blur", "bicubic"))
         for name in ("steps", "batch_size", "checkpoint_every", "preview_every", "log_every"):
             if getattr(self, name) < 1:
