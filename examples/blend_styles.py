@@ -5,6 +5,7 @@ multistyle`; default: the shipped `multi`). A blend mixes the scales and shifts 
 (Dumoulin et al. 2017, section 3.3), so every step is a style of its own; all share one compiled program.
 """
 
+import argparse
 import itertools
 import sys
 from pathlib import Path
@@ -39,5 +40,11 @@ def main(photo: Path | None = None, out: Path = Path("outputs/blend"), net: str 
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print("wrote", main(*map(Path, arguments[:2]), *arguments[2:3]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", nargs="?", type=Path, default=argparse.SUPPRESS, help="the photo")
+    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the sheet")
+    parser.add_argument("net", nargs="?", default=argparse.SUPPRESS, help="a net of several styles")
+    try:
+        print("wrote", main(**vars(parser.parse_args())))
+    except jp.InputError as e:
+        sys.exit(f"error: {e}")

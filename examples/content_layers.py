@@ -5,6 +5,7 @@ Early layers keep every edge and leave the style little room, late ones keep the
 figure 3). Each layer's term is scaled to the same starting value, so that only the layer differs.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -42,5 +43,10 @@ def main(iterations: int = 60, out: Path = Path("outputs/content-layers"), size:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print("wrote", main(*map(int, arguments[:1]), *map(Path, arguments[1:2])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("iterations", nargs="?", type=int, default=argparse.SUPPRESS, help="of L-BFGS, each layer")
+    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the strip")
+    try:
+        print("wrote", main(**vars(parser.parse_args())))
+    except jp.InputError as e:
+        sys.exit(f"error: {e}")

@@ -4,6 +4,7 @@
 from grey, and prints the PSNR of each. A distance is one function of `LossInputs`: no registration, no subclass.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -52,5 +53,10 @@ def main(iterations: int = 100, out: Path = Path("outputs/feature-distances"), s
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print("wrote", main(*map(int, arguments[:1]), *map(Path, arguments[1:2])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("iterations", nargs="?", type=int, default=argparse.SUPPRESS, help="of L-BFGS, each distance")
+    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the strip")
+    try:
+        print("wrote", main(**vars(parser.parse_args())))
+    except jp.InputError as e:
+        sys.exit(f"error: {e}")

@@ -4,6 +4,7 @@
 term, and writes a strip: photo | without | with. Laplacian loss: Li et al. 2017, https://arxiv.org/abs/1707.01253.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -50,5 +51,10 @@ def main(steps: int = 150, out: Path = Path("outputs/laplacian"), size: int = 12
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    print("wrote", main(*map(int, arguments[:1]), *map(Path, arguments[1:2])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="?", type=int, default=argparse.SUPPRESS, help="of each training")
+    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of runs and strip")
+    try:
+        print("wrote", main(**vars(parser.parse_args())))
+    except jp.InputError as e:
+        sys.exit(f"error: {e}")

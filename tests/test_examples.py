@@ -2,6 +2,8 @@
 
 import importlib.util
 import itertools
+import runpy
+import sys
 
 import jax
 import numpy as np
@@ -59,3 +61,20 @@ def test_blends(example, tmp_path):
     assert width > len(made.SHARES) * photo.shape[1]
     with pytest.raises(SystemExit, match="wave holds a single style"):
         made.blends("wave", photo)
+
+
+@pytest.mark.parametrize("name", ["blend_styles", "content_layers", "feature_distances", "laplacian_loss"])
+def test_help_and_bad_arguments(root, monkeypatch, capsys, name):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(root / "examples" / f"{name}.py"), run_name="__main__")
+        return stopped.value.code
+
+    assert run("--help") == 0
+    assert "folder of" in capsys.readouterr().out
+    if name == "blend_styles":
+        assert "no such file" in run("missing.jpg")
+    else:
+        assert run("nine") == 2
+        assert "invalid int value: 'nine'" in capsys.readouterr().err
