@@ -117,6 +117,7 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root
         monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name])
         assert train_styles.start("wave", made, None) == best
         assert train_styles.start("wave", made, None, "own") == str(own)
+        assert train_styles.start("wave", made, None, "some.safetensors") == "some.safetensors"
         assert train_styles.start("wave", made, None, "multi") == f"{multi}:wave"
     assert train_styles.start("udnie", made, None) == f"{multi}:udnie"
     assert train_styles.start("multi", made, None) == str(multi)

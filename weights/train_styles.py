@@ -49,11 +49,12 @@ def main() -> None:
     parser.add_argument("--paintings", required=True, metavar="D", help="folder of the style images")
     parser.add_argument("--styles", nargs="+", default=[MULTI, *STYLES], choices=[MULTI, *STYLES], metavar="NAME",
                         help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
-    parser.add_argument("--start", default="best", choices=("best", "own", MULTI), help="what each starts from: its "
-                        f"own shipped net, {MULTI}'s row, or the better of the two (default: best)")  # fmt: skip
+    parser.add_argument("--start", default="best", metavar="X", help="what each starts from: own, its shipped net; "
+                        f"{MULTI}, its row there; best (default), the better; or a weights file")  # fmt: skip
     parser.add_argument("--judge", action="store_true", help="train nothing: print the objectives of what is shipped")
     parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(default: 0.001)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
     parser.add_argument("--precision", default="float32", metavar="X", help="float32 (default) or bfloat16")
     parser.add_argument(
@@ -61,6 +62,8 @@ def main() -> None:
     )
     parser.add_argument("--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)")
     given = parser.parse_args()
+    if given.start not in ("best", "own", MULTI) and not Path(given.start).is_file():
+        raise InputError(f"--start {given.start} is not allowed; best, own, {MULTI}, or the path of a weights file")
     allocator.keep_freed_memory()
     for style in STYLES if MULTI in given.styles else given.styles:
         images.load_image(_painting(style, given))  # a missing one now, not hours later
@@ -101,6 +104,7 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
         out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_size=384,
         objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
+        learning_rate=given.learning_rate,
         optimizer="muon", schedule="cosine", average="geometric",
         checkpoint_every=250, preview_every=250, log_every=25, **own,
     )  # fmt: skip
@@ -111,6 +115,8 @@ def start(name: str, made: config.TrainConfig, photos: np.ndarray, which: str = 
     `--start`."""
     if (begun := Path(made.out) / "config.json").exists():
         return json.loads(begun.read_text())["init"]
+    if which not in ("best", "own", MULTI):
+        return which
     own, multi = FOLDER / f"{name}.safetensors", FOLDER / f"{MULTI}.safetensors"
     if name == MULTI:
         found = [path for path in (own, FOLDER / f"{next(iter(STYLES))}.safetensors") if path.exists()]
