@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxpercept import config, images, objective, runs, samples, training, transform_net, vgg
@@ -28,8 +29,8 @@ RUNS = (("adam", "float32", 0), ("adam", "float32", 1), ("adam", "bfloat16", 0),
 def held_out_objective(
     made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
 ) -> float:
-    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that memory stays small.
-    `mix`: of a net of several styles, which one, (1, styles)."""
+    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that memory stays small. With
+    `made.clip`, of the output as it is displayed. `mix`: of a net of several styles, which one, (1, styles)."""
     net, params, stats, _ = transform_net.load(weights)
     terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
     grams = training.style_grams(made, terms, phi)
@@ -37,6 +38,7 @@ def held_out_objective(
     @jax.jit
     def loss(params, stats, phi, grams, x):
         output, _ = transform_net.apply(net, params, stats, x, mix=mix)
+        output = jnp.clip(output, 0, 1) if made.clip else output
         convention, batch = made.objective.losses, made.batch_size
         return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)["loss"][0]
 

@@ -84,6 +84,22 @@ def evaluate(
     return {"loss": terms.sum_of(values.values()), **values}
 
 
+@jax.custom_vjp
+def projected(x: Array) -> Array:
+    """x clipped to [0, 1], as it is displayed. Its gradient is the projected one, a function of the clipped point
+    alone: zero only where descent would leave the range. So the values that a line search saw beyond it stay true once
+    x is clipped."""
+    return jnp.clip(x, 0, 1)
+
+
+def _projected_backward(x: Array, grad: Array) -> tuple[Array]:
+    leaves = ((x <= 0) & (grad > 0)) | ((x >= 1) & (grad < 0))
+    return (jnp.where(leaves, jnp.zeros((), grad.dtype), grad),)
+
+
+projected.defvjp(lambda x: (jnp.clip(x, 0, 1), x), _projected_backward)
+
+
 def content_targets(
     loss_terms: Sequence[LossTerm], vgg_params: vgg.Params, target: Float[Array, "n h w 3"]
 ) -> vgg.Features:

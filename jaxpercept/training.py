@@ -107,6 +107,7 @@ def make_step(config: TrainConfig, terms: Sequence[LossTerm]) -> Callable[..., t
                 config.net, params, state.stats, pictures.get("input", target),
                 train=True, axis_name=parallel.AXIS, dtype=dtype, mix=mix,
             )  # fmt: skip
+            output = objective.projected(output) if config.clip else output
             values = objective.evaluate(
                 terms, vgg_params, style_grams, output, target,
                 convention=config.objective.losses, batch=config.batch_size, dtype=dtype,

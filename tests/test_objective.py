@@ -94,3 +94,11 @@ def test_bad_terms_are_refused(phi, pair):
 def test_a_bad_configuration_lists_what_is_allowed(kwargs, message):
     with pytest.raises(InputError, match=message):
         ObjectiveConfig(**kwargs)
+
+
+def test_the_projection_lets_descent_come_back_into_the_range_but_not_leave_it():
+    x = jnp.array([-0.5, 0.0, 0.5, 1.0, 1.5])
+    np.testing.assert_array_equal(objective.projected(x), [0, 0, 0.5, 1, 1])
+    upward, downward = (jax.grad(lambda x, s=sign: (s * objective.projected(x)).sum())(x) for sign in (-1.0, 1.0))
+    np.testing.assert_array_equal(upward, [-1, -1, -1, 0, 0])
+    np.testing.assert_array_equal(downward, [0, 0, 1, 1, 1])

@@ -208,6 +208,22 @@ def test_a_warm_start_adds_up(whole, photos, tmp_path):
         training.train(make_config(photos, tmp_path / "other", init=start, net=other))
 
 
+def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path):
+    """A net whose outputs leave the range: its loss is that of the clipped ones, and training pulls them back."""
+
+    def contrast(inputs):
+        return jnp.square(inputs.output - 0.5).mean((1, 2, 3))
+
+    net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, output_scale=4.0)
+    term, seen = terms.LossTerm("contrast", contrast, 1.0), {}
+    for clip in (False, True):
+        made = make_config(photos, tmp_path / str(clip), net=net, style_image=None, clip=clip, steps=20)
+        training.train(made, terms=[term])
+        seen[clip] = [line["contrast"] for line in metrics(tmp_path / str(clip))]
+    assert seen[False][0] > 0.25 > seen[True][0]  # of clipped values, 0.25 at most
+    assert seen[True][-1] < 0.8 * seen[True][0]
+
+
 def test_a_custom_term_trains_and_is_logged(photos, tmp_path):
     def brightness(inputs):
         return jnp.square(inputs.output.mean((1, 2, 3)) - 0.9)

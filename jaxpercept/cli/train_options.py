@@ -23,6 +23,13 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
         "of the loss over images: arithmetic, the paper's, or geometric, in which every image counts by the share it "
         "gains (default: arithmetic; geometric in multistyle)",
     ),
+    (
+        "--clip",
+        "clip",
+        bool,
+        "judge the output as it is displayed, clipped to [0, 1]: a net without a tanh else learns to leave the range, "
+        "and what the clipping then takes away is missing in the picture",
+    ),
     ("--seed", "seed", int, "of initialisation and data order"),
     ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
     ("--precision", "precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
@@ -94,7 +101,10 @@ def add_fields(
         note = "" if default is None else f" (default: {default})"
         if name in by_preset:
             note = " (default: the preset's)"
-        parser.add_argument(option, dest=name, type=kind, metavar="N" if kind is int else "X", help=text + note)
+        how: dict[str, Any] = {"type": kind, "metavar": "N" if kind is int else "X"}
+        if kind is bool:
+            how = {"action": argparse.BooleanOptionalAction}
+        parser.add_argument(option, dest=name, help=text + note, **how)
 
 
 def add_losses(parser: argparse.ArgumentParser, defaults: dict[str, float] | None) -> argparse._ArgumentGroup:

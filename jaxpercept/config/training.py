@@ -32,6 +32,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
     average: str | None = None  # over images: "arithmetic" ([P]) or "geometric" [ours]; None: the latter in multistyle
+    clip: bool = False  # judge the output clipped to [0, 1], as it is displayed [ours]; [P]'s scaled tanh stays inside
     seed: int = 0
     engine: str = "shard_map"
     precision: str = "float32"

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from jaxpercept.objective import projected
 from jaxpercept.synthesis.settings import SynthesisConfig
 
 Value = Callable[[Array, Any], Array]
@@ -54,7 +55,7 @@ def make_minimizer(config: SynthesisConfig, value: Callable[[Array, Any, Any], A
 
     def objective_of(shared: Any) -> Value:
         if config.clip:
-            return lambda x, target: value(_projected(x), target, shared)
+            return lambda x, target: value(projected(x), target, shared)
         return lambda x, target: value(x, target, shared)
 
     def init(images: Array, targets: Any, shared: Any) -> State:
@@ -128,18 +129,3 @@ def _adam_step(config: SynthesisConfig, fn: Value, state: State, target: Any) ->
 
 _LBFGS = (_lbfgs_start, _lbfgs_step, lax.map)
 _ADAM = (_adam_start, _adam_step, lambda fn, each: jax.vmap(fn)(each))
-
-
-@jax.custom_vjp
-def _projected(x: Array) -> Array:
-    """x clipped to [0, 1]. Its gradient is the projected one, a function of the clipped point alone: zero only where
-    descent would leave the range. So the values that a line search saw beyond it stay true once x is clipped."""
-    return jnp.clip(x, 0, 1)
-
-
-def _projected_backward(x: Array, grad: Array) -> tuple[Array]:
-    leaves = ((x <= 0) & (grad > 0)) | ((x >= 1) & (grad < 0))
-    return (jnp.where(leaves, jnp.zeros((), grad.dtype), grad),)
-
-
-_projected.defvjp(lambda x: (jnp.clip(x, 0, 1), x), _projected_backward)
