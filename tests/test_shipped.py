@@ -10,6 +10,7 @@ import pytest
 from jaxpercept import (
     config,
     evaluation,
+    images,
     inference,
     multistyle,
     resampling,
@@ -99,6 +100,16 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         held["wave"] = list(losses)[seed]
         assert held["wave"] == kept, before
         assert "/home" not in json.dumps(weights_file.read_header(shipped))
+
+
+def test_nets_are_judged_by_the_sample_photos_or_by_those_given(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root)
+    train_styles = importlib.import_module("weights.train_styles")
+    assert train_styles.judges(None).shape == (4, 256, 256, 3)
+    for i in range(2):
+        images.save_image(tmp_path / "photos" / f"{i}.png", np.full((300, 280, 3), i, np.float32))
+    given = train_styles.judges([str(tmp_path / "photos")])
+    assert (given.shape, given.mean((1, 2, 3)).tolist()) == ((2, 256, 256, 3), [0, 1])
 
 
 def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root, tmp_path, monkeypatch):

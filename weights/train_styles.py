@@ -70,9 +70,7 @@ def main() -> None:
     allocator.keep_freed_memory()
     for style in STYLES if MULTI in given.styles else given.styles:
         images.load_image(_painting(style, given))  # a missing one now, not hours later
-    files = images.list_images(given.held_out or [])
-    judges = map(images.load_image, files) if files else samples.sample_photos().values()
-    photos = np.stack([images.square(photo, 256) for photo in judges])
+    photos = judges(given.held_out)
     for name in given.styles:
         made = recipe(name, given)
         if given.judge:
@@ -84,6 +82,12 @@ def main() -> None:
         if not logged or json.loads(logged[-1])["step"] < made.steps:
             return  # stopped; the same command goes on
         ship(name, made, trained, photos, given.gain)
+
+
+def judges(held_out: list[str] | None) -> np.ndarray:
+    """The photos to judge by, (N, 256, 256, 3): those given or in the folders given, or the sample photos."""
+    found = map(images.load_image, images.list_images(held_out)) if held_out else samples.sample_photos().values()
+    return np.stack([images.square(photo, 256) for photo in found])
 
 
 def _kept(init: str | None, out: Path) -> str | None:
