@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxpercept import config, images, objective, runs, samples, training, transform_net, vgg
@@ -38,7 +37,7 @@ def held_out_objective(
     @jax.jit
     def loss(params, stats, phi, grams, x):
         output, _ = transform_net.apply(net, params, stats, x, mix=mix)
-        output = jnp.clip(output, 0, 1) if made.clip else output
+        output = objective.projected(output) if made.clip else output
         convention, batch = made.objective.losses, made.batch_size
         return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)["loss"][0]
 

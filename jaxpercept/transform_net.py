@@ -1,8 +1,9 @@
 """The image transform network f_W (Johnson et al. 2016, section 3.1 and supplementary material).
 
 Images are float RGB in [0, 1], NHWC, in and out; `encode` and `decode` are the only places that know another range.
-The output is not clipped: losses see it as it is, `inference` clips it. Variables are two flat dicts of arrays,
-parameters and running statistics (empty without batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
+The output is not clipped: `inference` does that, and losses see it as it is unless `TrainConfig.clip` is set.
+Variables are two flat dicts of arrays, parameters and running statistics (empty without batch norm):
+`{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
 """
 
 from __future__ import annotations
