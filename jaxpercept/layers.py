@@ -21,7 +21,8 @@ Output = Float[Array, "n h2 w2 c2"]  # of layers that change the size or the cha
 def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
     """Torch's default initialisation: uniform within ±1/√fan_in."""
     bound = 1 / math.sqrt(fan_in)
-    return jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound)
+    # The same numbers as a draw of this shape, which XLA:CPU takes up to ten times as long to compile.
+    return jax.random.uniform(rngs.params(), (math.prod(shape),), minval=-bound, maxval=bound).reshape(shape)
 
 
 class Conv(nnx.Module):

@@ -1,6 +1,7 @@
 """Layer tables, sizes, ranges and initial behaviour of f_W; equality with PyTorch is in test_parity*.py."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -64,8 +65,9 @@ def test_parameter_counts():
 @pytest.mark.parametrize("name", list(TINY))
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (61, 44)])
 def test_any_size_comes_back_exactly(name, size):
+    params, stats = transform_net.init(TINY[name])
     x = jax.random.uniform(jax.random.key(0), (2, *size, 3))
-    y = jax.jit(lambda x: output_of(TINY[name], x))(x)
+    y = jax.jit(lambda p, x: transform_net.apply(TINY[name], p, stats, x)[0])(params, x)
     assert y.shape == x.shape
     assert bool(jnp.isfinite(y).all())
 
@@ -94,9 +96,10 @@ def test_a_linear_output_cannot_saturate():
     params, stats = transform_net.init(config)
     x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
 
+    gradient = jax.jit(jax.grad(lambda p: transform_net.apply(config, p, stats, x)[0].sum()))
+
     def slope(bias):
-        shifted = params | {"head.bias": params["head.bias"] + bias}
-        return jax.jit(jax.grad(lambda p: transform_net.apply(config, p, stats, x)[0].sum()))(shifted)["head.kernel"]
+        return gradient(params | {"head.bias": params["head.bias"] + bias})["head.kernel"]
 
     np.testing.assert_allclose(slope(100.0), slope(0.0), rtol=1e-4, atol=1e-4)
     assert TINY["reference"].output == "vgg_tanh"
@@ -106,13 +109,13 @@ def test_batch_norm_trains_on_the_batch_and_infers_on_running_statistics():
     config = TINY["paper"]
     params, stats = transform_net.init(config)
     x = jax.random.uniform(jax.random.key(2), (2, 32, 32, 3))
-    _, new = transform_net.apply(config, params, stats, x, train=True)
+    apply = jax.jit(functools.partial(transform_net.apply, config), static_argnames="train")
+    _, new = apply(params, stats, x, train=True)
     assert set(new) == set(stats)
     assert all(float(jnp.abs(new[k] - stats[k]).max()) > 0 for k in stats)
-    _, same = transform_net.apply(config, params, new, x)
+    both, same = apply(params, new, x)
     assert all(bool((same[k] == new[k]).all()) for k in new)
-    alone = transform_net.apply(config, params, new, x[:1])[0]
-    both = transform_net.apply(config, params, new, x)[0]
+    alone = apply(params, new, x[:1])[0]
     np.testing.assert_allclose(alone[0], both[0], atol=1e-5)
 
 
@@ -134,7 +137,9 @@ def test_the_vgg_space_is_bgr_less_the_mean():
 def test_bfloat16_compute_keeps_float32_outside():
     config = TINY["resize"]
     x = jax.random.uniform(jax.random.key(3), (1, 32, 32, 3))
-    exact, rough = output_of(config, x), output_of(config, x, dtype=jnp.bfloat16)
+    params, stats = transform_net.init(config)
+    apply = jax.jit(functools.partial(transform_net.apply, config), static_argnames="dtype")
+    exact, rough = apply(params, stats, x)[0], apply(params, stats, x, dtype=jnp.bfloat16)[0]
     assert rough.dtype == jnp.float32
     assert 0 < float(jnp.abs(exact - rough).max()) < 0.1
 

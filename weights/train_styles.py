@@ -41,6 +41,7 @@ STYLES = {
     "udnie": "udnie.jpg",
 }
 MULTI = "multi"
+STARTS = ("best", "own", MULTI)  # or a weights file
 FOLDER = Path(__file__).resolve().parent / "styles"
 
 
@@ -65,8 +66,8 @@ def main() -> None:
     )
     parser.add_argument("--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)")
     given = parser.parse_args()
-    if given.start not in ("best", "own", MULTI) and not Path(given.start).is_file():
-        raise InputError(f"--start {given.start} is not allowed; best, own, {MULTI}, or the path of a weights file")
+    if given.start not in STARTS and not Path(given.start).is_file():
+        raise InputError(f"--start {given.start} is not allowed; {', '.join(STARTS)}, or the path of a weights file")
     allocator.keep_freed_memory()
     for style in STYLES if MULTI in given.styles else given.styles:
         images.load_image(_painting(style, given))  # a missing one now, not hours later
@@ -124,7 +125,7 @@ def start(name: str, made: config.TrainConfig, photos: np.ndarray, which: str = 
     `--start`."""
     if (begun := Path(made.out) / "config.json").exists():
         return json.loads(begun.read_text())["init"]
-    if which not in ("best", "own", MULTI):
+    if which not in STARTS:
         return which
     own, multi = FOLDER / f"{name}.safetensors", FOLDER / f"{MULTI}.safetensors"
     if name == MULTI:
