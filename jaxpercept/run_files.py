@@ -29,8 +29,8 @@ from jaxpercept.terms import LossTerm
 
 # Changing these on resume would be another run under the same name; the rest may change.
 _FIXED = ("task", "net", "objective", "style_image", "style_images", "only_new", "style_size", "data", "batch_size",
-          "image_size", "seed", "optimizer", "schedule", "learning_rate", "average", "clip", "precision",
-          "init", "degradation", "exclude")  # fmt: skip
+          "image_size", "seed", "optimizer", "schedule", "learning_rate", "average", "clip", "augment",
+          "precision", "init", "degradation", "exclude")  # fmt: skip
 
 
 class RunFiles:

@@ -207,7 +207,7 @@ def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
     }
     if config.task == "superres":
         return data.make_pairs(config.data, scale=config.net.scale, degradation=config.degradation, **choices)
-    return data.make_dataset(config.data, **choices)
+    return data.make_dataset(config.data, augment=config.augment, **choices)
 
 
 def style_grams(config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.Params) -> objective.Grams:

@@ -116,6 +116,24 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
     assert all(np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0 for b in take(stream(tmp_path, batch_size=1), 20))
 
 
+def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(tmp_path):
+    """Of a linear ramp in x (red) and y (green), the slopes tell the turn and the zoom, which is the same both ways."""
+    ramp = np.zeros((120, 160, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.arange(160), np.arange(120)[:, None]
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    batches = np.concatenate(take(stream(tmp_path, augment=True, image_size=60), 20)).astype(float)[:, 5:-5, 5:-5]
+    down = (batches[:, -1] - batches[:, 0]).mean(1) / 49  # (80, 3): slopes of the channels
+    across = (batches[:, :, -1] - batches[:, :, 0]).mean(1) / 49
+    zooms = 2 / np.maximum(np.abs(down[:, 0]), np.abs(across[:, 0]))  # 60 pixels of 120: 2 a pixel without
+    jacobians = np.stack([down[:, :2], across[:, :2]], 1) * zooms[:, None, None] / 2
+    assert 0.98 < zooms.min() < 1.03 < 1.11 < zooms.max() < 1.17
+    np.testing.assert_allclose(jacobians, jacobians.round(), atol=0.05)
+    assert len({tuple(j.round().ravel()) for j in jacobians}) == 8
+    assert equal(take(stream(tmp_path, augment=True), 4), take(stream(tmp_path, augment=True, cache_bytes=0), 4))
+    plain = take(stream(tmp_path, augment=True, shuffle=False, repeat=False, batch_size=1), 1)
+    assert equal(plain, take(stream(tmp_path, shuffle=False, repeat=False, batch_size=1), 1))
+
+
 def test_patches_are_cut_not_resized_and_small_images_left_out(tmp_path):
     big = gradient(3, 48, 64)
     Image.fromarray(big).save(tmp_path / "big.png")

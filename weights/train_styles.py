@@ -103,7 +103,7 @@ def _kept(init: str | None, out: Path) -> str | None:
 
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
     """One style's training, or that of the net of all: half width, style images of 384 pixels, TV 1e-5, the learning
-    rate down a cosine, the geometric mean over images, the output judged as it is displayed."""
+    rate down a cosine, the geometric mean over images, the output judged as it is displayed, photos augmented."""
     net = config.NET_PRESETS["resize"].scaled(0.5)
     own: dict[str, Any] = {"net": net, "style_image": _painting(name, given)} if name != MULTI else {
         "net": dataclasses.replace(net, styles=len(STYLES)), "task": "multistyle",
@@ -115,7 +115,7 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
         objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
         learning_rate=given.learning_rate,
-        optimizer="muon", schedule="cosine", average="geometric", clip=True,
+        optimizer="muon", schedule="cosine", average="geometric", clip=True, augment=True,
         checkpoint_every=250, preview_every=250, log_every=25, **own,
     )  # fmt: skip
 

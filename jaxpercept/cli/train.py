@@ -79,6 +79,13 @@ MULTISTYLE_OUT = "runs/multistyle"
 _OWN: tuple[tuple[str, str, Any, str], ...] = (
     ("--image-size", "image_size", int, "training images are cropped to this many pixels a side"),
     ("--style-size", "style_size", int, "longer side of the style image; 0: as it is"),
+    (
+        "--augment",
+        "augment",
+        bool,
+        "turn and mirror photos at random, and zoom into them by up to 1.15: with few photos, a net else learns those "
+        "by heart",
+    ),
 )
 
 

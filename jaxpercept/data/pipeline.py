@@ -6,7 +6,8 @@ the same global batch, so the images of step k are the same on any number of hos
 
 `crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section 4.1) resizes to
 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without resizing, for super-resolution; smaller
-images are left out and counted. Without shuffling, crops are central and nothing is augmented.
+images are left out and counted. Augmented, crops are turned by quarters and mirrored at random, and of "resize" the
+photo is zoomed into by 1 to 1.15. Without shuffling, crops are central and nothing is augmented.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 
 from jaxpercept.data.sources import Source, open_sources
 from jaxpercept.errors import InputError
-from jaxpercept.images import load_uint8
+from jaxpercept.images import load_uint8, resize
 
 log = logging.getLogger(__name__)
+_ZOOM = 1.15  # of augmented crops, at most
 _REPORTED = 4  # left-out images an element can report
 
 
@@ -38,7 +40,9 @@ class Load:
     """(index, seed) to an S×S image, and which images it had to leave out on the way. Pure, but for its cache."""
 
     def __init__(self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int):
-        self.source, self.size, self.crop, self.augment, self.random = source, size, crop, augment, random
+        self.source, self.size, self.crop, self.random = source, size, crop, random
+        self.augment = augment and random
+        self.zoom = self.augment and crop == "resize"
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, int] = {}
@@ -47,7 +51,7 @@ class Load:
     def decode(self, index: int) -> NDArray[np.uint8]:
         image = self.cache.get(index)
         if image is None:
-            short = self.size if self.crop == "resize" else None
+            short = None if self.crop == "patch" else round(self.size * _ZOOM) if self.zoom else self.size
             name = self.source.name(index)
             image = load_uint8(self.source.read(index), short=short, name=name)
             if min(image.shape[:2]) < self.size:
@@ -83,14 +87,16 @@ class Load:
         yield from (int(i) for i in np.random.default_rng([seed, 1]).permutation(len(self.source)))
 
     def _cut(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        spare = np.array(image.shape[:2]) - self.size
+        side = int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom else self.size
+        spare = np.array(image.shape[:2]) - side
         top, left = rng.integers(0, spare + 1) if self.random else spare // 2
-        cut = image[top : top + self.size, left : left + self.size]
-        if self.augment and self.random:
+        cut = image[top : top + side, left : left + side]
+        if self.augment:
             cut = np.rot90(cut, int(rng.integers(4)))
             if rng.integers(2):
                 cut = cut[:, ::-1]
-        return np.ascontiguousarray(cut)
+        cut = np.ascontiguousarray(cut)
+        return resize(cut, self.size, method="bicubic") if self.zoom else cut
 
 
 class Batches:
@@ -209,8 +215,8 @@ def make_dataset(
 
     sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of the global batch.
     shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch, its last batch short unless sharded.
-    augment: random quarter turns and flips; by default with `crop="patch"` only. workers: processes that decode; 0 uses
-    `threads` (2 to 8, by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
+    augment: see above; by default with `crop="patch"` only. workers: processes that decode; 0 uses `threads` (2 to 8,
+    by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
     in memory up to this, shared out among the workers; what does not fit is decoded every time, to the same result.
     max_broken_share: a broken image is replaced by another, counted and named, until they are more than this share of
     the data (and more than 10, unless it is 0): then `InputError`, as when none is usable. each: applied to every cut
