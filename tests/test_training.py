@@ -208,6 +208,16 @@ def test_a_warm_start_adds_up(whole, photos, tmp_path):
         training.train(make_config(photos, tmp_path / "other", init=start, net=other))
 
 
+def test_augment_reaches_the_stream(photos, tmp_path):
+    first = {}
+    for augment in (False, True):
+        stream = training.make_stream(make_config(photos, tmp_path, augment=augment))
+        first[augment] = next(stream)
+        stream.close()
+    assert first[True].shape == first[False].shape
+    assert (first[True] != first[False]).any()
+
+
 def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path):
     """A net whose outputs leave the range: its loss is that of the clipped ones, and training pulls them back."""
 

@@ -42,7 +42,7 @@ class Load:
     def __init__(self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int):
         self.source, self.size, self.crop, self.random = source, size, crop, random
         self.augment = augment and random
-        self.zoom = self.augment and crop == "resize"
+        self.zoom = _ZOOM if self.augment and crop == "resize" else 1.0
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, int] = {}
@@ -51,7 +51,7 @@ class Load:
     def decode(self, index: int) -> NDArray[np.uint8]:
         image = self.cache.get(index)
         if image is None:
-            short = None if self.crop == "patch" else round(self.size * _ZOOM) if self.zoom else self.size
+            short = round(self.size * self.zoom) if self.crop == "resize" else None
             name = self.source.name(index)
             image = load_uint8(self.source.read(index), short=short, name=name)
             if min(image.shape[:2]) < self.size:
@@ -87,7 +87,7 @@ class Load:
         yield from (int(i) for i in np.random.default_rng([seed, 1]).permutation(len(self.source)))
 
     def _cut(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        side = int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom else self.size
+        side = int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom > 1 else self.size
         spare = np.array(image.shape[:2]) - side
         top, left = rng.integers(0, spare + 1) if self.random else spare // 2
         cut = image[top : top + side, left : left + side]
@@ -95,8 +95,7 @@ class Load:
             cut = np.rot90(cut, int(rng.integers(4)))
             if rng.integers(2):
                 cut = cut[:, ::-1]
-        cut = np.ascontiguousarray(cut)
-        return resize(cut, self.size, method="bicubic") if self.zoom else cut
+        return resize(cut, self.size, method="bicubic")  # of this size already: a contiguous copy
 
 
 class Batches:
@@ -230,8 +229,8 @@ def make_dataset(
     given = isinstance(sources, str | os.PathLike | list | tuple)
     source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
-    turn = crop == "patch" if augment is None else augment
-    load = Load(source, image_size, crop, turn, shuffle, room // max(1, workers))
+    augment = crop == "patch" if augment is None else augment
+    load = Load(source, image_size, crop, augment, shuffle, room // max(1, workers))
     order = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:
         order = order.shuffle()
