@@ -1,15 +1,17 @@
 """Strict by default: four fake devices, no silent rank promotion, warnings are errors (pyproject.toml). Compiled
-programs are cached for the session, as many tests run the same ones."""
+programs are cached for the session, in one cache for all its processes, as many tests run the same ones."""
 
-# ruff: noqa: E402 - the environment is set before jax is imported
+# The environment is set before jax is imported.
 
 import os
 import tempfile
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_cache = tempfile.TemporaryDirectory(prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True)
-os.environ["JAXPERCEPT_CACHE"] = _cache.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
+    _cache = tempfile.TemporaryDirectory(prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True)
+    os.environ["JAXPERCEPT_CACHE"] = _cache.name
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(8 << 30)  # never reached; with a limit, jax locks the cache
 
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", _cache.name)
+jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own message.
 install_import_hook([f"jaxpercept.{name}" for name in ("conv", "layers", "terms", "objective")], "beartype.beartype")
