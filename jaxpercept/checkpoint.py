@@ -103,19 +103,27 @@ class Checkpoints:
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The newest readable checkpoint as (state of NumPy arrays shaped `like`, about); None without any.
 
-        A damaged one is named in a warning, and removed so that its step can be saved again. Raises InputError when
-        there are checkpoints and none can be read."""
+        A damaged one is named in a warning and, once one before it is read, removed so that its step can be saved
+        again. Raises InputError when there are checkpoints and none can be read; then all are left as they are."""
         host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-        found = self.steps
-        for step in reversed(found):
+        failed: dict[int, str] = {}
+        for step in reversed(self.steps):
             try:
                 about = dict(self._orbax.metadata(step).custom_metadata)
-                return self._orbax.load(step, host), about
+                state = self._orbax.load(step, host)
             except Exception as e:
-                log.warning("checkpoint %s is damaged (%s); trying the one before", step, _first_line(e))
-                self._orbax.delete(step)
-        if found:
-            raise InputError(f"{self._directory}: no checkpoint in it can be read; give another --out, or delete it")
+                failed[step] = _first_line(e)
+                log.warning("checkpoint %s is damaged (%s); trying the one before", step, failed[step])
+                continue
+            for damaged in failed:
+                self._orbax.delete(damaged)
+            return state, about
+        if failed:
+            newest, reason = next(iter(failed.items()))
+            raise InputError(
+                f"{self._directory}: no checkpoint in it can be read ({newest}: {reason}); give another --out, or "
+                "delete it"
+            )
         return None
 
 
