@@ -128,8 +128,13 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
     parser.add_argument("--markdown", metavar="FILE", help="the table")
     given = parser.parse_args()
-    kept = json.loads(Path(given.json).read_text())["rows"] if given.json and Path(given.json).exists() else []
-    measured = {m["row"]: m for m in kept}
+    machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    about = {"machine": machine, "precision": given.precision}
+    there = given.json and Path(given.json).exists()
+    kept = json.loads(Path(given.json).read_text()) if there else about | {"rows": []}
+    if differing := [f"{k} {kept[k]}" for k in about if kept[k] != about[k]]:
+        parser.error(f"--json {given.json} has rows measured otherwise ({', '.join(differing)}); give another file")
+    measured = {m["row"]: m for m in kept["rows"]}
     for name in given.rows:
         with tempfile.TemporaryDirectory() as scratch:
             print(f"{name} …", file=sys.stderr, flush=True)
@@ -139,8 +144,6 @@ def main() -> None:
         for contender, why in measured[name]["failed"].items():
             print(f"{name}: without {contender}: {why}", file=sys.stderr)
         done = [measured[n] for n in dict.fromkeys([*rows.ROWS, *measured]) if n in measured]
-        machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        about = {"machine": machine, "precision": given.precision}
         if given.json:
             Path(given.json).write_text(json.dumps(about | {"rows": done}, indent=1) + "\n")
         if given.markdown:

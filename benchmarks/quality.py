@@ -12,6 +12,7 @@ float32.
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import tempfile
 from pathlib import Path
@@ -66,7 +67,8 @@ def main() -> None:
         style = given.style_image or str(images.save_image(Path(scratch) / "style.png", samples.drawn_style()))
         for optimizer, precision, seed in RUNS:
             made = config.TrainConfig(
-                data=(given.data,), exclude=tuple(str(f.relative_to(given.data)) for f in files[:HELD_OUT]),
+                data=(given.data,),
+                exclude=tuple(glob.escape(str(f.relative_to(given.data))) for f in files[:HELD_OUT]),
                 style_image=style, net=config.NET_PRESETS["resize"].scaled(given.width), steps=given.steps,
                 image_size=given.size, seed=seed, precision=precision, schedule=given.schedule,
                 init=given.init, optimizer=optimizer,
