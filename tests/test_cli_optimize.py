@@ -75,6 +75,7 @@ BAD = {
     "style weights": ("style --content tall.png --style style.png --style-weights 1 2", "give 1 numbers"),
     "unknown init": ("style --content tall.png --style style.png --init gray", "did you mean grey"),
     "from the answer": ("invert --content tall.png --init content", "the answer itself"),
+    "texture's hatch": ("texture --style style.png --weights.hatch 1", "a texture has no content"),
     "texture's content": ("texture --style style.png --weights.content 1", "a texture has no content"),
     "invert's style": ("invert --content tall.png --weights.style 1", "use optimize style"),
     "unknown optimizer": ("invert --content tall.png --optimizer sgd", "lbfgs, adam"),

@@ -47,7 +47,11 @@ def test_what_is_not_equal_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_run_onnx", lambda data: lambda x: x)
     with pytest.raises(InputError, match="not written, as it differs"):
         export.export(model(RESIZE), tmp_path / "net.onnx")
-    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    (tmp_path / "net.onnx").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        export.export(model(RESIZE), tmp_path / "net.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
 def test_a_style_of_several(tmp_path):

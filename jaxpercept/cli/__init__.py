@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     except InputError as e:
         print(f"{parser.prog}: error: {e}", file=sys.stderr)
         return 2
+    except PermissionError as e:  # pathlib's questions raise it where they may not look
+        print(f"{parser.prog}: error: {e.filename or e}: {e.strerror}; check its permissions", file=sys.stderr)
+        return 2
     except FloatingPointError as e:
         print(f"{parser.prog}: stopped: {e}", file=sys.stderr)
         return 1

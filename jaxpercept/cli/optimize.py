@@ -160,7 +160,7 @@ def run_invert(arguments: argparse.Namespace) -> int:
 def run_texture(arguments: argparse.Namespace) -> int:
     """`optimize texture`: the first style image gives the size."""
     made = make_config(arguments, style_layers=arguments.layers or ())
-    if arguments.init == "content" or any(made.objective.weights.get(n) for n in ("content", "pixel", "l1")):
+    if arguments.init == "content" or any(w for n, w in made.objective.weights.items() if n not in ("style", "tv")):
         raise InputError(
             "a texture has no content: leave --init content and weights but style and tv; see optimize style"
         )

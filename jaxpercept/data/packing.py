@@ -17,7 +17,7 @@ from PIL import Image
 
 from jaxpercept.data.sources import Folder
 from jaxpercept.errors import InputError
-from jaxpercept.images import fit, load_uint8
+from jaxpercept.images import encoding, fit, load_uint8
 
 _VERSION = "1.0.0"
 
@@ -29,11 +29,9 @@ def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
     anew: PNG if it was PNG and keeps its size, else JPEG at quality 95. `InputError` if it is broken.
     """
     pixels = load_uint8(data, name=name)
-    with Image.open(io.BytesIO(data)) as image:
-        kind, turned = image.format, image.getexif().get(0x0112, 1) != 1
-        plain = kind == "JPEG" and image.mode in ("RGB", "L") and not turned
+    kind, plain = encoding(data, name)
     too_large = max_side is not None and max(pixels.shape[:2]) > max_side
-    if plain and not too_large:
+    if kind == "JPEG" and plain and not too_large:
         return data
     picture = Image.fromarray(pixels)
     if max_side is not None and too_large:

@@ -6,9 +6,9 @@ the convolutions, lowered for CPU, CUDA and TPU.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,16 @@ def export(model: inference.Model, out: str | os.PathLike[str], *, size: tuple[i
     worst = max(_difference(model, run, *shape) for shape in _shapes(model, out.suffix, size))
     if not worst <= TOLERANCE:
         raise InputError(f"{out}: not written, as it differs from {model.name} by {255 * worst:.2f}/255; report it")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
-            file.write(data)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(out)
+        temporary.write_bytes(data)
+        temporary.replace(out)
     except OSError as e:
         raise InputError(f"{out}: cannot be written ({e.strerror}); choose another place") from e
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return worst
 
 

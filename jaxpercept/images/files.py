@@ -158,6 +158,13 @@ def size_of(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tu
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
+def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
+    """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey of 8 bits.
+    `InputError` as in `load_image`."""
+    with _reading(name), _open(data, name, MAX_PIXELS) as image:
+        return image.format, image.mode in ("RGB", "L") and image.getexif().get(0x0112, 1) == 1
+
+
 def is_grey(path: str | os.PathLike[str]) -> bool:
     """Whether the file has one grey channel, whatever `load_image` makes of it. `InputError` as there."""
     with _reading(os.fspath(path)), _open(path, os.fspath(path), MAX_PIXELS) as image:
