@@ -2,8 +2,10 @@
 
 import io
 import logging
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -65,10 +67,30 @@ def test_threads_cache_and_workers_change_nothing(folder):
 def test_worker_processes_give_the_same_and_name_broken_files(folder):
     (folder / "broken.jpg").write_bytes(b"not an image")
     here, there = stream(folder), stream(folder, workers=2)
-    assert equal(take(here, 8), take(there, 8))
+    first = [next(there)]
+    for worker in multiprocessing.active_children():  # as Ctrl-C and a cluster do, which the training answers
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+    assert equal(take(here, 24), first + take(there, 23))
     assert there.problems == here.problems != {}
     there.set_state({"step": 5})
     assert equal(take(there, 2), take(stream(folder, start_step=5), 2))
+
+
+def test_a_link_to_nothing_is_a_broken_image(folder):
+    os.symlink(folder / "gone", folder / "link.jpg")
+    batches = stream(folder)
+    take(batches, 8)
+    assert list(batches.problems) == [str(folder / "link.jpg")]
+    assert describe([str(folder)])["count"] == 13
+
+
+def test_other_libraries_descriptions_and_damaged_ones(folder):
+    (folder / "dataset_info.json").write_text('{"citation": "", "task_templates": []}')
+    assert describe([str(folder)])["count"] == 12
+    (folder / "features.json").write_text("{}")
+    with pytest.raises(InputError, match="not a TFDS dataset that can be read"):
+        describe([str(folder)])
 
 
 def test_resuming_continues_exactly(folder):
@@ -245,8 +267,10 @@ def test_packing_round_trips(folder, tmp_path):
         prepare(folder, tmp_path / "out" / "packed")
 
 
-def test_packing_shrinks_on_request(folder, tmp_path):
-    prepare(folder, tmp_path / "packed", max_side=20)
+def test_packing_shrinks_on_request(folder, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow's limit, in place of larger images
+        assert not prepare(folder, tmp_path / "packed", max_side=20)["left_out"]
     examples = tfds.builder_from_directory(tmp_path / "packed").as_data_source(split="train")
     assert {max(e["image"].shape) for e in examples} == {20}
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -140,7 +141,7 @@ class Batches:
                 flags.FLAGS.mark_as_parsed()  # grain reads absl flags here, which nobody parses outside absl programs
             lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
             options = grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=4)
-            return iter(rest.to_iter_dataset(lone).mp_prefetch(options))
+            return iter(rest.to_iter_dataset(lone).mp_prefetch(options, _leave_signals))
         return iter(
             rest.to_iter_dataset(grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=4 * self._threads))
         )
@@ -181,6 +182,12 @@ class Batches:
                 f"{len(self.problems)} of {len(self._load.source)} training images cannot be read, the last one"
                 f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: check the data"
             )
+
+
+def _leave_signals(worker: int, workers: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach every process of a group; the training answers them and ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def default_cache_bytes() -> int:

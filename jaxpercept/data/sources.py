@@ -58,7 +58,14 @@ class Folder:
 
     def identity(self) -> list[str]:
         """Relative names and sizes: a folder that moved is the same data."""
-        return [f"{name} {(self.folder / name).stat().st_size}" for name in self.names]
+        return [f"{name} {_size(self.folder / name)}" for name in self.names]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing: a broken image, which reading names
+        return -1
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -149,16 +156,22 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
     if prepared:
         import tensorflow_datasets as tfds
 
-        return Tfds(tfds.builder_from_directory(prepared[0]), None, given)
+        try:
+            builder = tfds.builder_from_directory(prepared[0])
+        except Exception as error:  # protobuf's and TFDS's own, of a damaged description
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{prepared[0]}: not a TFDS dataset that can be read ({reason})") from error
+        return Tfds(builder, None, given)
     return _open_named(given)
 
 
 def _prepared(path: Path) -> list[Path]:
-    """The TFDS dataset directories at `path` or up to three folders below (name, config, version)."""
+    """The TFDS dataset directories at `path` or up to three folders below (name, config, version). Other libraries
+    write a `dataset_info.json` too, but no `features.json` beside it."""
     for below in ("", "*/", "*/*/", "*/*/*/"):
-        found = sorted(path.glob(f"{below}dataset_info.json"))
-        if found:
-            return [file.parent for file in found]
+        found = [file.parent for file in sorted(path.glob(f"{below}dataset_info.json"))]
+        if found := [folder for folder in found if (folder / "features.json").is_file()]:
+            return found
     return []
 
 
