@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpercept import images, multistyle, resampling, samples, transform_net, vgg, weights_file
-from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
+from jaxpercept.config import TrainConfig, TransformNetConfig, to_dict, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.runs import whole_lines
 from jaxpercept.terms import LossTerm
 
-# Changing these on resume would be another run under the same name; the rest may change.
-_FIXED = ("task", "net", "objective", "style_image", "style_images", "only_new", "style_size", "data", "batch_size",
-          "image_size", "seed", "optimizer", "schedule", "learning_rate", "average", "clip", "augment",
-          "precision", "init", "degradation", "exclude")  # fmt: skip
+# Changing these on resume would be another run under the same name; the rest may change. Files count by what is in
+# them, wherever they are: see `_contents`.
+_FIXED = ("task", "net", "objective", "only_new", "style_size", "batch_size", "image_size", "seed", "optimizer",
+          "schedule", "learning_rate", "average", "clip", "augment", "precision", "degradation", "exclude")  # fmt: skip
 
 
 class RunFiles:
@@ -52,10 +53,13 @@ class RunFiles:
         if config.style_images:
             self._styles, _ = multistyle.plan(config.style_images, config.init, config.only_new)
             self._contents["styles"] = [dataclasses.asdict(style) for style in self._styles]
+        if config.init is not None:
+            file, style = multistyle.split(config.init)
+            self._contents["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
         if any(term.features for term in terms):
             self._contents["loss network"] = weights_file.sha256(vgg.source(config.vgg))
         self._writes = jax.process_index() == 0
-        self._waited = 0.0
+        self._waited, self._live = 0.0, False
         self._last: dict[str, float] = {}
 
     def __enter__(self) -> RunFiles:
@@ -74,6 +78,8 @@ class RunFiles:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        if self._live:
+            print(file=sys.stderr)
         for name in ("_metrics", "_board", "_lock"):
             with contextlib.suppress(OSError):  # said when it was written
                 if hasattr(self, name):
@@ -81,7 +87,7 @@ class RunFiles:
 
     def check_resume(self, about: dict[str, Any] | None) -> None:
         """Raises InputError naming each setting that the checkpoint has otherwise and that must not change: also the
-        contents of the style image, the loss network and the training images."""
+        contents of the style image, the loss network, the start and the training images."""
         if about is None:
             return
         self._last = about.get("last", {})
@@ -89,12 +95,19 @@ class RunFiles:
         differing = [name for name in _FIXED if getattr(old, name) != getattr(self.config, name)]
         if about["about_data"]["fingerprint"] != self._about_data["fingerprint"]:
             differing.append("images")
-        contents = about.get("contents", self._contents)
+        if old.schedule == "cosine" and old.steps != self.config.steps:
+            differing.append("steps")
+        contents = dict(about.get("contents", self._contents))
+        if old.init is not None and "init" not in contents:  # of an earlier version, which went by its name
+            contents["init"] = self._contents.get("init") if old.init == self.config.init else old.init
         differing += [name for name in {**contents, **self._contents} if contents.get(name) != self._contents.get(name)]
         if differing:
             before, after = to_dict(old) | contents, to_dict(self.config) | self._contents
             changes = "; ".join(f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing)
-            raise InputError(f"{self.folder} holds a run with other settings ({changes}); give another --out")
+            raise InputError(
+                f"{self.folder} holds a run with other settings ({changes}); give another --out"
+                + (", and --init to go on from its weights: cosine ends at --steps" if "steps" in differing else "")
+            )
 
     def start(self, step: int, on_log: Callable[[dict[str, float]], None] | None) -> None:
         """Opens the logs to continue after `step`: what an interrupted run logged beyond it is dropped."""
@@ -121,7 +134,9 @@ class RunFiles:
             f"{self.folder}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}), content at "
             f"{'+'.join(c.objective.content_layers)}, {self._about_data['count']} images, batch {c.batch_size} at "
             f"{c.image_size}x{c.image_size}, {c.engine} on {jax.device_count()} {jax.devices()[0].device_kind}, "
-            f"{c.precision}, steps {step + 1} to {c.steps}"
+            f"{c.precision}, {c.optimizer} {c.learning_rate:g} {c.schedule}"
+            + f"{(c.average and f', {c.average} average') or ''}{', clip' * c.clip}{', augment' * c.augment}"
+            + f", steps {step + 1} to {c.steps}"
             + (f", styles {', '.join(style.name for style in self._styles)}" if c.style_images else "")
         )
 
@@ -194,7 +209,7 @@ class RunFiles:
         small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
         count = self.config.net.styles
         mixes = np.eye(count, dtype=np.float32)[:, None][-len(self.config.style_images) :] if count else [None]
-        apply = _preview_fn(self.config)
+        apply = _preview_fn(self.config.net)
         outputs = [np.asarray(apply(params, stats, jnp.asarray(small), mix)) for mix in mixes]
         rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), *outputs]
         sheet = np.clip(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0), 0, 1)
@@ -202,7 +217,7 @@ class RunFiles:
         if hasattr(self, "_board"):
             self._board.add_image("preview", sheet, step, dataformats="HWC")
 
-    def about(self, position: Any) -> dict[str, Any]:
+    def about(self, position: Any, broken: dict[str, str], too_small: set[str]) -> dict[str, Any]:
         """What a checkpoint keeps beside the state."""
         return {
             "config": to_dict(self.config),
@@ -210,10 +225,13 @@ class RunFiles:
             "about_data": self._about_data,
             "contents": self._contents,
             "last": self._last,
+            "broken": broken,
+            "too_small": sorted(too_small),
         }
 
-    def finish(self, step: int, params: Any, stats: Any, *, broken: dict[str, str]) -> Path:
-        """Writes `model.safetensors`, which `infer.py` takes, and says where. `broken`: images left out, and why."""
+    def finish(self, step: int, params: Any, stats: Any, broken: dict[str, str], too_small: set[str]) -> Path:
+        """Writes `model.safetensors`, which `infer.py` takes, and says where. `broken`: images left out, and why;
+        `too_small`: those smaller than the patch."""
         path = self.folder / "model.safetensors"
         if self._writes:
             earlier = self._earlier.get("training", {})
@@ -223,7 +241,7 @@ class RunFiles:
                 "images": step * c.batch_size + earlier.get("images", 0),
                 "config": {k: v for k, v in to_dict(c).items() if k not in ("out", "init")},
                 "terms": self._contents["terms"],
-                "data": {**self._about_data, "broken": len(broken)},
+                "data": {**self._about_data, "broken": len(broken), "too_small": len(too_small)},
                 "last": self._last,
             }
             header: dict[str, Any] = {"kind": "transform_net", "task": c.task, "net": to_dict(c.net)}
@@ -239,6 +257,8 @@ class RunFiles:
             ending = f"{step} steps" if step >= c.steps else f"stopped at step {step}; the same command resumes"
             if broken:
                 ending += f"; {len(broken)} broken images left out, {next(iter(broken))} the first"
+            if too_small:
+                ending += f"; {len(too_small)} smaller than {c.image_size} pixels left out, such as {min(too_small)}"
             self.say(f"{ending}. Weights: {path}  previews: {self.folder / 'previews'}")
         return path
 
@@ -253,12 +273,14 @@ class RunFiles:
     def say(self, line: str, *, live: bool = False) -> None:
         """Progress on standard error: `live` lines replace each other on a terminal."""
         if self._writes:
-            replace = live and sys.stderr.isatty()
-            print(("\r\x1b[K" if replace else "") + line, end="" if replace else "\n", file=sys.stderr, flush=True)
+            before, self._live = self._live, live and sys.stderr.isatty()
+            start = "\r\x1b[K" if self._live else "\n" if before else ""
+            print(start + line, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
 
-def _preview_fn(config: TrainConfig) -> Any:
-    return jax.jit(lambda params, stats, x, mix: transform_net.apply(config.net, params, stats, x, mix=mix)[0])
+@lru_cache(maxsize=4)
+def _preview_fn(net: TransformNetConfig) -> Any:
+    return jax.jit(lambda params, stats, x, mix: transform_net.apply(net, params, stats, x, mix=mix)[0])
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ same call again resumes it, bit for bit on the same machine. Batches are uint8; 
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -154,6 +155,8 @@ def train(
         if restored := checkpoints.restore(state):
             state, about = restored
             stream.set_state(about["data"])
+            stream.problems.update(about.get("broken", {}))
+            stream.too_small.update(about.get("too_small", ()))
         first = int(state.step)
         run.start(first, on_log)
         constants = [engine.replicate(tree) for tree in (vgg_params, grams)]
@@ -182,14 +185,14 @@ def train(
                 host = jax.tree.map(np.asarray, engine.unreplicate(state))  # a copy: the next step takes the buffers
                 run.check_finite(number, host.params, batch)
                 if saved:
-                    checkpoints.save(number, host, run.about(stream.get_state()))
+                    checkpoints.save(number, host, run.about(stream.get_state(), stream.problems, stream.too_small))
                 if shown:
                     run.preview(number, host.params, host.stats)
             if last:
                 break
         checkpoints.wait()
         final: TrainState = engine.unreplicate(state)
-        return run.finish(int(final.step), final.params, final.stats, broken=stream.problems)
+        return run.finish(int(final.step), final.params, final.stats, stream.problems, stream.too_small)
 
 
 def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
@@ -214,10 +217,12 @@ def style_grams(config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.
     """The Gram matrices at the style layers, (1, C, C), or (styles, C, C) in the order of the style images; empty
     without any."""
     layers = config.objective.style_layers
-    gram = jax.jit(lambda p, x: objective.style_targets(p, x, layers))
     paths = config.style_images or ((config.style_image,) if config.style_image is not None else ())
-    found = [gram(vgg_params, jnp.asarray(_style(path, config.style_size))[None]) for path in paths]
+    found = [_targets(vgg_params, jnp.asarray(_style(path, config.style_size))[None], layers) for path in paths]
     return {k: jnp.concatenate([grams[k] for grams in found]) for k in layers} if found else {}
+
+
+_targets = jax.jit(objective.style_targets, static_argnums=2)
 
 
 def _style(path: str, size: int) -> images.Float:
@@ -238,6 +243,8 @@ def _stop_signals() -> Iterator[list[int]]:
     def handler(number: int, frame: Any) -> None:
         if seen and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not seen and jax.process_index() == 0:  # print() may be what was interrupted
+            os.write(2, b"\nstopping after this step, with a checkpoint; Ctrl-C again: at once, without\n")
         seen.append(number)
 
     try:

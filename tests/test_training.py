@@ -33,6 +33,9 @@ OBJECTIVE = config.ObjectiveConfig(
     weights={"content": 1.0, "style": 5.0, "tv": 1e-6}, content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1")
 )
 
+# Where it is not the losses that are looked at: no loss network to compile
+PIXEL = {"style_image": None, "objective": config.ObjectiveConfig(losses="paper", weights={"pixel": 1.0})}
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
@@ -121,7 +124,7 @@ def test_the_weights_file_describes_itself(whole, photos):
 
 def test_an_interrupted_muon_run_resumes_bit_for_bit(photos, tmp_path):
     """Its state is another tree than Adam's, with empty places."""
-    made = make_config(photos, tmp_path / "stopped", optimizer="muon", steps=4, checkpoint_every=2)
+    made = make_config(photos, tmp_path / "stopped", **PIXEL, optimizer="muon", steps=4, checkpoint_every=2)
     training.train(dataclasses.replace(made, steps=2))
     training.train(made)
     training.train(dataclasses.replace(made, out=str(tmp_path / "whole")))
@@ -170,7 +173,7 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):
-    made = make_config(photos, tmp_path / "run", steps=50, checkpoint_every=50)
+    made = make_config(photos, tmp_path / "run", **PIXEL, steps=50, checkpoint_every=50)
     weights = training.train(made, on_log=lambda line: line["step"] == 2 and os.kill(os.getpid(), number))
     steps = weights_file.read_weights(weights)[1]["training"]["steps"]
     assert 2 <= steps < 10
@@ -179,7 +182,7 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_path, caplog):
     out = tmp_path / "damaged"
-    training.train(make_config(photos, out))
+    shutil.copytree(whole, out)
     for part in (out / "checkpoints" / "6" / "state").rglob("*"):
         if part.is_file():
             part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
@@ -189,14 +192,60 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_pa
     assert metrics(out) == metrics(whole)
 
 
+def test_checkpoints_that_cannot_be_read_are_left_alone(whole, photos, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for part in (out / "checkpoints").glob("*/state/**/*"):
+        if part.is_file():
+            part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    there = sorted(path.name for path in (out / "checkpoints").iterdir())
+    with pytest.raises(InputError, match=r"no checkpoint in it can be read \(6: .+\)"):
+        training.train(make_config(photos, out))
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == there
+
+
+def test_a_run_goes_by_what_its_files_hold(whole, photos, tmp_path):
+    """Photos, style image and start may lie elsewhere when it goes on; their contents may not be others."""
+    out, start = tmp_path / "run", tmp_path / "start.safetensors"
+    shutil.copy(whole / "model.safetensors", start)
+    made = make_config(photos, out, steps=1, init=str(start))
+    training.train(made)
+    elsewhere = {
+        "data": (f"{photos.parent}/./{photos.name}/",),
+        "style_image": str(shutil.copy(made.style_image, tmp_path / "moved.png")),
+        "init": str(shutil.copy(start, tmp_path / "moved.safetensors")),
+    }
+    training.train(dataclasses.replace(made, **elsewhere))
+    shutil.copy(out / "model.safetensors", start)
+    with pytest.raises(InputError, match=r"other settings \(init: "):
+        training.train(made)
+
+
 def test_more_steps_continue_and_other_settings_are_refused(photos, tmp_path):
     out = tmp_path / "more"
-    short = make_config(photos, out, steps=2)
+    short = make_config(photos, out, **PIXEL, steps=2)
     training.train(short)
     training.train(dataclasses.replace(short, steps=3))
     assert [line["step"] for line in metrics(out)] == [1, 2, 3]
     with pytest.raises(InputError, match="batch_size: 4 → 8; seed: 0 → 5"):
         training.train(dataclasses.replace(short, batch_size=8, seed=5))
+    down = dataclasses.replace(short, out=str(tmp_path / "down"), schedule="cosine")
+    training.train(down)
+    with pytest.raises(InputError, match=r"steps: 2 → 3.*--init"):
+        training.train(dataclasses.replace(down, steps=3))
+
+
+def test_a_config_of_a_newer_version(photos):
+    made = config.to_dict(make_config(photos, "run")) | {"fancy": 1}
+    with pytest.raises(InputError, match=r"unknown fields \['fancy'\]; update jaxpercept"):
+        config.train_config_from_dict(made)
+
+
+def test_lines_that_replace_each_other_end_before_the_next(photos, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    training.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
+    said = capsys.readouterr().err
+    assert re.search(r"\r\x1b\[Kstep 1/2 [^\n]*\r\x1b\[Kstep 2/2 [^\n]* left\n2 steps\. Weights: ", said)
 
 
 def test_a_warm_start_adds_up(whole, photos, tmp_path):
@@ -256,11 +305,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(photos, tmp_pat
 def test_two_runs_into_one_directory(photos, tmp_path):
     def again(line):
         with pytest.raises(InputError, match="another run is using it"):
-            training.train(make_config(photos, tmp_path / "run"))
+            training.train(make_config(photos, tmp_path / "run", **PIXEL))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(make_config(photos, tmp_path / "run"), on_log=again)
+        training.train(make_config(photos, tmp_path / "run", **PIXEL), on_log=again)
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):

@@ -23,11 +23,6 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
 
     compilation_cache.enable()
     begun = time.monotonic()
-    photos = samples.sample_photos()
-    for name, photo in photos.items():
-        images.save_image(out / "photos" / f"{name}.png", photo)
-    images.save_image(out / "style.png", samples.drawn_style(size=512))
-    print(f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.", file=sys.stderr)
     made = config.TrainConfig(
         out=str(out),
         data=(str(out / "photos"),),
@@ -44,6 +39,11 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         preview_every=100,
     )
     _check_earlier(out, made)
+    photos = samples.sample_photos()
+    for name, photo in photos.items():
+        images.save_image(out / "photos" / f"{name}.png", photo)
+    images.save_image(out / "style.png", samples.drawn_style(size=512))
+    print(f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.", file=sys.stderr)
     weights = training.train(made)
     if weights_file.read_weights(weights)[1]["training"]["steps"] < steps:  # Ctrl-C: it has been said
         return

@@ -27,8 +27,8 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
         "--clip",
         "clip",
         bool,
-        "judge the output as it is displayed, clipped to [0, 1]: a net without a tanh else learns to leave the range, "
-        "and what the clipping then takes away is missing in the picture",
+        "judge the output as it is displayed, clipped to [0, 1]: a net whose output is not held there else learns to "
+        "leave the range, and what the clipping then takes away is missing in the picture",
     ),
     ("--seed", "seed", int, "of initialisation and data order"),
     ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
@@ -54,7 +54,8 @@ def add_data(parser: argparse.ArgumentParser, out: str) -> None:
     """Where images come from and the run goes to."""
     parser.add_argument("--data", required=True, nargs="+", action="extend", metavar="D",
                         help="folders of images (nested), tfds:NAME[/CONFIG] or prepared TFDS directories")  # fmt: skip
-    parser.add_argument("--exclude", nargs="+", default=(), metavar="PATTERN", help="file names in D to leave out")
+    parser.add_argument("--exclude", nargs="+", action="extend", default=[], metavar="PATTERN",
+                        help="file names in D to leave out")  # fmt: skip
     parser.add_argument("--out", metavar="RUN", help=f"directory of the run (default: {out})")
     parser.add_argument("--width", type=float, metavar="W", help="factor on the net's channels (0.5: half as many)")
 

@@ -32,7 +32,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
     average: str | None = None  # over images: "arithmetic" ([P]) or "geometric" [ours]; None: the latter in multistyle
-    clip: bool = False  # judge the output clipped to [0, 1], as it is displayed [ours]; [P]'s scaled tanh stays inside
+    clip: bool = False  # judge the output clipped to [0, 1], as it is displayed [ours]
     augment: bool = False  # turn, mirror and zoom photos at random [ours]; super-resolution always turns, mirrors
     seed: int = 0
     engine: str = "shard_map"
@@ -91,5 +91,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """A run's config as a checkpoint of this or an earlier version has it: what it does not name has its default."""
+    for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):
+        if extra := set(given) - {field.name for field in dataclasses.fields(kind)}:
+            raise InputError(f"checkpoint: its {kind.__name__} has unknown fields {sorted(extra)}; update jaxpercept")
     net, objective = net_from_dict(values["net"], "checkpoint"), ObjectiveConfig(**tuples(values["objective"]))
     return TrainConfig(**tuples(values) | {"net": net, "objective": objective})
