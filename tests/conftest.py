@@ -8,6 +8,7 @@ import tempfile
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin, which on a busy machine costs ten times the work
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
     _cache = tempfile.TemporaryDirectory(prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True)
     os.environ["JAXPERCEPT_CACHE"] = _cache.name
@@ -25,6 +26,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 # Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own message.
 install_import_hook([f"jaxpercept.{name}" for name in ("conv", "layers", "terms", "objective")], "beartype.beartype")
 ROOT = Path(__file__).resolve().parent.parent
+# Files that take longest, begun first, so that no worker is left with one at the end
+LONGEST = ("test_distributed", "test_training", "test_parity", "test_synthesis", "test_streaming", "test_multistyle",
+           "test_conv", "test_parity_gradients", "test_examples", "test_parallel", "test_cli", "test_reproduce",
+           "test_faults")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")

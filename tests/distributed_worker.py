@@ -15,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import step_runs  # noqa: E402 - after the configuration
 
-from jaxpercept import processes, training  # noqa: E402
+from jaxpercept import compilation_cache, processes, training  # noqa: E402
 from jaxpercept.errors import InputError  # noqa: E402
 
 
@@ -37,6 +37,7 @@ def train_and_stop(photos: Path, out: Path, number: int) -> None:
 
 
 def main(coordinator: str, number: int, folder: Path) -> None:
+    compilation_cache.enable()
     with processes.join((coordinator, 2, number)):
         for engine in ("shard_map", "pmap"):
             found = step_runs.both_widths(step_runs.mapped, step_runs.make_config(engine), jax.devices())

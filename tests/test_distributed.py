@@ -13,12 +13,12 @@ import step_runs
 
 from jaxpercept import cli, images, training, weights_file
 
-# the second flag: a third of the time to compile
-QUICK = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+QUICK = "--xla_backend_optimization_level=0"  # a third of the time to compile
 
 
 def start(root, arguments, **kwargs):
-    environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": QUICK}
+    flags = f"{QUICK} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": flags}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs,
@@ -60,9 +60,13 @@ def two(root, folder):
     return folder
 
 
+@pytest.fixture(scope="module")
+def expected():
+    return step_runs.both_widths(step_runs.plain, step_runs.make_config())
+
+
 @pytest.mark.parametrize("engine", ["shard_map", "pmap"])
-def test_two_processes_equal_one(two, engine):
-    expected = step_runs.both_widths(step_runs.plain, step_runs.make_config())
+def test_two_processes_equal_one(two, expected, engine):
     for number in range(2):
         step_runs.check(dict(np.load(two / f"{engine}{number}.npz")), expected)
 
@@ -124,7 +128,7 @@ def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     port = free_port()
     started = [
         subprocess.Popen(line.replace("1234", str(port)), shell=True, cwd=folder, text=True, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": ""})
+                         stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": QUICK})
         for line in typed
     ]  # fmt: skip
     said = outputs(started)

@@ -12,6 +12,8 @@ from jaxpercept.config import VGG_LAYERS
 from jaxpercept.errors import InputError
 from jaxpercept.samples import sample_photos
 
+FEATURES = jax.jit(lambda phi, x: vgg.vgg_features(phi, x, VGG_LAYERS))
+
 
 @pytest.fixture(scope="module")
 def phi():
@@ -48,7 +50,7 @@ def test_preprocessing_is_imagenets_in_bgr(phi):
 
 def test_features_of_a_photo_are_sparse_and_alive(phi):
     cat = jnp.asarray(sample_photos()["chelsea"][:128, :128])[None]
-    features = jax.jit(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS))(cat)
+    features = FEATURES(phi, cat)
     for name, f in features.items():
         alive = float((f > 0).mean())
         assert 0.02 < alive < 0.9, f"{name}: {alive:.0%} of the activations are positive"
@@ -76,7 +78,7 @@ def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root)
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
     photo = jnp.asarray(sample_photos()["chelsea"][None, :96, 100:196])
-    features = jax.jit(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS))(photo)
+    features = FEATURES(phi, photo)
     with np.load(root / "tests" / "golden" / "vgg_float32.npz") as golden:
         for name, exact in golden.items():
             error = np.linalg.norm(make.spread(features[name]) - exact) / np.linalg.norm(exact)
