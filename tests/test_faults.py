@@ -25,7 +25,8 @@ def photos(tmp_path):
 
 def command(photos, out, *more):
     return ["train", "superres", "--scale", "2", "--loss", "pixel", "--data", str(photos), "--patch-size", "20",
-            "--batch-size", "4", "--log-every", "1", "--checkpoint-every", "2", "--out", str(out), *more]  # fmt: skip
+            "--batch-size", "4", "--log-every", "1", "--checkpoint-every", "2", "--schedule", "constant",
+            "--out", str(out), *more]  # fmt: skip
 
 
 def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):
