@@ -14,24 +14,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept import images, multistyle, resampling, samples, transform_net, vgg, weights_file
-from jaxpercept.config import TrainConfig, TransformNetConfig, to_dict, train_config_from_dict
+from jaxpercept import images, inference, multistyle, resampling, resuming, samples, transform_net, weights_file
+from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.runs import whole_lines
 from jaxpercept.terms import LossTerm
-
-# Changing these on resume would be another run under the same name; the rest may change. Files count by what is in
-# them, wherever they are: see `_contents`.
-_FIXED = ("task", "net", "objective", "only_new", "style_size", "batch_size", "image_size", "seed", "optimizer",
-          "schedule", "learning_rate", "average", "clip", "augment", "precision", "degradation", "exclude")  # fmt: skip
 
 
 class RunFiles:
@@ -46,18 +39,9 @@ class RunFiles:
     ):
         self.config, self.folder, self._terms = config, Path(config.out), terms
         self._about_data, self._earlier = about_data, earlier or {}
-        # What the config only names: compared on resuming
-        self._contents: dict[str, Any] = {"terms": {term.name: term.weight for term in terms}}
-        if config.style_image is not None:
-            self._contents["style image"] = weights_file.sha256(config.style_image)
         if config.style_images:
             self._styles, _ = multistyle.plan(config.style_images, config.init, config.only_new)
-            self._contents["styles"] = [dataclasses.asdict(style) for style in self._styles]
-        if config.init is not None:
-            file, style = multistyle.split(config.init)
-            self._contents["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
-        if any(term.features for term in terms):
-            self._contents["loss network"] = weights_file.sha256(vgg.source(config.vgg))
+        self._contents = resuming.contents(config, terms, self._styles if config.style_images else [])
         self._writes = jax.process_index() == 0
         self._waited, self._live = 0.0, False
         self._last: dict[str, float] = {}
@@ -86,28 +70,10 @@ class RunFiles:
                     getattr(self, name).close()
 
     def check_resume(self, about: dict[str, Any] | None) -> None:
-        """Raises InputError naming each setting that the checkpoint has otherwise and that must not change: also the
-        contents of the style image, the loss network, the start and the training images."""
-        if about is None:
-            return
-        self._last = about.get("last", {})
-        old = train_config_from_dict(about["config"])
-        differing = [name for name in _FIXED if getattr(old, name) != getattr(self.config, name)]
-        if about["about_data"]["fingerprint"] != self._about_data["fingerprint"]:
-            differing.append("images")
-        if old.schedule == "cosine" and old.steps != self.config.steps:
-            differing.append("steps")
-        contents = dict(about.get("contents", self._contents))
-        if old.init is not None and "init" not in contents:  # of an earlier version, which went by its name
-            contents["init"] = self._contents.get("init") if old.init == self.config.init else old.init
-        differing += [name for name in {**contents, **self._contents} if contents.get(name) != self._contents.get(name)]
-        if differing:
-            before, after = to_dict(old) | contents, to_dict(self.config) | self._contents
-            changes = "; ".join(f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing)
-            raise InputError(
-                f"{self.folder} holds a run with other settings ({changes}); give another --out"
-                + (", and --init to go on from its weights: cosine ends at --steps" if "steps" in differing else "")
-            )
+        """Raises InputError where the checkpoint that says `about` of itself is another run's: see `resuming`."""
+        if about is not None:
+            resuming.check(self.folder, self.config, self._about_data, self._contents, about)
+            self._last = about.get("last", {})
 
     def start(self, step: int, on_log: Callable[[dict[str, float]], None] | None) -> None:
         """Opens the logs to continue after `step`: what an interrupted run logged beyond it is dropped."""
@@ -130,13 +96,14 @@ class RunFiles:
             pass
         weights = ", ".join(f"{t.name} {t.weight:g}" for t in self._terms)
         c = self.config
+        how = [c.precision, f"{c.optimizer} {c.learning_rate:g} {c.schedule}"]
+        how += [f"{c.average} average"] * bool(c.average) + ["clip"] * c.clip + ["augment"] * c.augment
         self.say(
             f"{self.folder}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}), content at "
             f"{'+'.join(c.objective.content_layers)}, {self._about_data['count']} images, batch {c.batch_size} at "
             f"{c.image_size}x{c.image_size}, {c.engine} on {jax.device_count()} {jax.devices()[0].device_kind}, "
-            f"{c.precision}, {c.optimizer} {c.learning_rate:g} {c.schedule}"
-            + f"{(c.average and f', {c.average} average') or ''}{', clip' * c.clip}{', augment' * c.augment}"
-            + f", steps {step + 1} to {c.steps}"
+            f"{', '.join(how)}"
+            f", steps {step + 1} to {c.steps}"
             + (f", styles {', '.join(style.name for style in self._styles)}" if c.style_images else "")
         )
 
@@ -209,8 +176,8 @@ class RunFiles:
         small = resampling.degrade(photos, scale, self.config.degradation) if scale > 1 else photos
         count = self.config.net.styles
         mixes = np.eye(count, dtype=np.float32)[:, None][-len(self.config.style_images) :] if count else [None]
-        apply = _preview_fn(self.config.net)
-        outputs = [np.asarray(apply(params, stats, jnp.asarray(small), mix)) for mix in mixes]
+        nets = [inference.Model("preview", self.config.net, params, stats, {}, mix=mix) for mix in mixes]
+        outputs = [np.asarray(net(small)) for net in nets]
         rows = [photos, *([resampling.upscale(small, scale)] if scale > 1 else []), *outputs]
         sheet = np.clip(np.concatenate([np.concatenate(list(row), 1) for row in rows], 0), 0, 1)
         images.save_image(self.folder / "previews" / f"{step:08d}.jpg", sheet)
@@ -278,11 +245,6 @@ class RunFiles:
             print(start + line, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
 
-@lru_cache(maxsize=4)
-def _preview_fn(net: TransformNetConfig) -> Any:
-    return jax.jit(lambda params, stats, x, mix: transform_net.apply(net, params, stats, x, mix=mix)[0])
-
-
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}")  # one name: what a killed run left is overwritten
     temporary.write_text(text)
@@ -309,8 +271,3 @@ def _device_mb() -> int | None:
 def _duration(seconds: float) -> str:
     hours, rest = divmod(int(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "…"

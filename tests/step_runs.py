@@ -92,10 +92,10 @@ def plain(config, steps, dtype="float64"):
 
 
 def both_widths(run, *arguments):
-    """`run(*arguments, steps, dtype)` in float64 and, of fewer steps, in float32, by name."""
+    """`run(*arguments, steps, dtype)` in float64 and in float32, by name."""
     with jax.enable_x64(True):
         wide = run(*arguments, STEPS, "float64")
-    narrow = run(*arguments, 3, "float32")
+    narrow = run(*arguments, STEPS, "float32")
     return {f"{n}.{k}": v for n, found in (("float64", wide), ("float32", narrow)) for k, v in found.items()}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
+from quick import QUICK
 
 from jaxpercept import conv
 from jaxpercept.conv import stride1, winograd
@@ -56,7 +57,7 @@ def inputs(shape, size, dtype):
 def run(fn, arguments, fast):
     """The output and the gradients of its product with a fixed cotangent. In float64 it is the arithmetic that counts,
     so that is compiled quickly."""
-    options = {"xla_backend_optimization_level": 0} if arguments[0].dtype == np.float64 else None
+    options = QUICK if arguments[0].dtype == np.float64 else None
     with conv.forced(fast):
 
         @partial(jax.jit, compiler_options=options)

@@ -10,14 +10,13 @@ import sys
 import numpy as np
 import pytest
 import step_runs
+from quick import FLAGS
 
 from jaxpercept import cli, images, training, weights_file
 
-QUICK = "--xla_backend_optimization_level=0"  # a third of the time to compile
-
 
 def start(root, arguments, **kwargs):
-    flags = f"{QUICK} --xla_force_host_platform_device_count=2"
+    flags = f"{FLAGS} --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": flags}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)], env=environment, text=True,
@@ -128,7 +127,7 @@ def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     port = free_port()
     started = [
         subprocess.Popen(line.replace("1234", str(port)), shell=True, cwd=folder, text=True, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": QUICK})
+                         stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": FLAGS})
         for line in typed
     ]  # fmt: skip
     said = outputs(started)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import step_runs
+from quick import FLAGS
 
 from jaxpercept import cli, images, training
 from jaxpercept.checkpoint import Checkpoints
@@ -60,8 +61,7 @@ def test_a_full_disk(root, photos, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         f"sys.exit(main({command(photos, out, '--steps', '6')}))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(root), "JAXPERCEPT_CACHE": "off",
-                   "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(root), "JAXPERCEPT_CACHE": "off", "XLA_FLAGS": FLAGS}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "checkpoint 4 could not be saved (File too large); checkpoint 2 before it is good" in done.stderr

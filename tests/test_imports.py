@@ -10,7 +10,7 @@ import pytest
 LAYERS = [
     {"errors", "config", "weights_file", "layers", "conv", "compilation_cache", "allocator", "file_jobs"},
     {"images", "samples", "metrics", "resampling", "losses", "vgg", "transform_net", "multistyle"},
-    {"terms", "objective", "data", "parallel", "processes", "checkpoint", "torch_twin", "optimizers"},
+    {"terms", "objective", "data", "parallel", "processes", "checkpoint", "resuming", "torch_twin", "optimizers"},
     {"runs", "run_files", "training", "inference", "upscaling", "evaluation", "parity", "convert", "synthesis"},
     {"reproduce", "export", "streaming", "stylizing"},
     {"cli", "__main__", "__init__"},

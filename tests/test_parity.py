@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import ROOT
+from quick import QUICK
 
 from jaxpercept import conv, parity
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
@@ -20,7 +21,6 @@ from jaxpercept.parity import cases, gradients
 # 1e-5 is what the project promises; 2e-6 is what rounding leaves in these small cases, with a factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
 GRADIENT = 1e-10  # float64 leaves ~1e-15; 1e-6 is promised for whole networks
-QUICK = {"xla_backend_optimization_level": 0}  # to compile; float64 has digits to spare
 BY_NAME = defaultdict(list)
 for _case in cases.all_cases():
     BY_NAME[f"{_case.depth}: {_case.name}"].append(_case)

@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from quick import QUICK
 
 from jaxpercept import parity
 from jaxpercept.parity import cases, gradients
@@ -15,7 +16,6 @@ sys.path.insert(0, f"{__file__.rpartition('/')[0]}/golden")
 import make
 
 FORWARD = 1e-5
-QUICK = {"xla_backend_optimization_level": 0}  # to compile; float64 has digits to spare
 WITH_TORCH = importlib.util.find_spec("torch") is not None
 CASES = {name: case for name, case in make.named_cases() if not WITH_TORCH or (case.depth == "loss" or "#1" in name)}
 CASES = {name: case for name, case in CASES.items() if not WITH_TORCH or case.depth in ("layer", "loss", "vgg")}

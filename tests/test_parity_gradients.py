@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from quick import QUICK
 
 from jaxpercept import objective, optimizers, parallel, parity, training, transform_net, vgg
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
@@ -15,7 +16,6 @@ pytest.importorskip("torch", reason="torch is not installed")
 from jaxpercept import torch_twin
 
 HIGHEST = partial(jax.default_matmul_precision, "highest")
-QUICK = {"xla_backend_optimization_level": 0}  # a third of the time to compile; float64 has digits to spare
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
 
 

@@ -31,7 +31,7 @@ def untiled(net, pixels):
     ("preset", "changes", "size"),
     [
         ("resize", {}, (132, 168)),
-        ("resize", {}, (129, 166)),
+        ("resize", {}, (129, 165)),
         ("reference", {}, (132, 168)),
         ("paper", {}, (132, 168)),
         ("resize", {"styles": 2}, (132, 168)),

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick import QUICK
 
 from jaxpercept import layers, transform_net
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
 from jaxpercept.errors import InputError
 
-QUICK = {"xla_backend_optimization_level": 0}  # a third of the time to compile
 TINY = {name: net.scaled(0.125) for name, net in NET_PRESETS.items()}
 
 

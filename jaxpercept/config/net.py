@@ -129,13 +129,17 @@ def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
 
 def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
     """The transform net's config in a weights file's header. Raises InputError naming `source`."""
-    known = {f.name for f in dataclasses.fields(TransformNetConfig)}
-    if extra := set(values) - known:
-        raise InputError(f"{source}: its network config has unknown fields {sorted(extra)}; update jaxpercept")
+    check_known(TransformNetConfig, values, f"{source}: its network config")
     try:
         return TransformNetConfig(**tuples(values))
     except TypeError as e:
         raise InputError(f"{source}: its network config cannot be read ({e}); the file is damaged") from e
+
+
+def check_known(kind: Any, values: dict[str, Any], what: str) -> None:
+    """Raises InputError for fields that the dataclass `kind` lacks: those of a newer version."""
+    if extra := set(values) - {field.name for field in dataclasses.fields(kind)}:
+        raise InputError(f"{what} has unknown fields {sorted(extra)}; update jaxpercept")
 
 
 def tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from jaxpercept.config.net import NET_PRESETS, TransformNetConfig, net_from_dict, tuples
+from jaxpercept.config.net import NET_PRESETS, TransformNetConfig, check_known, net_from_dict, tuples
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig
 from jaxpercept.errors import InputError, choose
 
@@ -92,7 +92,6 @@ def to_dict(config: Any) -> dict[str, Any]:
 def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """A run's config as a checkpoint of this or an earlier version has it: what it does not name has its default."""
     for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):
-        if extra := set(given) - {field.name for field in dataclasses.fields(kind)}:
-            raise InputError(f"checkpoint: its {kind.__name__} has unknown fields {sorted(extra)}; update jaxpercept")
+        check_known(kind, given, f"checkpoint: its {kind.__name__}")
     net, objective = net_from_dict(values["net"], "checkpoint"), ObjectiveConfig(**tuples(values["objective"]))
     return TrainConfig(**tuples(values) | {"net": net, "objective": objective})
