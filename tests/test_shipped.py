@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import types
 
 import jax
 import numpy as np
@@ -98,7 +97,9 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
     monkeypatch.syspath_prepend(root)
     train_styles = importlib.import_module("weights.train_styles")
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
-    one = types.SimpleNamespace(style_images=())
+    one, three = (config.TrainConfig(out=str(tmp_path), objective=config.ObjectiveConfig(
+        weights={"style": 1.0}, style_layers=layers)) for layers in (config.STYLE_LAYERS, config.STYLE_LAYERS[:3])
+    )  # fmt: skip
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
     monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]])
     shipped, held = tmp_path / "wave.safetensors", {}
@@ -107,6 +108,9 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         header["training"]["config"] |= {"out": "/home/me/wave", "data": ["/home/me/photos"], "seed": i}
         trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
         held[name], before = name, held.get("wave")
+        if i:  # of fewer style layers, however good
+            train_styles.ship("wave", three, trained, None, -1.0)
+            assert weights_file.read_header(shipped)["training"]["config"]["seed"] < i
         train_styles.ship("wave", one, trained, None, 0.02)
         seed = weights_file.read_header(shipped)["training"]["config"]["seed"]
         held["wave"] = list(losses)[seed]
@@ -147,3 +151,21 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"init": "where it began"}')
     assert train_styles.start("wave", made, None) == "where it began"
+
+
+def test_a_narrower_net_is_widened_to_compute_the_same(root, tmp_path, monkeypatch, photo):
+    monkeypatch.syspath_prepend(root)
+    train_styles = importlib.import_module("weights.train_styles")
+    full = config.NET_PRESETS["resize"]
+    narrow, made = full.scaled(0.2), config.TrainConfig(out=str(tmp_path / "run"), net=full.scaled(0.3))
+    params, stats = transform_net.init(narrow, 1)
+    params = {name: value + 0.1 for name, value in params.items()}
+    transform_net.save(tmp_path / "wave.safetensors", narrow, params, stats, {"about": 1}, dtype=np.float32)
+    kept = train_styles._kept(str(tmp_path / "wave.safetensors"), made)
+    net, wide, _, header = transform_net.load(kept)
+    assert (net, header["about"], train_styles._kept(kept, made)) == (made.net, 1, kept)
+    x = photo[None, :64, :64].astype(np.float32) / 255
+    one, other = (transform_net.apply(n, p, stats, x)[0] for n, p in ((narrow, params), (net, wide)))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    moved = {name: value + 0.1 * (name == "head.kernel") for name, value in wide.items()}
+    assert np.abs(transform_net.apply(net, moved, stats, x)[0] - other).max() > 0.1  # the new channels say something
