@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
     os.environ["JAXPERCEPT_CACHE"] = _cache.name
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(8 << 30)  # never reached; with a limit, jax locks the cache
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -50,3 +51,11 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real pictures; set JAXPERCEPT_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def quickly_compiled() -> Iterator[None]:
+    """Compiles without optimising, in two thirds of the time, for modules that look at no rounding and no speed."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -6,6 +6,8 @@ import pytest
 from jaxpercept import images, samples
 from jaxpercept.cli import main
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):

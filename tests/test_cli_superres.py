@@ -10,6 +10,8 @@ from jaxpercept import config, images, transform_net, weights_file
 from jaxpercept.cli import main, train_superres
 from jaxpercept.cli.parser import build_parser
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

@@ -7,6 +7,8 @@ import pytest
 from jaxpercept import cli, config, images, inference, losses, multistyle, samples, transform_net, vgg
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from jaxpercept import images, inference, samples, training
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture
 def example(root):

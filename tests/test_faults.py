@@ -15,6 +15,8 @@ from jaxpercept import cli, images, training
 from jaxpercept.checkpoint import Checkpoints
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture
 def photos(tmp_path):

@@ -12,6 +12,8 @@ from jaxpercept.reproduce import measure, report
 from jaxpercept.reproduce.settings import ReproduceConfig
 from jaxpercept.synthesis.run import style_grams
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

@@ -11,6 +11,8 @@ from jaxpercept import config, data, images, layers, resampling, training, trans
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 def count(net):
     return sum(int(np.prod(shape)) for shape in transform_net.shapes(net)[0].values())
