@@ -100,11 +100,13 @@ def run(
     pixels: NDArray[np.uint8],
     tile: int,
     *,
+    grain: float = 0.0,
     finish: Callable[[images.Float, images.Float], images.Float] = lambda output, content: output,
     progress: Callable[[str], None] = lambda line: None,
 ) -> NDArray[np.uint8]:
-    """The style net's output for (H, W, 3), equal to the untiled one within rounding. `finish(output, content)`: what
-    is kept of a tile, pixel by pixel. `progress` gets a line a pass. InputError for a net that cannot be tiled."""
+    """The style net's output for (H, W, 3), equal to the untiled one within rounding. `grain`: of `images.grain`, which
+    takes another copy of the image. `finish(output, content)`: what is kept of a tile, pixel by pixel. `progress` gets
+    a line a pass. InputError for a net that cannot be tiled."""
     config, multiple = model.config, 2 ** len(model.config.down)
     height, width = pixels.shape[:2]
     spare = -height % multiple, -width % multiple
@@ -113,7 +115,8 @@ def run(
             f"{model.name}: no tiles for {width}x{height}; at least {transform_net.MIN_SIDE} pixels a side and, for "
             f"this net's padding, multiples of {multiple}; leave out --tile, or crop the image"
         )
-    whole = np.pad(pixels, ((0, spare[0]), (0, spare[1]), (0, 0)), mode="reflect") if any(spare) else pixels
+    whole = images.grain(pixels, grain)
+    whole = np.pad(whole, ((0, spare[0]), (0, spare[1]), (0, 0)), mode="reflect") if any(spare) else whole
     tile = max(multiple, tile // multiple * multiple)
     tiles = [(a, b) for a in _axes(whole.shape[0], tile, config) for b in _axes(whole.shape[1], tile, config)]
     fixed = dataclasses.replace(config, norm="batch", styles=0) if config.norm == "instance" else config
@@ -141,9 +144,9 @@ def run(
         inside = np.s_[rows.first - rows.start : rows.end - rows.start, columns.first - columns.start :
                        columns.end - columns.start]  # fmt: skip
         output = np.asarray(_output(fixed, model.dtype)(params, stats, seen))[0][inside]
-        done = images.to_uint8(finish(output, np.asarray(seen[0][inside])))
-        place = out[rows.first : rows.end, columns.first : columns.end]
-        place[...] = done[: place.shape[0], : place.shape[1]]
+        place = np.s_[rows.first : rows.end, columns.first : columns.end]
+        content = images.to_float(pixels[place])  # without what was reflected
+        out[place] = images.to_uint8(finish(output[: content.shape[0], : content.shape[1]], content))
     allocator.release()  # room for the encoder
     return out
 

@@ -26,20 +26,22 @@ def stylize_files(
     max_pixels: int = images.MAX_PIXELS,
     batch_size: int = 4,
     skip_existing: bool = False,
+    grain: float = 0.0,
     finish: Finish = lambda output, content: output,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """`name_output(image, style)` says where to; `size`: the longer side to scale to first; `tile`: side of the tiles
-    of `streaming`, 0 for none, None where memory asks for them; `finish(output, content)`: what is saved. An output
-    that exists is left alone with `skip_existing`. A bad image is noted and the rest is done."""
+    of `streaming`, 0 for none, None where memory asks for them; `grain`: of `images.grain`, for the net alone;
+    `finish(output, content)`: what is saved. An output that exists is left alone with `skip_existing`. A bad image is
+    noted and the rest is done."""
     job = Job(len(inputs) * len(models), progress)
     named = [[(path, name_output(path, model.name)) for path in inputs] for model in models]
     with overlapping(job) as (readers, writer):
         for model, files in zip(models, named, strict=True):
             todo = [(path, target) for path, target in files if not (skip_existing and job.skip(target))]
-            large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, finish=finish,
+            large = partial(streaming.stylize_file, model, size=size, max_pixels=max_pixels, grain=grain, finish=finish,
                             progress=progress)  # fmt: skip
-            decoded = _decoded(readers, model, todo, size, tile, max_pixels, job, large, writer)
+            decoded = _decoded(readers, model, todo, size, tile, max_pixels, grain, job, large, writer)
             for (target, content), output in inference.run_batches(model, decoded, batch_size):
                 writer.write(partial(_save, target, finish, output, content), output.shape[0] * output.shape[1])
     return job
@@ -52,13 +54,14 @@ def _decoded(
     size: int | None,
     tile: int | None,
     max_pixels: int,
+    grain: float,
     job: Job,
     large: Callable[..., np.ndarray],
     writer: Writer,
 ) -> Iterator[tuple[tuple[Path, images.Float], images.Float]]:
     """Images for `run_batches`, decoded ahead, keyed by target and content; what needs tiles is done at its turn."""
 
-    def work() -> Iterator[tuple[Path, Callable[[], images.Float], int]]:
+    def work() -> Iterator[tuple[Path, Callable[[], tuple[images.Float, images.Float]], int]]:
         for path, target in files:
             try:
                 h, w = _checked_size(path, size, max_pixels)
@@ -71,20 +74,22 @@ def _decoded(
             if side:
                 writer.write(partial(images.save_image, target, output), h * w)
             else:
-                yield target, partial(_load, path, size, max_pixels), h * w
+                yield target, partial(_load, path, size, max_pixels, grain), h * w
 
     for target, future in ahead(pool, work()):
         try:
-            content = future.result()
+            content, seen = future.result()
         except InputError as e:
             job.fail(e)
         else:
-            yield (target, content), content
+            yield (target, content), seen
 
 
-def _load(path: Path, size: int | None, max_pixels: int) -> images.Float:
+def _load(path: Path, size: int | None, max_pixels: int, grain: float) -> tuple[images.Float, images.Float]:
+    """The content, and what the net sees of it."""
     image = images.load_image(path, max_pixels=max_pixels)
-    return images.resize(image, size, "long") if size else image
+    content = images.resize(image, size, "long") if size else image
+    return content, images.grain(content, grain)
 
 
 def _save(target: Path, finish: Finish, output: np.ndarray, content: images.Float) -> Path:

@@ -1,4 +1,4 @@
-"""Strength and kept colours: exact at their ends, between them in the middle, for files, styles and batches."""
+"""Strength, kept colours and grain: exact at their ends, between them in the middle, for files, styles and batches."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +98,39 @@ def test_files_styles_and_batches(styles, tmp_path):
     np.testing.assert_allclose(images.to_float(colored), images.preserve_color(output, content), atol=2 / 255)
 
 
+def test_grain_is_the_same_noise_for_bytes_and_floats():
+    even = np.full((600, 50, 3), 0.4, np.float32)  # more than a strip
+    assert images.grain(even, 0) is even
+    grained = images.grain(even, 0.02)
+    np.testing.assert_array_equal(images.to_uint8(grained), images.grain(images.to_uint8(even), 0.02))
+    np.testing.assert_array_equal(grained, images.grain(even, 0.02))
+    noise = grained - images.to_float(images.to_uint8(even))
+    assert abs(noise.mean()) < 2e-4
+    np.testing.assert_allclose(noise.std((0, 1)), 0.02, rtol=0.03)
+    assert abs(np.corrcoef(noise[:256].ravel(), noise[256:512].ravel())[0, 1]) < 0.02
+    assert images.grain(np.ones((8, 8, 3), np.float32), 0.1).max() == 1
+
+
+@pytest.mark.parametrize("name", multistyle.singles())
+def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
+    """A small photo in the middle of a white page; the page's corner is out of its reach."""
+    page = np.ones((288, 288, 3), np.float32)
+    page[132:156, 132:156] = images.square(samples.sample_photos()["chelsea"], 24)
+    images.save_image(tmp_path / "page.png", page)
+
+    def strokes(*options):
+        given = ["stylize", str(tmp_path / "page.png"), "--style", name, "-o", str(tmp_path / "out.png"), *options]
+        assert cli.main(given) == 0
+        return images.load_image(tmp_path / "out.png")[:48, :48].std((0, 1)).mean()
+
+    assert strokes("--grain", "0") < 0.01
+    assert strokes() > 0.03
+
+
 def test_the_command_line_refuses_in_one_line(styles, tmp_path, capsys):
     images.save_image(tmp_path / "a.png", photo(0, 20, 24))
-    assert cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], "--strength", "1.5"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    for option in ("--strength", "--grain"):
+        assert cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], option, "1.5"]) == 2
+        said = capsys.readouterr().err
+        assert f"{option} 1.5 is not allowed" in said
+        assert said.count("\n") == 1

@@ -404,7 +404,7 @@ def test_list_and_default(shelf, capsys):
 
 
 def test_all_blends_and_a_sheet(shelf):
-    assert status("stylize a.png --style multi:all multi:dots=2 multi:dots=3,noise=1 single -o out") == 0
+    assert status("stylize a.png --style multi:all multi:dots=2 multi:dots=3,noise=1 single --grain 0 -o out") == 0
     assert {p.name for p in (shelf / "out").iterdir()} == {
         "a_multi-dots.png", "a_multi-lines.png", "a_multi-noise.png", "a_multi-all.png",
         "a_multi-dots0.75-noise0.25.png", "a_single.png",

@@ -1,7 +1,7 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
 
 from jaxpercept.images.charts import Line, line_chart
-from jaxpercept.images.control import check_strength, controlled, preserve_color
+from jaxpercept.images.control import check_grain, check_strength, controlled, grain, preserve_color
 from jaxpercept.images.files import (
     MAX_PIXELS,
     WRITE_SUFFIXES,
@@ -25,12 +25,14 @@ __all__ = [
     "WRITE_SUFFIXES",
     "Float",
     "Line",
+    "check_grain",
     "check_strength",
     "check_writable_name",
     "contact_sheet",
     "controlled",
     "encoding",
     "fit",
+    "grain",
     "is_grey",
     "line_chart",
     "list_images",

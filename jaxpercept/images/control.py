@@ -1,5 +1,5 @@
-"""How much of a style, and whether its colours: what can be had of an output and its content, (H, W, 3) float32 in
-[0, 1], without another network or training.
+"""How much of a style, whether its colours, and whether on even surfaces: what can be had of an output and its
+content, (H, W, 3) float32 in [0, 1], without another network or training.
 
 Strength mixes the two pictures: z = (1 - s) x + s ŷ. A stylized image keeps the place of every edge, so the mixture
 shows one picture, not two; it is the content at 0 and the output at 1, bit for bit, for every net. Nothing inside a
@@ -7,14 +7,21 @@ trained net does that: its instance norms throw the content's contrast away, and
 starry_night is 12 dB away from its content at s = 0, and has had 97 % of its effect on the style loss by s = ¼. Of
 the mixture, the style loss to the painting falls all the way: 1, 0.93, 0.66, 0.26, 0.03 at s = 0, ¼, ½, ¾, 1
 (scikit-image's chelsea at 256). In linear light the steps are not more even.
+
+Grain is noise under the photo. A surface of exactly one colour that is wider than a net's reach, the white around a
+product or a cloudless sky, gives it nothing to begin a stroke with: what comes out is one flat colour, another than the
+surface's. Noise too faint to be seen is enough for strokes everywhere.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError
-from jaxpercept.images.scaling import Float
+from jaxpercept.images.scaling import Float, to_float, to_uint8
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
@@ -41,3 +48,25 @@ def controlled(output: Float, content: Float, *, strength: float = 1.0, keep_col
     if strength == 1:
         return output
     return np.float32(1 - strength) * content + np.float32(strength) * output
+
+
+def check_grain(amount: float) -> None:
+    """InputError unless 0 ≤ amount ≤ 1."""
+    if not 0 <= amount <= 1:
+        raise InputError(f"--grain {amount} is not allowed; from 0, none, to 1, of the range from black to white")
+
+
+def grain(image: NDArray[Any], amount: float) -> NDArray[Any]:
+    """`image` (H, W, 3), float in [0, 1] or uint8, with Gaussian noise of the standard deviation `amount` of the range
+    from black to white, clipped and rounded to 8 bits; itself at 0. Images of one size get the same noise, so that the
+    frames of a film do not flicker. InputError for another amount."""
+    check_grain(amount)
+    if not amount:
+        return image
+    pixels, random = to_uint8(image), np.random.default_rng(0)
+    out = np.empty_like(pixels)
+    for top in range(0, len(pixels), 256):  # of a large image, noise for a strip at a time
+        strip = pixels[top : top + 256]
+        noise = np.float32(255 * amount) * random.standard_normal(strip.shape, np.float32)
+        out[top : top + 256] = np.clip(strip + noise + np.float32(0.5), 0, 255).astype(np.uint8)
+    return out if image.dtype == np.uint8 else to_float(out)
