@@ -49,7 +49,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grain", type=float, default=_GRAIN, metavar="X",
                         help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes as well; "
                         "0: none, the net's own output (default: %(default)s, too faint to be seen)")  # fmt: skip
-    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
+    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first; strokes keep "
+                        "their size in pixels, so the smaller the image, the coarser they are in it")  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger images (default: %(default)s)"
     )
