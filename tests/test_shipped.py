@@ -151,21 +151,3 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"init": "where it began"}')
     assert train_styles.start("wave", made, None) == "where it began"
-
-
-def test_a_narrower_net_is_widened_to_compute_the_same(root, tmp_path, monkeypatch, photo):
-    monkeypatch.syspath_prepend(root)
-    train_styles = importlib.import_module("weights.train_styles")
-    full = config.NET_PRESETS["resize"]
-    narrow, made = full.scaled(0.2), config.TrainConfig(out=str(tmp_path / "run"), net=full.scaled(0.3))
-    params, stats = transform_net.init(narrow, 1)
-    params = {name: value + 0.1 for name, value in params.items()}
-    transform_net.save(tmp_path / "wave.safetensors", narrow, params, stats, {"about": 1}, dtype=np.float32)
-    kept = train_styles._kept(str(tmp_path / "wave.safetensors"), made)
-    net, wide, _, header = transform_net.load(kept)
-    assert (net, header["about"], train_styles._kept(kept, made)) == (made.net, 1, kept)
-    x = photo[None, :64, :64].astype(np.float32) / 255
-    one, other = (transform_net.apply(n, p, stats, x)[0] for n, p in ((narrow, params), (net, wide)))
-    np.testing.assert_allclose(one, other, atol=1e-5)
-    moved = {name: value + 0.1 * (name == "head.kernel") for name, value in wide.items()}
-    assert np.abs(transform_net.apply(net, moved, stats, x)[0] - other).max() > 0.1  # the new channels say something

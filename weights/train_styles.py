@@ -25,11 +25,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.quality import held_out_objective
-from jaxpercept import allocator, config, images, multistyle, runs, samples, training, transform_net, weights_file
+from jaxpercept import allocator, config, images, multistyle, runs, samples, training, weights_file
 from jaxpercept.errors import InputError
 
 # In order of priority: name, file of the style image ("" is drawn).
@@ -56,8 +55,6 @@ def main() -> None:
                         help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
     parser.add_argument("--start", default="best", metavar="X", help="what each starts from: own, its shipped net; "
                         f"{MULTI}, its row there; best (default), the better; or a weights file")  # fmt: skip
-    parser.add_argument("--width", type=float, metavar="X", help="of the net, 1 the full one; a narrower shipped net "
-                        "is widened (default: the shipped one's, or 0.5)")  # fmt: skip
     parser.add_argument("--style-layers", nargs="+", default=list(config.STYLE_LAYERS), choices=config.STYLE_LAYERS,
                         metavar="L", help="train on these alone. Without relu4_3, whose share of the objective is "
                         "tiny, a step takes a quarter less; what comes out is judged but not shipped: finish it by "
@@ -84,7 +81,7 @@ def main() -> None:
         if given.judge:
             print(f"{name}: {judge(made, FOLDER / f'{name}.safetensors', photos):.4g}", flush=True)
             continue
-        made = dataclasses.replace(made, init=_kept(start(name, made, photos, given.start), made))
+        made = dataclasses.replace(made, init=_kept(start(name, made, photos, given.start), Path(made.out)))
         trained = training.train(made)
         logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
         if not logged or json.loads(logged[-1])["step"] < made.steps:
@@ -98,42 +95,20 @@ def judges(held_out: list[str] | None) -> np.ndarray:
     return np.stack([images.square(photo, 256) for photo in found])
 
 
-def _kept(init: str | None, made: config.TrainConfig) -> str | None:
-    """`init` with a copy of its file, for the run to resume from: the shipped one may be replaced. A narrower net of
-    the style is widened to the run's."""
-    out = Path(made.out)
+def _kept(init: str | None, out: Path) -> str | None:
+    """`init` with a copy of its file, for the run to resume from: the shipped one may be replaced."""
     if init is None or Path(init).is_relative_to(out):
         return init
     file, style = multistyle.split(init)
     out.mkdir(parents=True, exist_ok=True)
-    copy = out / f"start-{Path(file).name}"
-    net, params, stats, header = transform_net.load(file)
-    if not style and net.stem < made.net.stem:
-        about = {key: value for key, value in header.items() if key not in ("kind", "net")}
-        transform_net.save(copy, made.net, widened(params, made.net, made.seed), stats, about, dtype=np.float32)
-    else:
-        shutil.copy(file, copy)
+    copy = shutil.copy(file, out / f"start-{Path(file).name}")
     return f"{copy}:{style}" if style else str(copy)
 
 
-def widened(params: transform_net.Variables, net: config.TransformNetConfig, seed: int) -> transform_net.Variables:
-    """The parameters of `net` that compute what those of a narrower net do: more channels, freshly initialised, which
-    the earlier ones do not read yet (after Net2WiderNet, Chen et al. 2016, arXiv 1511.05641, which copies channels)."""
-    wide = {name: np.array(value) for name, value in transform_net.init(net, seed)[0].items()}
-    for name, old in params.items():
-        if old.ndim == 4:
-            wide[name][..., : old.shape[3]] = 0
-        wide[name][tuple(map(slice, old.shape))] = old
-    return {name: jnp.asarray(value) for name, value in wide.items()}
-
-
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
-    """One style's training, or that of the net of all: the shipped net's width or half, style images of 384 pixels,
-    TV 1e-5, the learning rate down a cosine, the geometric mean over images, the output judged as it is displayed,
-    photos augmented."""
-    net, shipped = config.NET_PRESETS["resize"].scaled(given.width or 0.5), FOLDER / f"{name}.safetensors"
-    if given.width is None and name != MULTI and shipped.exists():
-        net = config.net_from_dict(weights_file.read_header(shipped)["net"], str(shipped))
+    """One style's training, or that of the net of all: half width, style images of 384 pixels, TV 1e-5, the learning
+    rate down a cosine, the geometric mean over images, the output judged as it is displayed, photos augmented."""
+    net = config.NET_PRESETS["resize"].scaled(0.5)
     own: dict[str, Any] = {"net": net, "style_image": _painting(name, given)} if name != MULTI else {
         "net": dataclasses.replace(net, styles=len(STYLES)), "task": "multistyle",
         "style_images": tuple(_painting(style, given) for style in STYLES),
