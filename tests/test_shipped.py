@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import types
 
 import jax
 import numpy as np
@@ -97,9 +98,7 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
     monkeypatch.syspath_prepend(root)
     train_styles = importlib.import_module("weights.train_styles")
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
-    one, three = (config.TrainConfig(out=str(tmp_path), objective=config.ObjectiveConfig(
-        weights={"style": 1.0}, style_layers=layers)) for layers in (config.STYLE_LAYERS, config.STYLE_LAYERS[:3])
-    )  # fmt: skip
+    one = types.SimpleNamespace(style_images=())
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
     monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]])
     shipped, held = tmp_path / "wave.safetensors", {}
@@ -109,7 +108,12 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
         held[name], before = name, held.get("wave")
         if i:  # of fewer style layers, however good
-            train_styles.ship("wave", three, trained, None, -1.0)
+            made = header["training"]["config"]
+            fewer = {**made, "objective": {**made["objective"], "style_layers": config.STYLE_LAYERS[:3]}}
+            fewer_header = {**header, "training": {**header["training"], "config": fewer}}
+            part = weights_file.write_weights(tmp_path / f"part-{name}.safetensors", arrays, fewer_header)
+            held[part.stem] = name
+            train_styles.ship("wave", one, part, None, -1.0)
             assert weights_file.read_header(shipped)["training"]["config"]["seed"] < i
         train_styles.ship("wave", one, trained, None, 0.02)
         seed = weights_file.read_header(shipped)["training"]["config"]["seed"]

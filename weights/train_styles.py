@@ -81,8 +81,9 @@ def main() -> None:
         if given.judge:
             print(f"{name}: {judge(made, FOLDER / f'{name}.safetensors', photos):.4g}", flush=True)
             continue
-        made = dataclasses.replace(made, init=_kept(start(name, made, photos, given.start), Path(made.out)))
-        trained = training.train(made)
+        part = dataclasses.replace(made.objective, style_layers=tuple(given.style_layers))
+        init = _kept(start(name, made, photos, given.start), Path(made.out))
+        trained = training.train(dataclasses.replace(made, init=init, objective=part))
         logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
         if not logged or json.loads(logged[-1])["step"] < made.steps:
             return  # stopped; the same command goes on
@@ -116,7 +117,7 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
     weights = config.DEFAULT_WEIGHTS["reference"] | {"tv": 1e-5}
     return config.TrainConfig(
         out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_size=384,
-        objective=config.ObjectiveConfig(weights=weights, style_layers=tuple(given.style_layers)),
+        objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
         learning_rate=given.learning_rate,
         optimizer="muon", schedule="cosine", average="geometric", clip=True, augment=True,
@@ -156,8 +157,7 @@ def _painting(name: str, given: argparse.Namespace) -> str:
 
 
 def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
-    """The objective, at all style layers, on the photos; of several styles, the geometric mean, with each printed."""
-    made = dataclasses.replace(made, objective=dataclasses.replace(made.objective, style_layers=config.STYLE_LAYERS))
+    """The objective on the photos; of several styles, the geometric mean, with each printed."""
     if not made.style_images:
         return held_out_objective(made, weights, photos)
     names = multistyle.names(weights_file.read_header(weights))
@@ -180,10 +180,10 @@ def ship(name: str, made: config.TrainConfig, trained: Path, photos: np.ndarray,
     if now > before * (1 - gain):
         print(f"{name}: the shipped net stays; the new one is {trained}", flush=True)
         return
-    if set(made.objective.style_layers) != set(config.STYLE_LAYERS):
+    arrays, header = weights_file.read_weights(trained)
+    if set(header["training"]["config"]["objective"]["style_layers"]) != set(config.STYLE_LAYERS):
         print(f"{name}: not trained on all style layers, so not shipped; finish it: --start {trained}", flush=True)
         return
-    arrays, header = weights_file.read_weights(trained)
     weights_file.write_weights(shipped, arrays, _public(header))
     print(f"{name}: shipped; sha256 {weights_file.sha256(shipped)}, for weights/README.md", flush=True)
 

@@ -154,11 +154,11 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
 
     compilation_cache.enable()
     photos = sample_photos()
+    seen = {name: images.grain(photo, _GRAIN) for name, photo in photos.items()}
     rows = [list(photos.values())]
     for style in styles:
         model = inference.load_model(style)
-        seen = ((name, images.grain(photo, _GRAIN)) for name, photo in photos.items())
-        outputs = dict(inference.run_batches(model, seen, 1))
+        outputs = dict(inference.run_batches(model, iter(seen.items()), 1))
         for name, output in outputs.items():
             say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])
