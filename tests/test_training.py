@@ -28,6 +28,8 @@ from jaxpercept import (
 )
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
 OBJECTIVE = config.ObjectiveConfig(
     weights={"content": 1.0, "style": 5.0, "tv": 1e-6}, content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1")
