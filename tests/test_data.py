@@ -13,7 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxpercept.data import describe, make_dataset, prepare
+from jaxpercept.data import describe, make_dataset, pipeline, prepare
 from jaxpercept.errors import InputError
 
 
@@ -138,8 +138,10 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
     assert all(np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0 for b in take(stream(tmp_path, batch_size=1), 20))
 
 
-def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(tmp_path):
+def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(tmp_path, monkeypatch):
     """Of a linear ramp in x (red) and y (green), the slopes tell the turn and the zoom, which is the same both ways."""
+    monkeypatch.setattr(pipeline, "_GAMMA", 0)
+    monkeypatch.setattr(pipeline, "_CHANNEL_GAMMA", 0)
     ramp = np.zeros((120, 160, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.arange(160), np.arange(120)[:, None]
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
@@ -154,6 +156,19 @@ def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion
     assert equal(take(stream(tmp_path, augment=True), 4), take(stream(tmp_path, augment=True, cache_bytes=0), 4))
     plain = take(stream(tmp_path, augment=True, shuffle=False, repeat=False, batch_size=1), 1)
     assert equal(plain, take(stream(tmp_path, shuffle=False, repeat=False, batch_size=1), 1))
+
+
+def test_augmented_photos_take_another_gamma_each_channel_nearly_the_same(tmp_path):
+    for name, color in (("ends", (0, 64, 255)), ("grey", (64, 64, 64))):
+        Image.new("RGB", (60, 48), color).save(tmp_path / f"{name}.png")
+    colors = np.concatenate(take(stream(tmp_path, augment=True), 40))[:, 16, 16]
+    ends = colors[:, 0] == 0
+    assert ends.sum() == 80
+    assert (colors[ends, 2] == 255).all()
+    gammas = np.log(colors[~ends] / 255) / np.log(64 / 255)
+    assert 0.55 < gammas.min() < 0.75 < 1.3 < gammas.max() < 1.78
+    assert 1.1 < (gammas[:, 1] / gammas[:, 2]).max() < 1.38
+    assert np.corrcoef(gammas.T).min() > 0.7
 
 
 def test_patches_are_cut_not_resized_and_small_images_left_out(tmp_path):

@@ -33,7 +33,7 @@ class TrainConfig:
     schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
     average: str | None = None  # over images: "arithmetic" ([P]) or "geometric" [ours]; None: the latter in multistyle
     clip: bool = False  # judge the output clipped to [0, 1], as it is displayed [ours]
-    augment: bool = False  # turn, mirror and zoom photos at random [ours]; super-resolution always turns, mirrors
+    augment: bool = False  # turn, mirror, zoom, brighten photos at random [ours]; super-resolution: see `data.pipeline`
     seed: int = 0
     engine: str = "shard_map"
     precision: str = "float32"
