@@ -83,8 +83,8 @@ _OWN: tuple[tuple[str, str, Any, str], ...] = (
         "--augment",
         "augment",
         bool,
-        "turn and mirror photos at random, zoom into them by up to 1.15, brighten or darken them: with few photos, a "
-        "net learns those by heart",
+        "turn and mirror photos at random, zoom into them by up to 1.15, brighten or darken them; of few photos, a net "
+        "otherwise learns each by heart",
     ),
 )
 

@@ -99,7 +99,7 @@ class Load:
             cut = np.rot90(cut, int(rng.integers(4)))
             if rng.integers(2):
                 cut = cut[:, ::-1]
-        if self.augment and self.crop == "resize":
+        if self.zoom > 1:  # an augmented photo, not a patch
             gamma = np.exp(rng.uniform(-_GAMMA, _GAMMA) + rng.uniform(-_CHANNEL_GAMMA, _CHANNEL_GAMMA, 3))
             table = np.round(255 * (np.arange(256)[:, None] / 255) ** gamma).astype(np.uint8)
             cut = table[cut, np.arange(3)]
