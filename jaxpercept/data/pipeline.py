@@ -19,6 +19,8 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing import resource_tracker
 from typing import Any, Literal
 
 import grain
@@ -133,10 +135,11 @@ class Batches:
 
     def next_element(self) -> dict[str, NDArray[Any]]:
         """The next batch with all that the pipeline made of it: "image" and what `each` added."""
-        if self._stream is None:
+        if starting := self._stream is None:
             self._stream = self._start()
             self._closer = weakref.finalize(self, self._stream.close)  # at exit too, while its modules still live
-        element = next(self._stream)
+        with _signals_held() if starting and self._workers else nullcontext():
+            element = next(self._stream)
         self._step += 1
         self._note(element["skipped"])
         return {k: np.array(v) for k, v in element.items()} if self._workers else element  # out of shared memory
@@ -148,7 +151,7 @@ class Batches:
                 flags.FLAGS.mark_as_parsed()  # grain reads absl flags here, which nobody parses outside absl programs
             lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
             options = grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=4)
-            return iter(rest.to_iter_dataset(lone).mp_prefetch(options, _leave_signals))
+            return iter(rest.to_iter_dataset(lone).mp_prefetch(options))
         return iter(
             rest.to_iter_dataset(grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=4 * self._threads))
         )
@@ -191,10 +194,16 @@ class Batches:
             )
 
 
-def _leave_signals(worker: int, workers: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach every process of a group; the training answers them and ends its workers."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes begun in here never see Ctrl-C and a cluster's SIGTERM, which reach every process of a group; the
+    training answers them and ends its workers. They inherit the mask, so not even one that is still starting does."""
+    resource_tracker.ensure_running()  # begun later, it would lift the mask, in Python 3.11 and 3.12
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def default_cache_bytes() -> int:
