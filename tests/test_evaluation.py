@@ -10,6 +10,8 @@ from jaxpercept import evaluation, images, metrics, resampling, samples, transfo
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

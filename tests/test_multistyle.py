@@ -24,6 +24,8 @@ from jaxpercept import (
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 SINGLE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), stem_size=3, head_size=3, blocks=1)
 NET = dataclasses.replace(SINGLE, styles=3)
 LAYERS = ("relu1_1",)
