@@ -20,9 +20,10 @@ Output = Float[Array, "n h2 w2 c2"]  # of layers that change the size or the cha
 
 def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
     """Torch's default initialisation: uniform within ±1/√fan_in."""
-    bound = 1 / math.sqrt(fan_in)
-    # The same numbers as a draw of this shape, which XLA:CPU takes up to ten times as long to compile.
-    return jax.random.uniform(rngs.params(), (math.prod(shape),), minval=-bound, maxval=bound).reshape(shape)
+    bound, size = 1 / math.sqrt(fan_in), math.prod(shape)
+    # The same numbers as a draw of this shape, as they are counted out one by one, but compiled once for many shapes
+    drawn = jax.random.uniform(rngs.params(), (max(1 << 16, 1 << size.bit_length()),), minval=-bound, maxval=bound)
+    return drawn[:size].reshape(shape)
 
 
 class Conv(nnx.Module):

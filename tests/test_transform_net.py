@@ -145,6 +145,13 @@ def test_bfloat16_compute_keeps_float32_outside():
     assert 0 < float(jnp.abs(exact - rough).max()) < 0.1
 
 
+def test_a_seed_gives_the_numbers_it_always_gave():
+    """Those of a draw of a kernel's own shape, its key folded with the number of draws before."""
+    kernel = np.asarray(transform_net.init(TINY["resize"], seed=3)[0]["stem.kernel"])
+    key, bound = jax.random.fold_in(jax.random.key(3), 0), (9 * 9 * 3) ** -0.5
+    np.testing.assert_array_equal(kernel, jax.random.uniform(key, kernel.shape, minval=-bound, maxval=bound))
+
+
 def test_save_and_load_round_trip(tmp_path):
     config = TINY["paper"]
     params, stats = transform_net.init(config, seed=3)
