@@ -8,8 +8,6 @@ from jax import export, lax
 from jaxpercept import objective, parallel, training
 from jaxpercept.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def expected():

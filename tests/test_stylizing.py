@@ -9,8 +9,6 @@ import pytest
 from jaxpercept import config, file_jobs, images, inference, transform_net
 from jaxpercept.stylizing import stylize_files
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -11,8 +11,6 @@ from jaxpercept import images, inference, resampling, transform_net, upscaling
 from jaxpercept.config import NET_PRESETS, superres_net
 from jaxpercept.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 BEST = dataclasses.replace(superres_net(4).scaled(0.15), blocks=2)
 NETS = {
     "best x4": BEST,
