@@ -32,6 +32,7 @@ def one_device(monkeypatch):
     monkeypatch.setattr(training.parallel, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1]))
 
 
+@pytest.mark.slow
 def test_laplacian_loss(example, one_device, tmp_path):
     path = example("laplacian_loss").main(2, tmp_path, size=32)
     assert images.load_image(path).shape == (32, 96, 3)
@@ -39,7 +40,9 @@ def test_laplacian_loss(example, one_device, tmp_path):
     assert '"laplacian"' not in (tmp_path / "without" / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize(("name", "pictures"), [("content_layers", 5), ("feature_distances", 4)])
+@pytest.mark.parametrize(
+    ("name", "pictures"), [pytest.param("content_layers", 5, marks=pytest.mark.slow), ("feature_distances", 4)]
+)
 def test_examples_that_optimise(example, tmp_path, name, pictures):
     strip = images.load_image(example(name).main(4, tmp_path, size=32))
     assert strip.shape == (32, 32 * pictures, 3)

@@ -57,9 +57,9 @@ def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypa
 def test_a_full_disk(root, photos, tmp_path):
     """A limit on the size of files stands for it: two steps without, then on with it, then without again."""
     out = tmp_path / "run"
+    assert cli.main(command(photos, out, "--steps", "2")) == 0
     code = (
         "import resource, sys\nfrom jaxpercept.cli import main\n"
-        f"assert main({command(photos, out, '--steps', '2')}) == 0\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         f"sys.exit(main({command(photos, out, '--steps', '6')}))\n"
     )

@@ -38,7 +38,8 @@ def test_the_objectives_gradient_in_float64(name):
     assert (len(zero) > 0) == (problem.net.norm == "instance" or problem.net.bias)
 
 
-@pytest.mark.parametrize("name", list(PROBLEMS))
+@pytest.mark.parametrize("name", [name if name.startswith("resize") else pytest.param(name, marks=pytest.mark.slow)
+                                  for name in PROBLEMS])  # fmt: skip
 def test_the_objectives_gradient_in_float32(name):
     """No further from the float64 gradient than 3 times what PyTorch's own float32 is."""
     ours, torchs = gradients.compare(PROBLEMS[name], "float32", HIGHEST, draws=3)

@@ -174,6 +174,7 @@ def test_a_loss_that_is_not_finite_stops(phi, photos):
         run.synthesize(config_of(), contents, terms=terms, vgg_params=phi)
 
 
+@pytest.mark.slow
 def test_as_good_as_torch_at_equal_evaluations(root, tmp_path):
     pytest.importorskip("torch")
     spec = importlib.util.spec_from_file_location("lbfgs", root / "benchmarks" / "lbfgs.py")
