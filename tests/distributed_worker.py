@@ -1,7 +1,6 @@
 """One of two processes that tests/test_distributed.py starts: `distributed_worker.py COORDINATOR ID FOLDER`.
 
-Runs the steps of both engines, pmap's in float32 alone, and keeps what came out, then a whole training that SIGTERM
-stops and that resumes."""
+Runs the steps of both engines and keeps what came out, then a whole training that SIGTERM stops and that resumes."""
 
 import json
 import os
@@ -40,8 +39,8 @@ def train_and_stop(photos: Path, out: Path, number: int) -> None:
 def main(coordinator: str, number: int, folder: Path) -> None:
     compilation_cache.enable()
     with processes.join((coordinator, 2, number)):
-        for engine, widths in {"shard_map": step_runs.both_widths, "pmap": step_runs.narrow}.items():
-            found = widths(step_runs.mapped, step_runs.make_config(engine), jax.devices())
+        for engine in ("shard_map", "pmap"):
+            found = step_runs.both_widths(step_runs.mapped, step_runs.make_config(engine), jax.devices())
             np.savez(folder / f"{engine}{number}.npz", **found)
         train_and_stop(folder / "photos", folder / "run", number)
         try:

@@ -2,7 +2,7 @@
 distributed_worker.py. What a run gives is flat: `loss` (steps,), `gradient.NAME` of the first step, `params.NAME`."""
 
 import dataclasses
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -91,18 +91,12 @@ def plain(config, steps, dtype="float64"):
     return {"loss": np.array(losses), **out, **{f"params.{k}": np.asarray(v) for k, v in params.items()}}
 
 
-def in_width(dtype, run, *arguments):
-    """`run(*arguments, steps, dtype)`, by name."""
-    with jax.enable_x64(dtype == "float64"):
-        return {f"{dtype}.{k}": v for k, v in run(*arguments, STEPS, dtype).items()}
-
-
-narrow = partial(in_width, "float32")
-
-
 def both_widths(run, *arguments):
-    """In float64 and in float32."""
-    return in_width("float64", run, *arguments) | narrow(run, *arguments)
+    """`run(*arguments, steps, dtype)` in float64 and in float32, by name."""
+    with jax.enable_x64(True):
+        wide = run(*arguments, STEPS, "float64")
+    narrow = run(*arguments, STEPS, "float32")
+    return {f"{n}.{k}": v for n, found in (("float64", wide), ("float32", narrow)) for k, v in found.items()}
 
 
 def difference(found, expected, prefix):
@@ -112,13 +106,12 @@ def difference(found, expected, prefix):
     return (error / sum(float(np.square(expected[k].astype("float64")).sum()) for k in names)) ** 0.5
 
 
-def check(found, expected, wide=True):
-    """1e-5 for gradients in float32; in float64, if it is there, rounding hides nothing."""
-    if wide:
-        assert difference(found, expected, "float64.gradient") < 1e-12
-        assert difference(found, expected, "float64.loss") < 1e-9
-        assert difference(found, expected, "float64.params") < 1e-4
+def check(found, expected):
+    """1e-5 for gradients in float32; in float64 rounding hides nothing."""
+    assert difference(found, expected, "float64.gradient") < 1e-12
     assert difference(found, expected, "float32.gradient") < 1e-5
+    assert difference(found, expected, "float64.loss") < 1e-9
+    assert difference(found, expected, "float64.params") < 1e-4
     np.testing.assert_allclose(found["float32.loss"], expected["float32.loss"], rtol=0.01)
 
 

@@ -67,7 +67,7 @@ def expected():
 @pytest.mark.parametrize("engine", ["shard_map", "pmap"])
 def test_two_processes_equal_one(two, expected, engine):
     for number in range(2):
-        step_runs.check(dict(np.load(two / f"{engine}{number}.npz")), expected, wide=engine == "shard_map")
+        step_runs.check(dict(np.load(two / f"{engine}{number}.npz")), expected)
 
 
 def lines(out):
@@ -119,7 +119,6 @@ def commands(root, title):
     return text.removeprefix("sh\n").replace("\\\n", "").strip().splitlines()
 
 
-@pytest.mark.slow
 def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     """As written but for the name of the interpreter and, if it is taken, the port."""
     images.save_image(folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32))
