@@ -16,7 +16,11 @@ def expected():
 
 @pytest.mark.parametrize(
     ("engine", "devices"),
-    [("shard_map", 1), pytest.param("shard_map", 2, marks=pytest.mark.slow), ("shard_map", 4), ("pmap", 4)],
+    [
+        *(pytest.param("shard_map", devices, marks=pytest.mark.slow) for devices in (1, 2)),
+        ("shard_map", 4),
+        ("pmap", 4),
+    ],
 )
 def test_every_engine_equals_the_single_device_jit(expected, engine, devices):
     """Batch norm's statistics, the loss and the gradient are those of the whole batch, however it is split."""

@@ -47,7 +47,9 @@ def test_the_objectives_gradient_in_float32(name):
     assert torchs < 1e-3
 
 
-@pytest.mark.parametrize("preset", ["resize", "paper", pytest.param("reference", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "preset", ["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resize", "reference"))]
+)
 def test_twenty_float64_training_steps(preset):
     """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running statistics, on nets of
     an eighth of the width and two blocks and the shallow half of the style layers."""
