@@ -7,6 +7,8 @@ import pytest
 from jaxpercept import config, inference, transform_net
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):

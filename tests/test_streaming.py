@@ -8,6 +8,8 @@ import pytest
 from jaxpercept import cli, config, images, inference, samples, streaming, transform_net
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 
 def model(preset, **changes):
     net = dataclasses.replace(config.NET_PRESETS[preset].scaled(0.25), blocks=2, **changes)

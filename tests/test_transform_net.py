@@ -13,6 +13,8 @@ from jaxpercept import layers, transform_net
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
 from jaxpercept.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 TINY = {name: net.scaled(0.125) for name, net in NET_PRESETS.items()}
 
 
