@@ -119,6 +119,7 @@ def commands(root, title):
     return text.removeprefix("sh\n").replace("\\\n", "").strip().splitlines()
 
 
+@pytest.mark.slow
 def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     """As written but for the name of the interpreter and, if it is taken, the port."""
     images.save_image(folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32))

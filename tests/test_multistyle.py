@@ -203,7 +203,7 @@ def test_the_mean_over_images_can_be_chosen(place, tmp_path):
         dataclasses.replace(made, average="harmonic")
 
 
-@pytest.mark.parametrize("engine", ["shard_map", "pmap"])
+@pytest.mark.parametrize("engine", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(place, tmp_path, engine):
     made = make_config(place, tmp_path)
     one, _, said = one_step(made, [0, 1, 2, 1])

@@ -144,7 +144,9 @@ def test_a_patch_that_the_scale_does_not_divide(photos):
         data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
 
 
-@pytest.mark.parametrize("preset", config.SUPERRES_PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(n, marks=pytest.mark.slow) if n == "paper" else n for n in config.SUPERRES_PRESETS]
+)
 def test_training_leaves_a_model_and_learns(photos, tmp_path, preset):
     recipe = config.superres_recipe(4, preset, "pixel")
     recipe |= {"net": recipe["net"].scaled(0.1), "steps": 8, "batch_size": 4, "image_size": 32, "log_every": 1}
