@@ -19,7 +19,7 @@ def expected():
     [
         *(pytest.param("shard_map", devices, marks=pytest.mark.slow) for devices in (1, 2)),
         ("shard_map", 4),
-        ("pmap", 4),
+        pytest.param("pmap", 4, marks=pytest.mark.slow),  # on four devices of two processes in test_distributed.py
     ],
 )
 def test_every_engine_equals_the_single_device_jit(expected, engine, devices):

@@ -47,8 +47,15 @@ def evaluated(phi, config, outputs, photos, style):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("losses", ["paper", "reference"])
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize(
+    ("losses", "clip"),
+    [
+        ("paper", False),
+        ("reference", True),
+        pytest.param("paper", True, marks=pytest.mark.slow),
+        pytest.param("reference", False, marks=pytest.mark.slow),
+    ],
+)
 def test_the_last_loss_is_the_objective_of_the_images(phi, photos, style, losses, clip):
     config = config_of(losses=losses, clip=clip)
     result = run.synthesize(config, photos, [style], vgg_params=phi)
