@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
     parser.add_argument("--markdown", metavar="FILE", help="the table")
     given = parser.parse_args()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the contenders share a GPU's memory
     machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     about = {"machine": machine, "precision": given.precision}
     there = given.json and Path(given.json).exists()

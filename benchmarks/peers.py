@@ -83,7 +83,8 @@ class Objective(nn.Module):
         super().__init__()
         self.made = made
         if style is not None:
-            self.phi, self.content = Features(made.style_layers), Features(made.content_layers)
+            self.phi = Features(made.style_layers).to(style.device)
+            self.content = Features(made.content_layers).to(style.device)
             with torch.no_grad():
                 for name, f in self.phi(style).items():
                     self.register_buffer(f"gram_{name}", gram(f))
