@@ -41,10 +41,11 @@ def main(photo: Path | None = None, out: Path = Path("outputs/blend"), net: str 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo", nargs="?", type=Path, default=argparse.SUPPRESS, help="the photo")
-    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the sheet")
-    parser.add_argument("net", nargs="?", default=argparse.SUPPRESS, help="a net of several styles")
+    parser.add_argument("photo", nargs="?", type=Path, help="the photo")
+    parser.add_argument("out", nargs="?", type=Path, help="folder of the sheet")
+    parser.add_argument("net", nargs="?", help="a net of several styles")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        print("wrote", main(**vars(parser.parse_args())))
+        print("wrote", main(**given))
     except jp.InputError as e:
         sys.exit(f"error: {e}")

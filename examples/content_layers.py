@@ -44,9 +44,10 @@ def main(iterations: int = 60, out: Path = Path("outputs/content-layers"), size:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("iterations", nargs="?", type=int, default=argparse.SUPPRESS, help="of L-BFGS, each layer")
-    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the strip")
+    parser.add_argument("iterations", nargs="?", type=int, help="of L-BFGS, each layer")
+    parser.add_argument("out", nargs="?", type=Path, help="folder of the strip")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        print("wrote", main(**vars(parser.parse_args())))
+        print("wrote", main(**given))
     except jp.InputError as e:
         sys.exit(f"error: {e}")

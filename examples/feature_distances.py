@@ -54,9 +54,10 @@ def main(iterations: int = 100, out: Path = Path("outputs/feature-distances"), s
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("iterations", nargs="?", type=int, default=argparse.SUPPRESS, help="of L-BFGS, each distance")
-    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of the strip")
+    parser.add_argument("iterations", nargs="?", type=int, help="of L-BFGS, each distance")
+    parser.add_argument("out", nargs="?", type=Path, help="folder of the strip")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        print("wrote", main(**vars(parser.parse_args())))
+        print("wrote", main(**given))
     except jp.InputError as e:
         sys.exit(f"error: {e}")

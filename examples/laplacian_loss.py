@@ -52,9 +52,10 @@ def main(steps: int = 150, out: Path = Path("outputs/laplacian"), size: int = 12
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="?", type=int, default=argparse.SUPPRESS, help="of each training")
-    parser.add_argument("out", nargs="?", type=Path, default=argparse.SUPPRESS, help="folder of runs and strip")
+    parser.add_argument("steps", nargs="?", type=int, help="of each training")
+    parser.add_argument("out", nargs="?", type=Path, help="folder of runs and strip")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
-        print("wrote", main(**vars(parser.parse_args())))
+        print("wrote", main(**given))
     except jp.InputError as e:
         sys.exit(f"error: {e}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxpercept import images, inference, samples, training
+from jaxpercept.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -69,7 +70,7 @@ def test_blends(example, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["blend_styles", "content_layers", "feature_distances", "laplacian_loss"])
-def test_help_and_bad_arguments(root, monkeypatch, capsys, name):
+def test_help_and_no_and_bad_arguments(root, monkeypatch, capsys, name):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         with pytest.raises(SystemExit) as stopped:
@@ -83,3 +84,9 @@ def test_help_and_bad_arguments(root, monkeypatch, capsys, name):
     else:
         assert run("nine") == 2
         assert "invalid int value: 'nine'" in capsys.readouterr().err
+
+    def begun():
+        raise InputError("begun")
+
+    monkeypatch.setattr(samples, "sample_photos", begun)
+    assert run() == "error: begun"
