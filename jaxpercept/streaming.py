@@ -30,7 +30,8 @@ LIVE = 8  # full-resolution activations that an untiled run holds at once, about
 
 
 class _Axis(NamedTuple):
-    """A tile along one axis: it is good for [first, end), and the net sees `length` pixels from `start`."""
+    """A tile along one axis: it is good for [first, end), and the net sees `length` pixels from `start`. Divided by the
+    strides, `length` leaves what `size` leaves, so that the layers round up, and pad, in the same places."""
 
     first: int
     end: int
@@ -38,12 +39,13 @@ class _Axis(NamedTuple):
     length: int
     size: int  # of the image
 
-    def within(self, sides: int, step: int) -> slice:
-        """The tile's own part of an activation that is `sides` long, with `step` pixels to a place; at the image's
-        borders, all that lies beyond."""
-        offset = (sides - self.length // step) // 2  # of start padding that the layers have not used up yet
+    def within(self, sides: int, step: int, rounding: int) -> tuple[int, int]:
+        """[first, end) of the tile's own part of an activation that is `sides` long, with `step` pixels to a place, of
+        a length that was rounded up to a multiple of `rounding`; at the image's borders, all that lies beyond."""
+        places = -(-self.length // rounding) * rounding // step
+        offset = (sides - places) // 2  # of start padding that the layers have not used up yet
         first = offset + (self.first - self.start) // step if self.first else 0
-        return slice(first, offset + (self.end - self.start) // step if self.end < self.size else sides)
+        return first, offset + (self.end - self.start) // step if self.end < self.size else sides
 
 
 def choose_tile(model: inference.Model, height: int, width: int) -> int:
@@ -55,7 +57,7 @@ def choose_tile(model: inference.Model, height: int, width: int) -> int:
 def _fits(config: TransformNetConfig, height: int, width: int) -> bool:
     """Whether tiles can equal the whole: reflection up to the strides, then start padding, is not done tile by tile."""
     divided = not any(side % 2 ** len(config.down) for side in (height, width))
-    return config.scale == 1 and (divided or (config.fit == "reflect" and not config.start_padding))
+    return config.scale == 1 and (divided or config.fit == "crop" or not config.start_padding)
 
 
 def stylize_file(
@@ -92,7 +94,8 @@ def reach(config: TransformNetConfig) -> int:
         pixels += scale  # two source pixels around each, at most
         scale //= 2
     multiple = 2 ** len(config.down)
-    return -(-(pixels + config.head_size // 2 + 1) // multiple) * multiple
+    moved = multiple * (config.fit == "crop")  # the most by which rounding up moves the content
+    return -(-(pixels + config.head_size // 2 + 1) // multiple) * multiple + moved
 
 
 def run(
@@ -109,7 +112,7 @@ def run(
     a line a pass. InputError for a net that cannot be tiled."""
     config, multiple = model.config, 2 ** len(model.config.down)
     height, width = pixels.shape[:2]
-    spare = -height % multiple, -width % multiple
+    spare = (-height % multiple, -width % multiple) if config.fit == "reflect" else (0, 0)
     if min(height, width) < transform_net.MIN_SIDE or not _fits(config, height, width):
         raise InputError(
             f"{model.name}: no tiles for {width}x{height}; at least {transform_net.MIN_SIDE} pixels a side and, for "
@@ -131,9 +134,9 @@ def run(
         total = _Moments()
         for rows, columns in tiles:
             before = _before(fixed, number, model.dtype)(params, stats, _seen(whole, rows, columns))
-            step = _step(name, config)
-            own = before[0, rows.within(before.shape[1], step), columns.within(before.shape[2], step)]
-            total.add(own.shape[0] * own.shape[1], *map(np.asarray, _mean_and_squares(own)))
+            grid = _grid(name, config)
+            own = [axis.within(sides, *grid) for axis, sides in zip((rows, columns), before.shape[1:3], strict=True)]
+            total.add(*map(np.asarray, _moments(before, *own)))
         stats |= {f"{name}.mean": jnp.asarray(total.mean, jnp.float32),
                   f"{name}.var": jnp.asarray(total.squares / total.count, jnp.float32)}  # fmt: skip
     allocator.release()
@@ -153,7 +156,7 @@ def run(
 
 def _axes(size: int, tile: int, config: TransformNetConfig) -> Iterator[_Axis]:
     overlap = reach(config)
-    length = min(size, tile + 2 * overlap)
+    length = min(size, tile + 2 * overlap + size % 2 ** len(config.down))
     for first in range(0, size, tile):
         start = min(max(first - overlap, 0), size - length)
         yield _Axis(first, min(first + tile, size), start, length, size)
@@ -171,15 +174,14 @@ def _order(name: str) -> tuple[int, ...]:
     return (place, *(int(r.removeprefix("norm")) for r in rest))
 
 
-def _step(name: str, config: TransformNetConfig) -> int:
-    """Pixels to a place of what the norm gets."""
+def _grid(name: str, config: TransformNetConfig) -> tuple[int, int]:
+    """Of what the norm gets: pixels to a place, and what its length in pixels was rounded up to a multiple of."""
     part, *rest = name.split(".")
-    if part in ("stem_norm", "head_norm"):
-        return 1
     deepest = 2 ** len(config.down)
-    if part == "blocks":
-        return deepest
-    return 2 ** (int(rest[0]) + 1) if part == "down_norm" else deepest // 2 ** (int(rest[0]) + 1)
+    down = {"stem_norm": 1, "blocks": deepest}.get(part) or (2 ** (int(rest[0]) + 1) if part == "down_norm" else 0)
+    if down:
+        return down, down
+    return (1 if part == "head_norm" else deepest // 2 ** (int(rest[0]) + 1)), deepest
 
 
 class _Moments:
@@ -198,9 +200,13 @@ class _Moments:
 
 
 @jax.jit
-def _mean_and_squares(own: Array) -> tuple[Array, Array]:
-    mean = own.mean((0, 1))
-    return mean, jnp.square(own - mean.reshape(1, 1, -1)).sum((0, 1))
+def _moments(before: Array, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Array, Array, Array]:
+    """Count, mean and squares of one part of an activation; slices of it would be compiled for every place and size."""
+    y, x = (jax.lax.broadcasted_iota(jnp.int32, (*before.shape[1:3], 1), axis) for axis in (0, 1))
+    own = (rows[0] <= y) & (y < rows[1]) & (columns[0] <= x) & (x < columns[1])
+    count = own.sum()
+    mean = jnp.where(own, before[0], 0).sum((0, 1), keepdims=True) / count
+    return count, mean[0, 0], jnp.where(own, jnp.square(before[0] - mean), 0).sum((0, 1))
 
 
 @lru_cache(maxsize=64)
