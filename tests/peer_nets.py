@@ -148,9 +148,9 @@ class Lua:
         self.kind, self.fields = kind, fields
 
 
-def write_t7(path, value):
-    """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists), arrays and `Lua` objects;
-    https://github.com/torch/torch7/blob/master/doc/serialization.md."""
+def write_t7(path, value, kind="Float"):
+    """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists), arrays, as tensors of
+    `kind` (Float or CudaHalf), and `Lua` objects; https://github.com/torch/torch7/blob/master/doc/serialization.md."""
     out, count = bytearray(), iter(range(1, 10**6))
 
     def string(text):
@@ -173,11 +173,11 @@ def write_t7(path, value):
                 put(key)
                 put(item)
         elif isinstance(v, np.ndarray):
-            v = np.ascontiguousarray(v, np.float32)
-            strides = [s // 4 for s in v.strides]
-            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string("torch.FloatTensor")
+            v = np.ascontiguousarray(v, np.float16 if kind == "CudaHalf" else np.float32)
+            strides = [s // v.itemsize for s in v.strides]
+            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Tensor")
             out += struct.pack(f"<i{2 * v.ndim + 1}q", v.ndim, *v.shape, *strides, 1)
-            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string("torch.FloatStorage")
+            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Storage")
             out += struct.pack("<q", v.size) + v.tobytes()
         else:
             out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(v.kind)

@@ -155,6 +155,19 @@ def test_state_dicts_in_every_container_and_old_keys(examples, tmp_path, suffix)
     assert (model.config.stem, model.config.down, model.config.up) == (4, (6, 8), (6, 4))
 
 
+def test_data_parallel_and_a_checkpoint_around_the_state_dict(examples, tmp_path):
+    import torch
+
+    state = {f"module.{k}": torch.from_numpy(v) for k, v in examples[1].items()}
+    torch.save({"epoch": 2, "model_state_dict": state}, tmp_path / "theirs.pth")
+    model = convert(tmp_path / "theirs.pth", "pytorch-examples", tmp_path)
+    np.testing.assert_array_equal(model.params["head.bias"], examples[1]["deconv3.conv2d.bias"])
+    mixed = {k.removeprefix("module.") if "deconv3" in k else k: v for k, v in state.items()}
+    torch.save(mixed, tmp_path / "mixed.pth")
+    with pytest.raises(InputError, match=r"missing conv1\.conv2d\.weight; .*extra module\.conv1\.conv2d\.weight"):
+        convert(tmp_path / "mixed.pth", "pytorch-examples", tmp_path)
+
+
 def test_everything_wrong_with_a_state_dict_in_one_line(examples, variables, tmp_path):
     state = dict(examples[1])
     del state["res2.in1.weight"]
@@ -190,6 +203,9 @@ def test_files_of_other_formats(tmp_path):
         convert_transform_net(tmp_path / "cut.npz", tmp_path / "y", "pytorch-examples")
     with pytest.raises(InputError, match=r"no such file; give a net of johnson: a Torch7 \.t7"):
         convert_transform_net(tmp_path / "none.t7", tmp_path / "y", "johnson")
+    for source in ("pytorch-examples", "lengstrom", "johnson"):
+        with pytest.raises(InputError, match=rf"{tmp_path}: is a folder; give a net of {source}"):
+            convert_transform_net(tmp_path, tmp_path / "y", source)
     with pytest.raises(InputError, match="one of: pytorch-examples, lengstrom, johnson"):
         convert_transform_net(tmp_path / "x.jpg", tmp_path / "y", "keras")
     with pytest.raises(InputError, match="is the source itself"):
@@ -225,6 +241,30 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
         convert(src, "lengstrom", tmp_path)
 
 
+def test_variables_by_the_names_that_tensorflow_shows(variables, tmp_path):
+    shown = {f"{k}:0": v for k, v in (variables | {"Variable/Adam": np.zeros(1), "global_step": np.zeros(())}).items()}
+    np.savez(tmp_path / "wave.npz", **shown)
+    model = convert(tmp_path / "wave.npz", "lengstrom", tmp_path)
+    np.testing.assert_array_equal(model.params["stem.kernel"], variables["Variable"])
+
+
+def test_what_names_a_tensorflow_checkpoint(tmp_path):
+    for end in ("index", "meta", "data-00000-of-00001"):
+        (tmp_path / f"wave.ckpt-9.{end}").write_bytes(b"x")
+        assert convert_net._prefix(tmp_path / f"wave.ckpt-9.{end}") == tmp_path / "wave.ckpt-9"
+    for name in ("", "wave.ckpt-9", "wave.ckpt-9.meta"):
+        assert convert_net._is_checkpoint(tmp_path / name)
+        assert convert_net._prefix(tmp_path / name) == tmp_path / "wave.ckpt-9"
+    (tmp_path / "wave.ckpt-10.index").touch()  # which of them, the folder's `checkpoint` says
+    assert convert_net._prefix(tmp_path) == tmp_path
+    (tmp_path / "single").write_bytes(b"a table of the first version" + bytes.fromhex("57fb808b247547db"))
+    assert convert_net._is_checkpoint(tmp_path / "single")
+    assert convert_net._prefix(tmp_path / "single") == tmp_path / "single"
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "none"):
+        assert not convert_net._is_checkpoint(tmp_path / name)
+
+
 @pytest.mark.parametrize("size", [(20, 24), (22, 19)])
 @pytest.mark.parametrize("kind", ["instance", "batch", "old", "zero"])
 def test_a_johnson_net_equals_its_twin(peer, tmp_path, kind, size):
@@ -251,6 +291,7 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
         with pytest.raises(InputError, match=message) as e:
             convert(path, "johnson", tmp_path)
         assert "\n" not in str(e.value)
+        assert str(e.value).count(str(path)) == 1
 
     refused("its architecture is c9s1-4,U2,c3s1-3; read are those like", arch="c9s1-4,U2,c3s1-3")
     refused("residual blocks of another width", arch="c9s1-4,d6,d8,R6,u6,u4,c9s1-3")
@@ -270,6 +311,14 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=message):
             convert(path, "johnson", tmp_path)
+
+
+def test_half_precision_torch7(peer, tmp_path):
+    pytest.importorskip("torchfile", reason="torchfile is not installed")
+    net = peer.randomized(peer.Johnson(4, 6, 8, blocks=1))
+    model = convert(peer.write_t7(tmp_path / "half.t7", peer.johnson_table(net), "CudaHalf"), "johnson", tmp_path)
+    bias = list(net.parameters())[-1].detach().numpy()
+    np.testing.assert_array_equal(model.params["head.bias"], bias.astype(np.float16).astype(np.float32))
 
 
 def test_torchfile_missing(tmp_path, monkeypatch):

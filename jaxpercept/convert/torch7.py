@@ -44,6 +44,8 @@ def read_net(path: Path) -> Net:
         raise InputError("reading .t7 needs the torchfile package; pip install 'jaxpercept[torch7]'") from e
     for name in [n for n in torchfile.type_handlers if n.endswith(b"Tensor")]:
         torchfile.type_handlers[name] = _read_tensor
+    for half in (b"torch.HalfStorage", b"torch.CudaHalfStorage"):  # which torchfile knows by name only
+        torchfile.add_storage_reader(half, "<f2")
     try:
         table = torchfile.load(str(path), use_list_heuristic=False)
     except InputError as e:
@@ -55,6 +57,8 @@ def read_net(path: Path) -> Net:
         raise InputError(f"{path}: a Torch7 file, but no checkpoint of fast-neural-style with model and opt")
     try:
         return _net(path, {_text(k): _text(v) for k, v in table[b"opt"].items()}, list(_modules(table[b"model"])))
+    except InputError:
+        raise
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as e:
         raise InputError(f"{path}: its modules are not those of fast-neural-style ({e}); train.lua wrote none") from e
 

@@ -25,12 +25,13 @@ _DTYPES = {
 }  # fmt: skip
 _MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of the format before torch 1.6
 _PROTOCOL = 1001
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 ReadStorage = Callable[[str, np.dtype[Any], int], np.ndarray]
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict, by key; a checkpoint that holds one under `state_dict` or `model` is unwrapped.
+    """The arrays of a state dict, by key; a checkpoint that holds one under one of _WRAPPERS is unwrapped.
 
     Raises InputError for another format, a pickle that names anything but tensors, or a file cut short."""
     try:
@@ -43,7 +44,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     except Exception as e:
         reason = f"{type(e).__name__}: {e}".split("\n")[0]
         raise InputError(f"{path}: not a PyTorch file, or a damaged one ({reason}); download it again") from e
-    for key in ("state_dict", "model"):
+    for key in _WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
     if not isinstance(value, dict) or not any(isinstance(v, np.ndarray) for v in value.values()):
@@ -110,6 +111,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
             return name
+        if module == "torch" and name.endswith("Storage"):
+            raise InputError(f"its numbers are of torch.{name}, which is not read; save it with .float()")
         known = {
             "collections.OrderedDict": OrderedDict,
             "torch.Size": tuple,

@@ -10,6 +10,7 @@ Arrays stay float32: what the net computes is what it computed at home, on image
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -50,7 +51,8 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
     choose("--from", source, FORMATS)
     src = Path(src)
     if not (src.is_file() or (source == "lengstrom" and _is_checkpoint(src))):
-        raise InputError(f"{src}: no such file; give a net of {source}: {_TAKES[source]}")
+        wrong = "is a folder" if src.is_dir() else "no such file"
+        raise InputError(f"{src}: {wrong}; give a net of {source}: {_TAKES[source]}")
     if Path(dst).exists() and os.path.samefile(src if src.exists() else src.parent, dst):
         raise InputError(f"{dst}: is the source itself, which would be overwritten; give another file to write")
     found = _READERS[source](src)
@@ -111,7 +113,9 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
 def _pytorch_examples(src: Path) -> Source:
     """Reflection padding before every convolution, nearest ×2, instance norm, raw 0-255 RGB in and out."""
     state = _state_dict(src)
-    # of InstanceNorm2d before torch 0.4, which never used them; DataParallel's prefix stays an error
+    if all(k.startswith("module.") for k in state):  # DataParallel's
+        state = {k.removeprefix("module."): v for k, v in state.items()}
+    # of InstanceNorm2d before torch 0.4, which never used them
     old = ("running_mean", "running_var", "num_batches_tracked")
     state = {k: v for k, v in state.items() if k.rpartition(".")[2] not in old}
     norms = [f"in{i}" for i in range(1, 6)]
@@ -138,7 +142,8 @@ def _pytorch_examples(src: Path) -> Source:
 def _lengstrom(src: Path) -> Source:
     """48 unnamed variables, weights, shift and scale of each layer; TensorFlow's SAME padding, no biases, instance norm
     (eps 1e-3) after the last convolution too, raw 0-255 RGB in, 150 tanh + 127.5 out."""
-    state = {k.removesuffix(":0"): v for k, v in _variables(src).items() if not _of_training(k)}
+    named = {k.removesuffix(":0"): v for k, v in _variables(src).items()}
+    state = {k: v for k, v in named.items() if not _of_training(k)}
     numbered = ["Variable", *(f"Variable_{i}" for i in range(1, 48))]
     wide = [_length(state, numbered[i], axis, default)
             for i, axis, default in ((0, 3, 32), (3, 3, 64), (6, 3, 128), (39, 2, 64), (42, 2, 32))]  # fmt: skip
@@ -213,11 +218,12 @@ def _variables(src: Path) -> Arrays:
             "variables, made where TensorFlow is (docs/import.md has the line)"
         ) from e
     try:
-        reader = tf.train.load_checkpoint(str(src))
+        reader = tf.train.load_checkpoint(str(_prefix(src)))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except Exception as e:  # TensorFlow's own errors, of several classes
         reason = f"{type(e).__name__}: {e}".split("\n")[0]
-        raise InputError(f"{src}: TensorFlow cannot read this checkpoint ({reason}); download it again") from e
+        advice = "give the checkpoint in it by its file or prefix" if src.is_dir() else "download it again"
+        raise InputError(f"{src}: TensorFlow cannot read this checkpoint ({reason}); {advice}") from e
 
 
 def _of_training(name: str) -> bool:
@@ -226,8 +232,23 @@ def _of_training(name: str) -> bool:
 
 
 def _is_checkpoint(src: Path) -> bool:
-    """A folder with a checkpoint, the prefix of one (NAME.index, NAME.data-…), or one of the older single files."""
-    return src.is_dir() or Path(f"{src}.index").is_file() or (src.is_file() and ".ckpt" in src.name)
+    """A folder with a checkpoint, the prefix of one or one of its files (NAME.index, NAME.data-…), or one of the older
+    single files, a table whose last bytes say so."""
+    if src.is_dir():
+        return (src / "checkpoint").is_file() or any(src.glob("*.index"))
+    if Path(f"{_prefix(src)}.index").is_file():
+        return True
+    return src.is_file() and (".ckpt" in src.name or src.read_bytes()[-8:] == bytes.fromhex("57fb808b247547db"))
+
+
+def _prefix(src: Path) -> Path:
+    """What TensorFlow takes: the prefix of the checkpoint that a file is part of, or that is alone in a folder, whose
+    `checkpoint` often says where it lay at home."""
+    if src.is_dir():
+        found = list(src.glob("*.index"))
+        return found[0].with_suffix("") if len(found) == 1 else src
+    prefix = src.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", src.name))
+    return prefix if Path(f"{prefix}.index").is_file() else src
 
 
 def _is_npz(src: Path) -> bool:
