@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from jaxpercept import multistyle, transform_net, weights_file
 from jaxpercept.config import TransformNetConfig, choose
-from jaxpercept.errors import InputError
 
 BATCH_PIXELS = 4_000_000  # a batch is cut to this many, so that large images do not multiply their memory
 WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 bytes each)
@@ -94,11 +93,10 @@ def load_model(name_or_file: str | os.PathLike[str], *, kind: str | None = None,
     if kind is None:
         kind = "superres" if file in weights_file.available("superres") else "styles"
     path = weights_file.resolve(file, kind)
+    multistyle.read_header(path)  # which is checked there
     config, params, stats, header = transform_net.load(path)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     model = Model(path.stem, config, params, stats, header, dtype, source=file)
-    if len(model.styles) != config.styles:
-        raise InputError(f"{file}: its header names {len(model.styles)} styles, its net has {config.styles}; damaged")
     multistyle.parse(file, blend, model.styles)
     return model.blend(blend) if blend else model
 

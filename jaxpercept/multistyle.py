@@ -44,7 +44,8 @@ def names(header: dict[str, Any]) -> tuple[str, ...]:
 
 def shipped() -> list[str]:
     """What `--style` takes by name: the shipped nets of one style, then "FILE:STYLE" for those of several."""
-    known = {name: names(_header(weights_file.resolve(name, "styles"))) for name in weights_file.available("styles")}
+    files = {name: weights_file.resolve(name, "styles") for name in weights_file.available("styles")}
+    known = {name: names(read_header(file)) for name, file in files.items()}
     singles = [name for name, styles in known.items() if not styles]
     return singles + [f"{name}:{style}" for name, styles in known.items() for style in styles]
 
@@ -99,6 +100,8 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
     total = sum(weights.values())
     if not total:
         raise InputError(f"{source}:{blend}: every weight is 0; give at least one above 0")
+    if total == math.inf:
+        raise InputError(f"{source}:{blend}: the sum of the weights is beyond floating point; give smaller ones")
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
@@ -136,11 +139,11 @@ def expand(given: str) -> list[tuple[Any, str]]:
     same. Raises InputError for what `load_model` would not take."""
     file, blend = split(given)
     path = weights_file.resolve(file, "styles")
-    known = names(_header(path)) if blend is not None else ()
+    known = names(read_header(path)) if blend is not None else ()
     found = [f"{file}:{name}" for name in known] if blend == ALL and known else [given]
     pairs = []
     for text in found:
-        weights = parse(file, split(text)[1], known or names(_header(path)))
+        weights = parse(file, split(text)[1], known or names(read_header(path)))
         pairs.append(((path.resolve(), tuple(sorted(weights.items()))), text))
     return pairs
 
@@ -163,7 +166,7 @@ def plan(files: Sequence[str], init: str | None = None, only_new: bool = False) 
         if only_new:
             raise InputError("--only-new needs --init FILE: the net whose weights and styles stay as they are")
         return given, [None] * len(given)
-    header = _header(init)
+    header = read_header(init)
     earlier = _earlier(header, init)
     known = [style.name for style in earlier]
     if only_new:
@@ -206,10 +209,18 @@ def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, number]).permutation(styles)
 
 
-def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Of a transform net's weights file. InputError for another file, and where it does not name each of its styles."""
     header = weights_file.read_header(path)
     if header.get("kind") != "transform_net":
         raise InputError(f"{path}: not a transform net's weights file but {header.get('kind', 'of unknown kind')!r}")
+    held = [style.name for style in _earlier(header, os.fspath(path))] if "styles" in header else []
+    net = header.get("net")
+    rows = net.get("styles", 0) if isinstance(net, dict) else 0
+    if len(held) != rows or len(set(held)) != rows:
+        raise InputError(
+            f"{path}: its header names {len(held)} styles ({', '.join(held)}), its net has {rows}; damaged"
+        )
     return header
 
 

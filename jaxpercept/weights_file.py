@@ -50,9 +50,8 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
     if given in known:
         return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"
     if path.suffix == SUFFIX or len(path.parts) > 1:
-        raise InputError(
-            f"{given}: no such weights file; give an existing file or one of: {', '.join(known) or 'none'}"
-        )
+        wrong = "is a folder" if path.is_dir() else "no such weights file"
+        raise InputError(f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}")
     near = difflib.get_close_matches(given, known, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise InputError(

@@ -338,6 +338,7 @@ def test_blends(blend, expected):
         ("wave=inf", "the weight of wave is 'inf'"),
         ("wave=x", "the weight of wave is 'x'"),
         ("wave=0,sea=0", "every weight is 0"),
+        ("wave=1e308,sea=1e308", "the sum of the weights is beyond floating point"),
         ("wave=1,wave=2", "wave is given twice"),
         ("wave=1,", "no style ''"),
         ("all,wave", "no style 'all'"),
@@ -442,7 +443,7 @@ def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
     """As a user types it; the new file holds old and new."""
     line = (
         f"train multistyle --style-image {place}/extra.png --data {place}/photos --only-new --init "
-        "weights/styles/multi.safetensors --style-layers relu1_1 --content-layers relu1_1 --image-size 20 "
+        "multi --style-layers relu1_1 --content-layers relu1_1 --image-size 20 "
         f"--style-size 0 --steps 1 --out run --vgg {root}/weights/vgg16-imagenet.safetensors"
     )
     assert status(line) == 0
@@ -452,6 +453,24 @@ def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
     assert header["training"]["steps"] == 5
     again = config.train_config_from_dict(header["training"]["config"])  # what `reproduce` reads
     assert again.only_new
+
+
+def test_a_warm_start_from_no_net(shelf, place, capsys):
+    assert status(f"train multistyle --style-image {place}/extra.png --data {place}/photos --init mult --only-new") == 2
+    assert "'mult' is neither a file nor a shipped name (did you mean multi?)" in capsys.readouterr().err
+    assert status(f"train style --style-image {place}/extra.png --data {place}/photos --init {place}") == 2
+    assert f"{place}: is a folder; give an existing file or one of: multi, single" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [lambda s: "x", lambda s: s[:2], lambda s: [s[0], s[0], s[2]], lambda s: [{}] * 3])
+def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage):
+    arrays, header = weights_file.read_weights(trained)
+    header["styles"] = damage(header["styles"])
+    path = weights_file.write_weights(tmp_path / "net.safetensors", arrays, header)
+    with pytest.raises(InputError, match="damaged"):
+        inference.load_model(f"{path}:dots")
+    with pytest.raises(InputError, match="damaged"):
+        multistyle.plan([str(place / "extra.png")], str(path), only_new=True)
 
 
 def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):

@@ -129,7 +129,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
     preset = arguments.preset or "resize"
     config.choose("preset", preset, config.RECIPES)
     values = dict(config.RECIPES[preset])
-    base = config.TrainConfig(**values | given_fields(arguments, _OWN))
+    base = config.TrainConfig(**values | given_fields(arguments, _OWN, "styles"))
     net = base.net
     if arguments.net is not None:
         config.choose("net", arguments.net, config.NET_PRESETS)

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from typing import Any
 
-from jaxpercept import config
+from jaxpercept import config, multistyle, weights_file
 from jaxpercept.errors import InputError
 
 # Option, its TrainConfig field, type, help. None of them has a default here: what is not given comes from the preset.
@@ -31,7 +31,12 @@ FIELDS: tuple[tuple[str, str, Any, str], ...] = (
         "leave the range, and what the clipping then takes away is missing in the picture",
     ),
     ("--seed", "seed", int, "of initialisation and data order"),
-    ("--init", "init", str, "warm start from a weights file, whose header then adds up the steps"),
+    (
+        "--init",
+        "init",
+        str,
+        "warm start from a weights file, or a shipped net by its name; the header then adds up the steps",
+    ),
     ("--precision", "precision", str, "float32 or bfloat16 (parameters, norms and losses stay float32)"),
     ("--engine", "engine", str, "how devices share a step: shard_map or pmap"),
     ("--checkpoint-every", "checkpoint_every", int, "steps between checkpoints"),
@@ -121,9 +126,15 @@ def add_losses(parser: argparse.ArgumentParser, defaults: dict[str, float] | Non
     return losses
 
 
-def given_fields(arguments: argparse.Namespace, own: tuple[tuple[str, str, Any, str], ...]) -> dict[str, Any]:
-    """The fields of TrainConfig that the command line set."""
-    return {name: value for _, name, _, _ in own + FIELDS if (value := getattr(arguments, name)) is not None}
+def given_fields(
+    arguments: argparse.Namespace, own: tuple[tuple[str, str, Any, str], ...], shipped: str
+) -> dict[str, Any]:
+    """The fields of TrainConfig that the command line set; --init as a file, also of the `shipped` kind of nets."""
+    fields = {name: value for _, name, _, _ in own + FIELDS if (value := getattr(arguments, name)) is not None}
+    if "init" in fields:
+        file, style = multistyle.split(fields["init"])
+        fields["init"] = str(weights_file.resolve(file, shipped)) + ("" if style is None else f":{style}")
+    return fields
 
 
 def given_weights(arguments: argparse.Namespace) -> dict[str, float]:

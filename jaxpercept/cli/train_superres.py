@@ -77,7 +77,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
         "exclude": tuple(arguments.exclude),
         "out": arguments.out or recipe["out"],
     }  # fmt: skip
-    return config.TrainConfig(**recipe | given_fields(arguments, _OWN))
+    return config.TrainConfig(**recipe | given_fields(arguments, _OWN, "superres"))
 
 
 def run(arguments: argparse.Namespace) -> None:
