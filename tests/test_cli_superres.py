@@ -60,10 +60,11 @@ def test_defaults_are_the_recipes_and_options_override_them():
     made = parse("train superres --scale 4 --loss pixel --data d")
     assert made == config.TrainConfig(**config.superres_recipe(4), data=("d",))
     line = "train superres --scale 4 --loss pixel --data d --patch-size 64 --degradation blur --weights.content 2"
-    made = parse(f"{line} --content-layers relu3_3 --width 0.5 --out o --init i --steps 9")
+    made = parse(f"{line} --content-layers relu3_3 --width 0.5 --out o --init x4-pixel --steps 9")
     assert made.objective.weights == {"l1": 1.0, "content": 2.0}
     assert made.objective.content_layers == ("relu3_3",)
-    assert (made.image_size, made.degradation, made.out, made.init, made.steps) == (64, "blur", "o", "i", 9)
+    assert (made.image_size, made.degradation, made.out, made.steps) == (64, "blur", "o", 9)
+    assert made.init == str(weights_file.resolve("x4-pixel", "superres"))
     assert made.net == config.superres_net(4).scaled(0.5)
 
 

@@ -24,7 +24,7 @@ def start(root, arguments, **kwargs):
     )  # fmt: skip
 
 
-def outputs(started, seconds=900):
+def outputs(started, seconds=1800):
     """What each printed; they end together, and none outlives the test."""
     try:
         return [process.communicate(timeout=seconds)[0] for process in started]
