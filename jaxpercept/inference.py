@@ -93,8 +93,8 @@ def load_model(name_or_file: str | os.PathLike[str], *, kind: str | None = None,
     if kind is None:
         kind = "superres" if file in weights_file.available("superres") else "styles"
     path = weights_file.resolve(file, kind)
-    multistyle.read_header(path)  # which is checked there
     config, params, stats, header = transform_net.load(path)
+    multistyle.check(header, file)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     model = Model(path.stem, config, params, stats, header, dtype, source=file)
     multistyle.parse(file, blend, model.styles)

@@ -44,8 +44,7 @@ def names(header: dict[str, Any]) -> tuple[str, ...]:
 
 def shipped() -> list[str]:
     """What `--style` takes by name: the shipped nets of one style, then "FILE:STYLE" for those of several."""
-    files = {name: weights_file.resolve(name, "styles") for name in weights_file.available("styles")}
-    known = {name: names(read_header(file)) for name, file in files.items()}
+    known = {name: names(_header(weights_file.resolve(name, "styles"))) for name in weights_file.available("styles")}
     singles = [name for name, styles in known.items() if not styles]
     return singles + [f"{name}:{style}" for name, styles in known.items() for style in styles]
 
@@ -108,10 +107,9 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
 def one(source: str, style: str | None, header: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """For a training of a single style that starts from one in a net of several: its `row`, and the header with the
     steps and images of that style alone. InputError like `parse`, and for a blend."""
+    check(header, source)
     known = names(header)
-    if not known and not style:
-        raise InputError(f"{source}: its net has several styles, which its header does not name; the file is damaged")
-    if known and not style:
+    if not style:
         raise InputError(
             f"--init {source} holds several styles; choose one, as in {source}:{known[0]}, of: {', '.join(known)}"
         )
@@ -139,11 +137,11 @@ def expand(given: str) -> list[tuple[Any, str]]:
     same. Raises InputError for what `load_model` would not take."""
     file, blend = split(given)
     path = weights_file.resolve(file, "styles")
-    known = names(read_header(path)) if blend is not None else ()
+    known = names(_header(path)) if blend is not None else ()
     found = [f"{file}:{name}" for name in known] if blend == ALL and known else [given]
     pairs = []
     for text in found:
-        weights = parse(file, split(text)[1], known or names(read_header(path)))
+        weights = parse(file, split(text)[1], known or names(_header(path)))
         pairs.append(((path.resolve(), tuple(sorted(weights.items()))), text))
     return pairs
 
@@ -166,7 +164,7 @@ def plan(files: Sequence[str], init: str | None = None, only_new: bool = False) 
         if only_new:
             raise InputError("--only-new needs --init FILE: the net whose weights and styles stay as they are")
         return given, [None] * len(given)
-    header = read_header(init)
+    header = _header(init)
     earlier = _earlier(header, init)
     known = [style.name for style in earlier]
     if only_new:
@@ -209,18 +207,22 @@ def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, number]).permutation(styles)
 
 
-def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Of a transform net's weights file. InputError for another file, and where it does not name each of its styles."""
-    header = weights_file.read_header(path)
-    if header.get("kind") != "transform_net":
-        raise InputError(f"{path}: not a transform net's weights file but {header.get('kind', 'of unknown kind')!r}")
-    held = [style.name for style in _earlier(header, os.fspath(path))] if "styles" in header else []
+def check(header: dict[str, Any], source: str) -> None:
+    """InputError where a transform net's header does not name each style that its net has."""
+    held = [style.name for style in _earlier(header, source)] if "styles" in header else []
     net = header.get("net")
     rows = net.get("styles", 0) if isinstance(net, dict) else 0
     if len(held) != rows or len(set(held)) != rows:
         raise InputError(
-            f"{path}: its header names {len(held)} styles ({', '.join(held)}), its net has {rows}; damaged"
+            f"{source}: its header names {len(held)} styles ({', '.join(held)}), its net has {rows}; damaged"
         )
+
+
+def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    header = weights_file.read_header(path)
+    if header.get("kind") != "transform_net":
+        raise InputError(f"{path}: not a transform net's weights file but {header.get('kind', 'of unknown kind')!r}")
+    check(header, os.fspath(path))
     return header
 
 

@@ -177,11 +177,12 @@ def _order(name: str) -> tuple[int, ...]:
 def _grid(name: str, config: TransformNetConfig) -> tuple[int, int]:
     """Of what the norm gets: pixels to a place, and what its length in pixels was rounded up to a multiple of."""
     part, *rest = name.split(".")
-    deepest = 2 ** len(config.down)
-    down = {"stem_norm": 1, "blocks": deepest}.get(part) or (2 ** (int(rest[0]) + 1) if part == "down_norm" else 0)
-    if down:
-        return down, down
-    return (1 if part == "head_norm" else deepest // 2 ** (int(rest[0]) + 1)), deepest
+    layers, deepest = int(rest[0]) + 1 if rest else 0, 2 ** len(config.down)
+    if part in ("stem_norm", "down_norm"):
+        return 2**layers, 2**layers
+    if part == "blocks":
+        return deepest, deepest
+    return (1 if part == "head_norm" else deepest // 2**layers), deepest
 
 
 class _Moments:

@@ -471,6 +471,8 @@ def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage
         inference.load_model(f"{path}:dots")
     with pytest.raises(InputError, match="damaged"):
         multistyle.plan([str(place / "extra.png")], str(path), only_new=True)
+    with pytest.raises(InputError, match="damaged"):
+        multistyle.one(str(path), "dots", weights_file.read_header(path))
 
 
 def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):

@@ -238,7 +238,14 @@ def _is_checkpoint(src: Path) -> bool:
         return (src / "checkpoint").is_file() or any(src.glob("*.index"))
     if Path(f"{_prefix(src)}.index").is_file():
         return True
-    return src.is_file() and (".ckpt" in src.name or src.read_bytes()[-8:] == bytes.fromhex("57fb808b247547db"))
+    return src.is_file() and (".ckpt" in src.name or _end(src) == bytes.fromhex("57fb808b247547db"))
+
+
+def _end(src: Path) -> bytes:
+    """A file's last 8 bytes."""
+    with src.open("rb") as file:
+        file.seek(max(src.stat().st_size - 8, 0))
+        return file.read()
 
 
 def _prefix(src: Path) -> Path:
