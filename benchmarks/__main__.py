@@ -1,11 +1,12 @@
-"""Speed against PyTorch (eager and compiled, both memory formats) and ONNX Runtime: the same weights, work and machine.
+"""Speed against PyTorch (eager and compiled, both memory formats) and ONNX Runtime: the same
+weights, work and machine.
 
     python -m benchmarks --json docs/results/benchmarks.json --markdown docs/results/benchmarks.md
 
-Every contender is a process of its own; they take turns, in an order that rotates from round to round, and their
-results are compared before anything is timed. Given are medians over the rounds, and the best peer's time divided by
-ours (above 1: we are faster) with the lowest and highest of the rounds. Needs the `test` extra, `onnxruntime` for that
-peer, and a C++ compiler for `torch compile`.
+Every contender is a process of its own; they take turns, in an order that rotates from round to
+round, and their results are compared before anything is timed. Given are medians over the rounds,
+and the best peer's time divided by ours (above 1: we are faster) with the lowest and highest of the
+rounds. Needs the `test` extra, `onnxruntime` for that peer, and a C++ compiler for `torch compile`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ import numpy as np
 from benchmarks import rows
 from benchmarks.worker import OURS, Worker
 
-PEERS = ("torch", "torch channels_last", "torch compile", "torch compile channels_last", "onnxruntime")
+PEERS = (
+    "torch",
+    "torch channels_last",
+    "torch compile",
+    "torch compile channels_last",
+    "onnxruntime",
+)
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest value of a result
 
 
@@ -36,12 +43,16 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     workers: dict[str, Worker] = {}
     failed: dict[str, str] = {}
     for name in (OURS, *given.peers):
-        if name == "onnxruntime" and (row.training or row.kind == "gradient" or given.precision != "float32"):
+        if name == "onnxruntime" and (
+            row.training or row.kind == "gradient" or given.precision != "float32"
+        ):
             continue
         result = scratch / f"{name}.npy"
         try:
             workers[name] = Worker(name, row.name, weights, result, given.precision, given.threads)
-            check(name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[given.precision])
+            check(
+                name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[given.precision]
+            )
         except (RuntimeError, ValueError) as e:
             failed[name] = str(e)
             if name == OURS or isinstance(e, ValueError):
@@ -62,11 +73,23 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
             if number:  # the first round warms up
                 times[name].append(seen)
     found = {
-        name: {"seconds": statistics.median(times[name]), "rounds": times[name], "first_s": worker.about["first_s"],
-               "peak_mib": worker.close(), "version": worker.about["version"], "device": worker.about["device"]}
+        name: {
+            "seconds": statistics.median(times[name]),
+            "rounds": times[name],
+            "first_s": worker.about["first_s"],
+            "peak_mib": worker.close(),
+            "version": worker.about["version"],
+            "device": worker.about["device"],
+        }
         for name, worker in workers.items()
-    }  # fmt: skip
-    return {"row": row.name, "turn_s": turn, "contenders": found, "failed": failed, **compare(times)}
+    }
+    return {
+        "row": row.name,
+        "turn_s": turn,
+        "contenders": found,
+        "failed": failed,
+        **compare(times),
+    }
 
 
 def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> None:
@@ -75,16 +98,22 @@ def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> 
         raise ValueError(f"{name} gives {theirs.shape}, {OURS} {ours.shape}")
     worst = float(np.abs(theirs - ours).max() / np.abs(ours).max())
     if not worst <= tolerance:
-        raise ValueError(f"{name} differs from {OURS} by {worst:.2g} of the largest value; allowed is {tolerance}")
+        raise ValueError(
+            f"{name} differs from {OURS} by {worst:.2g} of the largest value; allowed is "
+            f"{tolerance}"
+        )
 
 
 def compare(times: dict[str, list[float]]) -> dict[str, Any]:
-    """The best peer by its median, and its time / ours: the median, lowest and highest over the rounds."""
+    """The best peer by its median, and its time / ours: the median, lowest and highest over the
+    rounds."""
     peers = {name: statistics.median(seen) for name, seen in times.items() if name != OURS}
     if not peers:
         return {}
     best = min(peers, key=lambda name: peers[name])
-    ratios = {name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in peers}
+    ratios = {
+        name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in peers
+    }
     return {
         "best_peer": best,
         "ratio": statistics.median(ratios[best]),
@@ -96,15 +125,26 @@ def compare(times: dict[str, list[float]]) -> dict[str, Any]:
 def table(measured: list[dict[str, Any]]) -> str:
     """Markdown."""
     names = list(dict.fromkeys(name for m in measured for name in m["contenders"]))
-    head = ["row", *names, "best peer / ours", "rounds from, to", "first result, ours / best peer", "peak MiB, same"]
+    head = [
+        "row",
+        *names,
+        "best peer / ours",
+        "rounds from, to",
+        "first result, ours / best peer",
+        "peak MiB, same",
+    ]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for m in measured:
         found = m["contenders"]
         cells = [f"{1000 * found[n]['seconds']:.1f} ms" if n in found else "-" for n in names]
         if best := m.get("best_peer"):
             first, peak = ([found[n][k] for n in (OURS, best)] for k in ("first_s", "peak_mib"))
-            cells += [f"**{m['ratio']:.2f}** ({best})", "{:.2f}, {:.2f}".format(*m["range"]),
-                      "{:.1f} s / {:.1f} s".format(*first), "{:.0f} / {:.0f}".format(*peak)]  # fmt: skip
+            cells += [
+                f"**{m['ratio']:.2f}** ({best})",
+                "{:.2f}, {:.2f}".format(*m["range"]),
+                "{:.1f} s / {:.1f} s".format(*first),
+                "{:.0f} / {:.0f}".format(*peak),
+            ]
         else:
             cells += ["-"] * 4
         lines.append(f"| {m['row']} | {' | '.join(cells)} |")
@@ -113,28 +153,57 @@ def table(measured: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     rows.add_option(parser, list(rows.ROWS))
-    parser.add_argument("--peers", nargs="*", metavar="P", default=PEERS, choices=PEERS,
-                        help=f"of {', '.join(map(repr, PEERS))} (default: all)")  # fmt: skip
     parser.add_argument(
-        "--rounds", type=int, default=7, metavar="N", help="counted, after one that warms up (default: 7)"
+        "--peers",
+        nargs="*",
+        metavar="P",
+        default=PEERS,
+        choices=PEERS,
+        help=f"of {', '.join(map(repr, PEERS))} (default: all)",
     )
-    parser.add_argument("--seconds", type=float, metavar="S", help="of each turn, at least (default: 1; of trainings, "
-                        "which go on for hours, 5)")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="of the peers (default: all)")
-    parser.add_argument("--precision", default="float32", choices=TOLERANCE, help="of both sides (default: float32)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=7,
+        metavar="N",
+        help="counted, after one that warms up (default: 7)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of each turn, at least (default: 1; of trainings, which go on for hours, 5)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="of the peers (default: all)",
+    )
+    parser.add_argument(
+        "--precision", default="float32", choices=TOLERANCE, help="of both sides (default: float32)"
+    )
     parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
     parser.add_argument("--markdown", metavar="FILE", help="the table")
     given = parser.parse_args()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the contenders share a GPU's memory
+    os.environ.setdefault(
+        "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+    )  # the contenders share a GPU's memory
     machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     about = {"machine": machine, "precision": given.precision}
     there = given.json and Path(given.json).exists()
     kept = json.loads(Path(given.json).read_text()) if there else about | {"rows": []}
     if differing := [f"{k} {kept[k]}" for k in about if kept[k] != about[k]]:
-        parser.error(f"--json {given.json} has rows measured otherwise ({', '.join(differing)}); give another file")
+        parser.error(
+            f"--json {given.json} has rows measured otherwise ({', '.join(differing)}); give "
+            "another file"
+        )
     measured = {m["row"]: m for m in kept["rows"]}
     for name in given.rows:
         with tempfile.TemporaryDirectory() as scratch:
@@ -155,7 +224,10 @@ def main() -> None:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((s.partition(":")[2].strip() for s in lines if s.startswith("model name")), platform.machine())
+    return next(
+        (s.partition(":")[2].strip() for s in lines if s.startswith("model name")),
+        platform.machine(),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""How near rows come to the bound of direct convolutions: their arithmetic at the speed of large matrix products.
+"""How near rows come to the bound of direct convolutions: their arithmetic at the speed of large
+matrix products.
 
-`python -m benchmarks.bound [--rows R …]`. The arithmetic is XLA's count for the plain forms, the speed that of jax's
-own product of two large matrices in between. Winograd's forms need less arithmetic, so a share may pass 1.
+`python -m benchmarks.bound [--rows R …]`. The arithmetic is XLA's count for the plain forms, the
+speed that of jax's own product of two large matrices in between. Winograd's forms need less
+arithmetic, so a share may pass 1.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import ours, rows
-from jaxpercept import allocator
+from jaxpercept.runtime import allocator
 
 SIDE = {"cpu": 2048}  # of the matrices; on accelerators 8192, which keeps them busy
 
@@ -32,7 +34,9 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     rows.add_option(parser, list(rows.ROWS))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
@@ -48,15 +52,34 @@ def main() -> None:
             counted = ours.arithmetic(row, weights, given.precision)
             call = ours.build(row, weights, given.precision)
             call()
-        turns = [(seconds(lambda: product(square, square).block_until_ready()), seconds(call)) for _ in range(15)]
+        turns = [
+            (seconds(lambda: product(square, square).block_until_ready()), seconds(call))
+            for _ in range(15)
+        ]
         speed = 2 * side**3 / statistics.median(a for a, _ in turns[1:])
         taken = statistics.median(b for _, b in turns[1:])
         bound = counted / speed
-        found.append({"row": name, "seconds": taken, "bound": bound, "product_flops": speed, "share": bound / taken})
-        print(f"{name}: {1e3 * taken:.1f} ms, bound {1e3 * bound:.1f} ms at {speed / 1e9:.0f} Gflop/s, "
-              f"share {bound / taken:.2f}", flush=True)  # fmt: skip
+        found.append(
+            {
+                "row": name,
+                "seconds": taken,
+                "bound": bound,
+                "product_flops": speed,
+                "share": bound / taken,
+            }
+        )
+        print(
+            f"{name}: {1e3 * taken:.1f} ms, bound {1e3 * bound:.1f} ms at {speed / 1e9:.0f} "
+            "Gflop/s, "
+            f"share {bound / taken:.2f}",
+            flush=True,
+        )
     if given.json:
-        about = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "precision": given.precision}
+        about = {
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+            "precision": given.precision,
+        }
         Path(given.json).write_text(json.dumps(about | {"rows": found}, indent=1) + "\n")
 
 

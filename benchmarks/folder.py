@@ -1,8 +1,8 @@
 """A folder of JPEG photos of mixed sizes, stylized to JPEG: its rate as a share of the net's alone.
 
-`python -m benchmarks.folder [--data D …] [--images 500]`; without `--data`, the sample photos in four sizes. The two
-take turns, part by part: the command's own work from files to files, and the net on the same images in memory, in the
-same batches. Everything is compiled before.
+`python -m benchmarks.folder [--data D …] [--images 500]`; without `--data`, the sample photos in
+four sizes. The two take turns, part by part: the command's own work from files to files, and the
+net on the same images in memory, in the same batches. Everything is compiled before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxpercept import allocator, compilation_cache, images, inference, samples, stylizing
+from jaxpercept import images
+from jaxpercept.images import samples
+from jaxpercept.inference import stylizing
+from jaxpercept.inference.model import load_model, run_batches
+from jaxpercept.runtime import allocator, compilation_cache
 
 SIZES = ((256, 256), (240, 320), (384, 256), (300, 400))
 
@@ -34,16 +38,24 @@ def make(folder: Path, count: int) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", nargs="+", metavar="D", help="photos, as infer.py takes them")
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="at most (default: 500)")
-    parser.add_argument("--parts", type=int, default=5, metavar="N", help="turns of each side (default: 5)")
-    parser.add_argument("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
+    parser.add_argument(
+        "--images", type=int, default=500, metavar="N", help="at most (default: 500)"
+    )
+    parser.add_argument(
+        "--parts", type=int, default=5, metavar="N", help="turns of each side (default: 5)"
+    )
+    parser.add_argument(
+        "--style", default="starry_night", metavar="STYLE", help="(default: starry_night)"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
     allocator.keep_freed_memory()
     compilation_cache.enable()
-    model = inference.load_model(given.style)
+    model = load_model(given.style)
     with tempfile.TemporaryDirectory() as made:
         source, out = Path(made) / "in", Path(made) / "out"
         source.mkdir()
@@ -51,14 +63,16 @@ def main() -> None:
         def name_output(path: Path, style: str) -> Path:
             return out / f"{path.stem}_{style}.jpg"
 
-        paths = (images.list_images(given.data) if given.data else make(source, given.images))[: given.images]
+        paths = (images.list_images(given.data) if given.data else make(source, given.images))[
+            : given.images
+        ]
         ratios = []
         for number, part in enumerate([paths, *np.array_split(np.array(paths), given.parts)]):
             files = [Path(path) for path in part]
             decoded = [(i, images.load_image(path)) for i, path in enumerate(files)]
 
             def alone(decoded: list[tuple[int, np.ndarray]] = decoded) -> None:
-                for _ in inference.run_batches(model, iter(decoded), 4):
+                for _ in run_batches(model, iter(decoded), 4):
                     pass
 
             def whole(files: list[Path] = files) -> None:
@@ -79,8 +93,14 @@ def main() -> None:
         sizes = len({image.shape for _, image in ((p, images.load_image(p)) for p in paths)})
         print(f"{len(paths)} images of {sizes} sizes: median share {np.median(ratios):.3f}")
         if given.json:
-            kept = {"style": given.style, "images": len(paths), "sizes": sizes, "cores": os.cpu_count(),
-                    "shares": ratios, "median": float(np.median(ratios))}  # fmt: skip
+            kept = {
+                "style": given.style,
+                "images": len(paths),
+                "sizes": sizes,
+                "cores": os.cpu_count(),
+                "shares": ratios,
+                "median": float(np.median(ratios)),
+            }
             Path(given.json).write_text(json.dumps(kept, indent=1) + "\n")
 
 

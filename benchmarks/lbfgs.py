@@ -1,11 +1,13 @@
-"""Our L-BFGS against `torch.optim.LBFGS` (strong Wolfe, history 10): same weights, objective, start and evaluations.
+"""Our L-BFGS against `torch.optim.LBFGS` (strong Wolfe, history 10): same weights, objective, start
+and evaluations.
 
-`python -m benchmarks.lbfgs --data PHOTOS --style-image S --json OUT` optimises each photo from noise with both, taking
-turns of ten iterations, and prints, as medians over the photos, at each count of function evaluations: our loss / its
-loss, and our seconds / its seconds per evaluation. A loss is the last accepted one of ours, and the lowest that Torch
-had evaluated by then. Torch runs NCHW throughout, its targets computed once, on as many threads as are fastest for it;
-its objective is first held against `jaxpercept.torch_twin`. Clock and processor seconds are both given: other programs
-disturb the second less.
+`python -m benchmarks.lbfgs --data PHOTOS --style-image S --json OUT` optimises each photo from
+noise with both, taking turns of ten iterations, and prints, as medians over the photos, at each
+count of function evaluations: our loss / its loss, and our seconds / its seconds per evaluation. A
+loss is the last accepted one of ours, and the lowest that Torch had evaluated by then. Torch runs
+NCHW throughout, its targets computed once, on as many threads as are fastest for it; its objective
+is first held against `jaxpercept.evaluation.torch_twin`. Clock and processor seconds are both
+given: other programs disturb the second less.
 """
 
 import argparse
@@ -20,8 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.peers import Objective
-from jaxpercept import images, samples, torch_twin, vgg
+from jaxpercept import images
 from jaxpercept.config import DEFAULT_WEIGHTS, ObjectiveConfig
+from jaxpercept.evaluation import torch_twin
+from jaxpercept.images import samples
+from jaxpercept.nets import vgg
 from jaxpercept.synthesis.run import Progress, synthesize
 from jaxpercept.synthesis.settings import SynthesisConfig
 
@@ -51,11 +56,20 @@ class TorchSide:
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         return self.objective(x, self.content, self.targets)
 
-    def minimise(self, start: np.ndarray, evaluations: int, turn: "Turns") -> tuple[list[float], Clock]:
+    def minimise(
+        self, start: np.ndarray, evaluations: int, turn: "Turns"
+    ) -> tuple[list[float], Clock]:
         """All evaluated losses, in order."""
         x, seen, clock = nchw(start).clone().requires_grad_(), [], Clock()
-        solver = torch.optim.LBFGS([x], max_iter=evaluations, max_eval=evaluations, tolerance_grad=0,
-                                   tolerance_change=0, history_size=10, line_search_fn="strong_wolfe")  # fmt: skip
+        solver = torch.optim.LBFGS(
+            [x],
+            max_iter=evaluations,
+            max_eval=evaluations,
+            tolerance_grad=0,
+            tolerance_change=0,
+            history_size=10,
+            line_search_fn="strong_wolfe",
+        )
 
         def closure() -> torch.Tensor:
             clock.stop()
@@ -103,12 +117,16 @@ def nchw(x: np.ndarray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(np.moveaxis(x, -1, 0)[None]))
 
 
-def compare(name: str, content: np.ndarray, style: np.ndarray, params: vgg.Params, args: argparse.Namespace) -> dict:
+def compare(
+    name: str, content: np.ndarray, style: np.ndarray, params: vgg.Params, args: argparse.Namespace
+) -> dict:
     """Both optimisers on one photo."""
     start = np.random.default_rng(args.seed).random(content.shape, np.float32)
     side, turns, most = TorchSide(content, style), Turns(), max(args.evaluations)
     phi = {k: torch.tensor(np.asarray(v)) for k, v in params.items()}
-    twin = torch_twin.objective.objective(OBJECTIVE, phi, *(torch.tensor(x[None]) for x in (style, start, content)))
+    twin = torch_twin.objective.objective(
+        OBJECTIVE, phi, *(torch.tensor(x[None]) for x in (style, start, content))
+    )
     np.testing.assert_allclose(float(side.loss(nchw(start))), float(twin), rtol=1e-5)
     torch.set_num_threads(args.threads or fastest(side, nchw(start)))
     theirs: list = []
@@ -137,21 +155,34 @@ def compare(name: str, content: np.ndarray, style: np.ndarray, params: vgg.Param
         return False
 
     config = SynthesisConfig(objective=OBJECTIVE, iterations=(most,), style_size=0)
-    ours = synthesize(config, [content], [style], start=[start], vgg_params=params, progress=progress)
+    ours = synthesize(
+        config, [content], [style], start=[start], vgg_params=params, progress=progress
+    )
     thread.join()
     seen, their_clock = theirs
     losses, counts = ours.losses[0][0], ours.evaluations[0][0]
     seconds = clock.seconds / (counts[-1] - first[0])
-    row = {"image": name, "start": float(losses[0]), "torch_start": seen[0], "threads": torch.get_num_threads(),
-           "seconds": seconds.tolist(), "torch_seconds": (their_clock.seconds / len(seen)).tolist()}  # fmt: skip
+    row = {
+        "image": name,
+        "start": float(losses[0]),
+        "torch_start": seen[0],
+        "threads": torch.get_num_threads(),
+        "seconds": seconds.tolist(),
+        "torch_seconds": (their_clock.seconds / len(seen)).tolist(),
+    }
     row["at"] = {n: _at(n, losses, counts, seen) for n in args.evaluations}
     return row
 
 
 def _at(n: int, losses: np.ndarray, counts: np.ndarray, seen: list[float]) -> dict:
     iterations = int(np.searchsorted(counts, n, "right")) - 1
-    return {"loss": float(losses[iterations]), "evaluations": int(counts[iterations]), "iterations": iterations,
-            "torch_loss": min(seen[:n]), "torch_evaluations": min(n, len(seen))}  # fmt: skip
+    return {
+        "loss": float(losses[iterations]),
+        "evaluations": int(counts[iterations]),
+        "iterations": iterations,
+        "torch_loss": min(seen[:n]),
+        "torch_evaluations": min(n, len(seen)),
+    }
 
 
 def fastest(side: TorchSide, x: torch.Tensor) -> int:
@@ -167,20 +198,47 @@ def fastest(side: TorchSide, x: torch.Tensor) -> int:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", metavar="D", help="photos or folders of them (default: the sample photos)")
-    parser.add_argument("--images", type=int, default=5, metavar="N", help="the first N of them (default: 5)")
-    parser.add_argument("--style-image", metavar="S", help="default: the drawn stained glass")
-    parser.add_argument("--size", type=int, default=256, metavar="PX", help="square crops of this side (default: 256)")
-    parser.add_argument(
-        "--evaluations", type=int, nargs="+", default=[100, 500], metavar="N", help="(default: 100 500)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="Torch's (default: 1 or its own, the faster one)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="D",
+        help="photos or folders of them (default: the sample photos)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=5, metavar="N", help="the first N of them (default: 5)"
+    )
+    parser.add_argument("--style-image", metavar="S", help="default: the drawn stained glass")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        metavar="PX",
+        help="square crops of this side (default: 256)",
+    )
+    parser.add_argument(
+        "--evaluations",
+        type=int,
+        nargs="+",
+        default=[100, 500],
+        metavar="N",
+        help="(default: 100 500)",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="Torch's (default: 1 or its own, the faster one)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the table there")
     args = parser.parse_args(argv)
-    photos = samples.sample_photos() if not args.data else {
-        p.stem: images.load_image(p) for p in images.list_images(args.data)[: args.images]}  # fmt: skip
+    photos = (
+        samples.sample_photos()
+        if not args.data
+        else {p.stem: images.load_image(p) for p in images.list_images(args.data)[: args.images]}
+    )
     style = images.load_image(args.style_image) if args.style_image else samples.drawn_style()
     style, params, rows = images.resize(style, args.size, "long"), vgg.load_vgg16(), []
     for name, photo in list(photos.items())[: args.images]:
@@ -188,16 +246,23 @@ def main(argv: list[str] | None = None) -> dict:
         print(json.dumps(rows[-1]), flush=True)
     median = {
         n: {
-            "loss_ratio": float(np.median([r["at"][n]["loss"] / r["at"][n]["torch_loss"] for r in rows])),
+            "loss_ratio": float(
+                np.median([r["at"][n]["loss"] / r["at"][n]["torch_loss"] for r in rows])
+            ),
             "worst": float(np.max([r["at"][n]["loss"] / r["at"][n]["torch_loss"] for r in rows])),
         }
         for n in args.evaluations
     }
     ratios = np.median([np.array(r["seconds"]) / r["torch_seconds"] for r in rows], axis=0)
-    result = {"size": args.size, "images": len(rows), "median": median,
-              "time_ratio": {"clock": float(ratios[0]), "processor": float(ratios[1])},
-              "machine": f"{platform.machine()}, jax {jax.__version__} on {jax.default_backend()}, torch "
-              f"{torch.__version__}", "rows": rows}  # fmt: skip
+    result = {
+        "size": args.size,
+        "images": len(rows),
+        "median": median,
+        "time_ratio": {"clock": float(ratios[0]), "processor": float(ratios[1])},
+        "machine": f"{platform.machine()}, jax {jax.__version__} on {jax.default_backend()}, torch "
+        f"{torch.__version__}",
+        "rows": rows,
+    }
     print(json.dumps({k: v for k, v in result.items() if k != "rows"}, indent=2))
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Our side of every row: `build` returns a call that does the row's work once and waits for the result."""
+"""Our side of every row: `build` returns a call that does the row's work once and waits for the
+result.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,19 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import rows
-from jaxpercept import compilation_cache, conv, inference, objective, parallel, training, transform_net, vgg
+from jaxpercept.inference.model import load_model
+from jaxpercept.losses import objective
+from jaxpercept.nets import conv, transform_net, vgg
+from jaxpercept.runtime import compilation_cache
+from jaxpercept.training import engines, loop
 
 
 def build(row: rows.Row, weights: Path, precision: str = "float32") -> Callable[[], Any]:
-    """A result is what `worker` compares: the output, a scalar loss. The first call compiles; every call of a training
-    row is another step."""
+    """A result is what `worker` compares: the output, a scalar loss. The first call compiles; every
+    call of a training row is another step."""
     compilation_cache.enable()
     if row.kind in ("style", "superres"):
-        model = inference.load_model(weights, precision=precision)
+        model = load_model(weights, precision=precision)
         x = jax.device_put(_pictures(row)["x"])
         return lambda: jax.block_until_ready(model(x))
     program, arguments = _program(row, weights, precision)
@@ -57,11 +63,17 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
     x = jax.device_put(given["x"])
     if row.kind in ("style", "superres"):
         net, state, stats, _ = transform_net.load(weights)
-        return jax.jit(lambda p, s, x: transform_net.apply(net, p, s, x, dtype=dtype)[0]), (state, stats, x)
+        return jax.jit(lambda p, s, x: transform_net.apply(net, p, s, x, dtype=dtype)[0]), (
+            state,
+            stats,
+            x,
+        )
     made, params = rows.train_config(row), vgg.load_vgg16()
     layers = made.objective.style_layers
     if row.kind == "vgg":
-        features = jax.jit(lambda p, x: vgg.vgg_features(p, x if dtype is None else x.astype(dtype), layers))
+        features = jax.jit(
+            lambda p, x: vgg.vgg_features(p, x if dtype is None else x.astype(dtype), layers)
+        )
         return features, (params, x)
     terms = objective.make_terms(made.objective)
     grams = objective.style_targets(params, given["style"], layers)
@@ -70,8 +82,16 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
     @jax.jit
     def value_and_grad(params: Any, grams: Any, content: Any, x: Any, image: Any) -> Any:
         def loss(image: Any) -> Any:
-            return objective.evaluate(terms, params, grams, image, x, convention="reference", dtype=dtype,
-                                      target_features=content)["loss"].mean()  # fmt: skip
+            return objective.evaluate(
+                terms,
+                params,
+                grams,
+                image,
+                x,
+                convention="reference",
+                dtype=dtype,
+                target_features=content,
+            )["loss"].mean()
 
         return jax.value_and_grad(loss)(image)
 
@@ -80,14 +100,24 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
 
 def _step(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[Any, ...]]:
     made = replace(rows.train_config(row, precision), init=str(weights))
-    terms, engine, phi = objective.make_terms(made.objective), parallel.make_engine(made.engine, row.batch), {}
+    terms, engine, phi = (
+        objective.make_terms(made.objective),
+        engines.make_engine(made.engine, row.batch),
+        {},
+    )
     grams: objective.Grams = {}
     given = rows.inputs(row)
     if row.kind == "train-style":
         phi = vgg.load_vgg16()
-        grams = objective.style_targets(phi, given["style"].astype("float32") / 255, made.objective.style_layers)
-    state, _ = training.init_state(made)
+        grams = objective.style_targets(
+            phi, given["style"].astype("float32") / 255, made.objective.style_layers
+        )
+    state, _ = loop.init_state(made)
     host = {"target": given["x"]} | ({"input": given["small"]} if row.upscales else {})
     batch = {name: engine.shard(value) for name, value in host.items()}
     constants = [engine.replicate(tree) for tree in (phi, grams)]
-    return engine.compile(training.make_step(made, terms), 2), (engine.replicate(state), batch, *constants)
+    return engine.compile(loop.make_step(made, terms), 2), (
+        engine.replicate(state),
+        batch,
+        *constants,
+    )

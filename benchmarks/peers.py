@@ -1,5 +1,6 @@
-"""The other side of every row: PyTorch (eager or compiled, either memory format) and ONNX Runtime, as their users
-would write it, on the same weights. NCHW inside; results come back NHWC, as ours do. On a CUDA device if there is one.
+"""The other side of every row: PyTorch (eager or compiled, either memory format) and ONNX Runtime,
+as their users would write it, on the same weights. NCHW inside; results come back NHWC, as ours do.
+On a CUDA device if there is one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import rows
-from jaxpercept import resampling, transform_net, vgg
 from jaxpercept.config import ObjectiveConfig, TransformNetConfig
-from jaxpercept.torch_twin import layers, nets
+from jaxpercept.evaluation.torch_twin import layers, nets
+from jaxpercept.images import resampling
+from jaxpercept.nets import transform_net, vgg
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -37,8 +39,12 @@ class Transform(nn.Module):
         return torch.clamp(0.5 + y, 0, 1)
 
     def enlarged(self, x: Tensor) -> Tensor:
-        rows_, columns = (torch.as_tensor(np.asarray(resampling.weights(int(s), self.config.scale * int(s)))).to(x)
-                          for s in x.shape[2:])  # fmt: skip
+        rows_, columns = (
+            torch.as_tensor(np.asarray(resampling.weights(int(s), self.config.scale * int(s)))).to(
+                x
+            )
+            for s in x.shape[2:]
+        )
         return rows_ @ x @ columns.T
 
 
@@ -51,10 +57,14 @@ class Features(nn.Module):
         self.wanted, self.convs = wanted, nn.ModuleDict()
         self.register_buffer("mean", params["preprocess.mean"].view(1, 3, 1, 1))
         self.register_buffer("std", params["preprocess.std"].view(1, 3, 1, 1))
-        for name in (f"{b}_{i}" for b, block in enumerate(vgg.BLOCKS, 1) for i in range(1, len(block) + 1)):
+        for name in (
+            f"{b}_{i}" for b, block in enumerate(vgg.BLOCKS, 1) for i in range(1, len(block) + 1)
+        ):
             kernel = params[f"conv{name}.kernel"]
             conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
-            conv.load_state_dict(layers.state(conv, {k: params[f"conv{name}.{k}"] for k in ("kernel", "bias")}))
+            conv.load_state_dict(
+                layers.state(conv, {k: params[f"conv{name}.{k}"] for k in ("kernel", "bias")})
+            )
             self.convs[name] = conv.requires_grad_(False)
             if f"relu{name}" == max(wanted):
                 break
@@ -77,7 +87,8 @@ def gram(f: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The weighted objective in the `reference` convention, or of super-resolution's L1, averaged over the batch."""
+    """The weighted objective in the `reference` convention, or of super-resolution's L1, averaged
+    over the batch."""
 
     def __init__(self, made: ObjectiveConfig, style: Tensor | None):
         super().__init__()
@@ -89,7 +100,9 @@ class Objective(nn.Module):
                 for name, f in self.phi(style).items():
                     self.register_buffer(f"gram_{name}", gram(f))
 
-    def forward(self, y: Tensor, target: Tensor, features: dict[str, Tensor] | None = None) -> Tensor:
+    def forward(
+        self, y: Tensor, target: Tensor, features: dict[str, Tensor] | None = None
+    ) -> Tensor:
         w = self.made.weights
         if w.get("l1"):
             return w["l1"] * 255 * functional.l1_loss(y, target)
@@ -97,8 +110,10 @@ class Objective(nn.Module):
         if features is None:
             features = self.targets(target)
         content = sum(functional.mse_loss(f[j], features[j]) for j in self.made.content_layers)
-        style = sum(functional.mse_loss(g := gram(f[j]), getattr(self, f"gram_{j}").expand_as(g))
-                    for j in self.made.style_layers)  # fmt: skip
+        style = sum(
+            functional.mse_loss(g := gram(f[j]), getattr(self, f"gram_{j}").expand_as(g))
+            for j in self.made.style_layers
+        )
         corner = y[:, :, :-1, :-1]
         tv = (y[:, :, 1:, :-1] - corner).square().sum() + (y[:, :, :-1, 1:] - corner).square().sum()
         return w["content"] * content + w["style"] * style + w["tv"] * 255**2 * tv / 2
@@ -108,13 +123,22 @@ class Objective(nn.Module):
             return self.content(x)
 
 
-def build(peer: str, row: rows.Row, weights: Path, precision: str = "float32", threads: int = 2) -> Callable[[], Any]:
+def build(
+    peer: str, row: rows.Row, weights: Path, precision: str = "float32", threads: int = 2
+) -> Callable[[], Any]:
     """A call that does the row's work once and waits for it, as `ours.build`."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     layout = torch.channels_last if peer.endswith("channels_last") else torch.contiguous_format
-    given = {k: torch.tensor(v).permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=layout).to(DEVICE)
-             for k, v in rows.inputs(row).items()}  # fmt: skip
+    given = {
+        k: torch.tensor(v)
+        .permute(0, 3, 1, 2)
+        .float()
+        .div(255)
+        .contiguous(memory_format=layout)
+        .to(DEVICE)
+        for k, v in rows.inputs(row).items()
+    }
     config, params, _, _ = transform_net.load(weights)
     net = Transform(config, {k: torch.tensor(np.asarray(v)) for k, v in params.items()})
     net = net.to(DEVICE, memory_format=layout)
@@ -137,7 +161,9 @@ def build(peer: str, row: rows.Row, weights: Path, precision: str = "float32", t
             return _result(loss)
 
         return gradient
-    module = Features(made.style_layers).to(DEVICE, memory_format=layout) if row.kind == "vgg" else net
+    module = (
+        Features(made.style_layers).to(DEVICE, memory_format=layout) if row.kind == "vgg" else net
+    )
     module.eval()
     if peer == "onnxruntime":
         return _onnxruntime(module, x, threads)
@@ -155,9 +181,18 @@ def build(peer: str, row: rows.Row, weights: Path, precision: str = "float32", t
     return infer
 
 
-def _train(row: rows.Row, net: nn.Module, made: ObjectiveConfig, given: dict[str, Tensor], layout: Any,
-           compiled: Callable[..., Any], half: Any) -> Callable[[], Any]:  # fmt: skip
-    objective = Objective(made, None if row.upscales else given["style"]).to(DEVICE, memory_format=layout)
+def _train(
+    row: rows.Row,
+    net: nn.Module,
+    made: ObjectiveConfig,
+    given: dict[str, Tensor],
+    layout: Any,
+    compiled: Callable[..., Any],
+    half: Any,
+) -> Callable[[], Any]:
+    objective = Objective(made, None if row.upscales else given["style"]).to(
+        DEVICE, memory_format=layout
+    )
     net.train()
     adam = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
     x, y = given["small"] if row.upscales else given["x"], given["x"]
@@ -184,10 +219,14 @@ def _onnxruntime(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any
 
     file = io.BytesIO()
     names = list(module.wanted) if isinstance(module, Features) else ["y"]
-    torch.onnx.export(module, (x,), file, input_names=["x"], output_names=names, dynamo=False, opset_version=18)
+    torch.onnx.export(
+        module, (x,), file, input_names=["x"], output_names=names, dynamo=False, opset_version=18
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        file.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
     fed = x.numpy()
     return lambda: np.moveaxis(session.run(names[-1:], {"x": fed})[0], 1, -1)
 

@@ -1,6 +1,8 @@
-"""Images a second that the input pipeline gives, without a training step: decoded every time, and from its cache.
+"""Images a second that the input pipeline gives, without a training step: decoded every time, and
+from its cache.
 
-`python -m benchmarks.pipeline [--data D …] [--size 256]`; without `--data`, 64 JPEG images of 270x300 that it makes.
+`python -m benchmarks.pipeline [--data D …] [--size 256]`; without `--data`, 64 JPEG images of
+270x300 that it makes.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from jaxpercept import data, images
 
 
 def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float:
-    """Images a second over `batches` batches of 4, after as many that fill the buffers and the cache."""
-    stream = data.make_dataset(sources, batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes)
+    """Images a second over `batches` batches of 4, after as many that fill the buffers and the
+    cache."""
+    stream = data.make_dataset(
+        sources, batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes
+    )
     for _ in range(batches):
         next(stream)
     begun = time.perf_counter()
@@ -29,10 +34,16 @@ def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", nargs="+", metavar="D", help="as train.py takes them")
-    parser.add_argument("--size", type=int, default=256, metavar="PX", help="of the crops (default: 256)")
-    parser.add_argument("--batches", type=int, default=300, metavar="N", help="of 4, timed (default: 300)")
+    parser.add_argument(
+        "--size", type=int, default=256, metavar="PX", help="of the crops (default: 256)"
+    )
+    parser.add_argument(
+        "--batches", type=int, default=300, metavar="N", help="of 4, timed (default: 300)"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         if not given.data:

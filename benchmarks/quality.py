@@ -1,12 +1,12 @@
-"""What bfloat16 costs in quality, and what Muon gains, beside what another seed does: four short trainings, judged on
-photos outside them.
+"""What bfloat16 costs in quality, and what Muon gains, beside what another seed does: four short
+trainings, judged on photos outside them.
 
     python -m benchmarks.quality --data photos/ --out quality.json
 
-Trains float32 with seed 0, with seed 1, bfloat16, and float32 with Muon in place of Adam, and prints for each the
-objective (the whole weighted loss, in float32) on held-out photos, the mean loss of the last 50 steps, and both
-relative to the first run. The first 32 photos in natural order are held out. Expected: bfloat16 within 2 % and 3 % of
-float32.
+Trains float32 with seed 0, with seed 1, bfloat16, and float32 with Muon in place of Adam, and
+prints for each the objective (the whole weighted loss, in float32) on held-out photos, the mean
+loss of the last 50 steps, and both relative to the first run. The first 32 photos in natural order
+are held out. Expected: bfloat16 within 2 % and 3 % of float32.
 """
 
 from __future__ import annotations
@@ -20,77 +20,138 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxpercept import config, images, objective, runs, samples, training, transform_net, vgg
+from jaxpercept import config, images
+from jaxpercept.images import samples
+from jaxpercept.losses import objective
+from jaxpercept.nets import transform_net, vgg
+from jaxpercept.training import loop, runs
 
 HELD_OUT, LAST = 32, 50
-RUNS = (("adam", "float32", 0), ("adam", "float32", 1), ("adam", "bfloat16", 0), ("muon", "float32", 0))
+RUNS = (
+    ("adam", "float32", 0),
+    ("adam", "float32", 1),
+    ("adam", "bfloat16", 0),
+    ("muon", "float32", 0),
+)
 
 
 def held_out_objective(
     made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
 ) -> float:
-    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that memory stays small. With
-    `made.clip`, of the output as it is displayed. `mix`: of a net of several styles, which one, (1, styles)."""
+    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that
+    memory stays small. With `made.clip`, of the output as it is displayed. `mix`: of a net of
+    several styles, which one, (1, styles)."""
     net, params, stats, _ = transform_net.load(weights)
     terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
-    grams = training.style_grams(made, terms, phi)
+    grams = loop.style_grams(made, terms, phi)
 
     @jax.jit
     def loss(params, stats, phi, grams, x):
         output, _ = transform_net.apply(net, params, stats, x, mix=mix)
         output = objective.projected(output) if made.clip else output
         convention, batch = made.objective.losses, made.batch_size
-        return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)["loss"][0]
+        return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)[
+            "loss"
+        ][0]
 
     return float(np.mean([loss(params, stats, phi, grams, photo[None]) for photo in photos]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, metavar="FOLDER", help=f"photos, more than {HELD_OUT}")
-    parser.add_argument("--style-image", metavar="S", help="default: the stained glass that the project draws")
-    parser.add_argument("--steps", type=int, default=300, metavar="N", help="of each training (default: 300)")
-    parser.add_argument("--size", type=int, default=64, metavar="N", help="pixels a side (default: 64)")
-    parser.add_argument("--width", type=float, default=0.5, metavar="W", help="factor on the channels (default: 0.5)")
-    parser.add_argument("--schedule", default="cosine", metavar="X",
-                        help="cosine (default) ends where chance decides less than with constant")  # fmt: skip
-    parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="of all (default: 0.001)")
-    parser.add_argument("--init", metavar="FILE", help="start from a weights file, whose net must have --width")
-    parser.add_argument("--out", default="quality.json", metavar="FILE", help="(default: quality.json)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="FOLDER", help=f"photos, more than {HELD_OUT}"
+    )
+    parser.add_argument(
+        "--style-image", metavar="S", help="default: the stained glass that the project draws"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=300, metavar="N", help="of each training (default: 300)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=64, metavar="N", help="pixels a side (default: 64)"
+    )
+    parser.add_argument(
+        "--width",
+        type=float,
+        default=0.5,
+        metavar="W",
+        help="factor on the channels (default: 0.5)",
+    )
+    parser.add_argument(
+        "--schedule",
+        default="cosine",
+        metavar="X",
+        help="cosine (default) ends where chance decides less than with constant",
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="X", help="of all (default: 0.001)"
+    )
+    parser.add_argument(
+        "--init", metavar="FILE", help="start from a weights file, whose net must have --width"
+    )
+    parser.add_argument(
+        "--out", default="quality.json", metavar="FILE", help="(default: quality.json)"
+    )
     given = parser.parse_args()
     files = images.walk_images(Path(given.data), (".jpg", ".jpeg", ".png", ".webp"))
     if len(files) <= HELD_OUT:
         parser.error(f"--data {given.data}: {len(files)} photos; more than {HELD_OUT} are needed")
-    photos = np.stack([images.square(images.load_image(file), given.size) for file in files[:HELD_OUT]])
+    photos = np.stack(
+        [images.square(images.load_image(file), given.size) for file in files[:HELD_OUT]]
+    )
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        style = given.style_image or str(images.save_image(Path(scratch) / "style.png", samples.drawn_style()))
+        style = given.style_image or str(
+            images.save_image(Path(scratch) / "style.png", samples.drawn_style())
+        )
         for optimizer, precision, seed in RUNS:
             made = config.TrainConfig(
                 data=(given.data,),
-                exclude=tuple(glob.escape(str(f.relative_to(given.data))) for f in files[:HELD_OUT]),
-                style_image=style, net=config.NET_PRESETS["resize"].scaled(given.width), steps=given.steps,
-                image_size=given.size, seed=seed, precision=precision, schedule=given.schedule,
-                init=given.init, optimizer=optimizer,
-                learning_rate=given.learning_rate, out=f"{scratch}/{optimizer}-{precision}-{seed}",
-                log_every=1, preview_every=given.steps, checkpoint_every=given.steps,
-            )  # fmt: skip
-            weights = training.train(made)
+                exclude=tuple(
+                    glob.escape(str(f.relative_to(given.data))) for f in files[:HELD_OUT]
+                ),
+                style_image=style,
+                net=config.NET_PRESETS["resize"].scaled(given.width),
+                steps=given.steps,
+                image_size=given.size,
+                seed=seed,
+                precision=precision,
+                schedule=given.schedule,
+                init=given.init,
+                optimizer=optimizer,
+                learning_rate=given.learning_rate,
+                out=f"{scratch}/{optimizer}-{precision}-{seed}",
+                log_every=1,
+                preview_every=given.steps,
+                checkpoint_every=given.steps,
+            )
+            weights = loop.train(made)
             losses = runs.read_run(made.out).curve("loss")[1][-LAST:]
-            rows.append({
-                "optimizer": optimizer,
-                "precision": precision,
-                "seed": seed,
-                "held_out": held_out_objective(made, weights, photos),
-                "last_steps": float(np.mean(losses)),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "optimizer": optimizer,
+                    "precision": precision,
+                    "seed": seed,
+                    "held_out": held_out_objective(made, weights, photos),
+                    "last_steps": float(np.mean(losses)),
+                }
+            )
     print(f"{'':21} {'seed':>4} {'objective on ' + str(HELD_OUT):>16} {f'last {LAST} steps':>16}")
     for row in rows:
         for name in ("held_out", "last_steps"):
             row[f"{name}_difference"] = row[name] / rows[0][name] - 1
-        title, held, last = f"{row['optimizer']} {row['precision']}", row["held_out"], row["last_steps"]
-        print(f"{title:21} {row['seed']:4} {held:16.1f} {last:16.1f}"
-              f"  {row['held_out_difference']:+.2%} {row['last_steps_difference']:+.2%}")  # fmt: skip
+        title, held, last = (
+            f"{row['optimizer']} {row['precision']}",
+            row["held_out"],
+            row["last_steps"],
+        )
+        print(
+            f"{title:21} {row['seed']:4} {held:16.1f} {last:16.1f}"
+            f"  {row['held_out_difference']:+.2%} {row['last_steps_difference']:+.2%}"
+        )
     settings = {
         "steps": given.steps,
         "size": given.size,

@@ -14,9 +14,10 @@ from jaxpercept import config
 
 @dataclass(frozen=True)
 class Row:
-    """`kind`: a net's output ("style", "superres"), φ's features ("vgg"), the objective's value and gradient at an
-    image ("gradient", an evaluation of the optimiser), or a whole training step ("train-style", "train-superres").
-    `size`: of the square input, in training of the square target."""
+    """`kind`: a net's output ("style", "superres"), φ's features ("vgg"), the objective's value and
+    gradient at an image ("gradient", an evaluation of the optimiser), or a whole training step
+    ("train-style", "train-superres"). `size`: of the square input, in training of the square
+    target."""
 
     kind: str
     size: int
@@ -51,11 +52,14 @@ SCALE = 4
 
 
 def named(name: str) -> Row:
-    """The row of that name, also one that is not in ROWS, such as "style-512-b32". ValueError for any other text."""
+    """The row of that name, also one that is not in ROWS, such as "style-512-b32". ValueError for
+    any other text."""
     kinds = "|".join(dict.fromkeys(row.kind for row in ROWS.values()))
     found = re.fullmatch(rf"({kinds})-([1-9]\d*)-b([1-9]\d*)", name)
     if not found:
-        raise ValueError(f"{name!r} is no row; give KIND-SIZE-bBATCH, as {next(iter(ROWS))}; kinds: {kinds}")
+        raise ValueError(
+            f"{name!r} is no row; give KIND-SIZE-bBATCH, as {next(iter(ROWS))}; kinds: {kinds}"
+        )
     return Row(found[1], int(found[2]), int(found[3]))
 
 
@@ -68,8 +72,14 @@ def add_option(parser: argparse.ArgumentParser, rows: list[str]) -> None:
         except ValueError as e:
             raise argparse.ArgumentTypeError(str(e)) from e
 
-    parser.add_argument("--rows", nargs="+", type=known, metavar="R", default=rows,
-                        help=f"KIND-SIZE-bBATCH (default: {', '.join(rows)})")  # fmt: skip
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        type=known,
+        metavar="R",
+        default=rows,
+        help=f"KIND-SIZE-bBATCH (default: {', '.join(rows)})",
+    )
 
 
 def net(row: Row) -> config.TransformNetConfig:
@@ -79,14 +89,21 @@ def net(row: Row) -> config.TransformNetConfig:
 
 def train_config(row: Row, precision: str = "float32") -> config.TrainConfig:
     """The default training of the task, at the row's size and batch."""
-    own = {"net": net(row), "out": "-", "batch_size": row.batch, "image_size": row.size, "precision": precision}
+    own = {
+        "net": net(row),
+        "out": "-",
+        "batch_size": row.batch,
+        "image_size": row.size,
+        "precision": precision,
+    }
     if row.upscales:
         return config.TrainConfig(**(config.superres_recipe(SCALE, "best", "pixel") | own))
     return replace(config.TrainConfig(style_image="-", **own))
 
 
 def inputs(row: Row) -> dict[str, np.ndarray]:
-    """What a contender gets: "x" (N, S, S, 3) uint8; "style" (1, 256, 256, 3), and "small" inputs of training."""
+    """What a contender gets: "x" (N, S, S, 3) uint8; "style" (1, 256, 256, 3), and "small" inputs
+    of training."""
     rng = np.random.default_rng(0)
     made = {"x": (row.batch, row.size, row.size, 3), "style": (1, 256, 256, 3)}
     drawn = {k: rng.integers(0, 256, shape, np.uint8) for k, shape in made.items()}
@@ -95,7 +112,7 @@ def inputs(row: Row) -> dict[str, np.ndarray]:
 
 def write_weights(row: Row, path: Path) -> None:
     """An ordinary weights file of the row's net, random."""
-    from jaxpercept import transform_net
+    from jaxpercept.nets import transform_net
 
     params, stats = transform_net.init(net(row), seed=0)
     about = {"task": "superres" if row.upscales else "style"}

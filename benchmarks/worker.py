@@ -1,6 +1,8 @@
-"""A process with one contender of one row: it alone uses its library, and waits for its turn without working.
+"""A process with one contender of one row: it alone uses its library, and waits for its turn
+without working.
 
-Reads a line of JSON from standard input, answers with one: {"build": …}, then {"run": seconds} any number of times.
+Reads a line of JSON from standard input, answers with one: {"build": …}, then {"run": seconds} any
+number of times.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxpercept import allocator
+from jaxpercept.runtime import allocator
 
 OURS = "jaxpercept"
 
@@ -24,15 +26,23 @@ OURS = "jaxpercept"
 class Worker:
     """The parent's end."""
 
-    def __init__(self, contender: str, row: str, weights: Path, result: Path, precision: str, threads: int):
+    def __init__(
+        self, contender: str, row: str, weights: Path, result: Path, precision: str, threads: int
+    ):
         self.contender = contender
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if contender != OURS else None, text=True, env=environment,
-        )  # fmt: skip
+            [sys.executable, "-m", "benchmarks.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if contender != OURS else None,
+            text=True,
+            env=environment,
+        )
         begun = time.perf_counter()
-        self.about = self._ask(build=[contender, row, str(weights), str(result), precision, threads])
+        self.about = self._ask(
+            build=[contender, row, str(weights), str(result), precision, threads]
+        )
         self.about["first_s"] = time.perf_counter() - begun
 
     def run(self, seconds: float) -> list[float]:
@@ -56,7 +66,13 @@ class Worker:
         if not answer:
             said = self.process.stderr.read().strip() if self.process.stderr else ""
             killed = self.process.wait() == -9
-            why = "killed; memory ran out?" if killed else said.splitlines()[-1] if said else "it ended"
+            why = (
+                "killed; memory ran out?"
+                if killed
+                else said.splitlines()[-1]
+                if said
+                else "it ended"
+            )
             raise RuntimeError(f"{self.contender}: {why}")
         return json.loads(answer)
 
@@ -83,7 +99,9 @@ def serve() -> None:
         answers.flush()
 
 
-def _build(contender: str, row: str, weights: str, result: str, precision: str, threads: int) -> Any:
+def _build(
+    contender: str, row: str, weights: str, result: str, precision: str, threads: int
+) -> Any:
     from benchmarks.rows import named
 
     if contender == OURS:

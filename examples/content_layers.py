@@ -1,8 +1,10 @@
-"""Which layer should hold the content? The same photo and style, optimised with content at four layers.
+"""Which layer should hold the content? The same photo and style, optimised with content at four
+layers.
 
-`python examples/content_layers.py [ITERATIONS] [OUT]` writes a strip: photo | relu1_2 | relu2_2 | relu3_3 | relu4_3.
-Early layers keep every edge and leave the style little room, late ones keep the arrangement alone (Johnson et al. 2016,
-figure 3). Each layer's term is scaled to the same starting value, so that only the layer differs.
+`python examples/content_layers.py [ITERATIONS] [OUT]` writes a strip: photo | relu1_2 | relu2_2 |
+relu3_3 | relu4_3. Early layers keep every edge and leave the style little room, late ones keep the
+arrangement alone (Johnson et al. 2016, figure 3). Each layer's term is scaled to the same starting
+value, so that only the layer differs.
 """
 
 import argparse
@@ -13,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxpercept as jp
-from jaxpercept import images, samples
+from jaxpercept import images
 from jaxpercept.config import ObjectiveConfig
+from jaxpercept.images import samples
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 STRENGTH = 3e5  # of the content term at a grey image, beside a style weight of 5
@@ -34,16 +37,23 @@ def main(iterations: int = 60, out: Path = Path("outputs/content-layers"), size:
     for layer in LAYERS:
         weights = {"content": STRENGTH / scale(layer, photo), "style": 5.0, "tv": 1e-6}
         job = jp.SynthesisConfig(
-            objective=ObjectiveConfig(weights=weights, content_layers=(layer,)), iterations=(iterations,), clip=True
+            objective=ObjectiveConfig(weights=weights, content_layers=(layer,)),
+            iterations=(iterations,),
+            clip=True,
         )
         result = jp.synthesize(job, [photo], [style])
-        print(f"content at {layer}: loss {result.losses[0][0, 0]:.4g} to {result.losses[0][0, -1]:.4g}")
+        print(
+            f"content at {layer}: loss {result.losses[0][0, 0]:.4g} to "
+            f"{result.losses[0][0, -1]:.4g}"
+        )
         strip.append(result.images[0])
     return images.save_image(out / "strip.png", np.concatenate(strip, 1))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("iterations", nargs="?", type=int, help="of L-BFGS, each layer")
     parser.add_argument("out", nargs="?", type=Path, help="folder of the strip")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}

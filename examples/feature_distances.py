@@ -1,7 +1,9 @@
-"""What is "near" in feature space? A photo from its relu3_3 by three distances: L2 (the paper's), Smooth L1, cosine.
+"""What is "near" in feature space? A photo from its relu3_3 by three distances: L2 (the paper's),
+Smooth L1, cosine.
 
-`python examples/feature_distances.py [ITERATIONS] [OUT]` writes a strip: photo | L2 | Smooth L1 | cosine, each made
-from grey, and prints the PSNR of each. A distance is one function of `LossInputs`: no registration, no subclass.
+`python examples/feature_distances.py [ITERATIONS] [OUT]` writes a strip: photo | L2 | Smooth L1 |
+cosine, each made from grey, and prints the PSNR of each. A distance is one function of
+`LossInputs`: no registration, no subclass.
 """
 
 import argparse
@@ -13,8 +15,9 @@ import numpy as np
 import optax
 
 import jaxpercept as jp
-from jaxpercept import images, samples
+from jaxpercept import images
 from jaxpercept.config import ObjectiveConfig
+from jaxpercept.images import samples
 
 LAYER = "relu3_3"
 
@@ -26,16 +29,23 @@ def l2(inputs: jp.LossInputs) -> jax.Array:
 
 def smooth_l1(inputs: jp.LossInputs) -> jax.Array:
     """Squares up to 10 (activations reach thousands), absolute values beyond."""
-    return optax.huber_loss(inputs.features[LAYER], inputs.target_features[LAYER], delta=10.0).mean((1, 2, 3))
+    return optax.huber_loss(inputs.features[LAYER], inputs.target_features[LAYER], delta=10.0).mean(
+        (1, 2, 3)
+    )
 
 
 def cosine(inputs: jp.LossInputs) -> jax.Array:
-    """1 - cos between the two vectors of channels at each place: blind to how strong the activations are."""
-    distance = optax.cosine_distance(inputs.features[LAYER], inputs.target_features[LAYER], epsilon=1.0)
+    """1 - cos between the two vectors of channels at each place: blind to how strong the
+    activations are."""
+    distance = optax.cosine_distance(
+        inputs.features[LAYER], inputs.target_features[LAYER], epsilon=1.0
+    )
     return 1e4 * distance.mean((1, 2))
 
 
-def main(iterations: int = 100, out: Path = Path("outputs/feature-distances"), size: int = 192) -> Path:
+def main(
+    iterations: int = 100, out: Path = Path("outputs/feature-distances"), size: int = 192
+) -> Path:
     photo = images.square(samples.sample_photos()["chelsea"], size)
     job = jp.SynthesisConfig(
         objective=ObjectiveConfig(weights={"content": 1.0}, content_layers=(LAYER,)),
@@ -53,7 +63,9 @@ def main(iterations: int = 100, out: Path = Path("outputs/feature-distances"), s
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("iterations", nargs="?", type=int, help="of L-BFGS, each distance")
     parser.add_argument("out", nargs="?", type=Path, help="folder of the strip")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}

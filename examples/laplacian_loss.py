@@ -1,7 +1,8 @@
 """A new loss in one function: keep the content's edges with a Laplacian term, and train with it.
 
-`python examples/laplacian_loss.py [STEPS] [OUT]` trains two small nets on the sample photos, without and with the
-term, and writes a strip: photo | without | with. Laplacian loss: Li et al. 2017, https://arxiv.org/abs/1707.01253.
+`python examples/laplacian_loss.py [STEPS] [OUT]` trains two small nets on the sample photos,
+without and with the term, and writes a strip: photo | without | with. Laplacian loss: Li et al.
+2017, https://arxiv.org/abs/1707.01253.
 """
 
 import argparse
@@ -13,7 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxpercept as jp
-from jaxpercept import config, images, objective, samples, training
+from jaxpercept import config, images
+from jaxpercept.images import samples
+from jaxpercept.losses import objective
+from jaxpercept.training import loop
 
 
 def laplacian(inputs: jp.LossInputs) -> jax.Array:
@@ -45,13 +49,15 @@ def main(steps: int = 150, out: Path = Path("outputs/laplacian"), size: int = 12
             preview_every=steps,
         )
         terms = [*objective.make_terms(run.objective), jp.LossTerm("laplacian", laplacian, weight)]
-        model = jp.load_model(training.train(run, terms=terms))
+        model = jp.load_model(loop.train(run, terms=terms))
         strip.append(np.asarray(model(strip[0][None]))[0])
     return images.save_image(out / "strip.png", np.concatenate(strip, 1))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("steps", nargs="?", type=int, help="of each training")
     parser.add_argument("out", nargs="?", type=Path, help="folder of runs and strip")
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}

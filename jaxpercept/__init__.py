@@ -1,4 +1,5 @@
-"""Perceptual losses for real-time style transfer and super-resolution (Johnson, Alahi, Fei-Fei 2016) in JAX and Flax.
+"""Perceptual losses for real-time style transfer and super-resolution (Johnson, Alahi, Fei-Fei
+2016) in JAX and Flax.
 
 The public names below are imported on first use, so that `import jaxpercept` is instant.
 """
@@ -9,22 +10,22 @@ from typing import Any
 _HOME = {
     "load_image": "images",
     "save_image": "images",
-    "load_vgg16": "vgg",
-    "vgg_features": "vgg",
+    "load_vgg16": "nets.vgg",
+    "vgg_features": "nets.vgg",
     "feature_loss": "losses",
     "gram_matrix": "losses",
     "style_loss": "losses",
     "pixel_loss": "losses",
     "total_variation": "losses",
-    "LossInputs": "terms",
-    "LossTerm": "terms",
-    "load_model": "inference",
+    "LossInputs": "losses.terms",
+    "LossTerm": "losses.terms",
+    "load_model": "inference.model",
     "TrainConfig": "config",
-    "train": "training",
+    "train": "training.loop",
     "SynthesisConfig": "synthesis.settings",
     "synthesize": "synthesis.run",
-    "psnr": "metrics",
-    "ssim": "metrics",
+    "psnr": "evaluation.metrics",
+    "ssim": "evaluation.metrics",
     "InputError": "errors",
 }
 __all__ = list(_HOME)
@@ -33,7 +34,9 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'jaxpercept' has no attribute {name!r}; it has {', '.join(_HOME)}")
+        raise AttributeError(
+            f"module 'jaxpercept' has no attribute {name!r}; it has {', '.join(_HOME)}"
+        )
     return getattr(import_module(f"jaxpercept.{_HOME[name]}"), name)
 
 

@@ -1,18 +1,28 @@
-"""Strict by default: four fake devices, no silent rank promotion, warnings are errors (pyproject.toml). Compiled
-programs are cached for the session, in one cache for all its processes, as many tests run the same ones."""
+"""Strict by default: four fake devices, no silent rank promotion, warnings are errors
+(pyproject.toml). Compiled programs are cached for the session, in one cache for all its processes,
+as many tests run the same ones.
+"""
 
 # The environment is set before jax is imported.
 
 import os
 import tempfile
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin, which on a busy machine costs ten times the work
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # torch's threads spin, which on a busy machine costs ten times the work
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
-    _cache = tempfile.TemporaryDirectory(prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True)
+    _cache = tempfile.TemporaryDirectory(
+        prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True
+    )
     os.environ["JAXPERCEPT_CACHE"] = _cache.name
-os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(8 << 30)  # never reached; with a limit, jax locks the cache
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
+    8 << 30
+)  # never reached; with a limit, jax locks the cache
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +34,32 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-# Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own message.
-install_import_hook([f"jaxpercept.{name}" for name in ("conv", "layers", "terms", "objective")], "beartype.beartype")
+# Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own
+# message.
+install_import_hook(
+    [
+        f"jaxpercept.{name}"
+        for name in ("nets.conv", "nets.layers", "losses.terms", "losses.objective")
+    ],
+    "beartype.beartype",
+)
 ROOT = Path(__file__).resolve().parent.parent
 # Files that take longest, begun first, so that no worker is left with one at the end
-LONGEST = ("test_distributed", "test_training", "test_parity", "test_synthesis", "test_streaming", "test_multistyle",
-           "test_conv", "test_parity_gradients", "test_examples", "test_parallel", "test_cli", "test_reproduce",
-           "test_faults")  # fmt: skip
+LONGEST = (
+    "test_distributed",
+    "test_training",
+    "test_parity",
+    "test_synthesis",
+    "test_streaming",
+    "test_multistyle",
+    "test_conv",
+    "test_parity_gradients",
+    "test_examples",
+    "test_parallel",
+    "test_cli",
+    "test_reproduce",
+    "test_faults",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +75,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The optional folder of real pictures: $JAXPERCEPT_DATA, or `../shared/data` beside the checkout."""
+    """The optional folder of real pictures: $JAXPERCEPT_DATA, or `../shared/data` beside the
+    checkout."""
     folder = Path(os.environ.get("JAXPERCEPT_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("needs real pictures; set JAXPERCEPT_DATA to their folder")
@@ -55,7 +85,8 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def quickly_compiled() -> Iterator[None]:
-    """Compiles without optimising, in two thirds of the time, for modules that look at no rounding and no speed."""
+    """Compiles without optimising, in two thirds of the time, for modules that look at no rounding
+    and no speed."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -1,6 +1,9 @@
-"""One of two processes that tests/test_distributed.py starts: `distributed_worker.py COORDINATOR ID FOLDER`.
+"""One of two processes that tests/test_distributed.py starts: `distributed_worker.py COORDINATOR ID
+FOLDER`.
 
-Runs the steps of both engines and keeps what came out, then a whole training that SIGTERM stops and that resumes."""
+Runs the steps of both engines and keeps what came out, then a whole training that SIGTERM stops and
+that resumes.
+"""
 
 import json
 import os
@@ -15,8 +18,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 import step_runs  # noqa: E402 - after the configuration
 
-from jaxpercept import compilation_cache, processes, training  # noqa: E402
 from jaxpercept.errors import InputError  # noqa: E402
+from jaxpercept.runtime import compilation_cache  # noqa: E402
+from jaxpercept.training import loop, processes  # noqa: E402
 
 
 def train_and_stop(photos: Path, out: Path, number: int) -> None:
@@ -30,17 +34,21 @@ def train_and_stop(photos: Path, out: Path, number: int) -> None:
         if line["step"] == 3:
             os.kill(int(pid.read_text()), signal.SIGTERM)
 
-    training.train(made, on_log=stop)
-    (out.parent / f"stopped{number}.json").write_text(json.dumps(sorted(p.name for p in out.glob("checkpoints/*"))))
+    loop.train(made, on_log=stop)
+    (out.parent / f"stopped{number}.json").write_text(
+        json.dumps(sorted(p.name for p in out.glob("checkpoints/*")))
+    )
     processes.gather(np.zeros(1, np.uint32))
-    training.train(made)
+    loop.train(made)
 
 
 def main(coordinator: str, number: int, folder: Path) -> None:
     compilation_cache.enable()
     with processes.join((coordinator, 2, number)):
         for engine in ("shard_map", "pmap"):
-            found = step_runs.both_widths(step_runs.mapped, step_runs.make_config(engine), jax.devices())
+            found = step_runs.both_widths(
+                step_runs.mapped, step_runs.make_config(engine), jax.devices()
+            )
             np.savez(folder / f"{engine}{number}.npz", **found)
         train_and_stop(folder / "photos", folder / "run", number)
         try:

@@ -4,6 +4,6 @@ import sys
 
 import step_runs
 
-from jaxpercept import training
+from jaxpercept.training import loop
 
-training.train(step_runs.pixel_config(sys.argv[1], sys.argv[2]))
+loop.train(step_runs.pixel_config(sys.argv[1], sys.argv[2]))

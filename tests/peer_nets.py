@@ -1,5 +1,7 @@
-"""The nets of other codebases, written in torch from their descriptions, not from our layers; and a writer of `.t7`
-files. Images (N, H, W, 3) in [0, 1], in and out; outputs clipped, and rounded up in size as those nets do."""
+"""The nets of other codebases, written in torch from their descriptions, not from our layers; and a
+writer of `.t7` files. Images (N, H, W, 3) in [0, 1], in and out; outputs clipped, and rounded up in
+size as those nets do.
+"""
 
 import struct
 
@@ -55,7 +57,8 @@ class PytorchExamples(nn.Module):
 
 
 def lengstrom(variables, x):
-    """fast-style-transfer's net, as convolutions over images that are padded and filled with zeros by hand."""
+    """fast-style-transfer's net, as convolutions over images that are padded and filled with zeros
+    by hand."""
     v = [torch.as_tensor(variables[f"Variable_{i}" if i else "Variable"]) for i in range(48)]
     x = 255 * x.permute(0, 3, 1, 2)
 
@@ -66,7 +69,9 @@ def lengstrom(variables, x):
 
     def layer(x, i, stride=1):
         kernel = v[i].permute(3, 2, 0, 1)
-        totals = [max((-(-n // stride) - 1) * stride + kernel.shape[-1] - n, 0) for n in x.shape[:1:-1]]
+        totals = [
+            max((-(-n // stride) - 1) * stride + kernel.shape[-1] - n, 0) for n in x.shape[:1:-1]
+        ]
         x = F.pad(x, [p for t in totals for p in (t // 2, t - t // 2)])
         return normed(F.conv2d(x, kernel, stride=stride), i)
 
@@ -86,9 +91,21 @@ def lengstrom(variables, x):
 
 def lengstrom_shapes(a=32, b=64, c=128):
     """Of the 48 variables, in order."""
-    kernels = [(9, 9, 3, a), (3, 3, a, b), (3, 3, b, c), *[(3, 3, c, c)] * 10, (3, 3, b, c), (3, 3, a, b), (9, 9, a, 3)]
+    kernels = [
+        (9, 9, 3, a),
+        (3, 3, a, b),
+        (3, 3, b, c),
+        *[(3, 3, c, c)] * 10,
+        (3, 3, b, c),
+        (3, 3, a, b),
+        (9, 9, a, 3),
+    ]
     widths = [a, b, c, *[c] * 10, b, a, 3]
-    return [s for kernel, width in zip(kernels, widths, strict=True) for s in (kernel, (width,), (width,))]
+    return [
+        s
+        for kernel, width in zip(kernels, widths, strict=True)
+        for s in (kernel, (width,), (width,))
+    ]
 
 
 class Shaved(nn.Module):
@@ -98,9 +115,12 @@ class Shaved(nn.Module):
         super().__init__()
         self.pad = pad
         self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=pad), norm(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=pad), norm(width),
-        )  # fmt: skip
+            nn.Conv2d(width, width, 3, padding=pad),
+            norm(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=pad),
+            norm(width),
+        )
 
     def forward(self, x):
         return self.body(x) + (x if self.pad else x[:, :, 2:-2, 2:-2])
@@ -118,9 +138,25 @@ class Johnson(nn.Module):
             return nn.ConvTranspose2d(i, o, 3, 2, 1, output_padding=1)
 
         residual = [Shaved(c, norm, int(not start)) for _ in range(blocks)]
-        parts = [nn.Conv2d(3, a, 9, padding=4), norm(a), nn.ReLU(), nn.Conv2d(a, b, 3, 2, 1), norm(b), nn.ReLU(),
-                 nn.Conv2d(b, c, 3, 2, 1), norm(c), nn.ReLU(), *residual,
-                 up(c, b), norm(b), nn.ReLU(), up(b, a), norm(a), nn.ReLU(), nn.Conv2d(a, 3, 9, padding=4)]  # fmt: skip
+        parts = [
+            nn.Conv2d(3, a, 9, padding=4),
+            norm(a),
+            nn.ReLU(),
+            nn.Conv2d(a, b, 3, 2, 1),
+            norm(b),
+            nn.ReLU(),
+            nn.Conv2d(b, c, 3, 2, 1),
+            norm(c),
+            nn.ReLU(),
+            *residual,
+            up(c, b),
+            norm(b),
+            nn.ReLU(),
+            up(b, a),
+            norm(a),
+            nn.ReLU(),
+            nn.Conv2d(a, 3, 9, padding=4),
+        ]
         self.body = nn.Sequential(*parts)
 
     def forward(self, x):
@@ -131,13 +167,20 @@ class Johnson(nn.Module):
 
 
 def randomized(net, seed=0):
-    """The net with parameters and statistics none of which has a special value, and an output with contrast."""
+    """The net with parameters and statistics none of which has a special value, and an output with
+    contrast."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in net.state_dict().items():
         if value.dtype.is_floating_point:
             spread = torch.rand(value.shape, generator=generator) - 0.5
             scales = value.ndim == 1 and name.endswith(("weight", "running_var"))
-            value.copy_(1 + spread if scales else spread * 3 / np.sqrt(value[0].numel()) if value.ndim > 1 else spread)
+            value.copy_(
+                1 + spread
+                if scales
+                else spread * 3 / np.sqrt(value[0].numel())
+                if value.ndim > 1
+                else spread
+            )
     return net.eval()
 
 
@@ -149,8 +192,9 @@ class Lua:
 
 
 def write_t7(path, value, kind="Float"):
-    """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists), arrays, as tensors of
-    `kind` (Float or CudaHalf), and `Lua` objects; https://github.com/torch/torch7/blob/master/doc/serialization.md."""
+    """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists),
+    arrays, as tensors of `kind` (Float or CudaHalf), and `Lua` objects;
+    https://github.com/torch/torch7/blob/master/doc/serialization.md."""
     out, count = bytearray(), iter(range(1, 10**6))
 
     def string(text):
@@ -175,9 +219,13 @@ def write_t7(path, value, kind="Float"):
         elif isinstance(v, np.ndarray):
             v = np.ascontiguousarray(v, np.float16 if kind == "CudaHalf" else np.float32)
             strides = [s // v.itemsize for s in v.strides]
-            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Tensor")
+            out += (
+                struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Tensor")
+            )
             out += struct.pack(f"<i{2 * v.ndim + 1}q", v.ndim, *v.shape, *strides, 1)
-            out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Storage")
+            out += (
+                struct.pack("<ii", 4, next(count)) + string("V 1") + string(f"torch.{kind}Storage")
+            )
             out += struct.pack("<q", v.size) + v.tobytes()
         else:
             out += struct.pack("<ii", 4, next(count)) + string("V 1") + string(v.kind)
@@ -197,14 +245,28 @@ def johnson_table(net, *, old=False):
     def module(m):
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d):
             kind = "SpatialConvolution" if isinstance(m, nn.Conv2d) else "SpatialFullConvolution"
-            return Lua(f"nn.{kind}", weight=array(m.weight), bias=array(m.bias), kW=m.kernel_size[0], train=False)
+            return Lua(
+                f"nn.{kind}",
+                weight=array(m.weight),
+                bias=array(m.bias),
+                kW=m.kernel_size[0],
+                train=False,
+            )
         if isinstance(m, nn.InstanceNorm2d):
-            return Lua("nn.InstanceNormalization", weight=array(m.weight), bias=array(m.bias), eps=m.eps)
+            return Lua(
+                "nn.InstanceNormalization", weight=array(m.weight), bias=array(m.bias), eps=m.eps
+            )
         if isinstance(m, nn.BatchNorm2d):
             var = array(m.running_var)
             spread = {"running_std": 1 / np.sqrt(var + m.eps)} if old else {"running_var": var}
-            return Lua("nn.SpatialBatchNormalization", weight=array(m.weight), bias=array(m.bias), eps=m.eps,
-                       running_mean=array(m.running_mean), **spread)  # fmt: skip
+            return Lua(
+                "nn.SpatialBatchNormalization",
+                weight=array(m.weight),
+                bias=array(m.bias),
+                eps=m.eps,
+                running_mean=array(m.running_mean),
+                **spread,
+            )
         if isinstance(m, nn.Sequential):
             return Lua("nn.Sequential", modules=[module(part) for part in m])
         if isinstance(m, Shaved):
@@ -217,7 +279,21 @@ def johnson_table(net, *, old=False):
     if net.start:
         pads = {f"pad_{side}": net.start for side in "lrtb"}
         modules.insert(0, Lua("nn.SpatialReflectionPadding", **pads))
-    modules += [Lua("nn.Tanh"), Lua("nn.MulConstant", constant_scalar=150), Lua("nn.TotalVariation", strength=1e-6)]
-    options = {"arch": net.arch, "padding_type": "reflect-start" if net.start else "zero", "tanh_constant": 150,
-               "preprocessing": "vgg", "style_image": "candy.jpg", "num_iterations": 40000}  # fmt: skip
-    return {"opt": options, "train_loss_history": [2.5, 1.5], "model": Lua("nn.Sequential", modules=modules)}
+    modules += [
+        Lua("nn.Tanh"),
+        Lua("nn.MulConstant", constant_scalar=150),
+        Lua("nn.TotalVariation", strength=1e-6),
+    ]
+    options = {
+        "arch": net.arch,
+        "padding_type": "reflect-start" if net.start else "zero",
+        "tanh_constant": 150,
+        "preprocessing": "vgg",
+        "style_image": "candy.jpg",
+        "num_iterations": 40000,
+    }
+    return {
+        "opt": options,
+        "train_loss_history": [2.5, 1.5],
+        "model": Lua("nn.Sequential", modules=modules),
+    }

@@ -1,5 +1,7 @@
-"""Steps of one tiny training, run in many ways: shared by test_parallel.py and, in other processes, by
-distributed_worker.py. What a run gives is flat: `loss` (steps,), `gradient.NAME` of the first step, `params.NAME`."""
+"""Steps of one tiny training, run in many ways: shared by test_parallel.py and, in other processes,
+by distributed_worker.py. What a run gives is flat: `loss` (steps,), `gradient.NAME` of the first
+step, `params.NAME`.
+"""
 
 import dataclasses
 from functools import lru_cache
@@ -9,28 +11,44 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxpercept import objective, parallel, training, transform_net, vgg
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
+from jaxpercept.losses import objective
+from jaxpercept.nets import transform_net, vgg
+from jaxpercept.training import engines, loop
 
 SIZE, BATCH, STEPS = 20, 4, 20
 LAYERS = ("relu1_1",)
 
 
 def make_config(engine="shard_map", **kwargs):
-    """Batch norm, so that statistics have to be reduced too; no bias before it, whose true gradient is zero and which
-    Adam would move by rounding noise. Small kernels and shallow features: it compiles in seconds."""
+    """Batch norm, so that statistics have to be reduced too; no bias before it, whose true gradient
+    is zero and which Adam would move by rounding noise. Small kernels and shallow features: it
+    compiles in seconds."""
     weights = {"content": 1.0, "style": 5.0, "tv": 1e-4}
     terms = ObjectiveConfig(weights=weights, content_layers=LAYERS, style_layers=LAYERS)
-    net = dataclasses.replace(NET_PRESETS["paper"], stem=4, down=(8,), blocks=1, up=(4,), start_padding=0, bias=False,
-                              stem_size=3, head_size=3)  # fmt: skip
-    return TrainConfig(net=net, objective=terms, batch_size=BATCH, image_size=SIZE, engine=engine, **kwargs)
+    net = dataclasses.replace(
+        NET_PRESETS["paper"],
+        stem=4,
+        down=(8,),
+        blocks=1,
+        up=(4,),
+        start_padding=0,
+        bias=False,
+        stem_size=3,
+        head_size=3,
+    )
+    return TrainConfig(
+        net=net, objective=terms, batch_size=BATCH, image_size=SIZE, engine=engine, **kwargs
+    )
 
 
 def batches(count, part=(0, 1)):
     """The same global batches everywhere; of each, the part `(i, n)`."""
     random = np.random.default_rng(0)
     rows = slice(part[0] * BATCH // part[1], (part[0] + 1) * BATCH // part[1])
-    return [random.integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)[rows] for _ in range(count)]
+    return [
+        random.integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)[rows] for _ in range(count)
+    ]
 
 
 @lru_cache
@@ -46,15 +64,17 @@ def grams(dtype):
 
 
 def first_state(config, dtype):
-    state, _ = training.init_state(config)
-    return jax.tree.map(lambda x: np.asarray(x, dtype if x.dtype == jnp.float32 else x.dtype), state)
+    state, _ = loop.init_state(config)
+    return jax.tree.map(
+        lambda x: np.asarray(x, dtype if x.dtype == jnp.float32 else x.dtype), state
+    )
 
 
 def mapped(config, devices, steps, dtype="float64"):
-    """The engine's way. After one step, Adam's first moment is a tenth of the gradient: so gradients are compared, and
-    not what Adam makes of them."""
-    engine = parallel.make_engine(config.engine, BATCH, devices)
-    step = engine.compile(training.make_step(config, objective.make_terms(config.objective)), 2)
+    """The engine's way. After one step, Adam's first moment is a tenth of the gradient: so
+    gradients are compared, and not what Adam makes of them."""
+    engine = engines.make_engine(config.engine, BATCH, devices)
+    step = engine.compile(loop.make_step(config, objective.make_terms(config.objective)), 2)
     constants = [engine.replicate(tree) for tree in (phi(dtype), grams(dtype))]
     state, losses, out = engine.replicate(first_state(config, dtype)), [], {}
     for batch in batches(steps, (jax.process_index(), jax.process_count())):
@@ -78,17 +98,25 @@ def plain(config, steps, dtype="float64"):
 
     @jax.jit
     def step(params, stats, moments, target, *constants):
-        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(params, stats, target, *constants)
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(
+            params, stats, target, *constants
+        )
         updates, moments = adam.update(grads, moments, params)
         return optax.apply_updates(params, updates), stats, moments, value, grads
 
     params, stats, moments, losses, out = state.params, state.stats, state.opt_state, [], {}
     for batch in batches(steps):
         target = batch.astype(dtype) / 255
-        params, stats, moments, value, grads = step(params, stats, moments, target, phi(dtype), grams(dtype))
+        params, stats, moments, value, grads = step(
+            params, stats, moments, target, phi(dtype), grams(dtype)
+        )
         losses.append(float(value))
         out = out or {f"gradient.{k}": np.asarray(v) for k, v in grads.items()}
-    return {"loss": np.array(losses), **out, **{f"params.{k}": np.asarray(v) for k, v in params.items()}}
+    return {
+        "loss": np.array(losses),
+        **out,
+        **{f"params.{k}": np.asarray(v) for k, v in params.items()},
+    }
 
 
 def both_widths(run, *arguments):
@@ -96,14 +124,20 @@ def both_widths(run, *arguments):
     with jax.enable_x64(True):
         wide = run(*arguments, STEPS, "float64")
     narrow = run(*arguments, STEPS, "float32")
-    return {f"{n}.{k}": v for n, found in (("float64", wide), ("float32", narrow)) for k, v in found.items()}
+    return {
+        f"{n}.{k}": v
+        for n, found in (("float64", wide), ("float32", narrow))
+        for k, v in found.items()
+    }
 
 
 def difference(found, expected, prefix):
     """Relative L2 over all arrays whose names begin so."""
     names = [k for k in expected if k.startswith(prefix)]
     error = sum(float(np.square(found[k].astype("float64") - expected[k]).sum()) for k in names)
-    return (error / sum(float(np.square(expected[k].astype("float64")).sum()) for k in names)) ** 0.5
+    return (
+        error / sum(float(np.square(expected[k].astype("float64")).sum()) for k in names)
+    ) ** 0.5
 
 
 def check(found, expected):
@@ -117,13 +151,22 @@ def check(found, expected):
 
 def train_config(photos, out, **kwargs):
     """A whole training as short as they get."""
-    values = {"data": (str(photos),), "out": str(out), "style_image": str(photos) + "/0.png", "style_size": 32,
-              "steps": 8, "checkpoint_every": 100, "preview_every": 100, "log_every": 1}  # fmt: skip
+    values = {
+        "data": (str(photos),),
+        "out": str(out),
+        "style_image": str(photos) + "/0.png",
+        "style_size": 32,
+        "steps": 8,
+        "checkpoint_every": 100,
+        "preview_every": 100,
+        "log_every": 1,
+    }
     return make_config(**values | kwargs)
 
 
 def pixel_config(photos, out):
-    """Without the loss network, and with a checkpoint every other step: most of its time goes into writing them."""
+    """Without the loss network, and with a checkpoint every other step: most of its time goes into
+    writing them."""
     made = train_config(photos, out, steps=300, checkpoint_every=2)
     return dataclasses.replace(
         made, style_image=None, objective=ObjectiveConfig(losses="paper", weights={"pixel": 1.0})

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallo
 
 
 def page_faults(code, between="pass", **tuned):
-    plain = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES" and not k.startswith("MALLOC_")}
+    plain = {
+        k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES" and not k.startswith("MALLOC_")
+    }
     done = subprocess.run(
         [sys.executable, "-c", MEASURE.format(code, between)],
         env=plain | tuned,
@@ -41,9 +43,13 @@ def page_faults(code, between="pass", **tuned):
 
 def test_a_freed_block_is_kept():
     pages = (100 << 20) // os.sysconf("SC_PAGE_SIZE")
-    assert page_faults("pass") > pages / 600  # what it is for; fewer than pages with huge pages of 2 MiB
+    assert (
+        page_faults("pass") > pages / 600
+    )  # what it is for; fewer than pages with huge pages of 2 MiB
     assert page_faults("allocator.keep_freed_memory()") < 20
-    assert page_faults("allocator.keep_freed_memory()", "allocator.release()") > pages / 600  # taken back
+    assert (
+        page_faults("allocator.keep_freed_memory()", "allocator.release()") > pages / 600
+    )  # taken back
 
 
 def test_a_user_s_own_tuning_stays():

@@ -24,6 +24,8 @@ def test_only_finite_points_are_drawn():
     flat = images.line_chart([images.Line("flat", [0], [0.0])])
     assert flat.shape == (480, 720, 3)
     with_nan = images.line_chart([images.Line("a", [0, 1, 2], [1.0, float("nan"), 1.5])])
-    np.testing.assert_array_equal(with_nan, images.line_chart([images.Line("a", [0, 2], [1.0, 1.5])]))
+    np.testing.assert_array_equal(
+        with_nan, images.line_chart([images.Line("a", [0, 2], [1.0, 1.5])])
+    )
     with pytest.raises(ValueError, match="no point"):
         images.line_chart([images.Line("a", [1], [float("nan")])])

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from jaxpercept import config, images, transform_net
+from jaxpercept import config, images
 from jaxpercept.cli import demo, main, stylize
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
+from jaxpercept.nets import transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -24,7 +25,9 @@ def place(tmp_path_factory):
     for seed, name in enumerate(("one", "two")):
         path = root / "weights" / "styles" / f"{name}.safetensors"
         transform_net.save(path, net, *transform_net.init(net, seed=seed), {"task": "style"})
-    (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(ROOT / "weights" / "vgg16-imagenet.safetensors")
+    (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(
+        ROOT / "weights" / "vgg16-imagenet.safetensors"
+    )
     random = np.random.default_rng(0)
     for name in ("a.png", "b.jpg", "sub/a.png"):
         images.save_image(root / "photos" / name, random.random((20, 24, 3), np.float32))
@@ -68,11 +71,20 @@ def test_names_never_collide_and_inputs_stay(shelf, tmp_path):
         path = images.save_image(tmp_path / "in" / name.replace(".gif", ".png"), photo)
         path.rename(tmp_path / "in" / name)
     before = {n: (tmp_path / "in" / n).read_bytes() for n in given}
-    assert status("stylize", "in", "--style", "one", "one", "two", "-o", "in") == 0  # one twice is one
+    assert (
+        status("stylize", "in", "--style", "one", "one", "two", "-o", "in") == 0
+    )  # one twice is one
     assert {n: (tmp_path / "in" / n).read_bytes() for n in given} == before
     found = names(tmp_path / "in")
     assert len(found) == len(given) * 3
-    assert {"x-p-q-a_one.png", "y-p-q-a_two.png", "c_one-3.png", "C_one-2.png", "e_one.png", "e_one-2.png"} < set(found)
+    assert {
+        "x-p-q-a_one.png",
+        "y-p-q-a_two.png",
+        "c_one-3.png",
+        "C_one-2.png",
+        "e_one.png",
+        "e_one-2.png",
+    } < set(found)
 
 
 def test_patterns_and_the_default_style(shelf, tmp_path):
@@ -96,7 +108,9 @@ def test_list_styles(shelf, capsys):
 
 def test_a_partial_batch_exits_with_1_and_does_the_rest(shelf, tmp_path, capsys):
     (tmp_path / "bad.jpg").write_bytes(b"no")
-    assert status("stylize", "bad.jpg", shelf / "photos" / "a.png", "--style", "one", "-o", "out") == 1
+    assert (
+        status("stylize", "bad.jpg", shelf / "photos" / "a.png", "--style", "one", "-o", "out") == 1
+    )
     assert names(tmp_path / "out") == ["a_one.png"]
     assert "bad.jpg" in capsys.readouterr().err
 
@@ -107,10 +121,16 @@ BAD = {
     "not an image": ("stylize bad.jpg --style one", "bad.jpg"),
     "size 0": ("stylize P --style one --size 0", "--size 0 is not allowed; at least 16"),
     "too small": ("stylize small.png --style one", "at least 16"),
-    "too many pixels": ("stylize P --style one --max-pixels 100", "480 pixels, more than the limit of 100"),
+    "too many pixels": (
+        "stylize P --style one --max-pixels 100",
+        "480 pixels, more than the limit of 100",
+    ),
     "several into one file": ("stylize P P2 --style one -o x.jpg", "names one file"),
     "unknown format": ("stylize P --style one -o x.gif", "unknown image suffix '.gif'"),
-    "out under a file": ("stylize P --style one -o bad.jpg/x.jpg", "bad.jpg is a file, not a folder"),
+    "out under a file": (
+        "stylize P --style one -o bad.jpg/x.jpg",
+        "bad.jpg is a file, not a folder",
+    ),
     "onto itself": ("stylize P --style one -o P", "is the input itself"),
     "out is a file": ("stylize P --style one -o weird.xyz", "weird.xyz"),
     "another architecture": ("stylize P --style vgg.safetensors", "not a transform net"),
@@ -120,15 +140,22 @@ BAD = {
     "style image is none": ("train style --style-image bad.jpg --data P2", "bad.jpg"),
     "no data": ("train style --style-image P --data nowhere", "nowhere"),
     "empty data": ("train style --style-image P --data empty", "empty"),
-    "unknown preset": ("train style --style-image P --data P2 --preset moasic", "did you mean mosaic? Choose one of: "),
+    "unknown preset": (
+        "train style --style-image P --data P2 --preset moasic",
+        "did you mean mosaic? Choose one of: ",
+    ),
     "unknown layer": ("train style --style-image P --data P2 --content-layers conv1", "relu1_1"),
     "unknown term": ("train style --style-image P --data P2 --weights.stile 3", "--weights.style"),
     "all weights 0": (
-        "train style --style-image P --data P2 --weights.content 0 --weights.style 0 --weights.tv 0",
+        "train style --style-image P --data P2 --weights.content 0 --weights.style 0 --weights.tv "
+        "0",
         "0",
     ),
     "steps 0": ("train style --style-image P --data P2 --steps 0", "--steps 0 is not allowed"),
-    "unknown command": ("trian style", "unknown command 'trian'; did you mean train? Choose one of: train, "),
+    "unknown command": (
+        "trian style",
+        "unknown command 'trian'; did you mean train? Choose one of: train, ",
+    ),
     "unknown option": ("train style --stlye-image P --data P2", "did you mean --style-image"),
     "one argument too many": ("convert vgg16 a b c", "unexpected argument 'c'"),
     "unknown engine": ("train style --style-image P --data P2 --engine tpu", "shard_map, pmap"),
@@ -160,7 +187,9 @@ def parse(line):
 
 
 def test_options_override_the_preset():
-    made = parse("train style --style-image s --data d --preset candy --steps 7 --weights.tv 0 --width 0.25")
+    made = parse(
+        "train style --style-image s --data d --preset candy --steps 7 --weights.tv 0 --width 0.25"
+    )
     assert made.net == config.NET_PRESETS["reference"].scaled(0.25)
     assert made.objective.weights == {"content": 1.0, "style": 10, "tv": 0}
     assert made.objective.content_layers == ("relu3_3",)
@@ -170,7 +199,12 @@ def test_options_override_the_preset():
 def test_defaults_are_the_designs():
     made = parse("train style --style-image s --data d e")
     assert made == config.TrainConfig(data=("d", "e"))
-    assert (made.steps, made.batch_size, made.image_size, made.learning_rate) == (40_000, 4, 256, 1e-3)
+    assert (made.steps, made.batch_size, made.image_size, made.learning_rate) == (
+        40_000,
+        4,
+        256,
+        1e-3,
+    )
 
 
 def test_losses_bring_their_weights():
@@ -190,8 +224,10 @@ def test_every_term_has_its_option(capsys):
 
 def test_training_from_the_command_line(shelf, tmp_path, capsys):
     line = (
-        f"train style --style-image {shelf}/photos/b.jpg --data {shelf}/photos --out run --steps 2 --batch-size 4 "
-        "--image-size 16 --style-size 24 --width 0.1 --style-layers relu1_1 --content-layers relu1_1 --log-every 1"
+        f"train style --style-image {shelf}/photos/b.jpg --data {shelf}/photos --out run --steps "
+        "2 --batch-size 4 "
+        "--image-size 16 --style-size 24 --width 0.1 --style-layers relu1_1 --content-layers "
+        "relu1_1 --log-every 1"
     )
     assert status(*line.split()) == 0
     err = capsys.readouterr().err
@@ -200,7 +236,12 @@ def test_training_from_the_command_line(shelf, tmp_path, capsys):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
     said = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (said["steps"], said["style_size"], said["data"]) == (2, 24, [f"{shelf}/photos"])
-    assert status("stylize", shelf / "photos" / "a.png", "--style", "run/model.safetensors", "-o", "o.png") == 0
+    assert (
+        status(
+            "stylize", shelf / "photos" / "a.png", "--style", "run/model.safetensors", "-o", "o.png"
+        )
+        == 0
+    )
 
 
 def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys):
@@ -213,7 +254,7 @@ def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys):
 
 def test_the_samples_sheet(shelf, tmp_path, capsys, monkeypatch):
     tiny = {n: np.full((20, 24, 3), 0.5, np.float32) for n in ("cat", "dog")}
-    monkeypatch.setattr("jaxpercept.samples.sample_photos", lambda: tiny)
+    monkeypatch.setattr("jaxpercept.images.samples.sample_photos", lambda: tiny)
     assert stylize.samples(argparse.Namespace(list_styles=False), tmp_path / "out") == 0
     expected = ["cat_one.jpg", "cat_two.jpg", "contact_sheet.jpg", "dog_one.jpg", "dog_two.jpg"]
     assert names(tmp_path / "out") == expected
@@ -246,8 +287,18 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
     good = shelf / "photos" / "a.png"
     assert status("stylize", good, "--style", "one", "--size", "200000", "-o", "o.png") == 2
     assert "give a smaller --size" in capsys.readouterr().err
-    assert status("evaluate", "superres", "--data", shelf / "photos", "--scale", "4", "--json", tmp_path) == 2
+    assert (
+        status(
+            "evaluate", "superres", "--data", shelf / "photos", "--scale", "4", "--json", tmp_path
+        )
+        == 2
+    )
     assert "is a folder; give a file" in capsys.readouterr().err
     for option in ("--seed", "--workers", "--cache-gib"):
-        assert status("train", "style", "--style-image", good, "--data", shelf / "photos", option, "-1") == 2
+        assert (
+            status(
+                "train", "style", "--style-image", good, "--data", shelf / "photos", option, "-1"
+            )
+            == 2
+        )
         assert f"{option} -1 is not allowed" in capsys.readouterr().err

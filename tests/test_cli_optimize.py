@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxpercept import images, samples
+from jaxpercept import images
 from jaxpercept.cli import main
+from jaxpercept.images import samples
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -38,29 +39,53 @@ SMALL = "--iterations 2 --report-every 1"
 
 def test_a_style_several_images_and_their_frames(tmp_path, capsys):
     line = "optimize style --content chelsea.png coffee.png tall.png --style style.png style.png --style-weights 1 2"
-    assert status(f"{line} {SMALL} --style-layers relu1_2 --save-every 2 --clip --preserve-color -o out") == 0
-    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*"))
-    assert [f for f in found if "/" not in f] == [f"{n}_style-style.png" for n in ("chelsea", "coffee", "tall")]
+    assert (
+        status(
+            f"{line} {SMALL} --style-layers relu1_2 --save-every 2 --clip --preserve-color -o out"
+        )
+        == 0
+    )
+    found = sorted(
+        p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")
+    )
+    assert [f for f in found if "/" not in f] == [
+        f"{n}_style-style.png" for n in ("chelsea", "coffee", "tall")
+    ]
     assert [f for f in found if "/" in f] == [
         f"frames/{n}_style-style_00001.jpg" for n in ("chelsea", "coffee", "tall")
     ]
     assert images.load_image("out/tall_style-style.png").shape == (20, 12, 3)
     err = capsys.readouterr().err
-    assert "3 images: lbfgs, 2 iterations from content (seed 0), clipped, losses reference (content 1, style 5" in err
+    assert (
+        "3 images: lbfgs, 2 iterations from content (seed 0), clipped, losses reference (content "
+        "1, style 5" in err
+    )
     assert "24x16: iteration 2/2" in err
     assert all(f" {name} " in err for name in ("loss", "content", "style", "tv", "s/evaluation"))
 
 
 def test_invert_and_texture(tmp_path, capsys):
-    assert status(f"optimize invert --content chelsea.png --layer relu1_1 {SMALL} --save-every 1 -o i.png") == 0
-    assert sorted(p.name for p in (tmp_path / "i_frames").iterdir()) == ["i_00001.jpg", "i_00002.jpg"]
-    assert "from grey (seed 0), losses reference (content 1), content at relu1_1" in capsys.readouterr().err
-    line = (
-        f"optimize texture --style style.png --layers relu1_1 relu1_2 --sizes 16 24 --optimizer adam {SMALL} -o t.png"
+    assert (
+        status(
+            f"optimize invert --content chelsea.png --layer relu1_1 {SMALL} --save-every 1 -o i.png"
+        )
+        == 0
     )
+    assert sorted(p.name for p in (tmp_path / "i_frames").iterdir()) == [
+        "i_00001.jpg",
+        "i_00002.jpg",
+    ]
+    assert (
+        "from grey (seed 0), losses reference (content 1), content at relu1_1"
+        in capsys.readouterr().err
+    )
+    line = f"optimize texture --style style.png --layers relu1_1 relu1_2 --sizes 16 24 --optimizer adam {SMALL} -o t.png"
     assert status(line) == 0
     assert images.load_image("t.png").shape == (24, 24, 3)
-    assert "from noise (seed 0), losses reference (style 5), style at relu1_1+relu1_2" in capsys.readouterr().err
+    assert (
+        "from noise (seed 0), losses reference (style 5), style at relu1_1+relu1_2"
+        in capsys.readouterr().err
+    )
 
 
 BAD = {
@@ -68,25 +93,40 @@ BAD = {
         "style --content tall.png --style style.png --style-layers relu5_3",
         "tall.png: 12x20 is too small for relu5_3; the layers that fit: relu1_1",
     ),
-    "style too small": ("texture --style style.png --style-size 8 --layers relu5_1", "style.png: 8x8 is too small"),
+    "style too small": (
+        "texture --style style.png --style-size 8 --layers relu5_1",
+        "style.png: 8x8 is too small",
+    ),
     "unknown layer": ("invert --content tall.png --layer relu33", "relu3_3"),
     "unknown layers": ("texture --style style.png --layers conv1_1", "choose one of: relu1_1"),
     "zero weights": ("invert --content tall.png --weights.content 0", "every loss weight is 0"),
     "no image": ("style --content none.jpg --style style.png", "none.jpg"),
     "no style image": ("style --content tall.png --style none.jpg", "none.jpg"),
-    "style weights": ("style --content tall.png --style style.png --style-weights 1 2", "give 1 numbers"),
+    "style weights": (
+        "style --content tall.png --style style.png --style-weights 1 2",
+        "give 1 numbers",
+    ),
     "unknown init": ("style --content tall.png --style style.png --init gray", "did you mean grey"),
     "from the answer": ("invert --content tall.png --init content", "the answer itself"),
     "texture's hatch": ("texture --style style.png --weights.hatch 1", "a texture has no content"),
-    "texture's content": ("texture --style style.png --weights.content 1", "a texture has no content"),
+    "texture's content": (
+        "texture --style style.png --weights.content 1",
+        "a texture has no content",
+    ),
     "invert's style": ("invert --content tall.png --weights.style 1", "use optimize style"),
     "unknown optimizer": ("invert --content tall.png --optimizer sgd", "lbfgs, adam"),
     "no iterations": ("invert --content tall.png --iterations 0", "--iterations 0 is not allowed"),
-    "iterations and sizes": ("invert --content tall.png --iterations 1 2 --sizes 16 17 18", "2 numbers for 3 sizes"),
+    "iterations and sizes": (
+        "invert --content tall.png --iterations 1 2 --sizes 16 17 18",
+        "2 numbers for 3 sizes",
+    ),
     "onto itself": ("invert --content tall.png -o tall.png", "is the input itself"),
     "several into one": ("invert --content tall.png chelsea.png -o x.png", "names one file"),
     "unknown convention": ("invert --content tall.png --losses lua", "paper, reference"),
-    "unknown option": ("style --content tall.png --style style.png --iteration 3", "did you mean --iterations"),
+    "unknown option": (
+        "style --content tall.png --style style.png --iteration 3",
+        "did you mean --iterations",
+    ),
 }
 
 
@@ -102,5 +142,10 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, case):
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_status_1(capsys):
-    assert status("optimize invert --content chelsea.png --layer relu1_1 --weights.content 1e38 -o x.png") == 1
+    assert (
+        status(
+            "optimize invert --content chelsea.png --layer relu1_1 --weights.content 1e38 -o x.png"
+        )
+        == 1
+    )
     assert "is not finite" in capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,4 +1,6 @@
-"""Super-resolution as a person types it: training, upscaling, evaluation; one-line errors, exit statuses."""
+"""Super-resolution as a person types it: training, upscaling, evaluation; one-line errors, exit
+statuses.
+"""
 
 import json
 
@@ -6,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from jaxpercept import config, images, transform_net, weights_file
+from jaxpercept import config, images
 from jaxpercept.cli import main, train_superres
 from jaxpercept.cli.parser import build_parser
+from jaxpercept.nets import transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -21,9 +24,16 @@ def place(tmp_path_factory):
         net = config.superres_net(4).scaled(0.1)
         params, stats = transform_net.init(net, seed=seed)
         training = {"config": {"degradation": "bicubic"}}
-        transform_net.save(root / "weights" / "superres" / f"{name}.safetensors", net, params, stats,
-                           {"task": "superres", "training": training})  # fmt: skip
-    (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(ROOT / "weights" / "vgg16-imagenet.safetensors")
+        transform_net.save(
+            root / "weights" / "superres" / f"{name}.safetensors",
+            net,
+            params,
+            stats,
+            {"task": "superres", "training": training},
+        )
+    (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(
+        ROOT / "weights" / "vgg16-imagenet.safetensors"
+    )
     random = np.random.default_rng(0)
     for name in ("a.png", "b.jpg"):
         images.save_image(root / "photos" / name, random.random((40, 44, 3), np.float32))
@@ -51,9 +61,17 @@ def parse(line):
 def test_the_papers_numbers():
     made = parse("train superres --scale 8 --loss feature --preset paper --data d e")
     assert (made.task, made.net) == ("superres", config.superres_net(8, "paper"))
-    assert (made.steps, made.batch_size, made.image_size, made.learning_rate) == (200_000, 4, 288, 1e-3)
+    assert (made.steps, made.batch_size, made.image_size, made.learning_rate) == (
+        200_000,
+        4,
+        288,
+        1e-3,
+    )
     assert (made.schedule, made.degradation, made.data) == ("constant", "blur", ("d", "e"))
-    assert (made.objective.weights, made.objective.content_layers) == ({"content": 1.0}, ("relu2_2",))
+    assert (made.objective.weights, made.objective.content_layers) == (
+        {"content": 1.0},
+        ("relu2_2",),
+    )
 
 
 def test_defaults_are_the_recipes_and_options_override_them():
@@ -75,9 +93,15 @@ def test_a_training_of_a_mix_resumes_and_its_file_says_how_it_was_made(shelf, tm
     assert status(*line.split(), shelf / "photos", "--steps", 1, "--schedule", "constant") == 0
     assert status(*line.split(), shelf / "photos", "--steps", 2, "--schedule", "constant") == 0
     assert "steps 2 to 2" in capsys.readouterr().err
-    logged = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    logged = [
+        json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [set(row) & set(config.TERM_NAMES) for row in logged] == [{"content", "pixel"}] * 2
-    assert images.load_image(tmp_path / "run" / "previews" / "00000002.jpg").shape == (3 * 288, 3 * 288, 3)
+    assert images.load_image(tmp_path / "run" / "previews" / "00000002.jpg").shape == (
+        3 * 288,
+        3 * 288,
+        3,
+    )
     _, header = weights_file.read_weights(tmp_path / "run" / "model.safetensors")
     assert (header["task"], header["training"]["config"]["degradation"]) == ("superres", "blur")
     assert header["training"]["data"]["sources"] == [str(shelf / "photos")]
@@ -87,30 +111,63 @@ def test_a_training_of_a_mix_resumes_and_its_file_says_how_it_was_made(shelf, tm
 BAD = {
     "train: scale": ("train superres --scale 3 --loss pixel --data P", "2, 4, 8"),
     "train: loss": ("train superres --scale 4 --loss pixels --data P", "feature, pixel"),
-    "train: preset": ("train superres --scale 4 --loss pixel --data P --preset fast", "paper, best"),
+    "train: preset": (
+        "train superres --scale 4 --loss pixel --data P --preset fast",
+        "paper, best",
+    ),
     "train: no scale": ("train superres --loss pixel --data P", "--scale"),
-    "train: patch of another scale": ("train superres --scale 8 --loss pixel --data P --patch-size 36", "use 32"),
-    "train: small patch": ("train superres --scale 4 --loss pixel --data P --patch-size 8", "--patch-size 8"),
-    "train: no style image": ("train superres --scale 4 --loss pixel --data P --weights.style 1", "content, tv, pixel"),
-    "train: degradation": ("train superres --scale 4 --loss pixel --data P --degradation jpeg", "blur, bicubic"),
+    "train: patch of another scale": (
+        "train superres --scale 8 --loss pixel --data P --patch-size 36",
+        "use 32",
+    ),
+    "train: small patch": (
+        "train superres --scale 4 --loss pixel --data P --patch-size 8",
+        "--patch-size 8",
+    ),
+    "train: no style image": (
+        "train superres --scale 4 --loss pixel --data P --weights.style 1",
+        "content, tv, pixel",
+    ),
+    "train: degradation": (
+        "train superres --scale 4 --loss pixel --data P --degradation jpeg",
+        "blur, bicubic",
+    ),
     "upscale: no input": ("upscale --scale 4", "no input image"),
     "upscale: scale": ("upscale A --scale 3", "2, 4, 8"),
-    "upscale: none shipped": ("upscale A --scale 8", "there is: x4-feature, x4-pixel); train one: python train.py"),
-    "upscale: another scale": ("upscale A --scale 2 --model x4-pixel", "of scale 4, not 2; of scale 2: none"),
+    "upscale: none shipped": (
+        "upscale A --scale 8",
+        "there is: x4-feature, x4-pixel); train one: python train.py",
+    ),
+    "upscale: another scale": (
+        "upscale A --scale 2 --model x4-pixel",
+        "of scale 4, not 2; of scale 2: none",
+    ),
     "upscale: unknown model": ("upscale A --model x4-pixels", "did you mean x4-pixel?"),
     "upscale: a style": ("upscale A --model style.safetensors", "scale 1, a style's"),
     "upscale: too small": ("upscale small.png", "7x40 is too small; at least 8"),
     "upscale: tile": ("upscale A --tile 3", "--tile 3 is not allowed"),
-    "upscale: too large": ("upscale A --max-pixels 28159", "44x40 would become 176x160, 28,160 pixels"),
+    "upscale: too large": (
+        "upscale A --max-pixels 28159",
+        "44x40 would become 176x160, 28,160 pixels",
+    ),
     "upscale: several into one": ("upscale P -o x.png", "names one file"),
     "upscale: onto itself": ("upscale A -o A", "is the input itself"),
     "stylize: a super-resolution net": ("stylize A --style x4.safetensors", "choose a style net"),
     "evaluate: scale": ("evaluate superres --data P --scale 3", "2, 4, 8"),
     "evaluate: no data": ("evaluate superres --data nowhere --scale 4", "nowhere"),
-    "evaluate: unknown model": ("evaluate superres --data P --scale 4 --model none", "x4-feature, x4-pixel"),
-    "evaluate: another scale": ("evaluate superres --data P --scale 2 --model x4-pixel", "of scale 4, not 2"),
+    "evaluate: unknown model": (
+        "evaluate superres --data P --scale 4 --model none",
+        "x4-feature, x4-pixel",
+    ),
+    "evaluate: another scale": (
+        "evaluate superres --data P --scale 2 --model x4-pixel",
+        "of scale 4, not 2",
+    ),
     "evaluate: layer": ("evaluate superres --data P --scale 4 --features conv1", "relu1_1"),
-    "evaluate: sheet": ("evaluate superres --data P --scale 4 --sheet s.xyz", "unknown image suffix"),
+    "evaluate: sheet": (
+        "evaluate superres --data P --scale 4 --sheet s.xyz",
+        "unknown image suffix",
+    ),
 }
 
 
@@ -120,7 +177,9 @@ def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
     images.save_image("small.png", np.zeros((40, 7, 3), np.float32))
     net = config.NET_PRESETS["resize"].scaled(0.1)
     transform_net.save(tmp_path / "style.safetensors", net, *transform_net.init(net), {})
-    (tmp_path / "x4.safetensors").symlink_to(shelf / "weights" / "superres" / "x4-pixel.safetensors")
+    (tmp_path / "x4.safetensors").symlink_to(
+        shelf / "weights" / "superres" / "x4-pixel.safetensors"
+    )
     before = sorted(tmp_path.rglob("*"))
     words = {"P": str(shelf / "photos"), "A": str(shelf / "photos" / "a.png")}
     assert status(*[words.get(w, w) for w in line.split()]) == 2
@@ -132,7 +191,10 @@ def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
 
 def test_upscale_folders_with_the_first_shipped_net(shelf, tmp_path):
     assert status("upscale", shelf / "photos", "-o", "out") == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_x4-feature.png", "b_x4-feature.jpg"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a_x4-feature.png",
+        "b_x4-feature.jpg",
+    ]
     assert images.load_image(tmp_path / "out" / "a_x4-feature.png").shape == (160, 176, 3)
 
 
@@ -144,7 +206,9 @@ def test_upscale_does_what_it_can_of_a_mixed_folder(shelf, tmp_path, capsys):
     images.save_image("mixed/small.png", np.zeros((40, 7, 3), np.float32))
     model = tmp_path / "model.safetensors"
     model.symlink_to(shelf / "weights" / "superres" / "x4-pixel.safetensors")
-    assert status("upscale", "mixed", "--model", model, "--scale", 4, "-o", "out", "--tile", 16) == 1
+    assert (
+        status("upscale", "mixed", "--model", model, "--scale", 4, "-o", "out", "--tile", 16) == 1
+    )
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x4-model.png"]
     errors = capsys.readouterr().err
     assert "bad.png" in errors
@@ -155,20 +219,38 @@ def test_colours_are_matched_unless_told_not_to(shelf, tmp_path):
     photo = shelf / "photos" / "a.png"
     assert status("upscale", photo, "-o", "matched.png") == 0
     assert status("upscale", photo, "-o", "plain.png", "--no-match-histogram") == 0
-    means = [abs(images.load_image(p).mean((0, 1)) - images.load_image(photo).mean((0, 1))).max()
-             for p in ("matched.png", "plain.png")]  # fmt: skip
+    means = [
+        abs(images.load_image(p).mean((0, 1)) - images.load_image(photo).mean((0, 1))).max()
+        for p in ("matched.png", "plain.png")
+    ]
     assert means[0] < 1 / 255 < means[1]
 
 
 def test_evaluate_prints_and_saves(shelf, tmp_path, capsys):
-    line = ("evaluate", "superres", "--data", shelf / "photos", "--scale", 4, "--json", "deep/s.json", "--markdown",
-            "s.md", "--sheet", "s.png")  # fmt: skip
+    line = (
+        "evaluate",
+        "superres",
+        "--data",
+        shelf / "photos",
+        "--scale",
+        4,
+        "--json",
+        "deep/s.json",
+        "--markdown",
+        "s.md",
+        "--sheet",
+        "s.png",
+    )
     assert status(*line) == 0
     out = capsys.readouterr().out
     assert out == (tmp_path / "s.md").read_text()
     models = json.loads((tmp_path / "deep" / "s.json").read_text())["models"]
-    assert {"bicubic", "nearest", "lanczos", "x4-feature", "x4-pixel", "x4-pixel+histogram"} < set(models)
-    assert f"| x4-pixel | {models['x4-pixel']['psnr']:.2f} | {models['x4-pixel']['ssim']:.4f} |" in out
+    assert {"bicubic", "nearest", "lanczos", "x4-feature", "x4-pixel", "x4-pixel+histogram"} < set(
+        models
+    )
+    assert (
+        f"| x4-pixel | {models['x4-pixel']['psnr']:.2f} | {models['x4-pixel']['ssim']:.4f} |" in out
+    )
     assert set(models["x4-pixel"]["images"]) == {"a.png", "b.jpg"}
     assert images.load_image(tmp_path / "s.png").shape[2] == 3
 

@@ -1,11 +1,16 @@
-"""Strength, kept colours and grain: exact at their ends, between them in the middle, for files, styles and batches."""
+"""Strength, kept colours and grain: exact at their ends, between them in the middle, for files,
+styles and batches.
+"""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import cli, config, images, inference, losses, multistyle, samples, transform_net, vgg
+from jaxpercept import cli, config, images, losses
 from jaxpercept.errors import InputError
+from jaxpercept.images import samples
+from jaxpercept.inference.model import load_model
+from jaxpercept.nets import multistyle, transform_net, vgg
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -22,11 +27,15 @@ def test_the_ends_are_exact():
     np.testing.assert_array_equal(images.controlled(output, content, strength=0.0), content)
     colored = images.preserve_color(output, content)
     np.testing.assert_array_equal(images.controlled(output, content, keep_color=True), colored)
-    np.testing.assert_array_equal(images.controlled(output, content, keep_color=True, strength=0.0), content)
+    np.testing.assert_array_equal(
+        images.controlled(output, content, keep_color=True, strength=0.0), content
+    )
     half = images.controlled(output, content, keep_color=True, strength=0.5)
     np.testing.assert_allclose(half, (colored + content) / 2, atol=1e-6)
     assert half.dtype == np.float32
-    grey = images.controlled(content[..., :1].repeat(3, -1), content[..., :1].repeat(3, -1), keep_color=True)
+    grey = images.controlled(
+        content[..., :1].repeat(3, -1), content[..., :1].repeat(3, -1), keep_color=True
+    )
     np.testing.assert_allclose(grey, content[..., :1].repeat(3, -1), atol=1e-6)
 
 
@@ -52,10 +61,12 @@ def test_the_style_loss_falls_with_strength():
     """Of the shipped net, against what it makes of another photo at full strength."""
     photos = samples.sample_photos()
     content, other = (images.resize(photos[name], (96, 128)) for name in ("chelsea", "coffee"))
-    model, phi = inference.load_model(multistyle.shipped()[0]), vgg.load_vgg16()
+    model, phi = load_model(multistyle.shipped()[0]), vgg.load_vgg16()
     output, target = np.asarray(model(np.stack([content, other])))
     mixtures = [images.controlled(output, content, strength=s) for s in (0, 0.25, 0.5, 0.75, 1)]
-    features = vgg.vgg_features(phi, jnp.asarray(np.stack([*mixtures, target])), config.STYLE_LAYERS)
+    features = vgg.vgg_features(
+        phi, jnp.asarray(np.stack([*mixtures, target])), config.STYLE_LAYERS
+    )
     grams = [losses.gram_matrix(features[name]) for name in config.STYLE_LAYERS]
     values = sum(losses.style_loss(g[:-1], g[-1:], convention="reference") for g in grams)
     assert (np.diff(values) < 0).all()
@@ -67,12 +78,15 @@ def styles(tmp_path):
     """Two tiny nets with random weights."""
     net = config.NET_PRESETS["resize"].scaled(0.1)
     for seed in (1, 2):
-        transform_net.save(tmp_path / f"s{seed}.safetensors", net, *transform_net.init(net, seed=seed), {})
+        transform_net.save(
+            tmp_path / f"s{seed}.safetensors", net, *transform_net.init(net, seed=seed), {}
+        )
     return [str(tmp_path / f"s{seed}.safetensors") for seed in (1, 2)]
 
 
 def test_files_styles_and_batches(styles, tmp_path):
-    """Images of two sizes, batches cut short, two styles: every output is mixed with its own photo."""
+    """Images of two sizes, batches cut short, two styles: every output is mixed with its own
+    photo."""
     sizes = [(20, 24), (17, 18), (20, 24), (20, 24)]
     for i, size in enumerate(sizes):
         images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *size))
@@ -82,8 +96,10 @@ def test_files_styles_and_batches(styles, tmp_path):
         assert cli.main([*words, "--batch-size", "2", *options]) == 0
         return {p.name: images.load_uint8(p) for p in (tmp_path / folder).iterdir()}
 
-    plain, none, half, full = (run(f"o{i}", *o) for i, o in enumerate(
-        ([], ["--strength", "0"], ["--strength", "0.5"], ["--strength", "1"])))  # fmt: skip
+    plain, none, half, full = (
+        run(f"o{i}", *o)
+        for i, o in enumerate(([], ["--strength", "0"], ["--strength", "0.5"], ["--strength", "1"]))
+    )
     assert len(plain) == len(none) == 8
     for i in range(4):
         content = images.load_uint8(tmp_path / "in" / f"{i}.png")
@@ -94,15 +110,22 @@ def test_files_styles_and_batches(styles, tmp_path):
             middle = (content.astype(float) + plain[name]) / 2
             np.testing.assert_allclose(half[name], middle, atol=1)
     colored = run("color", "--preserve-color")["2_s1.png"]
-    content, output = images.load_image(tmp_path / "in" / "2.png"), images.to_float(plain["2_s1.png"])
-    np.testing.assert_allclose(images.to_float(colored), images.preserve_color(output, content), atol=2 / 255)
+    content, output = (
+        images.load_image(tmp_path / "in" / "2.png"),
+        images.to_float(plain["2_s1.png"]),
+    )
+    np.testing.assert_allclose(
+        images.to_float(colored), images.preserve_color(output, content), atol=2 / 255
+    )
 
 
 def test_grain_is_the_same_noise_for_bytes_and_floats():
     even = np.full((600, 50, 3), 0.4, np.float32)  # more than a strip
     assert images.grain(even, 0) is even
     grained = images.grain(even, 0.02)
-    np.testing.assert_array_equal(images.to_uint8(grained), images.grain(images.to_uint8(even), 0.02))
+    np.testing.assert_array_equal(
+        images.to_uint8(grained), images.grain(images.to_uint8(even), 0.02)
+    )
     np.testing.assert_array_equal(grained, images.grain(even, 0.02))
     noise = grained - images.to_float(images.to_uint8(even))
     assert abs(noise.mean()) < 2e-4
@@ -119,7 +142,15 @@ def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
     images.save_image(tmp_path / "page.png", page)
 
     def strokes(*options):
-        given = ["stylize", str(tmp_path / "page.png"), "--style", name, "-o", str(tmp_path / "out.png"), *options]
+        given = [
+            "stylize",
+            str(tmp_path / "page.png"),
+            "--style",
+            name,
+            "-o",
+            str(tmp_path / "out.png"),
+            *options,
+        ]
         assert cli.main(given) == 0
         return images.load_image(tmp_path / "out.png")[:48, :48].std((0, 1)).mean()
 
@@ -130,7 +161,9 @@ def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
 def test_the_command_line_refuses_in_one_line(styles, tmp_path, capsys):
     images.save_image(tmp_path / "a.png", photo(0, 20, 24))
     for option in ("--strength", "--grain"):
-        assert cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], option, "1.5"]) == 2
+        assert (
+            cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], option, "1.5"]) == 2
+        )
         said = capsys.readouterr().err
         assert f"{option} 1.5 is not allowed" in said
         assert said.count("\n") == 1

@@ -10,8 +10,8 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from quick import QUICK
 
-from jaxpercept import conv
-from jaxpercept.conv import stride1, winograd
+from jaxpercept.nets import conv
+from jaxpercept.nets.conv import stride1, winograd
 
 ODD = (10, 13)
 CASES = {}
@@ -30,7 +30,11 @@ for k, i, o, stride, sizes in (
             CASES[f"{k}x{k} {i}-{o} stride {stride} {padding} {size}"] = fn, (k, k, i, o), size
 for size in ((6, 8), (5, 7)):
     for padding in ("zero", "reflect"):
-        CASES[f"up {padding} {size}"] = partial(conv.upsample_conv2d, padding=padding), (3, 3, 5, 4), size
+        CASES[f"up {padding} {size}"] = (
+            partial(conv.upsample_conv2d, padding=padding),
+            (3, 3, 5, 4),
+            size,
+        )
     CASES[f"transposed {size}"] = conv.conv_transpose2d, (3, 3, 5, 4), size
 CASES["9x9 reflected twice"] = partial(conv.conv2d, padding="reflect"), (9, 9, 3, 4), (4, 6)
 CASES["pad 2"] = partial(conv.conv2d, pad=2), (3, 3, 3, 4), ODD
@@ -39,7 +43,8 @@ CASES["several blocks"] = conv.conv2d, (3, 3, 2, 3), (67, 70)
 
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch):
-    """Small images too have their weight gradient in blocks here; test_small_images has the other way."""
+    """Small images too have their weight gradient in blocks here; test_small_images has the other
+    way."""
     monkeypatch.setattr(stride1, "_SMALL", 0)
 
 
@@ -55,8 +60,8 @@ def inputs(shape, size, dtype):
 
 
 def run(fn, arguments, fast):
-    """The output and the gradients of its product with a fixed cotangent. In float64 it is the arithmetic that counts,
-    so that is compiled quickly."""
+    """The output and the gradients of its product with a fixed cotangent. In float64 it is the
+    arithmetic that counts, so that is compiled quickly."""
     options = QUICK if arguments[0].dtype == np.float64 else None
     with conv.forced(fast):
 
@@ -90,7 +95,13 @@ def test_and_in_float32(name):
 @pytest.mark.parametrize("channels", [(16, 32), (48, 16)])
 @pytest.mark.parametrize(
     ("size", "padding"),
-    [((12, 16), "zero"), ((9, 11), "valid"), ((4, 5), "zero"), ((10, 13), "reflect"), ((7, 14), "valid")],
+    [
+        ((12, 16), "zero"),
+        ((9, 11), "valid"),
+        ((4, 5), "zero"),
+        ((10, 13), "reflect"),
+        ((7, 14), "valid"),
+    ],
 )
 def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
     monkeypatch.setattr(winograd, "_DEEP", 0)
@@ -98,7 +109,9 @@ def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
     fn = partial(conv.conv2d, padding=padding)
     for dtype, allowed in ((np.float64, 1e-12), (np.float32, 5e-6)):
         with jax.enable_x64(dtype == np.float64):
-            ours, plain = (run(fn, inputs((3, 3, *channels), size, dtype), fast) for fast in (True, False))
+            ours, plain = (
+                run(fn, inputs((3, 3, *channels), size, dtype), fast) for fast in (True, False)
+            )
             for a, b in zip(ours, plain, strict=True):
                 assert a.shape == b.shape
                 assert relative(a, b) < allowed
@@ -108,19 +121,25 @@ def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
     """Against float64, a fifth of what the parity with PyTorch allows a whole net."""
     taken = []
     plain = winograd.convolution
-    monkeypatch.setattr(winograd, "convolution", lambda *given: taken.append(given[0].shape) or plain(*given))
+    monkeypatch.setattr(
+        winograd, "convolution", lambda *given: taken.append(given[0].shape) or plain(*given)
+    )
     arguments = inputs((3, 3, 64, 128), (33, 35), np.float32)
     ours = run(conv.conv2d, arguments, True)
     assert taken == [(2, 33, 35, 64), (2, 33, 35, 128)]
     with jax.enable_x64(True):
         exact = run(conv.conv2d, tuple(jnp.asarray(a, np.float64) for a in arguments), False)
-        assert all(relative(a.astype(np.float64), b) < 2e-6 for a, b in zip(ours, exact, strict=True))
+        assert all(
+            relative(a.astype(np.float64), b) < 2e-6 for a, b in zip(ours, exact, strict=True)
+        )
 
 
 def test_small_images(monkeypatch):
     monkeypatch.setattr(stride1, "_SMALL", 1024)
     arguments = inputs((3, 3, 5, 4), ODD, np.float32)
-    for a, b in zip(run(conv.conv2d, arguments, True), run(conv.conv2d, arguments, False), strict=True):
+    for a, b in zip(
+        run(conv.conv2d, arguments, True), run(conv.conv2d, arguments, False), strict=True
+    ):
         assert relative(a, b) < 1e-5
 
 
@@ -130,7 +149,9 @@ def test_bfloat16_stays_and_is_accumulated_wider(fast):
     exact = run(conv.conv2d, tuple(a.astype(np.float32) for a in arguments), False)
     for a, b in zip(run(conv.conv2d, arguments, fast), exact, strict=True):
         assert a.dtype == jnp.bfloat16
-        assert relative(a.astype(np.float32), b) < 1e-2  # bfloat16 has 8 bits; the cotangent is rounded too
+        assert (
+            relative(a.astype(np.float32), b) < 1e-2
+        )  # bfloat16 has 8 bits; the cotangent is rounded too
     with conv.forced(fast):
         assert conv.max_pool2x2(arguments[0]).dtype == jnp.bfloat16
 
@@ -148,11 +169,19 @@ def test_torch(fast):
 
     transposed = partial(f.conv_transpose2d, stride=2, padding=1, output_padding=1)
     pairs = {
-        "stride 2": (partial(conv.conv2d, stride=2), partial(f.conv2d, stride=2, padding=1), (3, 3, 5, 4)),
+        "stride 2": (
+            partial(conv.conv2d, stride=2),
+            partial(f.conv2d, stride=2, padding=1),
+            (3, 3, 5, 4),
+        ),
         "9x9": (partial(conv.conv2d, padding="reflect"), reflected, (9, 9, 3, 4)),
         "up": (conv.upsample_conv2d, enlarged, (3, 3, 5, 4)),
         "transposed": (conv.conv_transpose2d, transposed, (3, 3, 5, 4)),
-        "pool": (lambda x, k, b: conv.max_pool2x2(x), lambda x, k, b: f.max_pool2d(x, 2), (3, 3, 5, 4)),
+        "pool": (
+            lambda x, k, b: conv.max_pool2x2(x),
+            lambda x, k, b: f.max_pool2d(x, 2),
+            (3, 3, 5, 4),
+        ),
     }
     for name, (ours, theirs, shape) in pairs.items():
         with jax.enable_x64(True):
@@ -170,7 +199,9 @@ def test_torch(fast):
         if name != "pool":
             true |= {"dk": (dk.transpose(axes), k.grad), "db": (db, b.grad)}
         for what, (a, t) in true.items():
-            np.testing.assert_allclose(a, t.numpy(), rtol=1e-10, atol=1e-10, err_msg=f"{name} {what}")
+            np.testing.assert_allclose(
+                a, t.numpy(), rtol=1e-10, atol=1e-10, err_msg=f"{name} {what}"
+            )
 
 
 def test_gradients_under_shard_map():
@@ -186,9 +217,12 @@ def test_gradients_under_shard_map():
         mapped = jax.jit(
             jax.shard_map(
                 lambda x, k: jax.lax.psum(gradient(x, k), "data"),
-                mesh=mesh, in_specs=(split, one), out_specs=one, check_vma=False,
+                mesh=mesh,
+                in_specs=(split, one),
+                out_specs=one,
+                check_vma=False,
             )
-        )  # fmt: skip
+        )
         assert relative(np.asarray(mapped(x, k)), np.asarray(gradient(x, k))) < 1e-5
 
 
@@ -206,15 +240,20 @@ def test_max_pool_drops_the_odd_and_passes_the_gradient_to_the_first_maximum(fas
     with conv.forced(fast):
         y, pull = jax.vjp(conv.max_pool2x2, x)
         np.testing.assert_allclose(y, [[[[5.0]]]])
-        np.testing.assert_allclose(pull(jnp.ones_like(y))[0][0, :, :, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
+        np.testing.assert_allclose(
+            pull(jnp.ones_like(y))[0][0, :, :, 0], [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+        )
 
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("size", [(6, 8), (7, 8), (9, 5)])
 def test_same_padding_is_tensorflows(fast, size):
-    """XLA's own SAME is TensorFlow's; the transposed convolution is given TensorFlow's filter, [h, w, out, in]."""
+    """XLA's own SAME is TensorFlow's; the transposed convolution is given TensorFlow's filter, [h,
+    w, out, in]."""
     random, dimensions = np.random.default_rng(0), ("NHWC", "HWIO", "NHWC")
-    x, kernel = (jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, *size, 3), (3, 3, 3, 4)))
+    x, kernel = (
+        jnp.asarray(random.normal(size=s), jnp.float32) for s in ((2, *size, 3), (3, 3, 3, 4))
+    )
     with conv.forced(fast):
         strided = conv.conv2d(x, kernel, stride=2, padding="same")
         transposed = conv.conv_transpose2d(x, kernel, padding="same")

@@ -1,4 +1,6 @@
-"""PyTorch files without PyTorch: both formats read right, nothing executed, damage named in one line."""
+"""PyTorch files without PyTorch: both formats read right, nothing executed, damage named in one
+line.
+"""
 
 import io
 import os
@@ -8,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from jaxpercept.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict
 from jaxpercept.errors import InputError
+from jaxpercept.interop.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -28,8 +30,22 @@ def call(name, *arguments):
 def tensor(values, offset=0, size=None, stride=(1,), kind="FloatStorage", count=None):
     """The opcodes of a tensor on storage "0"."""
     count = len(values) if count is None else count
-    storage = b"(" + part("storage") + f"ctorch\n{kind}\n".encode() + part("0") + part("cpu") + part(count) + b"NtQ"
-    return call("torch._utils._rebuild_tensor", storage, part(offset), part(size or (len(values),)), part(stride))
+    storage = (
+        b"("
+        + part("storage")
+        + f"ctorch\n{kind}\n".encode()
+        + part("0")
+        + part("cpu")
+        + part(count)
+        + b"NtQ"
+    )
+    return call(
+        "torch._utils._rebuild_tensor",
+        storage,
+        part(offset),
+        part(size or (len(values),)),
+        part(stride),
+    )
 
 
 def legacy(path, body, values=(), keys=("0",)):
@@ -76,14 +92,18 @@ def test_a_parameter_of_the_first_versions(tmp_path):
     """Pickled as an object of class Parameter, built from a tensor, with a state behind it."""
     values = (1.0, 2.0, 3.0, 4.0, 5.0)
     data = tensor(values, offset=1, size=(2, 2), stride=(2, 1))
-    parameter = b"ctorch.nn.parameter\nParameter\n" + data + b"\x85\x81" + part((True, False, {})) + b"b"
+    parameter = (
+        b"ctorch.nn.parameter\nParameter\n" + data + b"\x85\x81" + part((True, False, {})) + b"b"
+    )
     found = read_state_dict(legacy(tmp_path / "w.pth", entry(parameter), values))
     np.testing.assert_array_equal(found["a"], [[2, 3], [4, 5]])
     assert type(found["a"]) is np.ndarray
 
 
 @BOTH
-@pytest.mark.parametrize("name", ["posix.system", "builtins.eval", "torch.load", "numpy.load", "torch.hub.load"])
+@pytest.mark.parametrize(
+    "name", ["posix.system", "builtins.eval", "torch.load", "numpy.load", "torch.hub.load"]
+)
 def test_a_pickle_that_would_run_code_is_refused(tmp_path, zipped, name):
     body = entry(call(name, part(f"touch {tmp_path / 'ran'}")))
     if zipped:

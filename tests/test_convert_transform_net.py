@@ -1,5 +1,6 @@
-"""Other codebases' nets: equal to twins written from their descriptions, at odd sizes too; real trained ones against
-their published pictures; everything that is wrong with a file in one line."""
+"""Other codebases' nets: equal to twins written from their descriptions, at odd sizes too; real
+trained ones against their published pictures; everything that is wrong with a file in one line.
+"""
 
 import dataclasses
 import io
@@ -12,12 +13,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from jaxpercept import cli, images, inference, metrics, parity, transform_net, weights_file
+from jaxpercept import cli, images
 from jaxpercept.config import TransformNetConfig
-from jaxpercept.convert import convert_transform_net
-from jaxpercept.convert import transform_net as convert_net
 from jaxpercept.errors import InputError
-from jaxpercept.parity import cases
+from jaxpercept.evaluation import metrics, parity
+from jaxpercept.evaluation.parity import cases
+from jaxpercept.inference.model import load_model
+from jaxpercept.interop.convert import convert_transform_net
+from jaxpercept.interop.convert import transform_net as convert_net
+from jaxpercept.nets import transform_net, weights_file
 
 NEAR = 1 / 255  # what is promised; measured below it by a factor of 100
 SIZES = pytest.mark.parametrize("size", [(24, 32), (21, 27), (30, 19), (17, 22)])
@@ -26,10 +30,20 @@ IMPORTED = {
         stem=4, down=(6, 8), up=(6, 4), blocks=2, bias=True, input="raw", output="raw", fit="crop"
     ),
     "lengstrom": TransformNetConfig(
-        stem=4, down=(6, 8), up=(6, 4), blocks=2, norm_eps=1e-3, input="raw", output="tanh", output_scale=150 / 127.5,
-        padding="same", upsample="transposed", head_norm=True, fit="crop",
+        stem=4,
+        down=(6, 8),
+        up=(6, 4),
+        blocks=2,
+        norm_eps=1e-3,
+        input="raw",
+        output="tanh",
+        output_scale=150 / 127.5,
+        padding="same",
+        upsample="transposed",
+        head_norm=True,
+        fit="crop",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +92,7 @@ def run_twin(forward, x):
 def convert(src, source, tmp_path):
     path = tmp_path / "net.safetensors"
     convert_transform_net(src, path, source)
-    return inference.load_model(path)
+    return load_model(path)
 
 
 def worst(a, b):
@@ -98,7 +112,8 @@ def test_a_pytorch_examples_net_equals_its_twin(examples, tmp_path, size):
 
 @SIZES
 def test_a_lengstrom_net_equals_its_twin(peer, variables, tmp_path, size):
-    """Odd sizes come out rounded up and moved by as much; the part that lies on the input is kept."""
+    """Odd sizes come out rounded up and moved by as much; the part that lies on the input is
+    kept."""
     np.savez(tmp_path / "net.npz", **variables)
     x = photo(*size)
     y = convert(tmp_path / "net.npz", "lengstrom", tmp_path)(x)
@@ -109,9 +124,12 @@ def test_a_lengstrom_net_equals_its_twin(peer, variables, tmp_path, size):
 
 
 def test_a_lengstrom_output_of_any_size_lies_on_its_input(peer, tmp_path):
-    """A spot that a net only blurs comes out where it went in, wherever the sizes are rounded up."""
+    """A spot that a net only blurs comes out where it went in, wherever the sizes are rounded
+    up."""
     shapes = peer.lengstrom_shapes(1, 1, 1)
-    state = {f"Variable_{i}" if i else "Variable": np.zeros(s, np.float32) for i, s in enumerate(shapes)}
+    state = {
+        f"Variable_{i}" if i else "Variable": np.zeros(s, np.float32) for i, s in enumerate(shapes)
+    }
     state["Variable"][4, 4] = state["Variable_45"][4, 4] = 1
     for i in (3, 6, 39, 42, *range(2, 48, 3)):  # blurs, so that every pixel is seen, and scales
         state[f"Variable_{i}"][:] = 1
@@ -119,7 +137,9 @@ def test_a_lengstrom_output_of_any_size_lies_on_its_input(peer, tmp_path):
     model = convert(tmp_path / "net.npz", "lengstrom", tmp_path)
     for h in (41, 42, 43):  # rounded up by 3, 2 and 1
         rows, columns = np.meshgrid(np.arange(h), np.arange(h), indexing="ij")
-        x = np.exp(-((rows - h / 2) ** 2 + (columns - h / 2) ** 2) / 20)[None, ..., None].repeat(3, -1)
+        x = np.exp(-((rows - h / 2) ** 2 + (columns - h / 2) ** 2) / 20)[None, ..., None].repeat(
+            3, -1
+        )
         y = np.asarray(model(x.astype(np.float32)))[0, ..., 0]
         y = np.maximum(y - np.median(y), 0)
         centre = [(y.sum(1 - a) * np.arange(h)).sum() / y.sum() for a in (0, 1)]
@@ -132,7 +152,9 @@ def test_the_parity_twin_knows_the_options_of_imported_nets(peer, name, size):
     """Also where odd sizes are reflected up first, not cropped."""
     for fit in ("crop", "reflect"):
         case = cases._net("net", name, dataclasses.replace(IMPORTED[name], fit=fit), size)
-        error = parity.relative_error(parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"])
+        error = parity.relative_error(
+            parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"]
+        )
         assert error < 5e-6  # rounding leaves 2e-6
 
 
@@ -141,7 +163,10 @@ def test_state_dicts_in_every_container_and_old_keys(examples, tmp_path, suffix)
     import torch
 
     net, state = examples
-    old = state | {"in1.running_mean": np.zeros(4, np.float32), "res3.in2.running_var": np.ones(8, np.float32)}
+    old = state | {
+        "in1.running_mean": np.zeros(4, np.float32),
+        "res3.in2.running_var": np.ones(8, np.float32),
+    }
     path = tmp_path / f"theirs{suffix}"
     if suffix == ".npz":
         np.savez(path, **old)
@@ -164,7 +189,9 @@ def test_data_parallel_and_a_checkpoint_around_the_state_dict(examples, tmp_path
     np.testing.assert_array_equal(model.params["head.bias"], examples[1]["deconv3.conv2d.bias"])
     mixed = {k.removeprefix("module.") if "deconv3" in k else k: v for k, v in state.items()}
     torch.save(mixed, tmp_path / "mixed.pth")
-    with pytest.raises(InputError, match=r"missing conv1\.conv2d\.weight; .*extra module\.conv1\.conv2d\.weight"):
+    with pytest.raises(
+        InputError, match=r"missing conv1\.conv2d\.weight; .*extra module\.conv1\.conv2d\.weight"
+    ):
         convert(tmp_path / "mixed.pth", "pytorch-examples", tmp_path)
 
 
@@ -178,8 +205,13 @@ def test_everything_wrong_with_a_state_dict_in_one_line(examples, variables, tmp
     with pytest.raises(InputError) as e:
         convert(tmp_path / "net.npz", "pytorch-examples", tmp_path)
     line = str(e.value)
-    for part in ("missing res2.in1.weight", "misshapen res1.conv1.conv2d.weight: (8, 6, 3, 3), expected (8, 8, 3, 3)",
-                 "not finite: in4.bias", "not floating point: in5.bias (int32)", "extra novel"):  # fmt: skip
+    for part in (
+        "missing res2.in1.weight",
+        "misshapen res1.conv1.conv2d.weight: (8, 6, 3, 3), expected (8, 8, 3, 3)",
+        "not finite: in4.bias",
+        "not floating point: in5.bias (int32)",
+        "extra novel",
+    ):
         assert part in line
     assert "\n" not in line
     variables["Variable_39"] = variables["Variable_39"].transpose(0, 1, 3, 2)
@@ -188,14 +220,19 @@ def test_everything_wrong_with_a_state_dict_in_one_line(examples, variables, tmp
     with pytest.raises(InputError, match=r"missing Variable_44; .*extra Variable_48") as e:
         convert(tmp_path / "net.npz", "lengstrom", tmp_path)
     assert "misshapen Variable_40: (6,), expected (8,)" in str(e.value)
-    with pytest.raises(InputError, match=r"none of its 48 arrays \(Variable, Variable_1, .*another --from\?"):
+    with pytest.raises(
+        InputError, match=r"none of its 48 arrays \(Variable, Variable_1, .*another --from\?"
+    ):
         convert(tmp_path / "net.npz", "pytorch-examples", tmp_path)
     assert not (tmp_path / "net.safetensors").exists()
 
 
 def test_files_of_other_formats(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a net")
-    for source, message in (("pytorch-examples", "not a PyTorch file"), ("lengstrom", "Variable_47, or a TensorFlow")):
+    for source, message in (
+        ("pytorch-examples", "not a PyTorch file"),
+        ("lengstrom", "Variable_47, or a TensorFlow"),
+    ):
         with pytest.raises(InputError, match=message):
             convert_transform_net(tmp_path / "x.jpg", tmp_path / "y", source)
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
@@ -218,17 +255,26 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
     src = tmp_path / "wave.ckpt"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "tensorflow", None)
-        with pytest.raises(InputError, match=r"needs tensorflow; pip install tensorflow, or give an \.npz"):
+        with pytest.raises(
+            InputError, match=r"needs tensorflow; pip install tensorflow, or give an \.npz"
+        ):
             convert(src, "lengstrom", tmp_path)
-    found = variables | {"Variable/Adam": np.zeros(1), "Variable_7/Adam_1": np.zeros(1), "beta1_power": np.zeros(())}
+    found = variables | {
+        "Variable/Adam": np.zeros(1),
+        "Variable_7/Adam_1": np.zeros(1),
+        "beta1_power": np.zeros(()),
+    }
 
     def load_checkpoint(path):
         assert path == str(src)
         return types.SimpleNamespace(
-            get_variable_to_shape_map=lambda: {k: v.shape for k, v in found.items()}, get_tensor=found.__getitem__
+            get_variable_to_shape_map=lambda: {k: v.shape for k, v in found.items()},
+            get_tensor=found.__getitem__,
         )
 
-    with monkeypatch.context() as patch:  # only around the reading: JAX's cache would use this TensorFlow too
+    with (
+        monkeypatch.context() as patch
+    ):  # only around the reading: JAX's cache would use this TensorFlow too
         train = types.SimpleNamespace(load_checkpoint=load_checkpoint)
         patch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(train=train))
         assert convert_net._variables(src).keys() == found.keys()
@@ -242,7 +288,12 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
 
 
 def test_variables_by_the_names_that_tensorflow_shows(variables, tmp_path):
-    shown = {f"{k}:0": v for k, v in (variables | {"Variable/Adam": np.zeros(1), "global_step": np.zeros(())}).items()}
+    shown = {
+        f"{k}:0": v
+        for k, v in (
+            variables | {"Variable/Adam": np.zeros(1), "global_step": np.zeros(())}
+        ).items()
+    }
     np.savez(tmp_path / "wave.npz", **shown)
     model = convert(tmp_path / "wave.npz", "lengstrom", tmp_path)
     np.testing.assert_array_equal(model.params["stem.kernel"], variables["Variable"])
@@ -257,7 +308,9 @@ def test_what_names_a_tensorflow_checkpoint(tmp_path):
         assert convert_net._prefix(tmp_path / name) == tmp_path / "wave.ckpt-9"
     (tmp_path / "wave.ckpt-10.index").touch()  # which of them, the folder's `checkpoint` says
     assert convert_net._prefix(tmp_path) == tmp_path
-    (tmp_path / "single").write_bytes(b"a table of the first version" + bytes.fromhex("57fb808b247547db"))
+    (tmp_path / "single").write_bytes(
+        b"a table of the first version" + bytes.fromhex("57fb808b247547db")
+    )
     assert convert_net._is_checkpoint(tmp_path / "single")
     assert convert_net._prefix(tmp_path / "single") == tmp_path / "single"
     (tmp_path / "empty").mkdir()
@@ -271,14 +324,19 @@ def test_a_johnson_net_equals_its_twin(peer, tmp_path, kind, size):
     pytest.importorskip("torchfile", reason="torchfile is not installed")
     from torch import nn
 
-    norm = nn.BatchNorm2d if kind in ("batch", "old") else lambda c: nn.InstanceNorm2d(c, affine=True)
+    norm = (
+        nn.BatchNorm2d if kind in ("batch", "old") else lambda c: nn.InstanceNorm2d(c, affine=True)
+    )
     net = peer.randomized(peer.Johnson(4, 6, 8, blocks=2, norm=norm, start=kind != "zero"))
     src = peer.write_t7(tmp_path / "candy.t7", peer.johnson_table(net, old=kind == "old"))
     model, x = convert(src, "johnson", tmp_path), photo(*size)
     assert worst(model(x), run_twin(net, x)[:, : size[0], : size[1]]) < NEAR / 100
     assert model.header["arch"] == net.arch == "c9s1-4,d6,d8,R8,R8,u6,u4,c9s1-3"
     assert model.header["options"]["style_image"] == "candy.jpg"
-    assert (model.config.start_padding, model.config.output) == (0 if kind == "zero" else 16, "vgg_tanh")
+    assert (model.config.start_padding, model.config.output) == (
+        0 if kind == "zero" else 16,
+        "vgg_tanh",
+    )
 
 
 def test_torch7_files_that_are_refused(peer, tmp_path):
@@ -298,7 +356,9 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
     refused("its padding is 'replicate'", padding_type="replicate")
     refused("its preprocessing is 'resnet'", preprocessing="resnet")
     refused("not those of its architecture", arch="c9s1-4,R4,R4,R4,R4,c9s1-3")
-    refused("misshapen model.2.weight: .*misshapen model.2.bias", arch="c9s1-5,d6,d8,R8,u6,u4,c9s1-3")
+    refused(
+        "misshapen model.2.weight: .*misshapen model.2.bias", arch="c9s1-5,d6,d8,R8,u6,u4,c9s1-3"
+    )
     modules[1].fields["weight"] = None
     refused("missing model.2.weight")
     modules[1] = 3.0
@@ -307,7 +367,10 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
     with pytest.raises(InputError, match="no checkpoint of fast-neural-style with model and opt"):
         convert(path, "johnson", tmp_path)
     whole = peer.write_t7(path, table).read_bytes()
-    for damaged, message in ((whole[: len(whole) // 2], "damaged"), (b"\xff\xd8 a picture", "not a binary Torch7")):
+    for damaged, message in (
+        (whole[: len(whole) // 2], "damaged"),
+        (b"\xff\xd8 a picture", "not a binary Torch7"),
+    ):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=message):
             convert(path, "johnson", tmp_path)
@@ -316,9 +379,15 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
 def test_half_precision_torch7(peer, tmp_path):
     pytest.importorskip("torchfile", reason="torchfile is not installed")
     net = peer.randomized(peer.Johnson(4, 6, 8, blocks=1))
-    model = convert(peer.write_t7(tmp_path / "half.t7", peer.johnson_table(net), "CudaHalf"), "johnson", tmp_path)
+    model = convert(
+        peer.write_t7(tmp_path / "half.t7", peer.johnson_table(net), "CudaHalf"),
+        "johnson",
+        tmp_path,
+    )
     bias = list(net.parameters())[-1].detach().numpy()
-    np.testing.assert_array_equal(model.params["head.bias"], bias.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(
+        model.params["head.bias"], bias.astype(np.float16).astype(np.float32)
+    )
 
 
 def test_torchfile_missing(tmp_path, monkeypatch):
@@ -331,12 +400,38 @@ def test_torchfile_missing(tmp_path, monkeypatch):
 def test_the_command_line_from_a_file_to_pictures_of_their_own_size(examples, tmp_path, capsys):
     np.savez(tmp_path / "net.npz", **examples[1])
     net = str(tmp_path / "candy.safetensors")
-    assert cli.main(["convert", "transform-net", str(tmp_path / "net.npz"), net, "--from", "pytorch-examples"]) == 0
+    assert (
+        cli.main(
+            [
+                "convert",
+                "transform-net",
+                str(tmp_path / "net.npz"),
+                net,
+                "--from",
+                "pytorch-examples",
+            ]
+        )
+        == 0
+    )
     assert f"infer.py stylize PHOTO --style {net}" in capsys.readouterr().out
     images.save_image(tmp_path / "a.png", photo(30, 45)[0])
     for size, expected in ((45, (30, 45, 3)), (37, (25, 37, 3)), (50, (33, 50, 3))):
         out = tmp_path / f"{size}.png"
-        assert cli.main(["stylize", str(tmp_path / "a.png"), "--style", net, "-o", str(out), "--size", str(size)]) == 0
+        assert (
+            cli.main(
+                [
+                    "stylize",
+                    str(tmp_path / "a.png"),
+                    "--style",
+                    net,
+                    "-o",
+                    str(out),
+                    "--size",
+                    str(size),
+                ]
+            )
+            == 0
+        )
         assert images.load_image(out).shape == expected
 
 
@@ -353,7 +448,8 @@ def psnr(a, b):
 
 @pytest.fixture
 def candy(peer, real_data, tmp_path):
-    """pytorch/examples' candy at 8, 16 and 32 channels: the twin, the model, and the photo it was published with."""
+    """pytorch/examples' candy at 8, 16 and 32 channels: the twin, the model, and the photo it was
+    published with."""
     src = real(real_data, "pytorch_examples_candy_nc8.npz")
     net = peer.PytorchExamples(8, 16, 32).eval()
     import torch
@@ -370,33 +466,52 @@ def test_a_real_pytorch_examples_net_equals_its_twin(candy):
     assert worst(model(x), run_twin(net, x)[:, :131, :118]) < NEAR / 10
 
 
-def test_a_real_pytorch_examples_net_comes_as_near_to_its_published_picture_as_pytorch(candy, real_data):
+def test_a_real_pytorch_examples_net_comes_as_near_to_its_published_picture_as_pytorch(
+    candy, real_data
+):
     published = images.load_image(real(real_data, "pytorch_examples_candy_nc8_amber.jpg"))
     _, model, content = candy
     y = np.asarray(model(content[None]))[0]
     data = io.BytesIO()
-    Image.fromarray((255 * y).astype(np.uint8)).save(data, "JPEG", quality=75)  # pytorch/examples rounds down
+    Image.fromarray((255 * y).astype(np.uint8)).save(
+        data, "JPEG", quality=75
+    )  # pytorch/examples rounds down
     again = images.to_float(np.asarray(Image.open(data)))
     assert round(psnr(y, published), 1) >= 30.3
     assert round(psnr(again, published), 1) >= 36.2
 
 
-def test_a_real_lengstrom_net_equals_its_twin_and_gives_its_published_picture(peer, real_data, tmp_path):
-    """The picture is 712x474, so that what is rounded up to 476 was cut at the top: two pixels off, 18 dB are left."""
+def test_a_real_lengstrom_net_equals_its_twin_and_gives_its_published_picture(
+    peer, real_data, tmp_path
+):
+    """The picture is 712x474, so that what is rounded up to 476 was cut at the top: two pixels off,
+    18 dB are left."""
     src = real(real_data, "lengstrom_wave.npz")
     with np.load(src) as file:
         state = dict(file)
     content = images.load_image(real(real_data, "lengstrom_content_chicago.jpg"))
     model = convert(src, "lengstrom", tmp_path)
     x = content[100:163, 300:382][None]
-    assert worst(model(x), run_twin(lambda x: peer.lengstrom(state, x), x)[:, -63:, -82:]) < NEAR / 10
-    assert psnr(model(content[None])[0], images.load_image(real(real_data, "lengstrom_chicago_wave.jpg"))) > 39
+    assert (
+        worst(model(x), run_twin(lambda x: peer.lengstrom(state, x), x)[:, -63:, -82:]) < NEAR / 10
+    )
+    assert (
+        psnr(
+            model(content[None])[0],
+            images.load_image(real(real_data, "lengstrom_chicago_wave.jpg")),
+        )
+        > 39
+    )
 
 
 def test_a_file_says_what_it_is(examples, tmp_path):
     np.savez(tmp_path / "net.npz", **examples[1])
-    header = convert_transform_net(tmp_path / "net.npz", tmp_path / "net.safetensors", "pytorch-examples")
+    header = convert_transform_net(
+        tmp_path / "net.npz", tmp_path / "net.safetensors", "pytorch-examples"
+    )
     config, params, _, read = transform_net.load(tmp_path / "net.safetensors")
     assert {k: read[k] for k in header} == header
     assert config.preset == "pytorch-examples"
-    np.testing.assert_array_equal(params["stem.bias"], examples[1]["conv1.conv2d.bias"])  # not rounded
+    np.testing.assert_array_equal(
+        params["stem.bias"], examples[1]["conv1.conv2d.bias"]
+    )  # not rounded

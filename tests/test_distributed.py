@@ -1,5 +1,6 @@
-"""Real processes over loopback: the same numbers as one process, one run directory, one common end; and the commands
-of docs/scaling.md as they are written there."""
+"""Real processes over loopback: the same numbers as one process, one run directory, one common end;
+and the commands of docs/scaling.md as they are written there.
+"""
 
 import json
 import os
@@ -12,16 +13,22 @@ import pytest
 import step_runs
 from quick import FLAGS
 
-from jaxpercept import cli, images, training, weights_file
+from jaxpercept import cli, images
+from jaxpercept.nets import weights_file
+from jaxpercept.training import loop
 
 
 def start(root, arguments, **kwargs):
     flags = f"{FLAGS} --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": flags}
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs,
-    )  # fmt: skip
+        [sys.executable, *map(str, arguments)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **kwargs,
+    )
 
 
 def outputs(started, seconds=1800):
@@ -45,7 +52,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     random = np.random.default_rng(0)
     for i in range(6):
-        images.save_image(folder / "photos" / f"{i}.png", random.random((40, 48, 3)).astype(np.float32))
+        images.save_image(
+            folder / "photos" / f"{i}.png", random.random((40, 48, 3)).astype(np.float32)
+        )
     return folder
 
 
@@ -75,20 +84,28 @@ def lines(out):
 
 
 def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
-    """Whoever is told: the same last step, a checkpoint of it, and in the end the losses of an unbroken run."""
+    """Whoever is told: the same last step, a checkpoint of it, and in the end the losses of an
+    unbroken run."""
     stopped = [json.loads((two / f"stopped{i}.json").read_text()) for i in range(2)]
     assert stopped[0] == stopped[1]
     assert len(stopped[0]) == 1
     assert 3 < int(stopped[0][0]) < 8
-    unbroken = training.train(step_runs.train_config(two / "photos", two / "alone"))
+    unbroken = loop.train(step_runs.train_config(two / "photos", two / "alone"))
     losses = [[line["loss"] for line in lines(two / name)] for name in ("run", "alone")]
     assert [line["step"] for line in lines(two / "run")] == list(range(1, 9))
     np.testing.assert_allclose(*losses, rtol=1e-4)
-    ours, theirs = (weights_file.read_weights(p)[0] for p in (two / "run" / "model.safetensors", unbroken))
+    ours, theirs = (
+        weights_file.read_weights(p)[0] for p in (two / "run" / "model.safetensors", unbroken)
+    )
     assert all(np.allclose(ours[k], theirs[k], atol=2e-3) for k in theirs)
     assert {p.name for p in (two / "run").iterdir() if not p.name.startswith("events")} == {
-        "config.json", "metrics.jsonl", "checkpoints", "previews", "model.safetensors", "lock"
-    }  # fmt: skip
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "previews",
+        "model.safetensors",
+        "lock",
+    }
 
 
 def test_processes_that_differ_are_told_so(two):
@@ -96,25 +113,56 @@ def test_processes_that_differ_are_told_so(two):
         assert "the processes differ in settings;" in (two / f"differ{number}.txt").read_text()
 
 
-@pytest.mark.parametrize("given", ["two", "host:1,2", "host,2,0", "host:1,2,2", "host:x,2,0", "host:1,2,-1"])
+@pytest.mark.parametrize(
+    "given", ["two", "host:1,2", "host,2,0", "host:1,2,2", "host:x,2,0", "host:1,2,-1"]
+)
 def test_what_distributed_does_not_take(given, capsys):
     assert (
-        cli.main(["train", "superres", "--scale", "2", "--loss", "pixel", "--data", "x", "--distributed", given]) == 2
+        cli.main(
+            [
+                "train",
+                "superres",
+                "--scale",
+                "2",
+                "--loss",
+                "pixel",
+                "--data",
+                "x",
+                "--distributed",
+                given,
+            ]
+        )
+        == 2
     )
     assert "auto, or COORDINATOR,NUM,ID as in" in capsys.readouterr().err
 
 
 def test_auto_outside_a_cluster_is_a_one_line_error(root, folder):
-    command = ["-m", "jaxpercept", "train", "superres", "--scale", "2", "--loss", "pixel", "--data", folder / "photos"]
+    command = [
+        "-m",
+        "jaxpercept",
+        "train",
+        "superres",
+        "--scale",
+        "2",
+        "--loss",
+        "pixel",
+        "--data",
+        folder / "photos",
+    ]
     alone = start(root, [*command, "--distributed", "auto"])
     (said,) = outputs([alone])
     assert alone.returncode == 2
     assert said.count("\n") == 1
-    assert "--distributed: no TPU pod, SLURM or MPI cluster found here; give COORDINATOR,NUM,ID" in said
+    assert (
+        "--distributed: no TPU pod, SLURM or MPI cluster found here; give COORDINATOR,NUM,ID"
+        in said
+    )
 
 
 def commands(root, title):
-    """The lines of the shell block under a heading of docs/scaling.md that start one process each."""
+    """The lines of the shell block under a heading of docs/scaling.md that start one process
+    each."""
     text = (root / "docs" / "scaling.md").read_text().split(f"## {title}\n")[1].split("```")[1]
     return text.removeprefix("sh\n").replace("\\\n", "").strip().splitlines()
 
@@ -122,15 +170,27 @@ def commands(root, title):
 @pytest.mark.slow
 def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     """As written but for the name of the interpreter and, if it is taken, the port."""
-    images.save_image(folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32))
-    typed = [line.replace("python", sys.executable) for line in commands(root, "Two shells on one machine")]
+    images.save_image(
+        folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32)
+    )
+    typed = [
+        line.replace("python", sys.executable)
+        for line in commands(root, "Two shells on one machine")
+    ]
     assert len(typed) == 2
     port = free_port()
     started = [
-        subprocess.Popen(line.replace("1234", str(port)), shell=True, cwd=folder, text=True, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": FLAGS})
+        subprocess.Popen(
+            line.replace("1234", str(port)),
+            shell=True,
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": FLAGS},
+        )
         for line in typed
-    ]  # fmt: skip
+    ]
     said = outputs(started)
     assert [p.returncode for p in started] == [0, 0], "\n".join(said)
     assert "shard_map on 4 cpu" in said[0]

@@ -1,4 +1,6 @@
-"""What `evaluate superres` reports: its protocol, its schema, what it does with bad pictures and models."""
+"""What `evaluate superres` reports: its protocol, its schema, what it does with bad pictures and
+models.
+"""
 
 import json
 
@@ -6,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxpercept import evaluation, images, metrics, resampling, samples, transform_net
+from jaxpercept import images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
+from jaxpercept.evaluation import metrics, superres
+from jaxpercept.images import resampling, samples
+from jaxpercept.nets import transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -31,8 +36,13 @@ def folder(tmp_path_factory):
 def save(path, scale, **training):
     net = superres_net(scale).scaled(0.1)
     params, stats = transform_net.init(net)
-    params = params | {"head.kernel": 0 * params["head.kernel"], "head.bias": 0 * params["head.bias"]}
-    transform_net.save(path, net, params, stats, {"task": "superres", "training": {"config": training}})
+    params = params | {
+        "head.kernel": 0 * params["head.kernel"],
+        "head.bias": 0 * params["head.bias"],
+    }
+    transform_net.save(
+        path, net, params, stats, {"task": "superres", "training": {"config": training}}
+    )
     return path
 
 
@@ -41,23 +51,29 @@ def result(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     model = save(out / "zero.safetensors", 4, degradation="blur")
     lines = []
-    found = evaluation.evaluate_superres(folder, 4, [model], sheet=out / "sheet.png", progress=lines.append)
+    found = superres.evaluate_superres(
+        folder, 4, [model], sheet=out / "sheet.png", progress=lines.append
+    )
     return found | {"lines": lines, "sheet": out / "sheet.png"}
 
 
 def test_names_and_schema(result):
     methods = ["nearest", "bicubic", "lanczos", "zero"]
-    assert list(result["models"]) == [m + end for m in methods for end in ("", evaluation.MATCHED)]
+    assert list(result["models"]) == [m + end for m in methods for end in ("", superres.MATCHED)]
     for entry in result["models"].values():
         assert set(entry) == {"psnr", "ssim", "images"}
         assert list(entry["images"]) == ["a.png", "deep.png", "grey.png", "palette.png"]
-        assert entry["psnr"] == pytest.approx(np.mean([s["psnr"] for s in entry["images"].values()]))
-    json.loads(evaluation.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")}))
+        assert entry["psnr"] == pytest.approx(
+            np.mean([s["psnr"] for s in entry["images"].values()])
+        )
+    json.loads(superres.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")}))
 
 
 def test_a_bad_picture_is_named_and_the_rest_done(result):
     assert len(result["failed"]) == 2
-    assert any("tiny.png: 40x28 is too small for ×4; at least 32" in line for line in result["failed"])
+    assert any(
+        "tiny.png: 40x28 is too small for ×4; at least 32" in line for line in result["failed"]
+    )
     assert any("broken.png" in line for line in result["failed"])
     assert sum(line.startswith("error: ") for line in result["lines"]) == 2
 
@@ -74,7 +90,9 @@ def test_the_protocol_by_hand(folder, result):
     up = resampling.upscale(resampling.degrade(target, 4), 4)
     a, b = (metrics.luma(x / 255)[4:-4, 4:-4] for x in (up, target))
     found = result["models"]["bicubic"]["images"]["a.png"]
-    assert found["psnr"] == pytest.approx(metrics.psnr(a, b, data_range=255), abs=0.02)  # rounded in float or uint8
+    assert found["psnr"] == pytest.approx(
+        metrics.psnr(a, b, data_range=255), abs=0.02
+    )  # rounded in float or uint8
     assert found["ssim"] == pytest.approx(metrics.ssim(a, b, data_range=255), abs=1e-3)
 
 
@@ -85,25 +103,34 @@ def test_a_grey_file_is_measured_on_its_grey_value(folder, result):
     a, b = (x.mean(-1)[4:-4, 4:-4] for x in (up, grey))
     expected = metrics.psnr(a, b, data_range=255)
     for name in ("grey.png", "deep.png"):
-        assert result["models"]["bicubic"]["images"][name]["psnr"] == pytest.approx(expected, abs=0.02)
+        assert result["models"]["bicubic"]["images"][name]["psnr"] == pytest.approx(
+            expected, abs=0.02
+        )
 
 
 def test_a_net_trained_on_other_inputs_is_warned_about(result):
-    assert result["warnings"] == ["zero was trained on blur inputs and is measured on bicubic ones; see --degradation"]
+    assert result["warnings"] == [
+        "zero was trained on blur inputs and is measured on bicubic ones; see --degradation"
+    ]
 
 
 def test_the_sheet_and_the_tables(result):
     sheet = images.load_image(result["sheet"])
     assert sheet.shape[1] > 5 * 2 * 80
-    text = evaluation.markdown(result)
+    text = superres.markdown(result)
     assert f"| bicubic | {result['models']['bicubic']['psnr']:.2f} |" in text
     assert "| a.png |" in text
 
 
 def test_features_and_blur(folder, tmp_path):
     blur = save(tmp_path / "blur.safetensors", 4, degradation="blur")
-    found = evaluation.evaluate_superres(
-        folder / "a.png", 4, [blur], degradation="blur", match=(False,), features=("relu1_1", "relu2_2")
+    found = superres.evaluate_superres(
+        folder / "a.png",
+        4,
+        [blur],
+        degradation="blur",
+        match=(False,),
+        features=("relu1_1", "relu2_2"),
     )
     models = found["models"]
     assert set(models) == {"nearest", "bicubic", "lanczos", "blur"}
@@ -115,10 +142,10 @@ def test_features_and_blur(folder, tmp_path):
 def test_what_cannot_be_evaluated(folder, tmp_path):
     other = save(tmp_path / "two.safetensors", 2)
     with pytest.raises(InputError, match=r"two.safetensors: a net of scale 2, not 4; of scale 4: "):
-        evaluation.evaluate_superres(folder, 4, [other])
+        superres.evaluate_superres(folder, 4, [other])
     with pytest.raises(InputError, match="scale 3"):
-        evaluation.evaluate_superres(folder, 3, [])
+        superres.evaluate_superres(folder, 3, [])
     with pytest.raises(InputError, match=r"none of the 1 images could be used.*tiny"):
-        evaluation.evaluate_superres(folder / "tiny.png", 4, [])
+        superres.evaluate_superres(folder / "tiny.png", 4, [])
     with pytest.raises(InputError, match="relu9_9"):
-        evaluation.evaluate_superres(folder, 4, [], features=("relu9_9",))
+        superres.evaluate_superres(folder, 4, [], features=("relu9_9",))

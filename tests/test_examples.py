@@ -9,8 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import images, inference, samples, training
+from jaxpercept import images
 from jaxpercept.errors import InputError
+from jaxpercept.images import samples
+from jaxpercept.inference.model import load_model
+from jaxpercept.training import loop
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -29,8 +32,10 @@ def example(root):
 @pytest.fixture
 def one_device(monkeypatch):
     """Examples train with a batch of one."""
-    make = training.parallel.make_engine
-    monkeypatch.setattr(training.parallel, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1]))
+    make = loop.parallel.make_engine
+    monkeypatch.setattr(
+        loop.parallel, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1])
+    )
 
 
 @pytest.mark.slow
@@ -42,7 +47,8 @@ def test_laplacian_loss(example, one_device, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "pictures"), [pytest.param("content_layers", 5, marks=pytest.mark.slow), ("feature_distances", 4)]
+    ("name", "pictures"),
+    [pytest.param("content_layers", 5, marks=pytest.mark.slow), ("feature_distances", 4)],
 )
 def test_examples_that_optimise(example, tmp_path, name, pictures):
     strip = images.load_image(example(name).main(4, tmp_path, size=32))
@@ -52,11 +58,12 @@ def test_examples_that_optimise(example, tmp_path, name, pictures):
 
 
 def test_blends(example, tmp_path):
-    """A row from each style to the next: it begins where the last row ended, and gets away from there step by step."""
+    """A row from each style to the next: it begins where the last row ended, and gets away from
+    there step by step."""
     made = example("blend_styles")
     photo = images.resize(samples.sample_photos()["chelsea"], 64, "long")
     rows = list(made.blends("multi", photo).values())
-    assert len(rows) == len(inference.load_model("multi:wave").styles) - 1
+    assert len(rows) == len(load_model("multi:wave").styles) - 1
     for above, below in itertools.pairwise(rows):
         np.testing.assert_allclose(above[-1], below[0], atol=1e-5)
     for first, *others in rows:
@@ -69,7 +76,9 @@ def test_blends(example, tmp_path):
         made.blends("wave", photo)
 
 
-@pytest.mark.parametrize("name", ["blend_styles", "content_layers", "feature_distances", "laplacian_loss"])
+@pytest.mark.parametrize(
+    "name", ["blend_styles", "content_layers", "feature_distances", "laplacian_loss"]
+)
 def test_help_and_no_and_bad_arguments(root, monkeypatch, capsys, name):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])

@@ -5,14 +5,26 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxpercept import cli, config, export, inference, transform_net
+from jaxpercept import cli, config
 from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model
+from jaxpercept.interop import export
+from jaxpercept.nets import transform_net
 
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=2)
 NETS = {
-    **{name: dataclasses.replace(net.scaled(0.125), blocks=2) for name, net in config.NET_PRESETS.items()},
+    **{
+        name: dataclasses.replace(net.scaled(0.125), blocks=2)
+        for name, net in config.NET_PRESETS.items()
+    },
     "same": dataclasses.replace(
-        RESIZE, padding="same", fit="crop", upsample="transposed", head_norm=True, input="raw", output="tanh"
+        RESIZE,
+        padding="same",
+        fit="crop",
+        upsample="transposed",
+        head_norm=True,
+        input="raw",
+        output="tanh",
     ),
     "subpixel": dataclasses.replace(RESIZE, upsample="subpixel", output="raw"),
     "superres best": dataclasses.replace(config.superres_net(4), stem=12, blocks=2),
@@ -23,9 +35,15 @@ NETS = {
 def model(net, **kwargs):
     params, stats = transform_net.init(net, seed=1)
     rng = np.random.default_rng(0)  # no weight at a value of its own, such as 0 or 1
-    params = {name: value + 0.1 * rng.standard_normal(value.shape).astype(np.float32) for name, value in params.items()}
-    stats = {name: value + 0.1 * rng.random(value.shape).astype(np.float32) for name, value in stats.items()}
-    return inference.Model("net", net, params, stats, {}, **kwargs)
+    params = {
+        name: value + 0.1 * rng.standard_normal(value.shape).astype(np.float32)
+        for name, value in params.items()
+    }
+    stats = {
+        name: value + 0.1 * rng.random(value.shape).astype(np.float32)
+        for name, value in stats.items()
+    }
+    return Model("net", net, params, stats, {}, **kwargs)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -73,7 +91,9 @@ def test_a_style_of_several(tmp_path):
 def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     made = model(RESIZE)
-    transform_net.save(tmp_path / "net.safetensors", made.config, made.params, made.stats, {"task": "style"})
+    transform_net.save(
+        tmp_path / "net.safetensors", made.config, made.params, made.stats, {"task": "style"}
+    )
     assert cli.main(["export", *given.split()]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1

@@ -11,9 +11,10 @@ import pytest
 import step_runs
 from quick import FLAGS
 
-from jaxpercept import cli, images, training
-from jaxpercept.checkpoint import Checkpoints
+from jaxpercept import cli, images
 from jaxpercept.errors import InputError
+from jaxpercept.training import loop
+from jaxpercept.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -22,20 +23,46 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 def photos(tmp_path):
     noise = np.random.default_rng(0)
     for i in range(6):
-        images.save_image(tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32))
+        images.save_image(
+            tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32)
+        )
     return tmp_path / "photos"
 
 
 def command(photos, out, *more):
-    return ["train", "superres", "--scale", "2", "--loss", "pixel", "--data", str(photos), "--patch-size", "20",
-            "--batch-size", "4", "--log-every", "1", "--checkpoint-every", "2", "--schedule", "constant",
-            "--out", str(out), *more]  # fmt: skip
+    return [
+        "train",
+        "superres",
+        "--scale",
+        "2",
+        "--loss",
+        "pixel",
+        "--data",
+        str(photos),
+        "--patch-size",
+        "20",
+        "--batch-size",
+        "4",
+        "--log-every",
+        "1",
+        "--checkpoint-every",
+        "2",
+        "--schedule",
+        "constant",
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):
-    """Of the weights, one that overflows float32: exit status 1, one line, and the batch to look at."""
+    """Of the weights, one that overflows float32: exit status 1, one line, and the batch to look
+    at."""
     out = tmp_path / "run"
-    assert cli.main(command(photos, out, "--width", "0.1", "--steps", "3", "--weights.pixel", "1e38")) == 1
+    assert (
+        cli.main(command(photos, out, "--width", "0.1", "--steps", "3", "--weights.pixel", "1e38"))
+        == 1
+    )
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
     assert "step 1: loss, pixel not finite; its batch is in" in said
     batch = np.load(out / "nonfinite_step_1.npz")
@@ -48,14 +75,17 @@ def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypa
     """A step whose loss is fine and whose gradient is not: seen when it would be saved."""
     out = tmp_path / "run"
     config = step_runs.pixel_config(photos, out)
-    monkeypatch.setattr(training.optax, "apply_updates", lambda params, updates: {k: v / 0 for k, v in params.items()})
+    monkeypatch.setattr(
+        loop.optax, "apply_updates", lambda params, updates: {k: v / 0 for k, v in params.items()}
+    )
     with pytest.raises(FloatingPointError, match=r"step 1: .* and 13 more not finite"):
-        training.train(step_runs.dataclasses.replace(config, steps=1))
+        loop.train(step_runs.dataclasses.replace(config, steps=1))
     assert not list((out / "checkpoints").glob("[0-9]*"))
 
 
 def test_a_full_disk(root, photos, tmp_path):
-    """A limit on the size of files stands for it: two steps without, then on with it, then without again."""
+    """A limit on the size of files stands for it: two steps without, then on with it, then without
+    again."""
     out = tmp_path / "run"
     assert cli.main(command(photos, out, "--steps", "2")) == 0
     code = (
@@ -63,10 +93,20 @@ def test_a_full_disk(root, photos, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         f"sys.exit(main({command(photos, out, '--steps', '6')}))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(root), "JAXPERCEPT_CACHE": "off", "XLA_FLAGS": FLAGS}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        "JAXPERCEPT_CACHE": "off",
+        "XLA_FLAGS": FLAGS,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2, done.stderr
-    assert "checkpoint 4 could not be saved (File too large); checkpoint 2 before it is good" in done.stderr
+    assert (
+        "checkpoint 4 could not be saved (File too large); checkpoint 2 before it is good"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
     with Checkpoints(out / "checkpoints") as checkpoints:
         assert checkpoints.steps == [2]
@@ -78,21 +118,26 @@ def test_a_full_disk(root, photos, tmp_path):
 def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     for name in ("broken.jpg", "cut.png"):
         (photos / name).write_bytes(b"\x89PNG not an image")
-    config = step_runs.dataclasses.replace(step_runs.pixel_config(photos, tmp_path / "run"), steps=4)
-    path = training.train(config)
+    config = step_runs.dataclasses.replace(
+        step_runs.pixel_config(photos, tmp_path / "run"), steps=4
+    )
+    path = loop.train(config)
     said = capsys.readouterr().err
     assert "2 broken images left out" in said
-    assert training.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
-    training.train(config)  # finished: nothing changes, nor is a broken image forgotten
-    assert training.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
+    assert loop.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
+    loop.train(config)  # finished: nothing changes, nor is a broken image forgotten
+    assert loop.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
     strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
-    with pytest.raises(InputError, match=r"[12] of 8 training images cannot be read.*more than 0 is taken for a fault"):
-        training.train(strict)
+    with pytest.raises(
+        InputError,
+        match=r"[12] of 8 training images cannot be read.*more than 0 is taken for a fault",
+    ):
+        loop.train(strict)
 
 
 def test_data_that_disappears(photos, tmp_path, monkeypatch):
     """Nothing stays in memory: the run ends, and its last checkpoint is good."""
-    monkeypatch.setattr(training.data.pipeline, "default_cache_bytes", lambda: 0)
+    monkeypatch.setattr(loop.data.pipeline, "default_cache_bytes", lambda: 0)
     out = tmp_path / "run"
     config = step_runs.dataclasses.replace(step_runs.pixel_config(photos, out), steps=60)
 
@@ -101,6 +146,6 @@ def test_data_that_disappears(photos, tmp_path, monkeypatch):
             shutil.rmtree(photos)
 
     with pytest.raises(InputError, match=r"cannot be read|no usable image"):
-        training.train(config, on_log=vanish)
+        loop.train(config, on_log=vanish)
     with Checkpoints(out / "checkpoints") as checkpoints:
         assert checkpoints.steps[-1] >= 4

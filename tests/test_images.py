@@ -1,4 +1,6 @@
-"""Any file comes out as RGB in [0, 1], upright; bad files are one-line errors; writing is whole or nothing."""
+"""Any file comes out as RGB in [0, 1], upright; bad files are one-line errors; writing is whole or
+nothing.
+"""
 
 import io
 import os
@@ -45,8 +47,17 @@ def test_an_8_bit_png_comes_back_exactly(tmp_path, picture):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
 def test_exif_orientation_is_applied(tmp_path, picture, orientation, kind):
-    stored = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1]}
-    stored |= {5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a), 7: lambda a: np.rot90(a.swapaxes(0, 1), 2)}
+    stored = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+    }
+    stored |= {
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a),
+        7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+    }
     stored[8] = lambda a: np.rot90(a, -1)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -69,7 +80,9 @@ def test_grey_is_repeated(tmp_path, picture, name):
 def test_16_bit_grey_keeps_its_bits(tmp_path, name):
     grey = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40) * 51
     path = written(tmp_path, Image.fromarray(grey), name)
-    np.testing.assert_allclose(load_image(path), np.repeat(grey[..., None] / 65535, 3, -1), atol=1e-6)
+    np.testing.assert_allclose(
+        load_image(path), np.repeat(grey[..., None] / 65535, 3, -1), atol=1e-6
+    )
     np.testing.assert_array_equal(load_uint8(path)[..., 1], np.round(grey / 257).astype(np.uint8))
     assert load_uint8(path, short=16).shape == (16, 20, 3)
 
@@ -80,11 +93,18 @@ def png16(rgb):
     import zlib
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb)
     head = struct.pack(">IIBBBBB", rgb.shape[1], rgb.shape[0], 16, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_16_bit_colour_comes_out_within_one_step_of_8_bits(picture):
@@ -94,7 +114,9 @@ def test_16_bit_colour_comes_out_within_one_step_of_8_bits(picture):
 
 def test_1_bit_is_black_and_white(tmp_path, picture):
     mask = picture[..., 0] > 100
-    np.testing.assert_array_equal(load_image(written(tmp_path, Image.fromarray(mask), "m.png"))[..., 2], mask)
+    np.testing.assert_array_equal(
+        load_image(written(tmp_path, Image.fromarray(mask), "m.png"))[..., 2], mask
+    )
 
 
 @pytest.mark.parametrize("name", ["c.jpg", "c.tif"])
@@ -107,7 +129,9 @@ def test_cmyk_is_converted(tmp_path, picture, name):
 @pytest.mark.parametrize("name", ["p.png", "p.gif"])
 def test_a_palette_is_looked_up(tmp_path, picture, name):
     flat = (picture // 64) * 64
-    np.testing.assert_array_equal(load_uint8(written(tmp_path, Image.fromarray(flat).quantize(256), name)), flat)
+    np.testing.assert_array_equal(
+        load_uint8(written(tmp_path, Image.fromarray(flat).quantize(256), name)), flat
+    )
 
 
 def test_palette_transparency_and_grey_with_alpha_lie_on_white(tmp_path):
@@ -271,10 +295,15 @@ def test_a_link_back_up_ends(tmp_path):
 
 def test_contact_sheet_holds_every_image(picture):
     x = picture.astype(np.float32) / 255
-    sheet = contact_sheet([[x, picture], [x, None]], row_labels=["one", "two"], column_labels=["a", "b"], gap=4)
+    sheet = contact_sheet(
+        [[x, picture], [x, None]], row_labels=["one", "two"], column_labels=["a", "b"], gap=4
+    )
     assert sheet.dtype == np.float32
     found = [
-        (r, c) for r in range(sheet.shape[0] - 35) for c in (4, 60) if np.array_equal(sheet[r : r + 36, c : c + 52], x)
+        (r, c)
+        for r in range(sheet.shape[0] - 35)
+        for c in (4, 60)
+        if np.array_equal(sheet[r : r + 36, c : c + 52], x)
     ]
     assert sorted(c for _, c in found) == [4, 4, 60]
     assert contact_sheet([[x]], cell=26, gap=0).shape == (18, 26, 3)
@@ -289,5 +318,5 @@ def test_match_histogram_takes_the_colours(picture):
 
 
 def test_no_jax():
-    code = "import sys, jaxpercept.images, jaxpercept.samples; assert 'jax' not in sys.modules"
+    code = "import sys, jaxpercept.images, jaxpercept.images.samples; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

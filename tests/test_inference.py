@@ -4,8 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import config, inference, transform_net
+from jaxpercept import config
 from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model, load_model, run_batches
+from jaxpercept.nets import transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -21,7 +23,7 @@ def style(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(style):
-    return inference.load_model(style)
+    return load_model(style)
 
 
 def photo(seed, *size):
@@ -40,31 +42,42 @@ def test_every_image_equals_its_single_run_and_sizes_compile_once(model, monkeyp
     sizes = [(20, 24), (24, 20), (20, 24), (20, 24), (17, 33), (20, 24), (20, 24)]
     items = [(i, photo(i, *size)) for i, size in enumerate(sizes)]
     shapes = []
-    run = inference.Model.__call__
-    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.append(x.shape) or run(self, x))
-    outputs = dict(inference.run_batches(model, iter(items), 3))
+    run = Model.__call__
+    monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.append(x.shape) or run(self, x))
+    outputs = dict(run_batches(model, iter(items), 3))
     assert sorted(outputs) == list(range(7))
-    assert sorted(shapes) == [(1, 17, 33, 3), (1, 24, 20, 3), (3, 20, 24, 3), (3, 20, 24, 3)]  # the last has a copy
+    assert sorted(shapes) == [
+        (1, 17, 33, 3),
+        (1, 24, 20, 3),
+        (3, 20, 24, 3),
+        (3, 20, 24, 3),
+    ]  # the last has a copy
     for i, image in items:
         np.testing.assert_allclose(outputs[i], run(model, image[None])[0], atol=1 / 255 / 2)
 
 
 def test_large_images_go_one_by_one(model, monkeypatch):
-    monkeypatch.setattr(inference, "BATCH_PIXELS", 20 * 24)
+    monkeypatch.setattr("jaxpercept.inference.model.BATCH_PIXELS", 20 * 24)
     counts = []
-    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: counts.append(len(x)) or x)
-    dict(inference.run_batches(model, ((i, photo(i, 20, 24)) for i in range(3)), 8))
+    monkeypatch.setattr(Model, "__call__", lambda self, x: counts.append(len(x)) or x)
+    dict(run_batches(model, ((i, photo(i, 20, 24)) for i in range(3)), 8))
     assert counts == [1, 1, 1]
 
 
 def test_what_waits_is_bounded(model, monkeypatch):
-    monkeypatch.setattr(inference, "WAITING_PIXELS", 3 * 20 * 24)
+    monkeypatch.setattr("jaxpercept.inference.model.WAITING_PIXELS", 3 * 20 * 24)
     shapes = []
-    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.append(x.shape[:3]) or x)
+    monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.append(x.shape[:3]) or x)
     sizes = [(20, 24), (24, 20), (20, 24), (20, 23), *[(20, 24)] * 4]
-    outputs = dict(inference.run_batches(model, ((i, photo(i, *size)) for i, size in enumerate(sizes)), 4))
+    outputs = dict(run_batches(model, ((i, photo(i, *size)) for i, size in enumerate(sizes)), 4))
     assert sorted(outputs) == list(range(8))
-    assert shapes == [(2, 20, 24), (2, 20, 24), (2, 20, 24), (1, 24, 20), (1, 20, 23)]  # one batch length a size
+    assert shapes == [
+        (2, 20, 24),
+        (2, 20, 24),
+        (2, 20, 24),
+        (1, 24, 20),
+        (1, 20, 23),
+    ]  # one batch length a size
 
 
 def test_integers_are_refused(model):
@@ -74,13 +87,13 @@ def test_integers_are_refused(model):
 
 def test_bfloat16_is_near(style, model):
     x = photo(3, 32, 32)[None]
-    rough = inference.load_model(style, precision="bfloat16")(x)
+    rough = load_model(style, precision="bfloat16")(x)
     assert rough.dtype == jax.numpy.float32
     assert 0 < float(np.abs(np.asarray(rough) - np.asarray(model(x))).mean()) < 4 / 255
 
 
 def test_what_is_no_transform_net_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a transform net's weights file but 'vgg16'"):
-        inference.load_model(inference.weights_file.resolve("vgg16-imagenet", "vgg"))
+        load_model(weights_file.resolve("vgg16-imagenet", "vgg"))
     with pytest.raises(InputError, match="neither a file nor a shipped name"):
-        inference.load_model("no-such-style")
+        load_model("no-such-style")

@@ -1,4 +1,6 @@
-"""kill -9 at random moments, twenty times over, and nothing is lost: `pytest -m slow -n 0 tests/test_kill.py -s`."""
+"""kill -9 at random moments, twenty times over, and nothing is lost: `pytest -m slow -n 0
+tests/test_kill.py -s`.
+"""
 
 import json
 import os
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 import step_runs
 
-from jaxpercept import images, runs, training
-from jaxpercept.checkpoint import Checkpoints
+from jaxpercept import images
+from jaxpercept.training import loop, runs
+from jaxpercept.training.checkpoint import Checkpoints
 
 KILLS = 24
 
@@ -22,7 +25,9 @@ KILLS = 24
 def photos(tmp_path):
     noise = np.random.default_rng(0)
     for i in range(6):
-        images.save_image(tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32))
+        images.save_image(
+            tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32)
+        )
     return tmp_path / "photos"
 
 
@@ -42,7 +47,8 @@ def logged(out):
 
 
 def kill_sometime(process, out, dice):
-    """One time in four at any moment of its first seconds, else within one of its first new step. Where it was."""
+    """One time in four at any moment of its first seconds, else within one of its first new step.
+    Where it was."""
     before, deadline = logged(out), time.monotonic() + 120
     if dice.random() < 0.25:
         deadline = time.monotonic() + dice.uniform(0.5, 5)
@@ -57,12 +63,17 @@ def kill_sometime(process, out, dice):
 
 
 def outcome(config):
-    """Parameters, statistics and optimizer state of the last checkpoint, and the lines without their times."""
-    out = training.Path(config.out)
+    """Parameters, statistics and optimizer state of the last checkpoint, and the lines without
+    their times."""
+    out = loop.Path(config.out)
     with Checkpoints(out / "checkpoints") as checkpoints:
-        state, about = checkpoints.restore(training.init_state(config)[0])
+        state, about = checkpoints.restore(loop.init_state(config)[0])
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return state, about["data"], [{k: v for k, v in line.items() if k not in runs.TIMING} for line in lines]
+    return (
+        state,
+        about["data"],
+        [{k: v for k, v in line.items() if k not in runs.TIMING} for line in lines],
+    )
 
 
 @pytest.mark.slow
@@ -74,12 +85,19 @@ def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_the_same(root, ph
     while len(places) < KILLS:
         process = start(root, photos, broken)
         places.append(kill_sometime(process, broken, dice))
-        assert process.returncode == -9, said(broken).read_text()  # neither done nor broken: there was work to kill
+        assert process.returncode == -9, said(
+            broken
+        ).read_text()  # neither done nor broken: there was work to kill
     assert start(root, photos, broken).wait(600) == 0, said(broken).read_text()
     print({place: places.count(place) for place in sorted(set(places))}, "of", len(places), "kills")
     assert places.count("while a checkpoint is written") >= 3
     ours, theirs = (outcome(step_runs.pixel_config(photos, out)) for out in (broken, whole))
-    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (ours[0], theirs[0])), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(*map(jax.tree.leaves, (ours[0], theirs[0])), strict=True)
+    )
     assert ours[1:] == theirs[1:]
     assert [line["step"] for line in ours[2]] == list(range(1, 301))
-    assert (broken / "model.safetensors").read_bytes()[-4000:] == (whole / "model.safetensors").read_bytes()[-4000:]
+    assert (broken / "model.safetensors").read_bytes()[-4000:] == (
+        whole / "model.safetensors"
+    ).read_bytes()[-4000:]

@@ -1,4 +1,6 @@
-"""Losses by hand-computed values, symmetries and shape checks; equality with PyTorch is in test_parity*.py."""
+"""Losses by hand-computed values, symmetries and shape checks; equality with PyTorch is in
+test_parity*.py.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,9 @@ def test_gram_matrix_by_hand():
 def test_gram_matrix_ignores_where_things_are():
     f = noise(0, 2, 6, 4, 5)
     turned = f[:, ::-1].transpose(0, 2, 1, 3)
-    np.testing.assert_allclose(losses.gram_matrix(f), losses.gram_matrix(turned), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        losses.gram_matrix(f), losses.gram_matrix(turned), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_style_loss_does_not_depend_on_the_target_size():
@@ -51,7 +55,9 @@ def test_total_variation_by_hand():
     x = jnp.array([[0.0, 1.0, 9.0], [2.0, 5.0, 9.0], [9.0, 9.0, 9.0]]).reshape(1, 3, 3, 1)
     # window of 2x2 corners: (1² + 2²) + (8² + 4²) + (3² + 7²) + (4² + 4²)
     np.testing.assert_allclose(losses.total_variation(x), [5 + 80 + 58 + 32])
-    np.testing.assert_allclose(losses.total_variation(x, convention="reference"), [(5 + 80 + 58 + 32) / 2])
+    np.testing.assert_allclose(
+        losses.total_variation(x, convention="reference"), [(5 + 80 + 58 + 32) / 2]
+    )
 
 
 def test_half_precision_inputs_are_summed_in_float32():
@@ -78,7 +84,9 @@ def test_an_unknown_convention_lists_the_known():
 
 def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
     plain = jnp.zeros((1, 96, 96, 3))
-    pattern = jnp.asarray(np.tile(np.random.default_rng(0).choice([-1.0, 1.0], (8, 8, 1)), (12, 12, 3)))[None]
+    pattern = jnp.asarray(
+        np.tile(np.random.default_rng(0).choice([-1.0, 1.0], (8, 8, 1)), (12, 12, 3))
+    )[None]
     texture = jnp.asarray(np.random.default_rng(1).choice([-1.0, 1.0], (1, 96, 96, 3)))
     repeated = losses.hatch_loss(plain + pattern, plain)
     np.testing.assert_allclose(repeated, jnp.var(pattern[0, :8, :8, 0]), rtol=1e-5)  # all of it

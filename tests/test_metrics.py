@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from jaxpercept import images, metrics, samples
+from jaxpercept import images
+from jaxpercept.evaluation import metrics
+from jaxpercept.images import samples
 
 
 def pairs():
@@ -17,14 +19,21 @@ def pairs():
     yield "smallest", noise[:11, :11], noise[:11, 11:22]
 
 
-@pytest.mark.parametrize(("name", "a", "b"), list(pairs()), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "a", "b"), list(pairs()), ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_they_are_scikit_images(name, a, b):
     axis = 2 if a.ndim == 3 else None
     assert metrics.psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=1))
     expected = structural_similarity(
-        np.asarray(a, np.float64), np.asarray(b, np.float64), data_range=1, gaussian_weights=True, sigma=1.5,
-        use_sample_covariance=False, channel_axis=axis,
-    )  # fmt: skip
+        np.asarray(a, np.float64),
+        np.asarray(b, np.float64),
+        data_range=1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=axis,
+    )
     assert metrics.ssim(a, b) == pytest.approx(expected, abs=1e-10)
 
 

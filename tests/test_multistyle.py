@@ -1,4 +1,6 @@
-"""Nets of many styles: the mixture, the draw, blends as text, training, adding a style, the command line."""
+"""Nets of many styles: the mixture, the draw, blends as text, training, adding a style, the command
+line.
+"""
 
 import dataclasses
 import itertools
@@ -9,24 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import (
-    config,
-    images,
-    inference,
-    multistyle,
-    objective,
-    parallel,
-    training,
-    transform_net,
-    vgg,
-    weights_file,
-)
+from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
+from jaxpercept.inference.model import _compiled, load_model
+from jaxpercept.losses import objective
+from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
+from jaxpercept.training import engines, loop
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
-SINGLE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), stem_size=3, head_size=3, blocks=1)
+SINGLE = dataclasses.replace(
+    config.NET_PRESETS["resize"].scaled(0.1), stem_size=3, head_size=3, blocks=1
+)
 NET = dataclasses.replace(SINGLE, styles=3)
 LAYERS = ("relu1_1",)
 OBJECTIVE = config.ObjectiveConfig(
@@ -70,12 +67,15 @@ def make_config(place, out, names=STYLES, **kwargs):
 @pytest.fixture(scope="module")
 def trained(place, tmp_path_factory):
     """The weights of a whole run."""
-    return training.train(make_config(place, tmp_path_factory.mktemp("run") / "whole"))
+    return loop.train(make_config(place, tmp_path_factory.mktemp("run") / "whole"))
 
 
 def random_params(net, seed=0):
     keys = iter(np.random.default_rng(seed).spawn(99))
-    return {k: jnp.asarray(next(keys).normal(0, 0.3, s), jnp.float32) for k, s in transform_net.shapes(net)[0].items()}
+    return {
+        k: jnp.asarray(next(keys).normal(0, 0.3, s), jnp.float32)
+        for k, s in transform_net.shapes(net)[0].items()
+    }
 
 
 def photos(count, size=20):
@@ -93,23 +93,35 @@ def test_one_style_equals_the_single_net_with_those_rows_exactly():
     for i, row in enumerate((2, 0, 1)):
         own = {k: v[row] if "norm" in k else v for k, v in params.items()}
         np.testing.assert_array_equal(found[i], compiled(SINGLE)(own, x, None)[i])
-    np.testing.assert_array_equal(compiled(NET)(params, x, jnp.eye(3)[:1])[1], found[1])  # one for all, at both ends
+    np.testing.assert_array_equal(
+        compiled(NET)(params, x, jnp.eye(3)[:1])[1], found[1]
+    )  # one for all, at both ends
     mean = {k: 0.25 * v[0] + 0.75 * v[2] if "norm" in k else v for k, v in params.items()}
     blend = compiled(NET)(params, x, jnp.array([[0.25, 0.0, 0.75]]))
     np.testing.assert_allclose(blend, compiled(SINGLE)(mean, x, None), atol=1e-5)
 
 
 def test_a_single_style_starts_from_one_of_several(place, trained, tmp_path):
-    model = inference.load_model(f"{trained}:lines")
-    one = make_config(place, tmp_path / "run", (), task="style", style_image=str(place / "lines.png"), net=SINGLE,
-                      init=f"{trained}:lines", steps=1)  # fmt: skip
-    state, earlier = training.init_state(one)
-    np.testing.assert_array_equal(compiled(SINGLE)(state.params, photos(2), None),
-                                  compiled(NET)(model.params, photos(2), model.mix))  # fmt: skip
+    model = load_model(f"{trained}:lines")
+    one = make_config(
+        place,
+        tmp_path / "run",
+        (),
+        task="style",
+        style_image=str(place / "lines.png"),
+        net=SINGLE,
+        init=f"{trained}:lines",
+        steps=1,
+    )
+    state, earlier = loop.init_state(one)
+    np.testing.assert_array_equal(
+        compiled(SINGLE)(state.params, photos(2), None),
+        compiled(NET)(model.params, photos(2), model.mix),
+    )
     own = next(s for s in model.header["styles"] if s["name"] == "lines")
     assert earlier is not None
     assert earlier["training"] == {"steps": own["steps"], "images": own["images"]}
-    header = weights_file.read_header(training.train(one))
+    header = weights_file.read_header(loop.train(one))
     assert header["training"]["images"] == own["images"] + one.batch_size
     for init, said in (
         (str(trained), "holds several styles; choose one, as in .*of: dots, lines, noise"),
@@ -118,12 +130,17 @@ def test_a_single_style_starts_from_one_of_several(place, trained, tmp_path):
         (f"{tmp_path}/run/model.safetensors:lines", "holds a single style; leave out ':lines'"),
     ):
         with pytest.raises(InputError, match=said):
-            training.init_state(dataclasses.replace(one, init=init))
+            loop.init_state(dataclasses.replace(one, init=init))
 
 
 def test_mix_must_fit_the_net():
     x = photos(2)
-    for net, mix in ((NET, None), (NET, jnp.ones((3, 3))), (NET, jnp.ones((2, 2))), (SINGLE, jnp.ones((1, 1)))):
+    for net, mix in (
+        (NET, None),
+        (NET, jnp.ones((3, 3))),
+        (NET, jnp.ones((2, 2))),
+        (SINGLE, jnp.ones((1, 1))),
+    ):
         with pytest.raises(ValueError, match="needs mix"):
             transform_net.apply(net, random_params(net), {}, x, mix=mix)
     for wrong in ({"norm": "batch"}, {"norm": "none"}):
@@ -138,24 +155,31 @@ def test_the_draw_is_balanced_and_the_same_however_it_is_split():
     for step in range(6):
         halves = [multistyle.draw(7, step, 4, 3, (i, 2)) for i in range(2)]
         np.testing.assert_array_equal(np.concatenate(halves), whole[4 * step : 4 * step + 4])
-    assert not np.array_equal(whole[:12], np.concatenate([multistyle.draw(8, s, 4, 3) for s in range(3)]))
+    assert not np.array_equal(
+        whole[:12], np.concatenate([multistyle.draw(8, s, 4, 3) for s in range(3)])
+    )
     for steps in range(6):
-        np.testing.assert_array_equal(multistyle.drawn(7, steps, 4, 3), np.bincount(whole[: 4 * steps], minlength=3))
+        np.testing.assert_array_equal(
+            multistyle.drawn(7, steps, 4, 3), np.bincount(whole[: 4 * steps], minlength=3)
+        )
 
 
 def one_step(made, style=None, devices=1, engine="shard_map"):
-    """The state after a step, in which the images have these styles; the parameters before; what was logged."""
+    """The state after a step, in which the images have these styles; the parameters before; what
+    was logged."""
     terms = objective.make_terms(made.objective)
     phi = vgg.load_vgg16()
-    grams = training.style_grams(made, terms, phi)
-    runner = parallel.make_engine(engine, made.batch_size, jax.devices()[:devices])
-    step = runner.compile(training.make_step(made, terms), 2)
-    state, _ = training.init_state(made)
+    grams = loop.style_grams(made, terms, phi)
+    runner = engines.make_engine(engine, made.batch_size, jax.devices()[:devices])
+    step = runner.compile(loop.make_step(made, terms), 2)
+    state, _ = loop.init_state(made)
     before = {k: np.asarray(v) for k, v in state.params.items()}
     target = np.random.default_rng(1).integers(0, 256, (made.batch_size, 20, 20, 3), dtype=np.uint8)
     batch = {"target": target} | ({} if style is None else {"style": np.array(style, np.int32)})
     batch = {k: runner.shard(v) for k, v in batch.items()}
-    state, metrics = step(runner.replicate(state), batch, *(runner.replicate(tree) for tree in (phi, grams)))
+    state, metrics = step(
+        runner.replicate(state), batch, *(runner.replicate(tree) for tree in (phi, grams))
+    )
     state = jax.tree.map(np.asarray, runner.unreplicate(state))
     return state, before, jax.tree.map(np.asarray, runner.unreplicate(metrics))
 
@@ -170,8 +194,12 @@ def test_only_drawn_styles_get_a_gradient_and_each_its_own_target(place, tmp_pat
         assert gradient[2].any(), name
         np.testing.assert_array_equal(state.params[name][1], before[name][1])
     own = one_step(made, [1] * 4)[2]["style"]
-    single = dataclasses.replace(made, task="style", style_images=(), net=SINGLE, style_image=made.style_images[1])
-    assert one_step(single)[2]["style"] == pytest.approx(own, rel=1e-6)  # a fresh net's rows are all alike
+    single = dataclasses.replace(
+        made, task="style", style_images=(), net=SINGLE, style_image=made.style_images[1]
+    )
+    assert one_step(single)[2]["style"] == pytest.approx(
+        own, rel=1e-6
+    )  # a fresh net's rows are all alike
     assert said["style"] != pytest.approx(own, rel=0.01)
 
 
@@ -180,9 +208,20 @@ def test_in_the_geometric_mean_large_losses_do_not_outweigh_others(place, tmp_pa
     """The gradient is that of the loss's logarithm: the same for a loss ten times as large."""
     made, styles = make_config(place, tmp_path), [0, 1, 2, 1]
     if not several:
-        made, styles = dataclasses.replace(made, task="style", style_images=(), net=SINGLE, average="geometric",
-                                           style_image=made.style_images[0]), None  # fmt: skip
-    ten = dataclasses.replace(OBJECTIVE, weights={name: 10 * weight for name, weight in OBJECTIVE.weights.items()})
+        made, styles = (
+            dataclasses.replace(
+                made,
+                task="style",
+                style_images=(),
+                net=SINGLE,
+                average="geometric",
+                style_image=made.style_images[0],
+            ),
+            None,
+        )
+    ten = dataclasses.replace(
+        OBJECTIVE, weights={name: 10 * weight for name, weight in OBJECTIVE.weights.items()}
+    )
     state, _, said = one_step(made, styles)
     large, _, also = one_step(dataclasses.replace(made, objective=ten), styles)
     assert also["loss"] == pytest.approx(10 * said["loss"], rel=1e-5)
@@ -192,13 +231,16 @@ def test_in_the_geometric_mean_large_losses_do_not_outweigh_others(place, tmp_pa
 
 
 def test_the_mean_over_images_can_be_chosen(place, tmp_path):
-    """On one image they differ by a factor, the loss; a net of several styles takes the arithmetic one too."""
+    """On one image they differ by a factor, the loss; a net of several styles takes the arithmetic
+    one too."""
     made = make_config(place, tmp_path, batch_size=1)
     geometric, _, said = one_step(made, [1])
     arithmetic, _, _ = one_step(dataclasses.replace(made, average="arithmetic"), [1])
     largest = max(np.abs(v).max() for v in arithmetic.opt_state[0].mu.values())
     for name, value in arithmetic.opt_state[0].mu.items():
-        np.testing.assert_allclose(geometric.opt_state[0].mu[name] * said["loss"], value, atol=1e-5 * largest)
+        np.testing.assert_allclose(
+            geometric.opt_state[0].mu[name] * said["loss"], value, atol=1e-5 * largest
+        )
     with pytest.raises(InputError, match="arithmetic, geometric"):
         dataclasses.replace(made, average="harmonic")
 
@@ -229,38 +271,53 @@ def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, traine
 
     made = make_config(place, tmp_path / "run")
     with pytest.raises(Killed):
-        training.train(made, on_log=kill)
-    again = training.train(made)
+        loop.train(made, on_log=kill)
+    again = loop.train(made)
     assert again.read_bytes() == trained.read_bytes()
     assert lines(again.parent) == lines(trained.parent)
     header = weights_file.read_header(again)
     assert multistyle.names(header) == STYLES
     assert [s["images"] for s in header["styles"]] == multistyle.drawn(0, 4, 4, 3)
-    assert [s["steps"] for s in header["styles"]] == [round(s["images"] / 4) for s in header["styles"]]
+    assert [s["steps"] for s in header["styles"]] == [
+        round(s["images"] / 4) for s in header["styles"]
+    ]
     assert header["styles"][1]["sha256"] == weights_file.sha256(place / "lines.png")
     preview = images.load_image(again.parent / "previews" / "00000004.jpg")
     assert preview.shape == (4 * 20, 3 * 20, 3)  # photos, and a row a style
     with pytest.raises(InputError, match=r"other settings \(styles: "):
-        training.train(make_config(place, tmp_path / "run", ("lines", "dots", "noise")))
+        loop.train(make_config(place, tmp_path / "run", ("lines", "dots", "noise")))
 
 
 def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
-    made = make_config(place, tmp_path / "more", ("extra",), init=str(trained), only_new=True,
-                       net=dataclasses.replace(NET, styles=4), learning_rate=0.05)  # fmt: skip
-    path = training.train(made)
+    made = make_config(
+        place,
+        tmp_path / "more",
+        ("extra",),
+        init=str(trained),
+        only_new=True,
+        net=dataclasses.replace(NET, styles=4),
+        learning_rate=0.05,
+    )
+    path = loop.train(made)
     old, new = (weights_file.read_weights(p)[0] for p in (trained, path))
     rows = [name for name in old if old[name].ndim == 2]
     assert rows
     for name in old:
         kept = new[name][:3] if name in rows else new[name]
         np.testing.assert_array_equal(kept, old[name], strict=True)
-    still = "params.blocks.0.norm2.bias"  # what it adds to every pixel, the norms after it take away
-    moved = [np.abs(new[name][3] - old[name].astype(np.float32).mean(0)).max() for name in rows if name != still]
+    still = (
+        "params.blocks.0.norm2.bias"  # what it adds to every pixel, the norms after it take away
+    )
+    moved = [
+        np.abs(new[name][3] - old[name].astype(np.float32).mean(0)).max()
+        for name in rows
+        if name != still
+    ]
     assert min(moved) > 0.01
     header = weights_file.read_header(path)
     assert multistyle.names(header) == (*STYLES, "extra")
     assert [s["images"] for s in header["styles"]] == [*multistyle.drawn(0, 4, 4, 3), 16]
-    state, _ = training.init_state(made)
+    state, _ = loop.init_state(made)
     assert set(state.opt_state[0].mu) == {name.removeprefix("params.") for name in rows}
     with pytest.raises(InputError, match="holds it already, as extra"):
         multistyle.plan(made.style_images, str(path), only_new=True)
@@ -268,20 +325,26 @@ def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
 
 def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
     params = random_params(SINGLE)
-    header = {"task": "style", "training": {"steps": 7, "images": 28}, "style": {"file": "lines.jpg", "sha256": "x"}}
+    header = {
+        "task": "style",
+        "training": {"steps": 7, "images": 28},
+        "style": {"file": "lines.jpg", "sha256": "x"},
+    }
     transform_net.save(tmp_path / "one.safetensors", SINGLE, params, {}, header)
     made = make_config(place, tmp_path / "run", init=str(tmp_path / "one.safetensors"))
-    state, _ = training.init_state(made)
+    state, _ = loop.init_state(made)
     for name in transform_net.style_parameters(NET):
         for row in state.params[name]:
-            np.testing.assert_array_equal(row, np.asarray(params[name]).astype(np.float16).astype(np.float32))
+            np.testing.assert_array_equal(
+                row, np.asarray(params[name]).astype(np.float16).astype(np.float32)
+            )
     styles, rows = multistyle.plan(made.style_images, made.init)
     assert rows == [None, 0, None]
     assert [s.steps for s in styles] == [0, 7, 0]
     with pytest.raises(InputError, match=r"net.styles is 3, but these are 2: dots, noise"):
-        training.init_state(make_config(place, tmp_path / "run", ("dots", "noise")))
+        loop.init_state(make_config(place, tmp_path / "run", ("dots", "noise")))
     with pytest.raises(InputError, match="is another net"):
-        training.init_state(dataclasses.replace(made, net=dataclasses.replace(NET, blocks=2)))
+        loop.init_state(dataclasses.replace(made, net=dataclasses.replace(NET, blocks=2)))
 
 
 def test_a_warm_start_takes_rows_by_name(place, trained):
@@ -292,7 +355,9 @@ def test_a_warm_start_takes_rows_by_name(place, trained):
     _, params, _, _ = transform_net.load(trained)
     made = transform_net.restyle(dataclasses.replace(NET, styles=4), params, rows)
     scale = params["stem_norm.scale"]
-    np.testing.assert_array_equal(made["stem_norm.scale"], jnp.stack([scale.mean(0), scale[2], scale[0], scale[1]]))
+    np.testing.assert_array_equal(
+        made["stem_norm.scale"], jnp.stack([scale.mean(0), scale[2], scale[0], scale[1]])
+    )
     with pytest.raises(InputError, match="also holds dots, which training all weights would spoil"):
         multistyle.plan(files[:2] + files[3:], str(trained))
 
@@ -361,31 +426,42 @@ def test_a_blend_of_a_single_net_and_a_colon_in_a_path(tmp_path):
 
 def test_load_model_compiles_once_for_all_blends(trained, monkeypatch):
     traced, original = [], transform_net.apply
-    monkeypatch.setattr(transform_net, "apply", lambda *a, **k: traced.append(1) or original(*a, **k))
-    inference._compiled.cache_clear()
+    monkeypatch.setattr(
+        transform_net, "apply", lambda *a, **k: traced.append(1) or original(*a, **k)
+    )
+    _compiled.cache_clear()
     x = photos(2)
-    models = [inference.load_model(f"{trained}:{blend}") for blend in ("dots", "lines", "dots=1,lines=1")]
-    outputs = [np.asarray(m(x)) for m in (*models, models[0].blend("noise"), models[2].blend("lines=2"))]
+    models = [load_model(f"{trained}:{blend}") for blend in ("dots", "lines", "dots=1,lines=1")]
+    outputs = [
+        np.asarray(m(x)) for m in (*models, models[0].blend("noise"), models[2].blend("lines=2"))
+    ]
     assert len(traced) == 1
-    inference._compiled.cache_clear()
+    _compiled.cache_clear()
     np.testing.assert_array_equal(outputs[1], outputs[4])
     assert all(np.abs(a - b).max() > 1e-4 for a, b in itertools.combinations(outputs[:4], 2))
     assert [m.name for m in models] == ["model-dots", "model-lines", "model-dots0.5-lines0.5"]
     assert models[1].header["style"]["file"] == "lines.png"
     assert models[0].styles == STYLES
     with pytest.raises(InputError, match="holds 3 styles; choose as in"):
-        inference.load_model(trained)
+        load_model(trained)
 
 
 @pytest.fixture
 def shelf(trained, tmp_path, monkeypatch):
-    """A weights directory with the net of three styles, and one of a single style that comes after it."""
+    """A weights directory with the net of three styles, and one of a single style that comes after
+    it."""
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights" / "styles").mkdir(parents=True)
     (tmp_path / "weights" / "styles" / "multi.safetensors").write_bytes(trained.read_bytes())
     params, stats = transform_net.init(SINGLE)
-    transform_net.save(tmp_path / "weights" / "styles" / "single.safetensors", SINGLE, params, stats, {"task": "style"})
+    transform_net.save(
+        tmp_path / "weights" / "styles" / "single.safetensors",
+        SINGLE,
+        params,
+        stats,
+        {"task": "style"},
+    )
     images.save_image(tmp_path / "a.png", np.asarray(photos(1)[0]))
     return tmp_path
 
@@ -405,14 +481,24 @@ def test_list_and_default(shelf, capsys):
 
 
 def test_all_blends_and_a_sheet(shelf):
-    assert status("stylize a.png --style multi:all multi:dots=2 multi:dots=3,noise=1 single --grain 0 -o out") == 0
+    assert (
+        status(
+            "stylize a.png --style multi:all multi:dots=2 multi:dots=3,noise=1 single --grain 0 "
+            "-o out"
+        )
+        == 0
+    )
     assert {p.name for p in (shelf / "out").iterdir()} == {
-        "a_multi-dots.png", "a_multi-lines.png", "a_multi-noise.png", "a_multi-all.png",
-        "a_multi-dots0.75-noise0.25.png", "a_single.png",
-    }  # fmt: skip
+        "a_multi-dots.png",
+        "a_multi-lines.png",
+        "a_multi-noise.png",
+        "a_multi-all.png",
+        "a_multi-dots0.75-noise0.25.png",
+        "a_single.png",
+    }
     assert images.load_image(shelf / "out" / "a_multi-all.png").shape[1] > 4 * 384
     x = images.load_image("a.png")[None]
-    expected = images.to_uint8(np.asarray(inference.load_model("multi:dots=3,noise=1")(x))[0])
+    expected = images.to_uint8(np.asarray(load_model("multi:dots=3,noise=1")(x))[0])
     found = images.to_uint8(images.load_image(shelf / "out" / "a_multi-dots0.75-noise0.25.png"))
     np.testing.assert_array_equal(found, expected)
 
@@ -425,11 +511,26 @@ def test_all_blends_and_a_sheet(shelf):
         ("stylize a.png --style mult:dots", "did you mean multi?"),
         ("stylize a.png --style single:all", "single holds a single style"),
         ("stylize a.png --style multi:all -o b.png", "names one file, but 3 images"),
-        ("train multistyle --style-image a.png --data x --only-new", "--only-new needs --init FILE"),
-        ("train multistyle --style-image a.png --data x --preset paper", "need the norm 'instance', got 'batch'"),
-        ("train multistyle --style-image a.png a.png --data x", "a.png is the style a (a.png) again"),
-        ("train multistyle --style-image a.png --data x --init weights/styles/multi.safetensors", "also holds dots"),
-        ("train multistyle --style-image a.png --data x --init a.png", "a.png: not a whole safetensors file"),
+        (
+            "train multistyle --style-image a.png --data x --only-new",
+            "--only-new needs --init FILE",
+        ),
+        (
+            "train multistyle --style-image a.png --data x --preset paper",
+            "need the norm 'instance', got 'batch'",
+        ),
+        (
+            "train multistyle --style-image a.png a.png --data x",
+            "a.png is the style a (a.png) again",
+        ),
+        (
+            "train multistyle --style-image a.png --data x --init weights/styles/multi.safetensors",
+            "also holds dots",
+        ),
+        (
+            "train multistyle --style-image a.png --data x --init a.png",
+            "a.png: not a whole safetensors file",
+        ),
     ],
 )
 def test_mistakes_are_one_line(shelf, capsys, line, message):
@@ -456,19 +557,36 @@ def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
 
 
 def test_a_warm_start_from_no_net(shelf, place, capsys):
-    assert status(f"train multistyle --style-image {place}/extra.png --data {place}/photos --init mult --only-new") == 2
-    assert "'mult' is neither a file nor a shipped name (did you mean multi?)" in capsys.readouterr().err
-    assert status(f"train style --style-image {place}/extra.png --data {place}/photos --init {place}") == 2
-    assert f"{place}: is a folder; give an existing file or one of: multi, single" in capsys.readouterr().err
+    assert (
+        status(
+            f"train multistyle --style-image {place}/extra.png --data {place}/photos --init mult "
+            "--only-new"
+        )
+        == 2
+    )
+    assert (
+        "'mult' is neither a file nor a shipped name (did you mean multi?)"
+        in capsys.readouterr().err
+    )
+    assert (
+        status(f"train style --style-image {place}/extra.png --data {place}/photos --init {place}")
+        == 2
+    )
+    assert (
+        f"{place}: is a folder; give an existing file or one of: multi, single"
+        in capsys.readouterr().err
+    )
 
 
-@pytest.mark.parametrize("damage", [lambda s: "x", lambda s: s[:2], lambda s: [s[0], s[0], s[2]], lambda s: [{}] * 3])
+@pytest.mark.parametrize(
+    "damage", [lambda s: "x", lambda s: s[:2], lambda s: [s[0], s[0], s[2]], lambda s: [{}] * 3]
+)
 def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage):
     arrays, header = weights_file.read_weights(trained)
     header["styles"] = damage(header["styles"])
     path = weights_file.write_weights(tmp_path / "net.safetensors", arrays, header)
     with pytest.raises(InputError, match="damaged"):
-        inference.load_model(f"{path}:dots")
+        load_model(f"{path}:dots")
     with pytest.raises(InputError, match="damaged"):
         multistyle.plan([str(place / "extra.png")], str(path), only_new=True)
     with pytest.raises(InputError, match="damaged"):
@@ -479,9 +597,16 @@ def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_
     """And its own style keeps its row, named after the file."""
     params = random_params(SINGLE)
     transform_net.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
-    made = make_config(place, tmp_path / "run", ("extra",), init=str(tmp_path / "theirs.safetensors"), only_new=True,
-                       net=dataclasses.replace(NET, styles=2), steps=1)  # fmt: skip
-    arrays, header = weights_file.read_weights(training.train(made))
+    made = make_config(
+        place,
+        tmp_path / "run",
+        ("extra",),
+        init=str(tmp_path / "theirs.safetensors"),
+        only_new=True,
+        net=dataclasses.replace(NET, styles=2),
+        steps=1,
+    )
+    arrays, header = weights_file.read_weights(loop.train(made))
     assert multistyle.names(header) == ("theirs", "extra")
     for name, value in params.items():
         found = arrays[f"params.{name}"]
@@ -490,8 +615,10 @@ def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_
 
 def test_train_style_takes_the_net_of_init(place, trained, tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(training, "train", asked.append)
-    words = f"train style --style-image {place}/lines.png --data {place}/photos --init {trained}:lines"
+    monkeypatch.setattr(loop, "train", asked.append)
+    words = (
+        f"train style --style-image {place}/lines.png --data {place}/photos --init {trained}:lines"
+    )
     for more, net in (("", SINGLE), (" --width 0.5", config.NET_PRESETS["resize"].scaled(0.5))):
         assert main((words + more).split()) == 0
         assert asked.pop().net == net

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import config, losses, objective, terms, vgg
+from jaxpercept import config, losses
 from jaxpercept.config import ObjectiveConfig
 from jaxpercept.errors import InputError
-from jaxpercept.terms import LossTerm
+from jaxpercept.losses import objective, terms
+from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import vgg
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def pair():
 
 
 def grams(phi):
-    return objective.style_targets(phi, jax.random.uniform(jax.random.key(1), (1, 48, 32, 3)), ("relu1_2", "relu2_2"))
+    return objective.style_targets(
+        phi, jax.random.uniform(jax.random.key(1), (1, 48, 32, 3)), ("relu1_2", "relu2_2")
+    )
 
 
 def config_of(**kwargs):
@@ -35,10 +39,14 @@ def test_every_line_of_the_table_has_its_function():
 
 
 def test_loss_is_the_sum_of_the_weighted_terms(phi, pair):
-    made = objective.make_terms(config_of(weights={"content": 2.0, "style": 3.0, "tv": 1e-3, "pixel": 0.5}))
+    made = objective.make_terms(
+        config_of(weights={"content": 2.0, "style": 3.0, "tv": 1e-3, "pixel": 0.5})
+    )
     values = objective.evaluate(made, phi, grams(phi), *pair)
     assert list(values) == ["loss", "content", "style", "tv", "pixel"]
-    np.testing.assert_allclose(values["loss"], sum(np.asarray(values[n]) for n in list(values)[1:]), rtol=1e-6)
+    np.testing.assert_allclose(
+        values["loss"], sum(np.asarray(values[n]) for n in list(values)[1:]), rtol=1e-6
+    )
     features = [vgg.vgg_features(phi, x, ["relu2_2"])["relu2_2"] for x in pair]
     np.testing.assert_allclose(values["content"], 2 * losses.feature_loss(*features), rtol=1e-5)
     np.testing.assert_allclose(values["pixel"], 0.5 * 255**2 * losses.pixel_loss(*pair), rtol=1e-5)
@@ -99,6 +107,8 @@ def test_a_bad_configuration_lists_what_is_allowed(kwargs, message):
 def test_the_projection_lets_descent_come_back_into_the_range_but_not_leave_it():
     x = jnp.array([-0.5, 0.0, 0.5, 1.0, 1.5])
     np.testing.assert_array_equal(objective.projected(x), [0, 0, 0.5, 1, 1])
-    upward, downward = (jax.grad(lambda x, s=sign: (s * objective.projected(x)).sum())(x) for sign in (-1.0, 1.0))
+    upward, downward = (
+        jax.grad(lambda x, s=sign: (s * objective.projected(x)).sum())(x) for sign in (-1.0, 1.0)
+    )
     np.testing.assert_array_equal(upward, [-1, -1, -1, 0, 0])
     np.testing.assert_array_equal(downward, [0, 0, 1, 1, 1])

@@ -7,13 +7,19 @@ import numpy as np
 import optax
 import pytest
 
-from jaxpercept import optimizers
 from jaxpercept.config import TrainConfig
+from jaxpercept.training import optimizers
 
 random = np.random.default_rng(0)
-PARAMS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.ones((4, 8))}
+PARAMS = {
+    "kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32),
+    "scale": jnp.ones((4, 8)),
+}
 BIAS = {"bias": jnp.arange(1.0, 4.0)}
-GRADS = {"kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32), "scale": jnp.arange(32.0).reshape(4, 8)}
+GRADS = {
+    "kernel": jnp.asarray(random.normal(size=(3, 3, 4, 8)), jnp.float32),
+    "scale": jnp.arange(32.0).reshape(4, 8),
+}
 
 
 def test_cosine_schedule_ends_at_zero(name):
@@ -27,7 +33,8 @@ def test_cosine_schedule_ends_at_zero(name):
 
 
 def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
-    """Newton-Schulz leaves singular values of 0.7 to 1.2 times the size asked for; its signs are the gradient's."""
+    """Newton-Schulz leaves singular values of 0.7 to 1.2 times the size asked for; its signs are
+    the gradient's."""
     made = TrainConfig(optimizer="muon", learning_rate=0.01)
     optimizer = optimizers.make_optimizer(made)
     update, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)
@@ -38,8 +45,12 @@ def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
     adam = optax.nadam(0.01)
     expected, _ = adam.update(GRADS, adam.init(PARAMS))
     np.testing.assert_allclose(update["scale"], expected["scale"], rtol=1e-4)
-    several = dataclasses.replace(made, task="multistyle", style_images=("a", "b"),
-                                  net=dataclasses.replace(made.net, styles=2))  # fmt: skip
+    several = dataclasses.replace(
+        made,
+        task="multistyle",
+        style_images=("a", "b"),
+        net=dataclasses.replace(made.net, styles=2),
+    )
     optimizer, params, grads = optimizers.make_optimizer(several), PARAMS | BIAS, GRADS | BIAS
     faster, _ = optimizer.update(grads, optimizer.init(params), params)
     np.testing.assert_allclose(faster["scale"], 20 * expected["scale"], rtol=1e-4)

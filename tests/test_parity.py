@@ -1,6 +1,7 @@
-"""Forward parity with the PyTorch twins, convolution → block → network, in both forms of our convolutions; float64
-gradients of every layer, block and loss; the table. The objective's gradient and training: test_parity_gradients.py;
-without torch: test_parity_golden.py."""
+"""Forward parity with the PyTorch twins, convolution → block → network, in both forms of our
+convolutions; float64 gradients of every layer, block and loss; the table. The objective's gradient
+and training: test_parity_gradients.py; without torch: test_parity_golden.py.
+"""
 
 import dataclasses
 import importlib.util
@@ -13,12 +14,14 @@ import pytest
 from conftest import ROOT
 from quick import QUICK
 
-from jaxpercept import conv, parity
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.parity import cases, gradients
+from jaxpercept.evaluation import parity
+from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.nets import conv
 
-# 1e-5 is what the project promises; 2e-6 is what rounding leaves in these small cases, with a factor of two.
+# 1e-5 is what the project promises; 2e-6 is what rounding leaves in these small cases, with a
+# factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
 GRADIENT = 1e-10  # float64 leaves ~1e-15; 1e-6 is promised for whole networks
 BY_NAME = defaultdict(list)
@@ -30,7 +33,7 @@ CONVOLUTIONS = [name for name in BY_NAME if name.startswith("layer") and "conv" 
 @pytest.fixture
 def torch_twin():
     pytest.importorskip("torch", reason="torch is not installed")
-    from jaxpercept import torch_twin
+    from jaxpercept.evaluation import torch_twin
 
     return torch_twin
 
@@ -70,22 +73,34 @@ def test_nets_vgg_and_losses(torch_twin, name):
 @pytest.mark.parametrize("size", [(16, 16), (16, 35), (37, 18)])
 def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
     """A start padding of 40, plus what a multiple of 4 needs, on images of 16."""
-    net = TransformNetConfig(stem=3, stem_size=1, head_size=1, down=(4, 4), up=(4, 4), blocks=1, start_padding=40)
+    net = TransformNetConfig(
+        stem=3, stem_size=1, head_size=1, down=(4, 4), up=(4, 4), blocks=1, start_padding=40
+    )
     case = cases._net("net", "tiny", net, size)
-    assert parity.relative_error(parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"]) < SEEN
+    assert (
+        parity.relative_error(
+            parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"]
+        )
+        < SEEN
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", list(NET_PRESETS))
 def test_full_width_at_256(torch_twin, preset):
-    case = cases._net("net", preset, NET_PRESETS[preset], (256, 256), NET_PRESETS[preset].norm == "batch")
+    case = cases._net(
+        "net", preset, NET_PRESETS[preset], (256, 256), NET_PRESETS[preset].norm == "batch"
+    )
     ours, twin = parity.evaluate(case, "float32"), parity.evaluate_twin(case)
     assert max(parity.relative_error(ours[k], v) for k, v in twin.items()) < FORWARD
 
 
 @pytest.mark.parametrize(
     ("name", "fast"),
-    [*((name, True) for name in names("layer", "block", "loss")), *((name, False) for name in CONVOLUTIONS)],
+    [
+        *((name, True) for name in names("layer", "block", "loss")),
+        *((name, False) for name in CONVOLUTIONS),
+    ],
 )
 def test_gradients_in_float64(torch_twin, name, fast):
     """Of every input and parameter, for a random cotangent."""
@@ -108,7 +123,9 @@ def test_gradients_in_float64(torch_twin, name, fast):
         ours = {k: np.asarray(v) for k, v in ours.items()}
     norm = gradients.tree_norm(true)
     for key in learn:
-        if np.linalg.norm(true[key]) < 1e-9 * norm:  # in truth zero: a bias before a norm, what a loss does not read
+        if (
+            np.linalg.norm(true[key]) < 1e-9 * norm
+        ):  # in truth zero: a bias before a norm, what a loss does not read
             assert np.linalg.norm(ours[key]) < 1e-9 * norm
         else:
             assert parity.relative_error(ours[key], true[key]) < GRADIENT, key
@@ -144,7 +161,10 @@ def test_the_committed_table_has_the_rows_of_today():
 
 
 def test_bfloat16_costs_what_it_costs(torch_twin, monkeypatch):
-    few = [BY_NAME[name][0] for name in ("layer: conv 9x9 to rgb zero", "block: residual block, unpadded")]
+    few = [
+        BY_NAME[name][0]
+        for name in ("layer: conv 9x9 to rgb zero", "block: residual block, unpadded")
+    ]
     monkeypatch.setattr(cases, "all_cases", lambda: few)
     rows = parity.run("bfloat16", depths=("layer", "block"))
     assert len(rows) == 2

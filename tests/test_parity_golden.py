@@ -1,5 +1,7 @@
-"""Parity where torch is missing: against what PyTorch gave, in float64, when `tests/golden/make.py` ran. With torch the
-other parity tests compare the same cases directly, and only a part of them is repeated here."""
+"""Parity where torch is missing: against what PyTorch gave, in float64, when `tests/golden/make.py`
+ran. With torch the other parity tests compare the same cases directly, and only a part of them is
+repeated here.
+"""
 
 import importlib.util
 import sys
@@ -9,16 +11,24 @@ import numpy as np
 import pytest
 from quick import QUICK
 
-from jaxpercept import parity
-from jaxpercept.parity import cases, gradients
+from jaxpercept.evaluation import parity
+from jaxpercept.evaluation.parity import cases, gradients
 
 sys.path.insert(0, f"{__file__.rpartition('/')[0]}/golden")
 import make
 
 FORWARD = 1e-5
 WITH_TORCH = importlib.util.find_spec("torch") is not None
-CASES = {name: case for name, case in make.named_cases() if not WITH_TORCH or (case.depth == "loss" or "#1" in name)}
-CASES = {name: case for name, case in CASES.items() if not WITH_TORCH or case.depth in ("layer", "loss", "vgg")}
+CASES = {
+    name: case
+    for name, case in make.named_cases()
+    if not WITH_TORCH or (case.depth == "loss" or "#1" in name)
+}
+CASES = {
+    name: case
+    for name, case in CASES.items()
+    if not WITH_TORCH or case.depth in ("layer", "loss", "vgg")
+}
 PROBLEMS = {p.name: p for p in gradients.problems() if not WITH_TORCH or "resize" in p.name}
 
 
@@ -36,9 +46,9 @@ def test_a_sketch_estimates_the_relative_error():
 
 
 def test_every_case_has_its_golden_value(golden):
-    assert {name for name, _ in make.named_cases()} | {f"gradient: {p.name}" for p in gradients.problems()} == {
-        name.split(" | ")[0] for name in golden
-    }
+    assert {name for name, _ in make.named_cases()} | {
+        f"gradient: {p.name}" for p in gradients.problems()
+    } == {name.split(" | ")[0] for name in golden}
 
 
 @pytest.mark.parametrize("name", list(CASES))
@@ -52,7 +62,9 @@ def test_forward(golden, name):
 def test_the_objectives_gradient_in_float64(golden, name):
     problem, name = PROBLEMS[name], f"gradient: {name} | "
     with jax.enable_x64(True):
-        loss, ours = gradients.ours(gradients.function(problem, options=QUICK), problem.inputs(), np.float64)
+        loss, ours = gradients.ours(
+            gradients.function(problem, options=QUICK), problem.inputs(), np.float64
+        )
     assert abs(loss / golden[f"{name}loss"][0] - 1) < 1e-9
     true = {k: golden[name + k] for k in ours}
     norm = np.sqrt(sum(v[0] ** 2 for v in true.values()))

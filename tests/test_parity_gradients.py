@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from quick import QUICK
 
-from jaxpercept import objective, optimizers, parallel, parity, training, transform_net, vgg
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
-from jaxpercept.parity import cases, gradients
+from jaxpercept.evaluation import parity
+from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.losses import objective
+from jaxpercept.nets import transform_net, vgg
+from jaxpercept.training import engines, loop, optimizers
 
 pytest.importorskip("torch", reason="torch is not installed")
-from jaxpercept import torch_twin
+from jaxpercept.evaluation import torch_twin
 
 HIGHEST = partial(jax.default_matmul_precision, "highest")
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
@@ -38,8 +41,13 @@ def test_the_objectives_gradient_in_float64(name):
     assert (len(zero) > 0) == (problem.net.norm == "instance" or problem.net.bias)
 
 
-@pytest.mark.parametrize("name", [name if name.startswith("resize") else pytest.param(name, marks=pytest.mark.slow)
-                                  for name in PROBLEMS])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name.startswith("resize") else pytest.param(name, marks=pytest.mark.slow)
+        for name in PROBLEMS
+    ],
+)
 def test_the_objectives_gradient_in_float32(name):
     """No further from the float64 gradient than 3 times what PyTorch's own float32 is."""
     ours, torchs = gradients.compare(PROBLEMS[name], "float32", HIGHEST, draws=3)
@@ -48,23 +56,35 @@ def test_the_objectives_gradient_in_float32(name):
 
 
 @pytest.mark.parametrize(
-    "preset", ["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resize", "reference"))]
+    "preset",
+    ["paper", *(pytest.param(name, marks=pytest.mark.slow) for name in ("resize", "reference"))],
 )
 def test_twenty_float64_training_steps(preset):
-    """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running statistics, on nets of
-    an eighth of the width and two blocks and the shallow half of the style layers."""
+    """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running
+    statistics, on nets of an eighth of the width and two blocks and the shallow half of the style
+    layers."""
     net = NET_PRESETS[preset].scaled(0.125)
-    net = dataclasses.replace(net, blocks=2, start_padding=net.start_padding * 2 // 5)  # compiles sooner
-    # A loss of about 1: Adam's epsilon then hides the rounding noise of leaves whose true gradient is zero. With the
-    # usual weights it moves them by up to the learning rate, and with them the running means of the norms behind.
+    net = dataclasses.replace(
+        net, blocks=2, start_padding=net.start_padding * 2 // 5
+    )  # compiles sooner
+    # A loss of about 1: Adam's epsilon then hides the rounding noise of leaves whose true gradient
+    # is zero. With the usual weights it moves them by up to the learning rate, and with them the
+    # running means of the norms behind.
     weights = {"content": 1e-7, "style": 5e-7, "tv": 1e-6}
     shallow = ObjectiveConfig(weights=weights, style_layers=("relu1_2", "relu2_2"))
     config = TrainConfig(net=net, objective=shallow, batch_size=2, image_size=16)
     d = cases.variables(net)
-    phi = {f"vgg.{k}": np.asarray(v, np.float64) for k, v in vgg.load_vgg16().items() if k[:5] < "conv3" or k[0] == "p"}
+    phi = {
+        f"vgg.{k}": np.asarray(v, np.float64)
+        for k, v in vgg.load_vgg16().items()
+        if k[:5] < "conv3" or k[0] == "p"
+    }
     params, stats, phi = cases.part(d, "params"), cases.part(d, "stats"), cases.part(phi, "vgg")
     style = cases.picture((24, 28), 1, "style")
-    images = [(255 * cases.uniform(f"batch {i}", (2, 16, 16, 3), 0.0, 1.0)).astype(np.uint8) for i in range(20)]
+    images = [
+        (255 * cases.uniform(f"batch {i}", (2, 16, 16, 3), 0.0, 1.0)).astype(np.uint8)
+        for i in range(20)
+    ]
 
     with jax.enable_x64(True), HIGHEST():
         terms = objective.make_terms(shallow)
@@ -72,9 +92,12 @@ def test_twenty_float64_training_steps(preset):
         grams = objective.style_targets(ours, jax.numpy.asarray(style), shallow.style_layers)
         start = [{k: jax.numpy.asarray(v) for k, v in tree.items()} for tree in (params, stats)]
         opt_state = optimizers.make_optimizer(config).init(start[0])
-        state = training.TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
+        state = loop.TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
         step = jax.vmap(
-            training.make_step(config, terms), in_axes=(None, 0, None, None), out_axes=None, axis_name=parallel.AXIS
+            loop.make_step(config, terms),
+            in_axes=(None, 0, None, None),
+            out_axes=None,
+            axis_name=engines.AXIS,
         )
         step = jax.jit(step, compiler_options=QUICK)
         seen = []
@@ -85,7 +108,10 @@ def test_twenty_float64_training_steps(preset):
         final_stats = {k: np.asarray(v) for k, v in state.stats.items()}
 
     tensors = {k: torch_twin.torch.tensor(v) for k, v in phi.items()}
-    target, running = torch_twin.torch.tensor(style), {k: torch_twin.torch.tensor(v) for k, v in stats.items()}
+    target, running = (
+        torch_twin.torch.tensor(style),
+        {k: torch_twin.torch.tensor(v) for k, v in stats.items()},
+    )
 
     def twin(p, x):
         nonlocal running

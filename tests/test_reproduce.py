@@ -1,15 +1,20 @@
-"""`reproduce`, on a net that nobody trained, at tiny size: every part, the report, and going on where it stopped."""
+"""`reproduce`, on a net that nobody trained, at tiny size: every part, the report, and going on
+where it stopped.
+"""
 
 import json
 
 import jax.numpy as jnp
 import pytest
 
-from jaxpercept import config, images, objective, samples, transform_net, vgg, weights_file
+from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
-from jaxpercept.reproduce import measure, report
-from jaxpercept.reproduce.settings import ReproduceConfig
+from jaxpercept.evaluation.reproduce import measure, report
+from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
+from jaxpercept.images import samples
+from jaxpercept.losses import objective
+from jaxpercept.nets import transform_net, vgg, weights_file
 from jaxpercept.synthesis.run import style_grams
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -20,32 +25,53 @@ def place(tmp_path_factory):
     """Two styles, their images, and three photos, one of them too small."""
     root = tmp_path_factory.mktemp("reproduce")
     for i, photo in enumerate(list(samples.sample_photos().values())[:3]):
-        images.save_image(root / "photos" / f"{i}.png", images.resize(photo, 16 if i == 0 else 40, "short"))
+        images.save_image(
+            root / "photos" / f"{i}.png", images.resize(photo, 16 if i == 0 else 40, "short")
+        )
     net = config.NET_PRESETS["resize"].scaled(0.1)
     for seed, name in enumerate(("one", "two")):
-        style = images.save_image(root / "styles" / f"{name}.png", samples.drawn_style(seed=seed, size=32))
+        style = images.save_image(
+            root / "styles" / f"{name}.png", samples.drawn_style(seed=seed, size=32)
+        )
         made = config.TrainConfig(
-            style_image=str(style), style_size=24, net=net, batch_size=3,
-            objective=config.ObjectiveConfig(weights={"content": 1.0, "style": 5.0, "tv": 1e-5},
-                                             content_layers=("relu1_2",), style_layers=("relu1_1",)),
-        )  # fmt: skip
+            style_image=str(style),
+            style_size=24,
+            net=net,
+            batch_size=3,
+            objective=config.ObjectiveConfig(
+                weights={"content": 1.0, "style": 5.0, "tv": 1e-5},
+                content_layers=("relu1_2",),
+                style_layers=("relu1_1",),
+            ),
+        )
         training = {"steps": 7, "config": config.to_dict(made)}
         header = {
             "task": "style",
             "training": training,
             "style": {"file": style.name, "sha256": weights_file.sha256(style)},
         }
-        transform_net.save(root / f"{name}.safetensors", net, *transform_net.init(net, seed=seed), header)
+        transform_net.save(
+            root / f"{name}.safetensors", net, *transform_net.init(net, seed=seed), header
+        )
     return root
 
 
 def config_of(place, tmp_path, **kwargs):
     made = {
-        "out": str(tmp_path / "out"), "results": str(tmp_path / "results"), "data": (str(place / "photos"),),
-        "styles": tuple(str(place / f"{n}.safetensors") for n in ("one", "two")), "sizes": (24,), "images": (2,),
-        "other_images": (1,), "iterations": 3, "figure_size": 16, "figure_iterations": 2, "timed_iterations": 1,
-        "style_images": (str(place / "styles"),), "style_sizes": (16, 24),
-    }  # fmt: skip
+        "out": str(tmp_path / "out"),
+        "results": str(tmp_path / "results"),
+        "data": (str(place / "photos"),),
+        "styles": tuple(str(place / f"{n}.safetensors") for n in ("one", "two")),
+        "sizes": (24,),
+        "images": (2,),
+        "other_images": (1,),
+        "iterations": 3,
+        "figure_size": 16,
+        "figure_iterations": 2,
+        "timed_iterations": 1,
+        "style_images": (str(place / "styles"),),
+        "style_sizes": (16, 24),
+    }
     return ReproduceConfig(**{**made, **kwargs})
 
 
@@ -60,9 +86,14 @@ def test_every_part_and_the_report(place, tmp_path):
     said = []
     path = report.reproduce(config_of(place, tmp_path), said.append)
     text, found = path.read_text(), json.loads(path.with_suffix(".json").read_text())
-    assert all(f"## {part}:" in text for part in ("crossing", "speed", "figure3", "figure4", "transfer", "tv"))
+    assert all(
+        f"## {part}:" in text
+        for part in ("crossing", "speed", "figure3", "figure4", "transfer", "tv")
+    )
     names = {p.name for p in path.parent.iterdir()}
-    assert {f"reproduce-{n}.jpg" for n in ("figure3", "figure4", "transfer", "tv", "style-size")} < names
+    assert {
+        f"reproduce-{n}.jpg" for n in ("figure3", "figure4", "transfer", "tv", "style-size")
+    } < names
     assert {"reproduce-crossing-one-24.png", "reproduce-crossing-two-24.png"} < names
     assert [(r["style"], r["photos"]) for r in found["crossings"]] == [("one", 2), ("two", 1)]
     assert found["speeds"][0]["ratio_500"] == pytest.approx(5 * found["speeds"][0]["ratio_100"])
@@ -71,12 +102,19 @@ def test_every_part_and_the_report(place, tmp_path):
     assert not unit["enlarged"]
     assert len(unit["losses"]) == len(unit["evaluations"]) == 4
     # scored as it was trained: clipped, its batch's TV, its style size
-    phi, style = vgg.load_vgg16(), measure._style(str(place / "one.safetensors"), (str(place / "styles"),))
+    phi, style = (
+        vgg.load_vgg16(),
+        measure._style(str(place / "one.safetensors"), (str(place / "styles"),)),
+    )
     photo = images.square(images.load_image(place / "photos" / "1.png"), 24)
     values = objective.evaluate(
-        objective.make_terms(style.objective), phi, style_grams(phi, [style.image], None, ("relu1_1",), 24),
-        jnp.asarray(style.model(photo[None])), jnp.asarray(photo[None]), batch=3,
-    )  # fmt: skip
+        objective.make_terms(style.objective),
+        phi,
+        style_grams(phi, [style.image], None, ("relu1_1",), 24),
+        jnp.asarray(style.model(photo[None])),
+        jnp.asarray(photo[None]),
+        batch=3,
+    )
     assert unit["values"]["net"]["loss"] == pytest.approx(float(values["loss"][0]), rel=1e-5)
     assert unit["values"]["content"]["content"] == 0
 
@@ -93,11 +131,21 @@ def test_what_draws_level_and_what_never_does():
     def unit(photo, at):
         level = {"iteration": at, "evaluations": at + 2} if at else None
         values = {k: {"loss": v} for k, v in (("net", 1.0), ("content", 9.0), ("style", 5.0))}
-        return {"settings": {"style": "s", "size": 8, "iterations": 50, "image": photo}, "crossing": level,
-                "values": values, "enlarged": photo == "c", "losses": [9.0, 1.0]}  # fmt: skip
+        return {
+            "settings": {"style": "s", "size": 8, "iterations": 50, "image": photo},
+            "crossing": level,
+            "values": values,
+            "enlarged": photo == "c",
+            "losses": [9.0, 1.0],
+        }
 
     (row,) = report.crossing_table([unit("a", 20), unit("b", 40), unit("c", None)])
-    assert (row["iteration"], row["evaluations"], row["range"], row["enlarged"]) == (40, 42, [20, None], 1)
+    assert (row["iteration"], row["evaluations"], row["range"], row["enlarged"]) == (
+        40,
+        42,
+        [20, None],
+        1,
+    )
     (row,) = report.crossing_table([unit("a", None), unit("b", 40), unit("c", None)])
     assert row["iteration"] is None
     assert report.crossing_chart("s", 8, [unit("a", None)]).shape == (480, 720, 3)

@@ -1,4 +1,6 @@
-"""Our resampling against a transcription of MATLAB's documented algorithm, and against measured baselines."""
+"""Our resampling against a transcription of MATLAB's documented algorithm, and against measured
+baselines.
+"""
 
 import math
 
@@ -7,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import images, metrics, resampling
+from jaxpercept import images
+from jaxpercept.evaluation import metrics
+from jaxpercept.images import resampling
 
 
 def matlab_axis(column, new):
-    """imresize of one axis, pixel by pixel in MATLAB's 1-based terms; an independent, slow implementation."""
+    """imresize of one axis, pixel by pixel in MATLAB's 1-based terms; an independent, slow
+    implementation."""
 
     def cubic(x):
         x = abs(x)
@@ -37,12 +42,21 @@ def matlab_axis(column, new):
 
 
 @pytest.mark.parametrize(
-    ("size", "new"), [((16, 24), (4, 6)), ((5, 7), (20, 28)), ((9, 12), (3, 8)), ((8, 8), (64, 64)), ((3, 2), (12, 8))]
+    ("size", "new"),
+    [
+        ((16, 24), (4, 6)),
+        ((5, 7), (20, 28)),
+        ((9, 12), (3, 8)),
+        ((8, 8), (64, 64)),
+        ((3, 2), (12, 8)),
+    ],
 )
 def test_bicubic_is_matlabs(size, new):
     x = np.random.default_rng(0).random((*size, 3))
     expected = np.swapaxes(matlab_axis(np.swapaxes(matlab_axis(x, new[0]), 0, 1), new[1]), 0, 1)
-    np.testing.assert_allclose(resampling.resize(x, new), expected, atol=1e-6)  # weights are float32
+    np.testing.assert_allclose(
+        resampling.resize(x, new), expected, atol=1e-6
+    )  # weights are float32
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
@@ -76,7 +90,9 @@ def test_the_blur_is_scipys_gaussian():
     ndimage = pytest.importorskip("scipy.ndimage")
     x = np.random.default_rng(3).random((24, 16, 3))
     blurred = ndimage.gaussian_filter(x, (1, 1, 0), mode="reflect", radius=(4, 4, 0))
-    np.testing.assert_allclose(resampling.degrade(x, 4, "blur"), resampling.resize(blurred, (6, 4)), atol=1e-6)
+    np.testing.assert_allclose(
+        resampling.degrade(x, 4, "blur"), resampling.resize(blurred, (6, 4)), atol=1e-6
+    )
 
 
 def test_uint8_is_rounded_and_batches_are_images():
@@ -99,12 +115,19 @@ def test_what_cannot_be_is_refused():
     assert resampling.modcrop(np.zeros((9, 14, 3)), 4).shape == (8, 12, 3)
 
 
-# PSNR of bicubic upscaling, on luma: the literature's numbers (×4: 28.42 and 26.00) and the data's own manifest.
+# PSNR of bicubic upscaling, on luma: the literature's numbers (×4: 28.42 and 26.00) and the data's
+# own manifest.
 @pytest.mark.parametrize(
     ("folder", "scale", "degradation", "expected"),
-    [("Set5", 4, "bicubic", 28.43), ("Set14", 4, "bicubic", 26.00), ("Set5", 8, "bicubic", 24.40),
-     ("Set14", 8, "bicubic", 23.09), ("Set5", 4, "blur", 27.91), ("Set14", 4, "blur", 25.65)],
-)  # fmt: skip
+    [
+        ("Set5", 4, "bicubic", 28.43),
+        ("Set14", 4, "bicubic", 26.00),
+        ("Set5", 8, "bicubic", 24.40),
+        ("Set14", 8, "bicubic", 23.09),
+        ("Set5", 4, "blur", 27.91),
+        ("Set14", 4, "blur", 25.65),
+    ],
+)
 def test_the_literatures_baselines(real_data, folder, scale, degradation, expected):
     found = []
     for path in images.list_images(real_data / "sr" / folder):

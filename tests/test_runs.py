@@ -1,31 +1,55 @@
-"""Runs compared: the table's numbers by hand, a picture with every curve, and errors that say what a run is."""
+"""Runs compared: the table's numbers by hand, a picture with every curve, and errors that say what
+a run is.
+"""
 
 import json
 
 import numpy as np
 import pytest
 
-from jaxpercept import cli, images, runs
+from jaxpercept import cli, images
 from jaxpercept.errors import InputError
+from jaxpercept.training import runs
 
 
 def write(folder, losses, **extra):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"task": "style", "steps": 40, "batch_size": 4}))
     speed = {"ms_per_step": 500.0, "input_wait": 0.1}
-    lines = [{"step": 10 * (i + 1), "loss": v, **extra, "images_per_s": 2.0 + i, **speed} for i, v in enumerate(losses)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 999, "lo')
+    lines = [
+        {"step": 10 * (i + 1), "loss": v, **extra, "images_per_s": 2.0 + i, **speed}
+        for i, v in enumerate(losses)
+    ]
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 999, "lo'
+    )
     return folder
 
 
 @pytest.fixture
 def two(tmp_path):
-    return [str(write(tmp_path / "a", [100.0, 10.0, 1.0], style=0.5)), str(write(tmp_path / "b", [90.0, 20.0, 3.25]))]
+    return [
+        str(write(tmp_path / "a", [100.0, 10.0, 1.0], style=0.5)),
+        str(write(tmp_path / "b", [90.0, 20.0, 3.25])),
+    ]
 
 
 def test_the_table(two):
-    rows = [[c.strip() for c in row.split("|")[1:-1]] for row in runs.table(list(map(runs.read_run, two))).splitlines()]
-    assert rows[0] == ["run", "task", "steps", "images", "loss", "style", "images/s", "ms/step", "input wait"]
+    rows = [
+        [c.strip() for c in row.split("|")[1:-1]]
+        for row in runs.table(list(map(runs.read_run, two))).splitlines()
+    ]
+    assert rows[0] == [
+        "run",
+        "task",
+        "steps",
+        "images",
+        "loss",
+        "style",
+        "images/s",
+        "ms/step",
+        "input wait",
+    ]
     assert rows[2] == [two[0], "style", "30 of 40", "120", "1", "0.5", "3.00", "500.0", "10.0%"]
     assert rows[3][4:6] == ["3.25", "-"]
 

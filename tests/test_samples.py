@@ -4,7 +4,7 @@ import urllib.request
 
 import numpy as np
 
-from jaxpercept.samples import drawn_style, sample_photos
+from jaxpercept.images.samples import drawn_style, sample_photos
 
 
 def test_the_photos_are_installed_files(monkeypatch):
@@ -16,7 +16,9 @@ def test_the_photos_are_installed_files(monkeypatch):
         "rocket": (427, 640, 3),
         "astronaut": (512, 512, 3),
     }
-    assert all(x.dtype == np.float32 and 0 <= x.min() < x.max() <= 1 for x in sample_photos().values())
+    assert all(
+        x.dtype == np.float32 and 0 <= x.min() < x.max() <= 1 for x in sample_photos().values()
+    )
 
 
 def test_the_style_is_the_same_every_time_and_at_every_size():

@@ -1,4 +1,6 @@
-"""The shipped nets, by their files: each describes itself, holds no path, and does what it is for on a sample photo."""
+"""The shipped nets, by their files: each describes itself, holds no path, and does what it is for
+on a sample photo.
+"""
 
 import importlib
 import json
@@ -8,19 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpercept import (
-    config,
-    evaluation,
-    images,
-    inference,
-    multistyle,
-    resampling,
-    samples,
-    transform_net,
-    upscaling,
-    vgg,
-    weights_file,
-)
+from jaxpercept import config, images
+from jaxpercept.evaluation import superres
+from jaxpercept.images import resampling, samples
+from jaxpercept.inference import upscaling
+from jaxpercept.inference.model import load_model
+from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
 
 STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("superres")
 
@@ -58,14 +53,19 @@ def photo():
 @pytest.fixture(scope="module")
 def features():
     """Deep features of images, each as one unit vector."""
-    phi, of = vgg.load_vgg16(), jax.jit(lambda phi, x: vgg.vgg_features(phi, x, ("relu4_3",))["relu4_3"])
+    phi, of = (
+        vgg.load_vgg16(),
+        jax.jit(lambda phi, x: vgg.vgg_features(phi, x, ("relu4_3",))["relu4_3"]),
+    )
     return lambda x: np.ravel(found := np.asarray(of(phi, x))) / np.linalg.norm(found)
 
 
 @pytest.fixture(scope="module")
 def unstyled(features, photo):
     """The features of the photo, and of another one."""
-    return features(photo[None] / np.float32(255)), features(samples.sample_photos()["chelsea"][None, :256, 100:356])
+    return features(photo[None] / np.float32(255)), features(
+        samples.sample_photos()["chelsea"][None, :256, 100:356]
+    )
 
 
 @pytest.mark.parametrize("name", SUPERRES)
@@ -74,11 +74,14 @@ def test_super_resolution_beats_interpolation(name, photo):
     model = upscaling.load_upscaler(name)
     scale = model.config.scale
     small = resampling.degrade(photo, scale, "bicubic").astype(np.float32) / 255
-    distance = evaluation.feature_distance(("relu3_3", "relu4_3"))
+    distance = superres.feature_distance(("relu3_3", "relu4_3"))
     ours = upscaling.run(model, small)
     bicubic = np.asarray(255 * resampling.upscale(small, scale).clip(0, 1) + 0.5, np.uint8)
     if name.endswith("pixel"):
-        gain = evaluation.score(ours, photo, scale)["psnr"] - evaluation.score(bicubic, photo, scale)["psnr"]
+        gain = (
+            superres.score(ours, photo, scale)["psnr"]
+            - superres.score(bicubic, photo, scale)["psnr"]
+        )
         assert gain > 1
     near, far = distance(ours, photo), distance(bicubic, photo)
     assert all(near[layer] < far[layer] for layer in near)
@@ -88,7 +91,7 @@ def test_super_resolution_beats_interpolation(name, photo):
 def test_a_style_stays_recognisable_and_is_no_copy(name, photo, features, unstyled):
     """In VGG's deep features, the output is nearer to its photo than to another one."""
     x = photo[None].astype(np.float32) / 255
-    y = np.asarray(inference.load_model(name)(x))
+    y = np.asarray(load_model(name)(x))
     (content, elsewhere), styled = unstyled, features(y)
     assert content @ styled > 2 * (elsewhere @ styled)
     assert np.abs(y - x).mean() > 0.05
@@ -100,18 +103,29 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
     one = types.SimpleNamespace(style_images=())
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
-    monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]])
+    monkeypatch.setattr(
+        train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]]
+    )
     shipped, held = tmp_path / "wave.safetensors", {}
     for i, (name, kept) in enumerate([("first", "first"), ("little", "first"), ("much", "much")]):
         arrays, header = weights_file.read_weights(_path("wave"))
-        header["training"]["config"] |= {"out": "/home/me/wave", "data": ["/home/me/photos"], "seed": i}
+        header["training"]["config"] |= {
+            "out": "/home/me/wave",
+            "data": ["/home/me/photos"],
+            "seed": i,
+        }
         trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
         held[name], before = name, held.get("wave")
         if i:  # of fewer style layers, however good
             made = header["training"]["config"]
-            fewer = {**made, "objective": {**made["objective"], "style_layers": config.STYLE_LAYERS[:3]}}
+            fewer = {
+                **made,
+                "objective": {**made["objective"], "style_layers": config.STYLE_LAYERS[:3]},
+            }
             fewer_header = {**header, "training": {**header["training"], "config": fewer}}
-            part = weights_file.write_weights(tmp_path / f"part-{name}.safetensors", arrays, fewer_header)
+            part = weights_file.write_weights(
+                tmp_path / f"part-{name}.safetensors", arrays, fewer_header
+            )
             held[part.stem] = name
             train_styles.ship("wave", one, part, None, -1.0)
             assert weights_file.read_header(shipped)["training"]["config"]["seed"] < i
@@ -132,7 +146,9 @@ def test_nets_are_judged_by_the_sample_photos_or_by_those_given(root, tmp_path, 
     assert (given.shape, given.mean((1, 2, 3)).tolist()) == ((2, 256, 256, 3), [0, 1])
 
 
-def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root, tmp_path, monkeypatch):
+def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(
+    root, tmp_path, monkeypatch
+):
     monkeypatch.syspath_prepend(root)
     train_styles = importlib.import_module("weights.train_styles")
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
@@ -141,11 +157,15 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(root
     arrays, header = weights_file.read_weights(_path("wave"))
     own = weights_file.write_weights(tmp_path / "wave.safetensors", arrays, header)
     multi = weights_file.write_weights(
-        tmp_path / "multi.safetensors", arrays, header | {"styles": [{"name": "wave"}, {"name": "udnie"}]}
+        tmp_path / "multi.safetensors",
+        arrays,
+        header | {"styles": [{"name": "wave"}, {"name": "udnie"}]},
     )
     for of_multi, best in ((1.0, f"{multi}:wave"), (3.0, str(own))):
         loss = {own.name: 2.0, multi.name: of_multi}
-        monkeypatch.setattr(train_styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name])
+        monkeypatch.setattr(
+            train_styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name]
+        )
         assert train_styles.start("wave", made, None) == best
         assert train_styles.start("wave", made, None, "own") == str(own)
         assert train_styles.start("wave", made, None, "some.safetensors") == "some.safetensors"

@@ -1,28 +1,41 @@
-"""Tiles with the statistics of the whole image: the untiled picture, by every path that leads there."""
+"""Tiles with the statistics of the whole image: the untiled picture, by every path that leads
+there.
+"""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from jaxpercept import cli, config, images, inference, samples, streaming, transform_net
+from jaxpercept import cli, config, images
 from jaxpercept.errors import InputError
+from jaxpercept.images import samples
+from jaxpercept.inference import tiles
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 SAME = {"padding": "same", "fit": "crop", "upsample": "transposed", "head_norm": True}
-SHORT = {"fit": "crop", "blocks": 1, "stem_size": 3, "head_size": 3}  # an imported net's fit, and a short reach
+SHORT = {
+    "fit": "crop",
+    "blocks": 1,
+    "stem_size": 3,
+    "head_size": 3,
+}  # an imported net's fit, and a short reach
 
 
 def model(preset, **changes):
     net = dataclasses.replace(config.NET_PRESETS[preset].scaled(0.25), **{"blocks": 2, **changes})
     if net.start_padding:
-        net = dataclasses.replace(net, start_padding=8 * net.blocks)  # what the unpadded blocks use up
+        net = dataclasses.replace(
+            net, start_padding=8 * net.blocks
+        )  # what the unpadded blocks use up
     params, stats = transform_net.init(net, seed=1)
     stats = {name: value + 0.1 for name, value in stats.items()}
     mix = np.array([[0.3, 0.7]], np.float32) if net.styles else None
-    return inference.Model(preset, net, params, stats, {}, mix=mix)
+    return Model(preset, net, params, stats, {}, mix=mix)
 
 
 def photo(height, width):
@@ -48,12 +61,24 @@ def untiled(net, pixels):
         ("reference", SHORT, (133, 102)),
         pytest.param("reference", SHORT, (130, 103), marks=pytest.mark.slow),
     ],
-    ids=["resize", "odd", "reference", "paper", "styles", "same", "crop", "same12", "same30", "lua12", "lua23"],
+    ids=[
+        "resize",
+        "odd",
+        "reference",
+        "paper",
+        "styles",
+        "same",
+        "crop",
+        "same12",
+        "same30",
+        "lua12",
+        "lua23",
+    ],
 )
 def test_tiles_equal_the_whole(preset, changes, size):
     net, pixels = model(preset, **changes), photo(*size)
     tile = 32 if net.config.blocks == 1 else 64
-    whole, tiled = untiled(net, pixels).astype(int), streaming.run(net, pixels, tile).astype(int)
+    whole, tiled = untiled(net, pixels).astype(int), tiles.run(net, pixels, tile).astype(int)
     assert whole.std() > 1
     assert np.abs(whole - tiled).max() <= 1
     assert (whole != tiled).mean() < 1e-3
@@ -68,7 +93,7 @@ def test_statistics_are_of_the_whole_image():
 
 def test_moments_of_parts():
     values = np.random.default_rng(0).normal(100, 1, (50, 3))
-    total = streaming._Moments()
+    total = tiles._Moments()
     for part in (values[:7], values[7:8], values[8:]):
         total.add(len(part), part.mean(0), np.square(part - part.mean(0)).sum(0))
     np.testing.assert_allclose(total.mean, values.mean(0), rtol=1e-12)
@@ -77,22 +102,24 @@ def test_moments_of_parts():
 
 def test_chosen_by_the_memory_at_hand(monkeypatch):
     net = model("resize")
-    monkeypatch.setattr(streaming, "_memory", lambda: 1 << 30)
-    assert streaming.choose_tile(net, 1024, 1024) == 0
-    assert streaming.choose_tile(net, 10_000, 10_000) == streaming.TILE
-    assert streaming.choose_tile(model("reference"), 9_999, 10_000) == 0
+    monkeypatch.setattr(tiles, "_memory", lambda: 1 << 30)
+    assert tiles.choose_tile(net, 1024, 1024) == 0
+    assert tiles.choose_tile(net, 10_000, 10_000) == tiles.TILE
+    assert tiles.choose_tile(model("reference"), 9_999, 10_000) == 0
     monkeypatch.undo()
-    assert streaming._memory() > 1 << 26
+    assert tiles._memory() > 1 << 26
 
 
 def test_what_has_no_tiles():
     with pytest.raises(InputError, match="no tiles for 101x100"):
-        streaming.run(model("reference"), photo(100, 101), 64)
+        tiles.run(model("reference"), photo(100, 101), 64)
 
 
 def test_on_the_command_line(tmp_path, capsys):
     net = model("resize")
-    transform_net.save(tmp_path / "net.safetensors", net.config, net.params, net.stats, {"task": "style"})
+    transform_net.save(
+        tmp_path / "net.safetensors", net.config, net.params, net.stats, {"task": "style"}
+    )
     images.save_image(tmp_path / "in.png", photo(132, 168))
     outputs = []
     for name, tile in (("whole", "0"), ("tiled", "64")):
@@ -104,7 +131,10 @@ def test_on_the_command_line(tmp_path, capsys):
             "-o",
             tmp_path / f"{name}.png",
         ]
-        assert cli.main([*map(str, given), "--tile", tile, "--strength", "0.5", "--preserve-color"]) == 0
+        assert (
+            cli.main([*map(str, given), "--tile", tile, "--strength", "0.5", "--preserve-color"])
+            == 0
+        )
         outputs.append(images.load_uint8(tmp_path / f"{name}.png").astype(int))
     assert np.abs(outputs[0] - outputs[1]).max() <= 1
     assert "statistics of blocks.1.norm2, 9 tiles" in capsys.readouterr().err

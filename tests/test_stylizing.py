@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from jaxpercept import config, file_jobs, images, inference, transform_net
-from jaxpercept.stylizing import stylize_files
+from jaxpercept import config, images
+from jaxpercept.inference import file_jobs
+from jaxpercept.inference.model import Model, load_model
+from jaxpercept.inference.stylizing import stylize_files
+from jaxpercept.nets import transform_net
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +18,7 @@ def model(tmp_path_factory):
     net = config.NET_PRESETS["resize"].scaled(0.125)
     path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
     transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
-    return inference.load_model(path)
+    return load_model(path)
 
 
 def photo(seed, height, width):
@@ -26,7 +29,9 @@ def photo(seed, height, width):
 def folder(tmp_path):
     """Nine photos of two sizes."""
     sizes = [(32, 40), (40, 32)]
-    return [images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *sizes[i % 2])) for i in range(9)]
+    return [
+        images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *sizes[i % 2])) for i in range(9)
+    ]
 
 
 def test_files_in_files_out(model, tmp_path):
@@ -36,9 +41,14 @@ def test_files_in_files_out(model, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"not a jpeg")
     small = images.save_image(tmp_path / "small.png", photo(9, 15, 40))
     job = stylize_files(
-        [paths[0], tmp_path / "broken.jpg", small, paths[1]], [model, model], lambda p, s: tmp_path / "out" / p.name
+        [paths[0], tmp_path / "broken.jpg", small, paths[1]],
+        [model, model],
+        lambda p, s: tmp_path / "out" / p.name,
     )
-    assert [images.load_image(tmp_path / "out" / p.name).shape for p in paths] == [(20, 25, 3), (33, 18, 3)]
+    assert [images.load_image(tmp_path / "out" / p.name).shape for p in paths] == [
+        (20, 25, 3),
+        (33, 18, 3),
+    ]
     assert len(job.written) == 4
     assert len(job.failed) == 2
     assert "broken.jpg" in job.failed[0]
@@ -57,11 +67,13 @@ def test_every_file_equals_its_single_run(model, folder, tmp_path):
     assert sorted(p.name for p in job.written) == [p.name for p in folder]
     for path in folder:
         alone = images.to_uint8(np.asarray(model(images.load_image(path)[None]))[0])
-        assert np.abs(images.load_uint8(tmp_path / "out" / path.name).astype(int) - alone).max() <= 1
+        assert (
+            np.abs(images.load_uint8(tmp_path / "out" / path.name).astype(int) - alone).max() <= 1
+        )
 
 
 def test_a_stop_leaves_whole_files_and_the_rest_can_follow(model, folder, tmp_path, monkeypatch):
-    plain, calls = inference.Model.__call__, []
+    plain, calls = Model.__call__, []
 
     def stopped(self, x):
         calls.append(len(x))
@@ -70,15 +82,17 @@ def test_a_stop_leaves_whole_files_and_the_rest_can_follow(model, folder, tmp_pa
         return plain(self, x)
 
     def run(**options):
-        return stylize_files(folder, [model], lambda p, s: tmp_path / "out" / p.name, batch_size=2, **options)
+        return stylize_files(
+            folder, [model], lambda p, s: tmp_path / "out" / p.name, batch_size=2, **options
+        )
 
-    monkeypatch.setattr(inference.Model, "__call__", stopped)
+    monkeypatch.setattr(Model, "__call__", stopped)
     with pytest.raises(KeyboardInterrupt):
         run()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").iterdir()}
     assert all(images.load_image(p).shape[2] == 3 for p in before)  # also: no temporary file
     assert len(before) < 9
-    monkeypatch.setattr(inference.Model, "__call__", plain)
+    monkeypatch.setattr(Model, "__call__", plain)
     said = []
     job = run(skip_existing=True, progress=said.append)
     assert len(job.skipped) == len(before)
@@ -106,13 +120,17 @@ def test_what_is_begun_ahead_is_bounded_and_in_order():
 
     with ThreadPoolExecutor(4) as pool:
         taken = []
-        for key, future in file_jobs.ahead(pool, ((i, lambda i=i: call(i), 10) for i in range(20)), limit=35):
+        for key, future in file_jobs.ahead(
+            pool, ((i, lambda i=i: call(i), 10) for i in range(20)), limit=35
+        ):
             taken.append((key, future.result()))
             with gate:
                 running[0] -= 1
         assert taken == [(i, i) for i in range(20)]
         assert most[0] <= 4  # three within the limit, and the one just taken
-        assert list(file_jobs.ahead(pool, [(0, lambda: 0, 100)], limit=1))  # one too large is done alone
+        assert list(
+            file_jobs.ahead(pool, [(0, lambda: 0, 100)], limit=1)
+        )  # one too large is done alone
 
 
 def test_the_writer_waits_when_too_much_is_under_way(tmp_path):

@@ -1,4 +1,6 @@
-"""The super-resolution nets: the paper's layer table, parameter counts, sizes, what they begin as; training pairs."""
+"""The super-resolution nets: the paper's layer table, parameter counts, sizes, what they begin as;
+training pairs.
+"""
 
 import dataclasses
 
@@ -7,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import config, data, images, layers, resampling, training, transform_net
+from jaxpercept import config, data, images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
+from jaxpercept.images import resampling
+from jaxpercept.nets import layers, transform_net
+from jaxpercept.training import loop
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -24,7 +29,8 @@ def run(net, x):
 
 
 def test_parameter_counts_of_the_paper():
-    """Kernels, biases of all convolutions, batch norm's scale and shift; without its running statistics."""
+    """Kernels, biases of all convolutions, batch norm's scale and shift; without its running
+    statistics."""
     stem, head = 81 * 3 * 64 + 64 + 2 * 64, 81 * 64 * 3 + 3
     block = 2 * (9 * 64 * 64 + 64 + 2 * 64)
     up = 9 * 64 * 64 + 64 + 2 * 64
@@ -74,7 +80,10 @@ def test_best_is_small():
 def test_best_adds_to_the_bicubic_upsample():
     net = superres_net(4).scaled(0.125)
     params, stats = transform_net.init(net)
-    params = params | {"head.kernel": 0 * params["head.kernel"], "head.bias": 0 * params["head.bias"]}
+    params = params | {
+        "head.kernel": 0 * params["head.kernel"],
+        "head.bias": 0 * params["head.bias"],
+    }
     x = np.random.default_rng(0).random((1, 12, 10, 3)).astype(np.float32)
     y, _ = transform_net.apply(net, params, stats, x)
     np.testing.assert_allclose(y, resampling.upscale(x, 4), atol=2e-6)
@@ -133,30 +142,51 @@ def test_pairs_belong_together(photos, degradation, workers):
     stream.close()
     for batch in batches:
         assert batch["target"].shape == (3, 32, 32, 3)
-        np.testing.assert_array_equal(batch["input"], resampling.degrade(batch["target"], 4, degradation))
+        np.testing.assert_array_equal(
+            batch["input"], resampling.degrade(batch["target"], 4, degradation)
+        )
     again = data.make_pairs([str(photos)], **choices, start_step=3)
     np.testing.assert_array_equal(next(again)["input"], batches[3]["input"])
     again.close()
 
 
 def test_a_patch_that_the_scale_does_not_divide(photos):
-    with pytest.raises(InputError, match="--patch-size 30 is not a multiple of the scale 4; use 28"):
+    with pytest.raises(
+        InputError, match="--patch-size 30 is not a multiple of the scale 4; use 28"
+    ):
         data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
 
 
 @pytest.mark.parametrize(
-    "preset", [pytest.param(n, marks=pytest.mark.slow) if n == "paper" else n for n in config.SUPERRES_PRESETS]
+    "preset",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n == "paper" else n
+        for n in config.SUPERRES_PRESETS
+    ],
 )
 def test_training_leaves_a_model_and_learns(photos, tmp_path, preset):
     recipe = config.superres_recipe(4, preset, "pixel")
-    recipe |= {"net": recipe["net"].scaled(0.1), "steps": 8, "batch_size": 4, "image_size": 32, "log_every": 1}
-    run = config.TrainConfig(**(recipe | {"data": (str(photos),), "out": str(tmp_path / "run"), "preview_every": 8}))
+    recipe |= {
+        "net": recipe["net"].scaled(0.1),
+        "steps": 8,
+        "batch_size": 4,
+        "image_size": 32,
+        "log_every": 1,
+    }
+    run = config.TrainConfig(
+        **(recipe | {"data": (str(photos),), "out": str(tmp_path / "run"), "preview_every": 8})
+    )
     lines = []
-    path = training.train(run, on_log=lines.append)
+    path = loop.train(run, on_log=lines.append)
     assert lines[-1]["loss"] < lines[0]["loss"]
     net, params, stats, header = transform_net.load(path)
     assert net.scale == 4
     assert header["task"] == "superres"
     assert header["training"]["config"]["degradation"] == recipe["degradation"]
     assert (tmp_path / "run" / "previews" / "00000008.jpg").exists()
-    assert transform_net.apply(net, params, stats, jnp.zeros((1, 8, 9, 3)))[0].shape == (1, 32, 36, 3)
+    assert transform_net.apply(net, params, stats, jnp.zeros((1, 8, 9, 3)))[0].shape == (
+        1,
+        32,
+        36,
+        3,
+    )

@@ -1,4 +1,6 @@
-"""Optimisation of images: it minimises training's objective, counts what it evaluates, and keeps images apart."""
+"""Optimisation of images: it minimises training's objective, counts what it evaluates, and keeps
+images apart.
+"""
 
 import importlib.util
 import itertools
@@ -8,12 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import images, metrics, objective, samples, vgg
+from jaxpercept import images
 from jaxpercept.config import ObjectiveConfig
 from jaxpercept.errors import InputError
+from jaxpercept.evaluation import metrics
+from jaxpercept.images import samples
+from jaxpercept.losses import objective
+from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import vgg
 from jaxpercept.synthesis import minimize, run
 from jaxpercept.synthesis.settings import SynthesisConfig, check_size
-from jaxpercept.terms import LossTerm
 
 LAYERS = ("relu1_1", "relu2_1")
 
@@ -35,16 +41,25 @@ def style():
 
 def config_of(weights=None, losses="reference", **kwargs):
     weights = {"content": 1.0, "style": 5.0, "tv": 1e-6} if weights is None else weights
-    made = ObjectiveConfig(losses=losses, weights=weights, content_layers=LAYERS[1:], style_layers=LAYERS)
-    return SynthesisConfig(**{"objective": made, "iterations": (6,), "init": "noise", "report_every": 3, **kwargs})
+    made = ObjectiveConfig(
+        losses=losses, weights=weights, content_layers=LAYERS[1:], style_layers=LAYERS
+    )
+    return SynthesisConfig(
+        **{"objective": made, "iterations": (6,), "init": "noise", "report_every": 3, **kwargs}
+    )
 
 
 def evaluated(phi, config, outputs, photos, style):
     """Training's own objective."""
     return objective.evaluate(
-        objective.make_terms(config.objective), phi, run.style_grams(phi, [style], None, LAYERS, 24),
-        jnp.asarray(outputs), jnp.asarray(np.stack(photos)), convention=config.objective.losses, batch=1,
-    )  # fmt: skip
+        objective.make_terms(config.objective),
+        phi,
+        run.style_grams(phi, [style], None, LAYERS, 24),
+        jnp.asarray(outputs),
+        jnp.asarray(np.stack(photos)),
+        convention=config.objective.losses,
+        batch=1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +75,8 @@ def test_the_last_loss_is_the_objective_of_the_images(phi, photos, style, losses
     config = config_of(losses=losses, clip=clip)
     result = run.synthesize(config, photos, [style], vgg_params=phi)
     values = evaluated(phi, config, result.images, photos, style)
-    # what L-BFGS believes its loss to be (clipped or not, it saw the value elsewhere: on the line) is true
+    # what L-BFGS believes its loss to be (clipped or not, it saw the value elsewhere: on the line)
+    # is true
     np.testing.assert_allclose(result.losses[0][:, -1], values["loss"], rtol=1e-5)
     assert (np.diff(result.losses[0]) <= 0).all()
     assert (result.losses[0][:, -1] < 0.5 * result.losses[0][:, 0]).all()
@@ -82,7 +98,9 @@ def test_every_evaluation_is_counted(phi, photos, optimizer):
 
     def counted(inputs):
         jax.debug.callback(lambda _: calls.append(1), inputs.output[0, 0, 0, 0])
-        return jnp.square(inputs.output - inputs.target).sum((1, 2, 3)) + jnp.abs(inputs.output**3).sum((1, 2, 3))
+        return jnp.square(inputs.output - inputs.target).sum((1, 2, 3)) + jnp.abs(
+            inputs.output**3
+        ).sum((1, 2, 3))
 
     config = config_of({"tv": 1.0}, optimizer=optimizer, iterations=(7,))
     terms = [LossTerm("counted", counted)]
@@ -103,9 +121,13 @@ def test_inverting_gives_back_the_image(phi, photos, layer):
     made = ObjectiveConfig(weights={"content": 1.0}, content_layers=(layer,))
     seen = []
     run.synthesize(
-        SynthesisConfig(objective=made, init="grey", iterations=(40,), report_every=10), photos[:1], vgg_params=phi,
-        progress=lambda p: seen.append(float(metrics.psnr(np.clip(p.images[0], 0, 1), photos[0]))) and False,
-    )  # fmt: skip
+        SynthesisConfig(objective=made, init="grey", iterations=(40,), report_every=10),
+        photos[:1],
+        vgg_params=phi,
+        progress=lambda p: (
+            seen.append(float(metrics.psnr(np.clip(p.images[0], 0, 1), photos[0]))) and False
+        ),
+    )
     assert all(b > a for a, b in itertools.pairwise(seen)), seen
     assert seen[-1] > (30 if layer == "relu1_2" else 20)
 
@@ -119,8 +141,14 @@ def test_adam_lowers_the_loss_within_the_range(phi, photos, style):
 def test_coarse_to_fine_starts_from_the_last_size(phi, photos, style):
     frames = []
     config = config_of(sizes=(12, 24), iterations=(4, 2), save_every=2, report_every=4)
-    result = run.synthesize(config, photos, [style], vgg_params=phi, progress=lambda p: frames.append(p) and False)
-    assert [(p.height, p.iteration, p.save) for p in frames] == [(12, 2, True), (12, 4, True), (24, 2, True)]
+    result = run.synthesize(
+        config, photos, [style], vgg_params=phi, progress=lambda p: frames.append(p) and False
+    )
+    assert [(p.height, p.iteration, p.save) for p in frames] == [
+        (12, 2, True),
+        (12, 4, True),
+        (24, 2, True),
+    ]
     assert result.images.shape == (2, 24, 24, 3)
     first = np.stack([images.resize(np.clip(x, 0, 1), (24, 24)) for x in frames[1].images])
     values = evaluated(phi, config, first, photos, style)
@@ -167,7 +195,9 @@ def test_settings_out_of_range(kwargs, message):
 
 
 def test_small_images_name_the_layers_that_fit(phi, photos):
-    with pytest.raises(InputError, match=r"24x7 is too small for relu4_3; the layers that fit: relu1_1, .*relu3_3;"):
+    with pytest.raises(
+        InputError, match=r"24x7 is too small for relu4_3; the layers that fit: relu1_1, .*relu3_3;"
+    ):
         check_size("x.jpg", 7, 24, ("relu1_2", "relu4_3"))
     made = ObjectiveConfig(weights={"content": 1.0}, content_layers=("relu5_1",))
     with pytest.raises(InputError, match="too small for relu5_1"):
@@ -188,7 +218,19 @@ def test_as_good_as_torch_at_equal_evaluations(root, tmp_path):
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
     result = benchmark.main(
-        ["--size", "24", "--images", "2", "--evaluations", "10", "25", "--threads", "1", "--json", str(tmp_path / "r")]
+        [
+            "--size",
+            "24",
+            "--images",
+            "2",
+            "--evaluations",
+            "10",
+            "25",
+            "--threads",
+            "1",
+            "--json",
+            str(tmp_path / "r"),
+        ]
     )
     for row in result["rows"]:
         assert row["start"] == pytest.approx(row["torch_start"], rel=1e-5)

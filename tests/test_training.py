@@ -13,29 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import (
-    config,
-    images,
-    objective,
-    parallel,
-    run_files,
-    runs,
-    terms,
-    training,
-    transform_net,
-    weights_file,
-)
+from jaxpercept import config, images
 from jaxpercept.errors import InputError
+from jaxpercept.losses import objective, terms
+from jaxpercept.nets import transform_net, weights_file
+from jaxpercept.training import engines, loop, run_files, runs
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
 OBJECTIVE = config.ObjectiveConfig(
-    weights={"content": 1.0, "style": 5.0, "tv": 1e-6}, content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1")
+    weights={"content": 1.0, "style": 5.0, "tv": 1e-6},
+    content_layers=("relu1_2",),
+    style_layers=("relu1_1", "relu2_1"),
 )
 
 # Where it is not the losses that are looked at: no loss network to compile
-PIXEL = {"style_image": None, "objective": config.ObjectiveConfig(losses="paper", weights={"pixel": 1.0})}
+PIXEL = {
+    "style_image": None,
+    "objective": config.ObjectiveConfig(losses="paper", weights={"pixel": 1.0}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +72,21 @@ def metrics(out):
 @pytest.fixture(scope="module")
 def whole(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "whole"
-    training.train(make_config(photos, out))
+    loop.train(make_config(photos, out))
     return out
 
 
 def test_a_run_leaves_what_its_docstring_says(whole):
-    assert {p.name for p in whole.iterdir()} >= {"config.json", "metrics.jsonl", "checkpoints", "previews"}
-    assert [p.name for p in sorted((whole / "previews").iterdir())] == ["00000001.jpg", "00000006.jpg"]
+    assert {p.name for p in whole.iterdir()} >= {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "previews",
+    }
+    assert [p.name for p in sorted((whole / "previews").iterdir())] == [
+        "00000001.jpg",
+        "00000006.jpg",
+    ]
     lines = metrics(whole)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]) == {"step", "loss", "content", "style", "tv"}
@@ -92,7 +97,10 @@ def test_tensorboard_gets_scalars_and_previews(whole):
     pytest.importorskip("tensorboardX")
     (events,) = whole.glob("events.out.tfevents.*")
     content = events.read_bytes()
-    assert all(tag in content for tag in (b"loss", b"style", b"images_per_s", b"input_wait", b"preview", b"PNG"))
+    assert all(
+        tag in content
+        for tag in (b"loss", b"style", b"images_per_s", b"input_wait", b"preview", b"PNG")
+    )
 
 
 def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatch, capsys):
@@ -113,7 +121,9 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
     monkeypatch.setattr(run_files, "time", clock)
     with run_files.RunFiles(make_config(photos, tmp_path / "run"), {"count": 6}, []) as run:
         run.start(0, None)
-        monkeypatch.setattr(jax, "local_devices", lambda: [Device(None), Device(1_500_000), Device(3_000_000)])
+        monkeypatch.setattr(
+            jax, "local_devices", lambda: [Device(None), Device(1_500_000), Device(3_000_000)]
+        )
         run.waiting(clock.passes, 0.75)
         clock.passes(0.25)
         run.log(1, {"style": 2.0, "loss": 3.0}, {})
@@ -121,8 +131,15 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
     shown = "4.00 images/s  1000 ms/step  input wait 75%  3 MB on the device  0:00:05 left"
     assert said.strip() == f"step 1/6  loss 3  style 2  {shown}"
     (line,) = runs.read_run(str(tmp_path / "run")).lines
-    assert line == {"step": 1, "loss": 3.0, "style": 2.0, "images_per_s": 4.0, "ms_per_step": 1000.0,
-                    "input_wait": 0.75, "device_mb": 3}  # fmt: skip
+    assert line == {
+        "step": 1,
+        "loss": 3.0,
+        "style": 2.0,
+        "images_per_s": 4.0,
+        "ms_per_step": 1000.0,
+        "input_wait": 0.75,
+        "device_mb": 3,
+    }
 
 
 def test_the_weights_file_describes_itself(whole, photos):
@@ -137,10 +154,12 @@ def test_the_weights_file_describes_itself(whole, photos):
 
 def test_an_interrupted_muon_run_resumes_bit_for_bit(photos, tmp_path):
     """Its state is another tree than Adam's, with empty places."""
-    made = make_config(photos, tmp_path / "stopped", **PIXEL, optimizer="muon", steps=4, checkpoint_every=2)
-    training.train(dataclasses.replace(made, steps=2))
-    training.train(made)
-    training.train(dataclasses.replace(made, out=str(tmp_path / "whole")))
+    made = make_config(
+        photos, tmp_path / "stopped", **PIXEL, optimizer="muon", steps=4, checkpoint_every=2
+    )
+    loop.train(dataclasses.replace(made, steps=2))
+    loop.train(made)
+    loop.train(dataclasses.replace(made, out=str(tmp_path / "whole")))
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
 
 
@@ -154,9 +173,9 @@ def test_an_interrupted_run_resumes_bit_for_bit(whole, photos, tmp_path):
 
     out = tmp_path / "killed"
     with pytest.raises(Killed):
-        training.train(make_config(photos, out), on_log=kill)
+        loop.train(make_config(photos, out), on_log=kill)
     seen = []
-    training.train(make_config(photos, out), on_log=lambda line: seen.append(line["step"]))
+    loop.train(make_config(photos, out), on_log=lambda line: seen.append(line["step"]))
     assert seen == [4, 5, 6]
     assert metrics(out) == metrics(whole)
     ours, theirs = (weights_file.read_weights(o / "model.safetensors")[0] for o in (out, whole))
@@ -165,7 +184,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(whole, photos, tmp_path):
 
 def test_a_finished_run_started_again_changes_nothing(whole, photos):
     before = (whole / "model.safetensors").read_bytes()
-    training.train(make_config(photos, whole))
+    loop.train(make_config(photos, whole))
     assert (whole / "model.safetensors").read_bytes() == before
 
 
@@ -174,20 +193,24 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
     shutil.copy(photos.parent / "style.png", style)
     made = make_config(photos, tmp_path / "run", steps=1, style_image=str(style))
     term = terms.LossTerm("own", lambda inputs: inputs.output.mean((1, 2, 3)), 2.0)
-    training.train(made, terms=[term])
+    loop.train(made, terms=[term])
     header = weights_file.read_weights(tmp_path / "run" / "model.safetensors")[1]
     assert header["training"]["terms"] == {"own": 2.0}
     with pytest.raises(InputError, match=r'terms: .*"own": 2.0.* → .*"own": 3.0'):
-        training.train(dataclasses.replace(made, steps=2), terms=[dataclasses.replace(term, weight=3.0)])
+        loop.train(
+            dataclasses.replace(made, steps=2), terms=[dataclasses.replace(term, weight=3.0)]
+        )
     images.save_image(style, np.zeros((32, 32, 3)))
     with pytest.raises(InputError, match="style image: "):
-        training.train(dataclasses.replace(made, steps=2), terms=[term])
+        loop.train(dataclasses.replace(made, steps=2), terms=[term])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):
     made = make_config(photos, tmp_path / "run", **PIXEL, steps=50, checkpoint_every=50)
-    weights = training.train(made, on_log=lambda line: line["step"] == 2 and os.kill(os.getpid(), number))
+    weights = loop.train(
+        made, on_log=lambda line: line["step"] == 2 and os.kill(os.getpid(), number)
+    )
     steps = weights_file.read_weights(weights)[1]["training"]["steps"]
     assert 2 <= steps < 10
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [str(steps)]
@@ -200,7 +223,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_pa
         if part.is_file():
             part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
     with caplog.at_level(logging.WARNING):
-        training.train(make_config(photos, out))
+        loop.train(make_config(photos, out))
     assert "checkpoint 6 is damaged" in caplog.text
     assert metrics(out) == metrics(whole)
 
@@ -213,39 +236,40 @@ def test_checkpoints_that_cannot_be_read_are_left_alone(whole, photos, tmp_path)
             part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
     there = sorted(path.name for path in (out / "checkpoints").iterdir())
     with pytest.raises(InputError, match=r"no checkpoint in it can be read \(6: .+\)"):
-        training.train(make_config(photos, out))
+        loop.train(make_config(photos, out))
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == there
 
 
 def test_a_run_goes_by_what_its_files_hold(whole, photos, tmp_path):
-    """Photos, style image and start may lie elsewhere when it goes on; their contents may not be others."""
+    """Photos, style image and start may lie elsewhere when it goes on; their contents may not be
+    others."""
     out, start = tmp_path / "run", tmp_path / "start.safetensors"
     shutil.copy(whole / "model.safetensors", start)
     made = make_config(photos, out, steps=1, init=str(start))
-    training.train(made)
+    loop.train(made)
     elsewhere = {
         "data": (f"{photos.parent}/./{photos.name}/",),
         "style_image": str(shutil.copy(made.style_image, tmp_path / "moved.png")),
         "init": str(shutil.copy(start, tmp_path / "moved.safetensors")),
     }
-    training.train(dataclasses.replace(made, **elsewhere))
+    loop.train(dataclasses.replace(made, **elsewhere))
     shutil.copy(out / "model.safetensors", start)
     with pytest.raises(InputError, match=r"other settings \(init: "):
-        training.train(made)
+        loop.train(made)
 
 
 def test_more_steps_continue_and_other_settings_are_refused(photos, tmp_path):
     out = tmp_path / "more"
     short = make_config(photos, out, **PIXEL, steps=2)
-    training.train(short)
-    training.train(dataclasses.replace(short, steps=3))
+    loop.train(short)
+    loop.train(dataclasses.replace(short, steps=3))
     assert [line["step"] for line in metrics(out)] == [1, 2, 3]
     with pytest.raises(InputError, match="batch_size: 4 → 8; seed: 0 → 5"):
-        training.train(dataclasses.replace(short, batch_size=8, seed=5))
+        loop.train(dataclasses.replace(short, batch_size=8, seed=5))
     down = dataclasses.replace(short, out=str(tmp_path / "down"), schedule="cosine")
-    training.train(down)
+    loop.train(down)
     with pytest.raises(InputError, match=r"steps: 2 → 3.*--init"):
-        training.train(dataclasses.replace(down, steps=3))
+        loop.train(dataclasses.replace(down, steps=3))
 
 
 def test_a_config_of_a_newer_version(photos):
@@ -256,24 +280,26 @@ def test_a_config_of_a_newer_version(photos):
 
 def test_lines_that_replace_each_other_end_before_the_next(photos, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    training.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
+    loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
     said = capsys.readouterr().err
-    assert re.search(r"\r\x1b\[Kstep 1/2 [^\n]*\r\x1b\[Kstep 2/2 [^\n]* left\n2 steps\. Weights: ", said)
+    assert re.search(
+        r"\r\x1b\[Kstep 1/2 [^\n]*\r\x1b\[Kstep 2/2 [^\n]* left\n2 steps\. Weights: ", said
+    )
 
 
 def test_a_warm_start_adds_up(whole, photos, tmp_path):
     start = str(whole / "model.safetensors")
-    path = training.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
+    path = loop.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
     assert transform_net.load(path)[3]["training"]["steps"] == 8
     other = config.NET_PRESETS["resize"].scaled(0.1)
     with pytest.raises(InputError, match="is another net"):
-        training.train(make_config(photos, tmp_path / "other", init=start, net=other))
+        loop.train(make_config(photos, tmp_path / "other", init=start, net=other))
 
 
 def test_augment_reaches_the_stream(photos, tmp_path):
     first = {}
     for augment in (False, True):
-        stream = training.make_stream(make_config(photos, tmp_path, augment=augment))
+        stream = loop.make_stream(make_config(photos, tmp_path, augment=augment))
         first[augment] = next(stream)
         stream.close()
     assert first[True].shape == first[False].shape
@@ -281,7 +307,8 @@ def test_augment_reaches_the_stream(photos, tmp_path):
 
 
 def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path):
-    """A net whose outputs leave the range: its loss is that of the clipped ones, and training pulls them back."""
+    """A net whose outputs leave the range: its loss is that of the clipped ones, and training pulls
+    them back."""
 
     def contrast(inputs):
         return jnp.square(inputs.output - 0.5).mean((1, 2, 3))
@@ -289,8 +316,10 @@ def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, output_scale=4.0)
     term, seen = terms.LossTerm("contrast", contrast, 1.0), {}
     for clip in (False, True):
-        made = make_config(photos, tmp_path / str(clip), net=net, style_image=None, clip=clip, steps=20)
-        training.train(made, terms=[term])
+        made = make_config(
+            photos, tmp_path / str(clip), net=net, style_image=None, clip=clip, steps=20
+        )
+        loop.train(made, terms=[term])
         seen[clip] = [line["contrast"] for line in metrics(tmp_path / str(clip))]
     assert seen[False][0] > 0.25 > seen[True][0]  # of clipped values, 0.25 at most
     assert seen[True][-1] < 0.8 * seen[True][0]
@@ -301,7 +330,7 @@ def test_a_custom_term_trains_and_is_logged(photos, tmp_path):
         return jnp.square(inputs.output.mean((1, 2, 3)) - 0.9)
 
     term = terms.LossTerm("brightness", brightness, 10.0)
-    training.train(make_config(photos, tmp_path / "run", style_image=None), terms=[term])
+    loop.train(make_config(photos, tmp_path / "run", style_image=None), terms=[term])
     lines = metrics(tmp_path / "run")
     assert lines[-1]["brightness"] == lines[-1]["loss"] < lines[0]["brightness"]
 
@@ -311,32 +340,39 @@ def test_a_loss_that_is_not_finite_stops_and_names_step_and_term(photos, tmp_pat
         return jnp.log(inputs.output.mean((1, 2, 3)) - 100.0)
 
     with pytest.raises(FloatingPointError, match="step 1: loss, bad not finite"):
-        training.train(make_config(photos, tmp_path / "run"), terms=[terms.LossTerm("bad", bad)])
+        loop.train(make_config(photos, tmp_path / "run"), terms=[terms.LossTerm("bad", bad)])
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
 
 
 def test_two_runs_into_one_directory(photos, tmp_path):
     def again(line):
         with pytest.raises(InputError, match="another run is using it"):
-            training.train(make_config(photos, tmp_path / "run", **PIXEL))
+            loop.train(make_config(photos, tmp_path / "run", **PIXEL))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(make_config(photos, tmp_path / "run", **PIXEL), on_log=again)
+        loop.train(make_config(photos, tmp_path / "run", **PIXEL), on_log=again)
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
-    """Over a run; and when it is resumed, as the restored state is no other program, the cache has it compiled."""
+    """Over a run; and when it is resumed, as the restored state is no other program, the cache has
+    it compiled."""
     traced, hits, compiled = [], [], []
-    original, engines = training.objective.evaluate, parallel.ENGINES["shard_map"].compile
-    monkeypatch.setattr(training.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k))
-    monkeypatch.setattr(parallel.ShardMap, "compile", lambda *a: compiled.append(engines(*a)) or compiled[-1])
-    jax.monitoring.register_event_listener(lambda event, **_: hits.append(event.endswith("/cache_hits")))
+    original, compile_step = loop.objective.evaluate, engines.ShardMap.compile
+    monkeypatch.setattr(
+        loop.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k)
+    )
+    monkeypatch.setattr(
+        engines.ShardMap, "compile", lambda *a: compiled.append(compile_step(*a)) or compiled[-1]
+    )
+    jax.monitoring.register_event_listener(
+        lambda event, **_: hits.append(event.endswith("/cache_hits"))
+    )
     made = make_config(photos, tmp_path / "run", steps=4)
-    training.train(made)
+    loop.train(made)
     assert (len(traced), compiled[0]._cache_size()) == (1, 1)
     hits.clear()
-    training.train(dataclasses.replace(made, steps=6))
+    loop.train(dataclasses.replace(made, steps=6))
     assert (len(traced), compiled[1]._cache_size()) == (2, 1)
     assert any(hits)
 
@@ -352,36 +388,48 @@ def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
 )
 def test_bad_input_is_named(photos, tmp_path, kwargs, message):
     with pytest.raises(InputError, match=message):
-        training.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
+        loop.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
 
 
 def equations(jaxpr):
     """All of a program, at any depth."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")
+        ):
             if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
                 yield from equations(getattr(inner, "jaxpr", inner))
 
 
 def test_bfloat16_computes_only_what_it_should_in_bfloat16(photos, tmp_path):
-    """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices), parameters,
-    statistics, Adam's moments and every reported term in float32."""
+    """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices),
+    parameters, statistics, Adam's moments and every reported term in float32."""
     made = make_config(photos, tmp_path, precision="bfloat16")
-    phi = training.vgg.load_vgg16()
+    phi = loop.vgg.load_vgg16()
     tops = objective.make_terms(made.objective)
-    grams = training.style_grams(made, tops, phi)
-    state, _ = training.init_state(made)
+    grams = loop.style_grams(made, tops, phi)
+    state, _ = loop.init_state(made)
     batch = {"target": jnp.zeros((4, 32, 32, 3), jnp.uint8)}
-    step = jax.vmap(training.make_step(made, tops), (None, 0, None, None), 0, axis_name=parallel.AXIS, axis_size=1)
+    step = jax.vmap(
+        loop.make_step(made, tops), (None, 0, None, None), 0, axis_name=engines.AXIS, axis_size=1
+    )
     program, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(
         state, {k: v[None] for k, v in batch.items()}, phi, grams
     )
-    assert {v.dtype for v in jax.tree.leaves((after.params, after.stats, after.opt_state[0].mu, metrics))} == {
-        jnp.dtype("float32")
+    assert {
+        v.dtype
+        for v in jax.tree.leaves((after.params, after.stats, after.opt_state[0].mu, metrics))
+    } == {jnp.dtype("float32")}
+    assert jax.tree.map(lambda a, b: a.dtype == b.dtype, after, state) == jax.tree.map(
+        lambda a: True, state
+    )
+    seen = {
+        "conv_general_dilated": set(),
+        "dot_general": set(),
+        "rsqrt": set(),
+        "reduce_sum": set(),
     }
-    assert jax.tree.map(lambda a, b: a.dtype == b.dtype, after, state) == jax.tree.map(lambda a: True, state)
-    seen = {"conv_general_dilated": set(), "dot_general": set(), "rsqrt": set(), "reduce_sum": set()}
     for equation in equations(program.jaxpr):
         if equation.primitive.name in seen:
             seen[equation.primitive.name] |= {str(v.aval.dtype) for v in equation.invars}

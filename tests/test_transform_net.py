@@ -1,4 +1,6 @@
-"""Layer tables, sizes, ranges and initial behaviour of f_W; equality with PyTorch is in test_parity*.py."""
+"""Layer tables, sizes, ranges and initial behaviour of f_W; equality with PyTorch is in
+test_parity*.py.
+"""
 
 import dataclasses
 import functools
@@ -9,9 +11,9 @@ import numpy as np
 import pytest
 from quick import QUICK
 
-from jaxpercept import layers, transform_net
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
 from jaxpercept.errors import InputError
+from jaxpercept.nets import layers, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -43,7 +45,8 @@ def output_of(config, x, **kwargs):
 
 @pytest.mark.parametrize("name", ["paper", "reference"])
 def test_the_papers_table_of_activation_sizes(spied, name):
-    """Supplementary material, table 1: after padding 336; 336, 168, 84, blocks to 80 … 64, 128, 256, 256."""
+    """Supplementary material, table 1: after padding 336; 336, 168, 84, blocks to 80 … 64, 128,
+    256, 256."""
     jax.eval_shape(lambda x: output_of(TINY[name], x), jnp.zeros((1, 256, 256, 3)))
     assert spied == [336, 168, 84, 82, 80, 78, 76, 74, 72, 70, 68, 66, 64, 128, 256, 256]
 
@@ -59,10 +62,17 @@ def count(config):
 
 def test_parameter_counts():
     """By hand: kernels, biases where there are, and a scale and shift per normed channel."""
-    kernels = 81 * 3 * 32 + 9 * (32 * 64 + 64 * 128 + 10 * 128 * 128 + 128 * 64 + 64 * 32) + 81 * 32 * 3
+    kernels = (
+        81 * 3 * 32 + 9 * (32 * 64 + 64 * 128 + 10 * 128 * 128 + 128 * 64 + 64 * 32) + 81 * 32 * 3
+    )
     normed = 32 + 64 + 128 + 10 * 128 + 64 + 32
     assert count(NET_PRESETS["resize"]) == kernels + 2 * normed + 3
-    assert count(NET_PRESETS["paper"]) == count(NET_PRESETS["reference"]) == kernels + 3 * normed + 3 == 1_679_235
+    assert (
+        count(NET_PRESETS["paper"])
+        == count(NET_PRESETS["reference"])
+        == kernels + 3 * normed + 3
+        == 1_679_235
+    )
 
 
 @pytest.mark.parametrize("name", list(TINY))
@@ -70,7 +80,9 @@ def test_parameter_counts():
 def test_any_size_comes_back_exactly(name, size):
     params, stats = transform_net.init(TINY[name])
     x = jax.random.uniform(jax.random.key(0), (2, *size, 3))
-    y = jax.jit(lambda p, x: transform_net.apply(TINY[name], p, stats, x)[0], compiler_options=QUICK)(params, x)
+    y = jax.jit(
+        lambda p, x: transform_net.apply(TINY[name], p, stats, x)[0], compiler_options=QUICK
+    )(params, x)
     assert y.shape == x.shape
     assert bool(jnp.isfinite(y).all())
 
@@ -94,7 +106,8 @@ def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
 
 
 def test_a_linear_output_cannot_saturate():
-    """The default net: pushed far out of range, its gradient is as large as in range (a tanh's would be zero)."""
+    """The default net: pushed far out of range, its gradient is as large as in range (a tanh's
+    would be zero)."""
     config = TINY["resize"]
     params, stats = transform_net.init(config)
     x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
@@ -131,7 +144,9 @@ def test_the_vgg_space_is_bgr_less_the_mean():
     config = NET_PRESETS["reference"]
     x = jnp.asarray([[[[1.0, 0.5, 0.0]]]])
     np.testing.assert_allclose(
-        transform_net.encode(config, x)[0, 0, 0], [-103.939, 127.5 - 116.779, 255 - 123.68], rtol=1e-5
+        transform_net.encode(config, x)[0, 0, 0],
+        [-103.939, 127.5 - 116.779, 255 - 123.68],
+        rtol=1e-5,
     )
     back = transform_net.decode(config, jnp.arctanh(transform_net.encode(config, x) / 150))
     np.testing.assert_allclose(back, x, atol=1e-5)
@@ -219,4 +234,6 @@ def test_recipes_are_the_authors(style, content, weight, tv, size, steps, norm):
     recipe, net = RECIPES[style], NET_PRESETS["reference"]
     assert recipe["objective"].weights == {"content": content, "style": weight, "tv": tv}
     assert (recipe["style_size"], recipe["steps"]) == (size, steps)
-    assert recipe["net"] == (dataclasses.replace(net, norm="batch") if norm == "batch" else net.scaled(0.5))
+    assert recipe["net"] == (
+        dataclasses.replace(net, norm="batch") if norm == "batch" else net.scaled(0.5)
+    )

@@ -1,4 +1,6 @@
-"""Enlarging: tiles equal the whole for every kind of net, sizes are exact, transparency and grey are kept."""
+"""Enlarging: tiles equal the whole for every kind of net, sizes are exact, transparency and grey
+are kept.
+"""
 
 import dataclasses
 
@@ -7,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxpercept import images, inference, resampling, transform_net, upscaling
+from jaxpercept import images
 from jaxpercept.config import NET_PRESETS, superres_net
 from jaxpercept.errors import InputError
+from jaxpercept.images import resampling
+from jaxpercept.inference import upscaling
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import transform_net
 
 BEST = dataclasses.replace(superres_net(4).scaled(0.15), blocks=2)
 NETS = {
@@ -18,9 +24,15 @@ NETS = {
     "paper x2": dataclasses.replace(superres_net(2, "paper").scaled(0.1), blocks=2),
     "paper x4": dataclasses.replace(superres_net(4, "paper").scaled(0.1), blocks=1),
     "nearest, reflected": dataclasses.replace(
-        superres_net(4, "paper").scaled(0.1), blocks=1, upsample="nearest", padding="reflect", norm="none"
+        superres_net(4, "paper").scaled(0.1),
+        blocks=1,
+        upsample="nearest",
+        padding="reflect",
+        norm="none",
     ),
-    "subpixel": dataclasses.replace(superres_net(2, "paper").scaled(0.1), blocks=1, upsample="subpixel"),
+    "subpixel": dataclasses.replace(
+        superres_net(2, "paper").scaled(0.1), blocks=1, upsample="subpixel"
+    ),
 }
 
 
@@ -29,7 +41,7 @@ def model(net, name="x4-tiny"):
     params, stats = transform_net.init(net, seed=3)
     random = np.random.default_rng(0)
     stats = {k: random.uniform(0.5, 1.5, v.shape).astype(np.float32) for k, v in stats.items()}
-    return inference.Model(name, net, params, stats, {})
+    return Model(name, net, params, stats, {})
 
 
 def noise(*size):
@@ -55,7 +67,9 @@ def test_tiles_equal_the_whole(kind):
 def test_reach_is_where_the_gradient_ends(kind):
     net = NETS[kind]
     params, stats = transform_net.init(net)
-    params = {k: 0.05 * abs(v) if k.endswith("kernel") else v for k, v in params.items()}  # no ReLU is off
+    params = {
+        k: 0.05 * abs(v) if k.endswith("kernel") else v for k, v in params.items()
+    }  # no ReLU is off
     at = slice(20 * net.scale, 21 * net.scale)
 
     @jax.jit
@@ -63,14 +77,16 @@ def test_reach_is_where_the_gradient_ends(kind):
     def gradient(x):
         return transform_net.apply(net, params, stats, x)[0][:, at, at].sum()
 
-    read = np.flatnonzero(np.asarray(gradient(np.full((1, 41, 41, 3), 0.9, np.float32)))[0].any((1, 2)))
+    read = np.flatnonzero(
+        np.asarray(gradient(np.full((1, 41, 41, 3), 0.9, np.float32)))[0].any((1, 2))
+    )
     assert max(20 - read[0], read[-1] - 20) in (upscaling.reach(net), upscaling.reach(net) - 1)
 
 
 def test_large_images_are_tiled_by_themselves_in_one_shape(tiny, monkeypatch):
     monkeypatch.setattr(upscaling, "TILE_OUTPUT", 4 * 16)
-    shapes, call = set(), inference.Model.__call__
-    monkeypatch.setattr(inference.Model, "__call__", lambda self, x: shapes.add(x.shape) or call(self, x))
+    shapes, call = set(), Model.__call__
+    monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.add(x.shape) or call(self, x))
     upscaling.run(tiny, noise(60, 45))
     side = 16 + 2 * upscaling.reach(BEST)
     assert shapes == {(1, side, side, 3)}
@@ -102,7 +118,9 @@ def test_grey_palette_and_16_bits(tiny, tmp_path):
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     Image.fromarray(images.to_uint8(noise(20, 24))).quantize(32).save(tmp_path / "palette.png")
-    outputs = {n: upscaling.upscale_image(tiny, tmp_path / f"{n}.png") for n in ("grey", "deep", "palette")}
+    outputs = {
+        n: upscaling.upscale_image(tiny, tmp_path / f"{n}.png") for n in ("grey", "deep", "palette")
+    }
     for output, alpha in outputs.values():
         assert output.shape == (80, 96, 3)
         assert alpha is None
@@ -118,7 +136,9 @@ def test_histograms_follow_the_input(tiny, tmp_path):
     matched, _ = upscaling.upscale_image(tiny, path)
 
     def apart(output):
-        return np.abs(np.quantile(output, [0.1, 0.5, 0.9], (0, 1)) - np.quantile(rgb, [0.1, 0.5, 0.9], (0, 1))).max()
+        return np.abs(
+            np.quantile(output, [0.1, 0.5, 0.9], (0, 1)) - np.quantile(rgb, [0.1, 0.5, 0.9], (0, 1))
+        ).max()
 
     assert apart(matched) <= 4 < apart(plain)
 
@@ -133,7 +153,9 @@ def test_8_bit_matching_is_the_same_as_in_floating_point():
 def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
     paths = [images.save_image(tmp_path / f"{n}.png", noise(9, 9)) for n in "ab"]
     (tmp_path / "file").write_text("")
-    job = upscaling.upscale_files(paths, tiny, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name)
+    job = upscaling.upscale_files(
+        paths, tiny, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name
+    )
     assert [p.name for p in job.written] == ["b.png"]
     assert len(job.failed) == 1
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpercept import conv, vgg, weights_file
 from jaxpercept.config import VGG_LAYERS
 from jaxpercept.errors import InputError
-from jaxpercept.samples import sample_photos
+from jaxpercept.images.samples import sample_photos
+from jaxpercept.nets import conv, vgg, weights_file
 
 FEATURES = jax.jit(lambda phi, x: vgg.vgg_features(phi, x, VGG_LAYERS))
 
@@ -22,7 +22,9 @@ def phi():
 
 def test_activations_have_vgg16s_names_and_shapes(phi):
     assert len(VGG_LAYERS) == 13
-    features = jax.eval_shape(lambda x: vgg.vgg_features(phi, x, VGG_LAYERS), jnp.zeros((2, 50, 64, 3)))
+    features = jax.eval_shape(
+        lambda x: vgg.vgg_features(phi, x, VGG_LAYERS), jnp.zeros((2, 50, 64, 3))
+    )
     assert features["relu1_2"].shape == (2, 50, 64, 64)
     assert features["relu3_3"].shape == (2, 12, 16, 256)
     assert features["relu5_3"].shape == (2, 3, 4, 512)
@@ -30,12 +32,17 @@ def test_activations_have_vgg16s_names_and_shapes(phi):
 
 def test_nothing_deeper_than_asked_is_computed(phi):
     with conv.forced(False):
-        text = str(jax.make_jaxpr(lambda x: vgg.vgg_features(phi, x, ["relu2_1"]))(jnp.zeros((1, 16, 16, 3))))
+        text = str(
+            jax.make_jaxpr(lambda x: vgg.vgg_features(phi, x, ["relu2_1"]))(
+                jnp.zeros((1, 16, 16, 3))
+            )
+        )
     assert text.count("conv_general_dilated") == 3
 
 
 def test_preprocessing_is_imagenets_in_bgr(phi):
-    """By the file's own numbers: relu1_1 of a constant image, computed in NumPy from the stored BGR kernel."""
+    """By the file's own numbers: relu1_1 of a constant image, computed in NumPy from the stored BGR
+    kernel."""
     arrays, header = weights_file.read_weights(weights_file.resolve("vgg16-imagenet", "vgg"))
     assert header["channel_order"] == "BGR"
     np.testing.assert_allclose(header["mean"], [103.939, 116.779, 123.68])
@@ -57,7 +64,9 @@ def test_features_of_a_photo_are_sparse_and_alive(phi):
 
 
 def test_too_small_an_image_says_which_layers_fit(phi):
-    with pytest.raises(InputError, match="too small for relu4_3; the layers that fit: relu1_1, relu1_2, relu2_1"):
+    with pytest.raises(
+        InputError, match="too small for relu4_3; the layers that fit: relu1_1, relu1_2, relu2_1"
+    ):
         vgg.vgg_features(phi, jnp.zeros((1, 4, 4, 3)), ["relu1_2", "relu4_3"])
 
 
@@ -67,14 +76,18 @@ def test_an_unknown_layer_lists_the_known(phi):
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
-    weights_file.write_weights(tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, {"kind": "other"})
+    weights_file.write_weights(
+        tmp_path / "x.safetensors", {"a": np.zeros(3, np.float32)}, {"kind": "other"}
+    )
     with pytest.raises(InputError, match="not a VGG-16 weights file"):
         vgg.load_vgg16(tmp_path / "x.safetensors")
 
 
 def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root):
     """Against the original float32 weights, whose activations are in tests/golden."""
-    spec = importlib.util.spec_from_file_location("make", root / "tests" / "golden" / "make_vgg_float32.py")
+    spec = importlib.util.spec_from_file_location(
+        "make", root / "tests" / "golden" / "make_vgg_float32.py"
+    )
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
     photo = jnp.asarray(sample_photos()["chelsea"][None, :96, 100:196])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxpercept import weights_file
 from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
 
 
 @pytest.fixture
@@ -12,7 +12,9 @@ def shelf(tmp_path, monkeypatch):
     """A weights directory with two styles."""
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path))
     for name in ("wave", "starry_night"):
-        weights_file.write_weights(tmp_path / "styles" / f"{name}.safetensors", {"a": np.zeros(2)}, {"kind": "x"})
+        weights_file.write_weights(
+            tmp_path / "styles" / f"{name}.safetensors", {"a": np.zeros(2)}, {"kind": "x"}
+        )
     return tmp_path
 
 
@@ -28,10 +30,13 @@ def test_arrays_and_header_come_back(tmp_path):
 
 
 def test_equal_contents_give_equal_bytes(tmp_path):
-    """So that a checksum can be published: safetensors itself orders the header anew in every call."""
+    """So that a checksum can be published: safetensors itself orders the header anew in every
+    call."""
     arrays: dict[str, np.ndarray] = {"b": np.zeros(3, np.float16), "a": np.ones((2, 2))}
     header = {f"key{i}": [i, "ℓ"] for i in range(12)}
-    first, second = (weights_file.write_weights(tmp_path / n, arrays, header).read_bytes() for n in "12")
+    first, second = (
+        weights_file.write_weights(tmp_path / n, arrays, header).read_bytes() for n in "12"
+    )
     assert first == second
     assert int.from_bytes(first[:8], "little") % 8 == 0
     weights_file.write_weights(tmp_path / "bare", arrays, {})

@@ -1,18 +1,19 @@
-"""Trains the shipped styles one after the other, and ships a net that is clearly better than the one here.
+"""Trains the shipped styles one after the other, and ships a net that is clearly better than the
+one here.
 
     python -m weights.train_styles --photos photos/ --paintings paintings/                   # all, in order of priority
     python -m weights.train_styles --photos photos/ --paintings paintings/ --styles wave     # one
     python -m weights.train_styles --photos photos/ --paintings paintings/ --steps 40000 --batch-size 4    # with a GPU
 
-`multi` is one net of all these styles, trained first: most of what its styles share need not be learned by each
-again. Each style then starts from its shipped net or from `multi`'s, whichever has the lower objective on photos not
-trained on (--held-out), so that the steps of many short trainings add up. The same command resumes what Ctrl-C or a
-crash left. At the end of a style its objective is compared with the shipped net's, and
-weights/styles/NAME.safetensors replaced where it is lower by --gain or more; `multi`'s is the geometric mean over its
-styles.
+`multi` is one net of all these styles, trained first: most of what its styles share need not be
+learned by each again. Each style then starts from its shipped net or from `multi`'s, whichever has
+the lower objective on photos not trained on (--held-out), so that the steps of many short trainings
+add up. The same command resumes what Ctrl-C or a crash left. At the end of a style its objective is
+compared with the shipped net's, and weights/styles/NAME.safetensors replaced where it is lower by
+--gain or more; `multi`'s is the geometric mean over its styles.
 
-Photos and paintings are named in weights/README.md; the stained glass is drawn by this project. Run it from the
-checkout, with the `test` extra or without.
+Photos and paintings are named in weights/README.md; the stained glass is drawn by this project. Run
+it from the checkout, with the `test` extra or without.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality import held_out_objective
-from jaxpercept import allocator, config, images, multistyle, runs, samples, training, weights_file
+from jaxpercept import config, images
 from jaxpercept.errors import InputError
+from jaxpercept.images import samples
+from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.runtime import allocator
+from jaxpercept.training import loop, runs
 
 # In order of priority: name, file of the style image ("" is drawn).
 STYLES = {
@@ -46,32 +51,85 @@ FOLDER = Path(__file__).resolve().parent / "styles"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", required=True, metavar="D", help="folder of the training photos")
-    parser.add_argument("--paintings", required=True, metavar="D", help="folder of the style images")
-    parser.add_argument("--held-out", nargs="+", metavar="D", help="photos to judge by, or their folders; the more, "
-                        "the smaller a gain can be told from chance (default: the 4 sample photos)")  # fmt: skip
-    parser.add_argument("--styles", nargs="+", default=[MULTI, *STYLES], choices=[MULTI, *STYLES], metavar="NAME",
-                        help=f"of {MULTI}, {', '.join(STYLES)} (default: all)")  # fmt: skip
-    parser.add_argument("--start", default="best", metavar="X", help="what each starts from: own, its shipped net; "
-                        f"{MULTI}, its row there; best (default), the better; or a weights file")  # fmt: skip
-    parser.add_argument("--style-layers", nargs="+", default=list(config.STYLE_LAYERS), choices=config.STYLE_LAYERS,
-                        metavar="L", help="train on these alone. Without relu4_3, whose share of the objective is "
-                        "tiny, a step takes a quarter less; what comes out is judged but not shipped: finish it by "
-                        "--start FILE, a small --learning-rate and a few steps (default: all four)")  # fmt: skip
-    parser.add_argument("--judge", action="store_true", help="train nothing: print the objectives of what is shipped")
-    parser.add_argument("--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="(default: 0.001)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another one for another round (default: 0)")
-    parser.add_argument("--precision", default="float32", metavar="X", help="float32 (default) or bfloat16")
-    parser.add_argument(
-        "--gain", type=float, default=0.02, metavar="X", help="to replace a shipped net (default: 0.02)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)")
+    parser.add_argument(
+        "--photos", required=True, metavar="D", help="folder of the training photos"
+    )
+    parser.add_argument(
+        "--paintings", required=True, metavar="D", help="folder of the style images"
+    )
+    parser.add_argument(
+        "--held-out",
+        nargs="+",
+        metavar="D",
+        help="photos to judge by, or their folders; the more, "
+        "the smaller a gain can be told from chance (default: the 4 sample photos)",
+    )
+    parser.add_argument(
+        "--styles",
+        nargs="+",
+        default=[MULTI, *STYLES],
+        choices=[MULTI, *STYLES],
+        metavar="NAME",
+        help=f"of {MULTI}, {', '.join(STYLES)} (default: all)",
+    )
+    parser.add_argument(
+        "--start",
+        default="best",
+        metavar="X",
+        help="what each starts from: own, its shipped net; "
+        f"{MULTI}, its row there; best (default), the better; or a weights file",
+    )
+    parser.add_argument(
+        "--style-layers",
+        nargs="+",
+        default=list(config.STYLE_LAYERS),
+        choices=config.STYLE_LAYERS,
+        metavar="L",
+        help="train on these alone. Without relu4_3, whose share of the objective is "
+        "tiny, a step takes a quarter less; what comes out is judged but not shipped: finish it by "
+        "--start FILE, a small --learning-rate and a few steps (default: all four)",
+    )
+    parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="train nothing: print the objectives of what is shipped",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)"
+    )
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="(default: 1)")
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="X", help="(default: 0.001)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another one for another round (default: 0)",
+    )
+    parser.add_argument(
+        "--precision", default="float32", metavar="X", help="float32 (default) or bfloat16"
+    )
+    parser.add_argument(
+        "--gain",
+        type=float,
+        default=0.02,
+        metavar="X",
+        help="to replace a shipped net (default: 0.02)",
+    )
+    parser.add_argument(
+        "--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)"
+    )
     given = parser.parse_args()
     if given.start not in STARTS and not Path(given.start).is_file():
-        raise InputError(f"--start {given.start} is not allowed; {', '.join(STARTS)}, or the path of a weights file")
+        raise InputError(
+            f"--start {given.start} is not allowed; {', '.join(STARTS)}, or the path of a weights "
+            "file"
+        )
     allocator.keep_freed_memory()
     for style in STYLES if MULTI in given.styles else given.styles:
         images.load_image(_painting(style, given))  # a missing one now, not hours later
@@ -83,7 +141,7 @@ def main() -> None:
             continue
         part = dataclasses.replace(made.objective, style_layers=tuple(given.style_layers))
         init = _kept(start(name, made, photos, given.start), Path(made.out))
-        trained = training.train(dataclasses.replace(made, init=init, objective=part))
+        trained = loop.train(dataclasses.replace(made, init=init, objective=part))
         logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
         if not logged or json.loads(logged[-1])["step"] < made.steps:
             return  # stopped; the same command goes on
@@ -91,13 +149,19 @@ def main() -> None:
 
 
 def judges(held_out: list[str] | None) -> np.ndarray:
-    """The photos to judge by, (N, 256, 256, 3): those given or in the folders given, or the sample photos."""
-    found = map(images.load_image, images.list_images(held_out)) if held_out else samples.sample_photos().values()
+    """The photos to judge by, (N, 256, 256, 3): those given or in the folders given, or the sample
+    photos."""
+    found = (
+        map(images.load_image, images.list_images(held_out))
+        if held_out
+        else samples.sample_photos().values()
+    )
     return np.stack([images.square(photo, 256) for photo in found])
 
 
 def _kept(init: str | None, out: Path) -> str | None:
-    """`init` with a copy of its file, for the run to resume from: the shipped one may be replaced."""
+    """`init` with a copy of its file, for the run to resume from: the shipped one may be
+    replaced."""
     if init is None or Path(init).is_relative_to(out):
         return init
     file, style = multistyle.split(init)
@@ -107,43 +171,78 @@ def _kept(init: str | None, out: Path) -> str | None:
 
 
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
-    """One style's training, or that of the net of all: half width, style images of 384 pixels, TV 1e-5, the learning
-    rate down a cosine, the geometric mean over images, the output judged as it is displayed, photos augmented."""
+    """One style's training, or that of the net of all: half width, style images of 384 pixels, TV
+    1e-5, the learning rate down a cosine, the geometric mean over images, the output judged as it
+    is displayed, photos augmented."""
     net = config.NET_PRESETS["resize"].scaled(0.5)
-    own: dict[str, Any] = {"net": net, "style_image": _painting(name, given)} if name != MULTI else {
-        "net": dataclasses.replace(net, styles=len(STYLES)), "task": "multistyle",
-        "style_images": tuple(_painting(style, given) for style in STYLES),
-    }  # fmt: skip
+    own: dict[str, Any] = (
+        {"net": net, "style_image": _painting(name, given)}
+        if name != MULTI
+        else {
+            "net": dataclasses.replace(net, styles=len(STYLES)),
+            "task": "multistyle",
+            "style_images": tuple(_painting(style, given) for style in STYLES),
+        }
+    )
     weights = config.DEFAULT_WEIGHTS["reference"] | {"tv": 1e-5}
     return config.TrainConfig(
-        out=f"{given.out}/{name}-{given.seed}", data=(given.photos,), style_size=384,
+        out=f"{given.out}/{name}-{given.seed}",
+        data=(given.photos,),
+        style_size=384,
         objective=config.ObjectiveConfig(weights=weights),
-        steps=given.steps, batch_size=given.batch_size, seed=given.seed, precision=given.precision,
+        steps=given.steps,
+        batch_size=given.batch_size,
+        seed=given.seed,
+        precision=given.precision,
         learning_rate=given.learning_rate,
-        optimizer="muon", schedule="cosine", average="geometric", clip=True, augment=True,
-        checkpoint_every=250, preview_every=250, log_every=25, **own,
-    )  # fmt: skip
+        optimizer="muon",
+        schedule="cosine",
+        average="geometric",
+        clip=True,
+        augment=True,
+        checkpoint_every=250,
+        preview_every=250,
+        log_every=25,
+        **own,
+    )
 
 
-def start(name: str, made: config.TrainConfig, photos: np.ndarray, which: str = "best") -> str | None:
-    """What the training starts from, as `--init` takes it: what it started from, if it is resumed. `which`: see
-    `--start`."""
+def start(
+    name: str, made: config.TrainConfig, photos: np.ndarray, which: str = "best"
+) -> str | None:
+    """What the training starts from, as `--init` takes it: what it started from, if it is resumed.
+    `which`: see `--start`."""
     if (begun := Path(made.out) / "config.json").exists():
         return json.loads(begun.read_text())["init"]
     if which not in STARTS:
         return which
     own, multi = FOLDER / f"{name}.safetensors", FOLDER / f"{MULTI}.safetensors"
     if name == MULTI:
-        found = [path for path in (own, FOLDER / f"{next(iter(STYLES))}.safetensors") if path.exists()]
+        found = [
+            path for path in (own, FOLDER / f"{next(iter(STYLES))}.safetensors") if path.exists()
+        ]
         return str(found[0]) if found else None
     starts: dict[str, float] = {}
     if own.exists() and which != MULTI:
         starts[str(own)] = held_out_objective(made, own, photos)
-    if multi.exists() and which != "own" and name in (known := multistyle.names(weights_file.read_header(multi))):
-        starts[f"{multi}:{name}"] = held_out_objective(made, multi, photos, multistyle.row({name: 1.0}, known))
+    if (
+        multi.exists()
+        and which != "own"
+        and name in (known := multistyle.names(weights_file.read_header(multi)))
+    ):
+        starts[f"{multi}:{name}"] = held_out_objective(
+            made, multi, photos, multistyle.row({name: 1.0}, known)
+        )
     if which == MULTI and not starts:
-        raise InputError(f"--start {MULTI}: {multi} has no style {name}; train {MULTI} first, or give --start best")
-    print(f"{name}: " + ", ".join(f"{value:.4g} by {Path(file).name}" for file, value in starts.items()), flush=True)
+        raise InputError(
+            f"--start {MULTI}: {multi} has no style {name}; train {MULTI} first, or give --start "
+            "best"
+        )
+    print(
+        f"{name}: "
+        + ", ".join(f"{value:.4g} by {Path(file).name}" for file, value in starts.items()),
+        flush=True,
+    )
     return min(starts, key=lambda file: starts[file]) if starts else None
 
 
@@ -166,13 +265,20 @@ def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
         alone = dataclasses.replace(made, task="style", style_image=file, style_images=())
         found.append(held_out_objective(alone, weights, photos, multistyle.row({name: 1.0}, names)))
         single = FOLDER / f"{name}.safetensors"
-        beside = f", {held_out_objective(alone, single, photos):.4g} by its own net" if single.exists() else ""
+        beside = (
+            f", {held_out_objective(alone, single, photos):.4g} by its own net"
+            if single.exists()
+            else ""
+        )
         print(f"{weights.name}: {name} {found[-1]:.4g}{beside}", flush=True)
     return float(np.exp(np.mean(np.log(found))))
 
 
-def ship(name: str, made: config.TrainConfig, trained: Path, photos: np.ndarray, gain: float) -> None:
-    """Puts the trained net in place of the shipped one if its objective on the photos is lower by the share `gain`."""
+def ship(
+    name: str, made: config.TrainConfig, trained: Path, photos: np.ndarray, gain: float
+) -> None:
+    """Puts the trained net in place of the shipped one if its objective on the photos is lower by
+    the share `gain`."""
     shipped = FOLDER / f"{name}.safetensors"
     now = judge(made, trained, photos)
     before = judge(made, shipped, photos) if shipped.exists() else float("inf")
@@ -182,10 +288,16 @@ def ship(name: str, made: config.TrainConfig, trained: Path, photos: np.ndarray,
         return
     arrays, header = weights_file.read_weights(trained)
     if set(header["training"]["config"]["objective"]["style_layers"]) != set(config.STYLE_LAYERS):
-        print(f"{name}: not trained on all style layers, so not shipped; finish it: --start {trained}", flush=True)
+        print(
+            f"{name}: not trained on all style layers, so not shipped; finish it: --start "
+            f"{trained}",
+            flush=True,
+        )
         return
     weights_file.write_weights(shipped, arrays, _public(header))
-    print(f"{name}: shipped; sha256 {weights_file.sha256(shipped)}, for weights/README.md", flush=True)
+    print(
+        f"{name}: shipped; sha256 {weights_file.sha256(shipped)}, for weights/README.md", flush=True
+    )
 
 
 def _public(header: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +307,9 @@ def _public(header: dict[str, Any]) -> dict[str, Any]:
     made |= {key: Path(made[key]).name for key in ("style_image", "init", "out") if made.get(key)}
     made["style_images"] = [Path(file).name for file in made.get("style_images", ())]
     made["data"] = ["photos"]
-    return header | {"training": about | {"config": made, "data": about["data"] | {"sources": ["photos"]}}}
+    return header | {
+        "training": about | {"config": made, "data": about["data"] | {"sources": ["photos"]}}
+    }
 
 
 if __name__ == "__main__":

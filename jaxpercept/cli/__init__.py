@@ -1,8 +1,8 @@
 """The command line: one parser for `jaxpercept`, `train.py` and `infer.py`.
 
-Nothing here imports jax before the arguments are known to be good. A user's mistake is one line on standard error and
-exit status 2; a job done in part exits with 1, an interrupted one with 130, a training that Ctrl-C let save itself
-with 0.
+Nothing here imports jax before the arguments are known to be good. A user's mistake is one line on
+standard error and exit status 2; a job done in part exits with 1, an interrupted one with 130, a
+training that Ctrl-C let save itself with 0.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jaxpercept import allocator
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
+from jaxpercept.runtime import allocator
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
-    """Runs a command line and returns its exit status. `prog`: the name that help and errors show."""
+    """Runs a command line and returns its exit status. `prog`: the name that help and errors
+    show."""
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     if "jax" not in sys.modules:  # else we are a guest in somebody's process
@@ -28,7 +29,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         print(f"{parser.prog}: error: {e}", file=sys.stderr)
         return 2
     except PermissionError as e:  # pathlib's questions raise it where they may not look
-        print(f"{parser.prog}: error: {e.filename or e}: {e.strerror}; check its permissions", file=sys.stderr)
+        print(
+            f"{parser.prog}: error: {e.filename or e}: {e.strerror}; check its permissions",
+            file=sys.stderr,
+        )
         return 2
     except FloatingPointError as e:
         print(f"{parser.prog}: stopped: {e}", file=sys.stderr)

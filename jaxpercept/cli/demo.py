@@ -1,4 +1,6 @@
-"""`python train.py` without arguments: a short, real training that a person can watch from start to end."""
+"""`python train.py` without arguments: a short, real training that a person can watch from start to
+end.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,23 @@ import sys
 import time
 from pathlib import Path
 
-from jaxpercept import config, weights_file
+from jaxpercept import config
 from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
 
 OUT = Path("runs/demo")
 
 
 def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: int = 128) -> None:
-    """Trains a half-width net on random crops of the sample photos, with the stained glass that the project draws
-    as its style, then stylizes a photo with it."""
+    """Trains a half-width net on random crops of the sample photos, with the stained glass that the
+    project draws as its style, then stylizes a photo with it."""
     import jax
 
-    from jaxpercept import compilation_cache, images, inference, samples, training
+    from jaxpercept import images
+    from jaxpercept.images import samples
+    from jaxpercept.inference.model import load_model
+    from jaxpercept.runtime import compilation_cache
+    from jaxpercept.training import loop
 
     compilation_cache.enable()
     begun = time.monotonic()
@@ -43,11 +50,16 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
     for name, photo in photos.items():
         images.save_image(out / "photos" / f"{name}.png", photo)
     images.save_image(out / "style.png", samples.drawn_style(size=512))
-    print(f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.", file=sys.stderr)
-    weights = training.train(made)
-    if weights_file.read_weights(weights)[1]["training"]["steps"] < steps:  # Ctrl-C: it has been said
+    print(
+        f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.",
+        file=sys.stderr,
+    )
+    weights = loop.train(made)
+    if (
+        weights_file.read_weights(weights)[1]["training"]["steps"] < steps
+    ):  # Ctrl-C: it has been said
         return
-    result = images.save_image(out / "chelsea.jpg", inference.load_model(weights)(photos["chelsea"][None])[0])
+    result = images.save_image(out / "chelsea.jpg", load_model(weights)(photos["chelsea"][None])[0])
     print(
         f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}\n"
         f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg",
@@ -62,4 +74,7 @@ def _check_earlier(out: Path, made: config.TrainConfig) -> None:
     except (OSError, ValueError):
         return
     if earlier != json.loads(json.dumps(config.to_dict(made))):
-        raise InputError(f"{out} holds a trial with other settings; delete it or move it away, then run this again")
+        raise InputError(
+            f"{out} holds a trial with other settings; delete it or move it away, then run this "
+            "again"
+        )

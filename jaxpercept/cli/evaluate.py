@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept import weights_file
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import SCALES, VGG_LAYERS, choose
+from jaxpercept.nets import weights_file
 
 _SUPERRES = """Scores super-resolution nets beside nearest, bicubic and Lanczos interpolation, as in the literature.
 
@@ -24,11 +24,22 @@ The table goes to standard output, progress to standard error. Exit status: 0, 1
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `evaluate` command."""
-    evaluate = commands.add_parser("evaluate", help="measure trained nets", description="Measures trained nets.")
-    kinds = evaluate.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(evaluate))
-    parser = kinds.add_parser("superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG)
-    parser.add_argument("--data", nargs="+", action="extend", metavar="FOLDER",
-                        help="folders of images, or images (default: scikit-image's sample photos)")  # fmt: skip
+    evaluate = commands.add_parser(
+        "evaluate", help="measure trained nets", description="Measures trained nets."
+    )
+    kinds = evaluate.add_subparsers(
+        metavar="KIND", required=True, title="kinds", parser_class=type(evaluate)
+    )
+    parser = kinds.add_parser(
+        "superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        metavar="FOLDER",
+        help="folders of images, or images (default: scikit-image's sample photos)",
+    )
     parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
     parser.add_argument(
         "--model",
@@ -37,11 +48,22 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="M",
         help="shipped names or weights files (default: all shipped of that scale)",
     )
-    parser.add_argument("--degradation", default="bicubic", metavar="X",
-                        help="inputs: bicubic, or blur (a Gaussian first) (default: bicubic)")  # fmt: skip
-    parser.add_argument("--no-match-histogram", dest="match", action="store_false", help="no +histogram rows")
-    parser.add_argument("--features", nargs="+", default=(), metavar="L",
-                        help="VGG-16 layers: the feature distance to the original as well")  # fmt: skip
+    parser.add_argument(
+        "--degradation",
+        default="bicubic",
+        metavar="X",
+        help="inputs: bicubic, or blur (a Gaussian first) (default: bicubic)",
+    )
+    parser.add_argument(
+        "--no-match-histogram", dest="match", action="store_false", help="no +histogram rows"
+    )
+    parser.add_argument(
+        "--features",
+        nargs="+",
+        default=(),
+        metavar="L",
+        help="VGG-16 layers: the feature distance to the original as well",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there too")
     parser.add_argument("--sheet", metavar="FILE", help="write a contact sheet of crops there")
@@ -56,7 +78,7 @@ def _superres(arguments: argparse.Namespace) -> int:
     for model in arguments.model or ():
         weights_file.resolve(model, "superres")
     from jaxpercept import images
-    from jaxpercept.samples import sample_files
+    from jaxpercept.images.samples import sample_files
 
     photos = arguments.data or [str(file) for file in sample_files().values()]
     images.list_images(photos)
@@ -65,20 +87,29 @@ def _superres(arguments: argparse.Namespace) -> int:
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if file:
             check_file(option, Path(file))
-    from jaxpercept import compilation_cache, evaluation
+    from jaxpercept.evaluation import superres
+    from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     if arguments.model is None and not weights_file.available("superres"):
-        say("no super-resolution net is shipped here: only interpolation is measured; --model names others")
-    result = evaluation.evaluate_superres(
-        photos, arguments.scale, arguments.model, degradation=arguments.degradation,
-        match=(False, True) if arguments.match else (False,), features=arguments.features, sheet=arguments.sheet,
+        say(
+            "no super-resolution net is shipped here: only interpolation is measured; --model "
+            "names others"
+        )
+    result = superres.evaluate_superres(
+        photos,
+        arguments.scale,
+        arguments.model,
+        degradation=arguments.degradation,
+        match=(False, True) if arguments.match else (False,),
+        features=arguments.features,
+        sheet=arguments.sheet,
         progress=say,
-    )  # fmt: skip
-    table = evaluation.markdown(result)
+    )
+    table = superres.markdown(result)
     print(table, end="")
     for option, file, text in (
-        ("--json", arguments.json, evaluation.to_json(result)),
+        ("--json", arguments.json, superres.to_json(result)),
         ("--markdown", arguments.markdown, table),
     ):
         if file:

@@ -32,9 +32,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "export", help="a trained net as ONNX or StableHLO", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument("model", metavar="MODEL", help="a shipped style or super-resolution net, or a weights file")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a shipped style or super-resolution net, or a weights file"
+    )
     parser.add_argument("out", metavar="OUT", help="FILE.onnx or FILE.stablehlo")
-    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of a .stablehlo file: this size alone")
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        metavar=("H", "W"),
+        help="of a .stablehlo file: this size alone",
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,9 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxpercept.config import choose
 
     choose("kind of export", Path(arguments.out).suffix, (".onnx", ".stablehlo"))
-    from jaxpercept import compilation_cache
-    from jaxpercept.export import export
-    from jaxpercept.inference import load_model
+    from jaxpercept.inference.model import load_model
+    from jaxpercept.interop.export import export
+    from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     model = load_model(arguments.model)

@@ -1,7 +1,7 @@
 """Make single pictures by optimising their pixels: slow, and the best that a loss can give.
 
-The same losses as training (`--losses`, `--weights.NAME`), L-BFGS with a line search or Adam. Several images are done
-at once; those of one size share a compiled program.
+The same losses as training (`--losses`, `--weights.NAME`), L-BFGS with a line search or Adam.
+Several images are done at once; those of one size share a compiled program.
 """
 
 from __future__ import annotations
@@ -47,102 +47,231 @@ Starts from noise. The paper shows relu1_2, then +relu2_2, +relu3_3, +relu4_3: d
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `optimize` command."""
-    optimize = commands.add_parser("optimize", help="single pictures by optimisation", description=__doc__,
-                                   epilog=EPILOG)  # fmt: skip
-    kinds = optimize.add_subparsers(metavar="KIND", required=True, title="kinds", parser_class=type(optimize))
+    optimize = commands.add_parser(
+        "optimize", help="single pictures by optimisation", description=__doc__, epilog=EPILOG
+    )
+    kinds = optimize.add_subparsers(
+        metavar="KIND", required=True, title="kinds", parser_class=type(optimize)
+    )
     style = kinds.add_parser("style", help="a content in a style", description=STYLE, epilog=EPILOG)
     style.add_argument(
-        "--content", nargs="+", action="extend", required=True, metavar="C", help="images, folders or patterns"
+        "--content",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="C",
+        help="images, folders or patterns",
     )
     _add_styles(style)
-    _add_common(style, init="content", layers=(("--content-layers", "relu2_2"), ("--style-layers", "the paper's four")))
-    style.add_argument("--preserve-color", action="store_true", help="the result's luminance, the content's colours")
+    _add_common(
+        style,
+        init="content",
+        layers=(("--content-layers", "relu2_2"), ("--style-layers", "the paper's four")),
+    )
+    style.add_argument(
+        "--preserve-color",
+        action="store_true",
+        help="the result's luminance, the content's colours",
+    )
     style.set_defaults(run=run_style)
 
-    invert = kinds.add_parser("invert", help="an image from its features", description=INVERT, epilog=EPILOG)
-    invert.add_argument(
-        "--content", nargs="+", action="extend", required=True, metavar="C", help="images, folders or patterns"
+    invert = kinds.add_parser(
+        "invert", help="an image from its features", description=INVERT, epilog=EPILOG
     )
-    invert.add_argument("--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)")
+    invert.add_argument(
+        "--content",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="C",
+        help="images, folders or patterns",
+    )
+    invert.add_argument(
+        "--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)"
+    )
     _add_common(invert, init="grey", weights={"content": 1.0, "style": 0.0, "tv": 0.0})
     invert.set_defaults(run=run_invert)
 
-    texture = kinds.add_parser("texture", help="an image from its style", description=TEXTURE, epilog=EPILOG)
+    texture = kinds.add_parser(
+        "texture", help="an image from its style", description=TEXTURE, epilog=EPILOG
+    )
     _add_styles(texture)
-    texture.add_argument("--layers", nargs="+", action="extend", metavar="L",
-                         help=f"VGG-16 layers (default: {' '.join(config.STYLE_LAYERS)})")  # fmt: skip
+    texture.add_argument(
+        "--layers",
+        nargs="+",
+        action="extend",
+        metavar="L",
+        help=f"VGG-16 layers (default: {' '.join(config.STYLE_LAYERS)})",
+    )
     _add_common(texture, init="noise", weights={"content": 0.0, "style": 5.0, "tv": 0.0})
     texture.set_defaults(run=run_texture)
 
 
 def _add_styles(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--style", nargs="+", action="extend", required=True, metavar="S", help="style images; several are mixed"
+        "--style",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="S",
+        help="style images; several are mixed",
     )
     parser.add_argument(
-        "--style-weights", nargs="+", type=float, metavar="W", help="one a style image (default: equal)"
+        "--style-weights",
+        nargs="+",
+        type=float,
+        metavar="W",
+        help="one a style image (default: equal)",
     )
-    parser.add_argument("--style-size", type=int, metavar="PX",
-                        help="their longer side, 0: as they are (default: the output's)")  # fmt: skip
+    parser.add_argument(
+        "--style-size",
+        type=int,
+        metavar="PX",
+        help="their longer side, 0: as they are (default: the output's)",
+    )
 
 
-def _add_common(parser: argparse.ArgumentParser, *, init: str, weights: dict[str, float] | None = None,
-                layers: tuple[tuple[str, str], ...] = ()) -> None:  # fmt: skip
+def _add_common(
+    parser: argparse.ArgumentParser,
+    *,
+    init: str,
+    weights: dict[str, float] | None = None,
+    layers: tuple[tuple[str, str], ...] = (),
+) -> None:
     d = SynthesisConfig(objective=config.ObjectiveConfig(weights={"content": 1.0}))
-    parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
-    parser.add_argument("--sizes", nargs="+", type=int, default=(), metavar="PX",
-                        help="longer side; several: coarse to fine (default: the image's)")  # fmt: skip
-    parser.add_argument("--iterations", nargs="+", type=int, default=d.iterations, metavar="N",
-                        help="one number, or one for each size (default: 500)")  # fmt: skip
     parser.add_argument(
-        "--optimizer", default=d.optimizer, metavar="X", help=f"{' or '.join(OPTIMIZERS)} (default: lbfgs)"
+        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
     )
-    parser.add_argument("--learning-rate", type=float, default=d.learning_rate, metavar="X",
-                        help="Adam's, for values in [0, 1] (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--history", type=int, default=d.history, metavar="N",
-                        help="steps that L-BFGS remembers (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--init", default=init, metavar="X",
-                        help=f"{', '.join(INITS)} (0.5 ± 0.01), or an image file (default: {init})")  # fmt: skip
-    parser.add_argument("--clip", action="store_true", help="keep to [0, 1] at every iteration, as the paper does")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
-    parser.add_argument("--save-every", type=int, default=0, metavar="N",
-                        help="also save every N-th iteration's image, in OUT_frames or OUT/frames")  # fmt: skip
-    parser.add_argument("--report-every", type=int, default=d.report_every, metavar="N",
-                        help="iterations between lines of progress (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--vgg", metavar="FILE", help="loss network weights; default: the shipped ImageNet weights")
-    losses = parser.add_argument_group("losses", "each term is reported times its weight; a weight of 0 turns it off")
-    losses.add_argument("--losses", default="reference", metavar="X",
-                        help="convention: paper or reference, the authors' code (default: reference)")  # fmt: skip
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        type=int,
+        default=(),
+        metavar="PX",
+        help="longer side; several: coarse to fine (default: the image's)",
+    )
+    parser.add_argument(
+        "--iterations",
+        nargs="+",
+        type=int,
+        default=d.iterations,
+        metavar="N",
+        help="one number, or one for each size (default: 500)",
+    )
+    parser.add_argument(
+        "--optimizer",
+        default=d.optimizer,
+        metavar="X",
+        help=f"{' or '.join(OPTIMIZERS)} (default: lbfgs)",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=d.learning_rate,
+        metavar="X",
+        help="Adam's, for values in [0, 1] (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--history",
+        type=int,
+        default=d.history,
+        metavar="N",
+        help="steps that L-BFGS remembers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--init",
+        default=init,
+        metavar="X",
+        help=f"{', '.join(INITS)} (0.5 ± 0.01), or an image file (default: {init})",
+    )
+    parser.add_argument(
+        "--clip", action="store_true", help="keep to [0, 1] at every iteration, as the paper does"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
+    )
+    parser.add_argument(
+        "--save-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also save every N-th iteration's image, in OUT_frames or OUT/frames",
+    )
+    parser.add_argument(
+        "--report-every",
+        type=int,
+        default=d.report_every,
+        metavar="N",
+        help="iterations between lines of progress (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--vgg", metavar="FILE", help="loss network weights; default: the shipped ImageNet weights"
+    )
+    losses = parser.add_argument_group(
+        "losses", "each term is reported times its weight; a weight of 0 turns it off"
+    )
+    losses.add_argument(
+        "--losses",
+        default="reference",
+        metavar="X",
+        help="convention: paper or reference, the authors' code (default: reference)",
+    )
     for option, default in layers:
-        losses.add_argument(option, nargs="+", metavar="L", help=f"VGG-16 layers (default: {default})")
+        losses.add_argument(
+            option, nargs="+", metavar="L", help=f"VGG-16 layers (default: {default})"
+        )
     shown = config.DEFAULT_WEIGHTS["reference"] if weights is None else weights
     for term in config.TERMS:
-        losses.add_argument(f"--weights.{term.name}", dest=f"weight_{term.name}", type=float, metavar="W",
-                            help=f"{term.help} (default: {shown.get(term.name, 0):g})")  # fmt: skip
+        losses.add_argument(
+            f"--weights.{term.name}",
+            dest=f"weight_{term.name}",
+            type=float,
+            metavar="W",
+            help=f"{term.help} (default: {shown.get(term.name, 0):g})",
+        )
     parser.set_defaults(default_weights=weights)
 
 
 def make_config(
-    arguments: argparse.Namespace, *, content_layers: Sequence[str] = (), style_layers: Sequence[str] = ()
+    arguments: argparse.Namespace,
+    *,
+    content_layers: Sequence[str] = (),
+    style_layers: Sequence[str] = (),
 ) -> SynthesisConfig:
     """What the command line asks for. Raises InputError for what is not allowed."""
     config.choose("losses", arguments.losses, config.CONVENTIONS)
     weights = arguments.default_weights or config.DEFAULT_WEIGHTS[arguments.losses]
     made = config.ObjectiveConfig(
-        losses=arguments.losses, weights=weights | given_weights(arguments),
-        content_layers=tuple(content_layers) or ("relu2_2",), style_layers=tuple(style_layers) or config.STYLE_LAYERS,
-    )  # fmt: skip
-    same = ("optimizer", "learning_rate", "history", "init", "clip", "seed", "save_every", "report_every")
+        losses=arguments.losses,
+        weights=weights | given_weights(arguments),
+        content_layers=tuple(content_layers) or ("relu2_2",),
+        style_layers=tuple(style_layers) or config.STYLE_LAYERS,
+    )
+    same = (
+        "optimizer",
+        "learning_rate",
+        "history",
+        "init",
+        "clip",
+        "seed",
+        "save_every",
+        "report_every",
+    )
     return SynthesisConfig(
-        objective=made, sizes=tuple(arguments.sizes), iterations=tuple(arguments.iterations),
-        style_size=getattr(arguments, "style_size", None), **{name: getattr(arguments, name) for name in same},
-    )  # fmt: skip
+        objective=made,
+        sizes=tuple(arguments.sizes),
+        iterations=tuple(arguments.iterations),
+        style_size=getattr(arguments, "style_size", None),
+        **{name: getattr(arguments, name) for name in same},
+    )
 
 
 def run_style(arguments: argparse.Namespace) -> int:
     """`optimize style`."""
     made = make_config(
-        arguments, content_layers=arguments.content_layers or (), style_layers=arguments.style_layers or ()
+        arguments,
+        content_layers=arguments.content_layers or (),
+        style_layers=arguments.style_layers or (),
     )
     return _run(arguments, made, arguments.content, arguments.style, _label(arguments.style))
 
@@ -150,7 +279,9 @@ def run_style(arguments: argparse.Namespace) -> int:
 def run_invert(arguments: argparse.Namespace) -> int:
     """`optimize invert`."""
     if arguments.init == "content":
-        raise InputError("--init content would be the answer itself; choose grey, noise, or another image")
+        raise InputError(
+            "--init content would be the answer itself; choose grey, noise, or another image"
+        )
     made = make_config(arguments, content_layers=(arguments.layer,))
     if made.objective.weights["style"]:
         raise InputError("--weights.style needs a style image; use optimize style")
@@ -160,11 +291,20 @@ def run_invert(arguments: argparse.Namespace) -> int:
 def run_texture(arguments: argparse.Namespace) -> int:
     """`optimize texture`: the first style image gives the size."""
     made = make_config(arguments, style_layers=arguments.layers or ())
-    if arguments.init == "content" or any(w for n, w in made.objective.weights.items() if n not in ("style", "tv")):
+    if arguments.init == "content" or any(
+        w for n, w in made.objective.weights.items() if n not in ("style", "tv")
+    ):
         raise InputError(
-            "a texture has no content: leave --init content and weights but style and tv; see optimize style"
+            "a texture has no content: leave --init content and weights but style and tv; see "
+            "optimize style"
         )
-    return _run(arguments, made, arguments.style[:1], arguments.style, f"texture-{made.objective.style_layers[-1]}")
+    return _run(
+        arguments,
+        made,
+        arguments.style[:1],
+        arguments.style,
+        f"texture-{made.objective.style_layers[-1]}",
+    )
 
 
 def _label(styles: Sequence[str]) -> str:
@@ -172,7 +312,11 @@ def _label(styles: Sequence[str]) -> str:
 
 
 def _run(
-    arguments: argparse.Namespace, made: SynthesisConfig, contents: Sequence[str], styles: Sequence[str], label: str
+    arguments: argparse.Namespace,
+    made: SynthesisConfig,
+    contents: Sequence[str],
+    styles: Sequence[str],
+    label: str,
 ) -> int:
     from jaxpercept import images
 
@@ -183,7 +327,8 @@ def _run(
     shares = arguments.style_weights if styles else None
     if shares is not None and (len(shares) != len(pictures) or min(shares) < 0 or not sum(shares)):
         raise InputError(
-            f"--style-weights: give {len(pictures)} numbers of at least 0, not all of them 0; got {shares}"
+            f"--style-weights: give {len(pictures)} numbers of at least 0, not all of them 0; got "
+            f"{shares}"
         )
     if made.init not in INITS:
         if not Path(made.init).exists():
@@ -191,13 +336,20 @@ def _run(
         images.load_image(made.init)
     for path, picture in zip(paths, loaded, strict=True):
         for size in made.sizes or (max(picture.shape[:2]),):
-            check_size(str(path), *images.fit(picture.shape[0], picture.shape[1], size, "long"), made.layers)
+            check_size(
+                str(path),
+                *images.fit(picture.shape[0], picture.shape[1], size, "long"),
+                made.layers,
+            )
             for style, image in zip(styles, pictures, strict=True):
                 long = max(image.shape[:2]) if made.style_size == 0 else made.style_size or size
                 check_size(
-                    style, *images.fit(image.shape[0], image.shape[1], long, "long"), made.objective.style_layers
+                    style,
+                    *images.fit(image.shape[0], image.shape[1], long, "long"),
+                    made.objective.style_layers,
                 )
-    from jaxpercept import compilation_cache, vgg
+    from jaxpercept.nets import vgg
+    from jaxpercept.runtime import compilation_cache
     from jaxpercept.synthesis import run
 
     compilation_cache.enable()
@@ -211,7 +363,12 @@ def _run(
         outputs = [name_output(paths[i], label) for i in indices]
         frames = [_frames(Path(arguments.out), output) for output in outputs]
         result = run.synthesize(
-            made, group, pictures, style_weights=shares, vgg_params=params, progress=_reporter(frames)
+            made,
+            group,
+            pictures,
+            style_weights=shares,
+            vgg_params=params,
+            progress=_reporter(frames),
         )
         for content, output, image in zip(group, outputs, result.images, strict=True):
             if getattr(arguments, "preserve_color", False):
@@ -222,13 +379,17 @@ def _run(
 
 def _introduce(made: SynthesisConfig, count: int) -> None:
     o = made.objective
-    layers = [f"{name} at {'+'.join(at)}" for name, at in (("content", o.content_layers), ("style", o.style_layers))
-              if o.weights.get(name)]  # fmt: skip
+    layers = [
+        f"{name} at {'+'.join(at)}"
+        for name, at in (("content", o.content_layers), ("style", o.style_layers))
+        if o.weights.get(name)
+    ]
     weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
     say(
-        f"{count} image{'s' * (count > 1)}: {made.optimizer}, {' + '.join(map(str, made.iterations))} iterations from "
-        f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} ({weights}), "
-        + ", ".join(layers)
+        f"{count} image{'s' * (count > 1)}: {made.optimizer}, "
+        f"{' + '.join(map(str, made.iterations))} iterations from "
+        f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
+        f"({weights}), " + ", ".join(layers)
     )
 
 
@@ -253,7 +414,8 @@ def _reporter(frames: Sequence[Path]) -> Callable[[Progress], None]:
         terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)
         left = p.seconds / p.iteration * (p.iterations - p.iteration)
         line = (
-            f"{p.width}x{p.height}: iteration {p.iteration}/{p.iterations}  {evaluations} evaluations  {terms}  "
+            f"{p.width}x{p.height}: iteration {p.iteration}/{p.iterations}  {evaluations} "
+            f"evaluations  {terms}  "
             f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
         )
         live = sys.stderr.isatty()

@@ -1,4 +1,6 @@
-"""The tree of commands. Options of a training are made from `config`, so that a new term has its option by itself."""
+"""The tree of commands. Options of a training are made from `config`, so that a new term has its
+option by itself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ import sys
 from typing import Any, NoReturn
 
 from jaxpercept import config
-from jaxpercept.cli import evaluate, export, optimize, reproduce, runs, stylize, tools, train, upscale
+from jaxpercept.cli import (
+    evaluate,
+    export,
+    optimize,
+    reproduce,
+    runs,
+    stylize,
+    tools,
+    train,
+    upscale,
+)
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
@@ -34,7 +46,9 @@ class Parser(argparse.ArgumentParser):
     """Errors in one line, with the nearest known word."""
 
     def __init__(self, **kwargs: Any):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
+        )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._given = list(args or ())
@@ -44,9 +58,16 @@ class Parser(argparse.ArgumentParser):
         known = self._reached()._options()
         stray = re.search(r"unrecognized arguments: (\S+)", message)
         wrong = re.search(r"invalid choice: '(.*?)'", message)
-        unknown = stray[1] if stray else self._unknown(known) if wrong or "required" in message else None
+        unknown = (
+            stray[1] if stray else self._unknown(known) if wrong or "required" in message else None
+        )
         if wrong and not unknown:
-            commands = [name for a in self._actions if isinstance(a, argparse._SubParsersAction) for name in a.choices]
+            commands = [
+                name
+                for a in self._actions
+                if isinstance(a, argparse._SubParsersAction)
+                for name in a.choices
+            ]
             near = difflib.get_close_matches(wrong[1], commands, 1)
             hint = f"did you mean {near[0]}? Choose" if near else "choose"
             message = f"unknown command {wrong[1]!r}; {hint} one of: {', '.join(commands)}"
@@ -54,7 +75,9 @@ class Parser(argparse.ArgumentParser):
                 message = f"option {self._given[0]} without a command; first choose one of: {', '.join(commands)}"
         elif unknown and unknown.startswith("-"):
             near = difflib.get_close_matches(unknown.split("=")[0], known, 3, 0.5)
-            message = f"unknown option {unknown}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            message = f"unknown option {unknown}" + (
+                f"; did you mean {' or '.join(near)}?" if near else ""
+            )
             if unknown.startswith("--weights."):
                 message += f" The loss terms: {', '.join(config.TERM_NAMES)}"
         elif unknown:
@@ -64,7 +87,8 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _unknown(self, known: list[str]) -> str | None:
-        """The first option that does not exist: of more help than that a required one is missing."""
+        """The first option that does not exist: of more help than that a required one is
+        missing."""
         options = (a for a in self._given if a.startswith("--") and len(a) > 2)
         return next((a for a in options if a.split("=")[0] not in known), None)
 
@@ -88,18 +112,31 @@ class Parser(argparse.ArgumentParser):
 def build_parser(prog: str) -> Parser:
     """The parser of everything; `train.py` and `infer.py` enter it at their own command."""
     is_train, is_infer = prog == "train.py", prog == "infer.py"
-    parser = Parser(prog="python train.py" if is_train else "python infer.py" if is_infer else prog,
-                    description=_description(prog), epilog=None if is_train or is_infer else _EPILOG)  # fmt: skip
+    parser = Parser(
+        prog="python train.py" if is_train else "python infer.py" if is_infer else prog,
+        description=_description(prog),
+        epilog=None if is_train or is_infer else _EPILOG,
+    )
     parser.set_defaults(run=lambda arguments: parser.print_help())
     if is_train:
         # train.py's arguments arrive as `train …`; its help should not say so twice
         commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-        train.add(commands.add_parser("train", prog=parser.prog, description=train.__doc__, epilog=train.EPILOG))
+        train.add(
+            commands.add_parser(
+                "train", prog=parser.prog, description=train.__doc__, epilog=train.EPILOG
+            )
+        )
         return parser
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
     if not is_infer:
-        train.add(commands.add_parser("train", help="train a transform net", description=train.__doc__,
-                                      epilog=train.EPILOG))  # fmt: skip
+        train.add(
+            commands.add_parser(
+                "train",
+                help="train a transform net",
+                description=train.__doc__,
+                epilog=train.EPILOG,
+            )
+        )
         runs.add(commands)
         optimize.add(commands)
         evaluate.add(commands)
@@ -108,18 +145,30 @@ def build_parser(prog: str) -> Parser:
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)
-        parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
-    stylize.add(commands.add_parser("stylize", help="apply trained styles to images", description=stylize.__doc__,
-                                    epilog=stylize.EPILOG))  # fmt: skip
-    upscale.add(commands.add_parser("upscale", help="enlarge images", description=upscale.__doc__,
-                                    epilog=upscale.EPILOG))  # fmt: skip
+        parser.add_argument(
+            "--list-styles", action="store_true", help="print the shipped styles, one a line"
+        )
+    stylize.add(
+        commands.add_parser(
+            "stylize",
+            help="apply trained styles to images",
+            description=stylize.__doc__,
+            epilog=stylize.EPILOG,
+        )
+    )
+    upscale.add(
+        commands.add_parser(
+            "upscale", help="enlarge images", description=upscale.__doc__, epilog=upscale.EPILOG
+        )
+    )
     return parser
 
 
 def _description(prog: str) -> str:
     if prog == "infer.py":
         return (
-            "Apply trained nets to images. Without a command: the sample photos in every shipped style, as single\n"
+            "Apply trained nets to images. Without a command: the sample photos in every shipped "
+            "style, as single\n"
             "images and one contact sheet under outputs/."
         )
     return "Perceptual losses for real-time style transfer and super-resolution (Johnson et al. 2016) in JAX."

@@ -16,15 +16,24 @@ _EPILOG = """examples:
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `runs` command."""
-    parser = commands.add_parser("runs", help="compare training runs", description=_ABOUT, epilog=_EPILOG)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="directories that trainings wrote to")
-    parser.add_argument("--term", default="loss", metavar="NAME", help="what to plot (default: loss, their sum)")
-    parser.add_argument("--plot", metavar="FILE", help="the image (default: curves.png in the first RUN)")
+    parser = commands.add_parser(
+        "runs", help="compare training runs", description=_ABOUT, epilog=_EPILOG
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="directories that trainings wrote to"
+    )
+    parser.add_argument(
+        "--term", default="loss", metavar="NAME", help="what to plot (default: loss, their sum)"
+    )
+    parser.add_argument(
+        "--plot", metavar="FILE", help="the image (default: curves.png in the first RUN)"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from jaxpercept import images, runs
+    from jaxpercept import images
+    from jaxpercept.training import runs
 
     path = Path(arguments.plot or Path(arguments.runs[0]) / "curves.png")
     images.check_writable_name(str(path))

@@ -1,7 +1,7 @@
 """Apply trained styles to images: files, folders and patterns, several styles at once.
 
-Every image keeps its size and orientation. -o with an image suffix names the one file; else it is a folder, and each
-output is called IMAGE_STYLE with the input's suffix.
+Every image keeps its size and orientation. -o with an image suffix names the one file; else it is a
+folder, and each output is called IMAGE_STYLE with the input's suffix.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxpercept import multistyle
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
@@ -36,38 +36,86 @@ _GRAIN = 0.01  # on 30 photos the objective of starry_night is 0.3 % lower, of c
 def add(parser: argparse.ArgumentParser) -> None:
     """Fills the `stylize` command."""
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
-    )
-    parser.add_argument("--style", nargs="+", action="extend", metavar="STYLE",
-                        help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
-                        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them and "
-                        "a sheet for each image (default: the first of --list-styles)")  # fmt: skip
-    parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
-    parser.add_argument("--strength", type=float, default=1.0, metavar="S",
-                        help="0 to 1: from the photo to the whole style, mixed (default: 1)")  # fmt: skip
-    parser.add_argument("--preserve-color", action="store_true", help="the result's luminance, the photo's colours")
-    parser.add_argument("--grain", type=float, default=_GRAIN, metavar="X",
-                        help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes as well; "
-                        "0: none, the net's own output (default: %(default)s, too faint to be seen)")  # fmt: skip
-    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first; strokes keep "
-                        "their size in pixels, so the smaller the image, the coarser they are in it")  # fmt: skip
-    parser.add_argument(
-        "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger images (default: %(default)s)"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="image files, folders (searched, nested) or patterns",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=4, metavar="N", help="images of equal size at once (default: 4)"
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="STYLE",
+        help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
+        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them "
+        "and "
+        "a sheet for each image (default: the first of --list-styles)",
     )
-    parser.add_argument("--tile", type=int, metavar="PX", help="work in tiles of this many pixels a side, with the "
-                        "whole image's statistics: the same picture in little memory, several times slower "
-                        "(default: tiles of 768 where memory would not be enough; 0: never)")  # fmt: skip
-    parser.add_argument("--skip-existing", action="store_true", help="go on where an earlier run was stopped")
-    parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
-    parser.add_argument("--list-styles", action="store_true", help="print the shipped styles, one a line")
+    parser.add_argument(
+        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="0 to 1: from the photo to the whole style, mixed (default: 1)",
+    )
+    parser.add_argument(
+        "--preserve-color", action="store_true", help="the result's luminance, the photo's colours"
+    )
+    parser.add_argument(
+        "--grain",
+        type=float,
+        default=_GRAIN,
+        metavar="X",
+        help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes as well; "
+        "0: none, the net's own output (default: %(default)s, too faint to be seen)",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="scale to this longer side first; strokes keep "
+        "their size in pixels, so the smaller the image, the coarser they are in it",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=400_000_000,
+        metavar="N",
+        help="refuse larger images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=4,
+        metavar="N",
+        help="images of equal size at once (default: 4)",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="PX",
+        help="work in tiles of this many pixels a side, with the "
+        "whole image's statistics: the same picture in little memory, several times slower "
+        "(default: tiles of 768 where memory would not be enough; 0: never)",
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
+    )
+    parser.add_argument(
+        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+    )
+    parser.add_argument(
+        "--list-styles", action="store_true", help="print the shipped styles, one a line"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`stylize`: 0, or 1 when some of several images failed. Raises InputError when none could be done."""
+    """`stylize`: 0, or 1 when some of several images failed. Raises InputError when none could be
+    done."""
     if arguments.list_styles:
         return _list_styles()
     for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1)):
@@ -78,10 +126,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
     choose("precision", arguments.precision, ("float32", "bfloat16"))
     if not arguments.inputs:
-        raise InputError("no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg")
+        raise InputError(
+            "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
+        )
     given = arguments.style or multistyle.shipped()[:1]
     if not given:
-        raise InputError("no style is shipped here; give a weights file: --style runs/mine/model.safetensors")
+        raise InputError(
+            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
+        )
     keyed = {key: style for one in given for key, style in multistyle.expand(one)}
     styles = list(keyed.values())
     from jaxpercept import images
@@ -93,18 +145,32 @@ def run(arguments: argparse.Namespace) -> int:
     for line in missing:
         say(f"error: {line}")
     name_output = namer(paths, len(styles), Path(arguments.out))
-    from jaxpercept import compilation_cache, inference, stylizing
+    from jaxpercept.inference import stylizing
+    from jaxpercept.inference.model import load_model
+    from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    models = _told_apart([inference.load_model(style, precision=arguments.precision) for style in styles], styles)
+    models = _told_apart(
+        [load_model(style, precision=arguments.precision) for style in styles], styles
+    )
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
-    finish = functools.partial(images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color)
+    finish = functools.partial(
+        images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
+    )
     job = stylizing.stylize_files(
-        paths, models, name_output, size=arguments.size, tile=arguments.tile, max_pixels=arguments.max_pixels,
-        batch_size=arguments.batch_size, skip_existing=arguments.skip_existing, grain=arguments.grain, finish=finish,
+        paths,
+        models,
+        name_output,
+        size=arguments.size,
+        tile=arguments.tile,
+        max_pixels=arguments.max_pixels,
+        batch_size=arguments.batch_size,
+        skip_existing=arguments.skip_existing,
+        grain=arguments.grain,
+        finish=finish,
         progress=say,
-    )  # fmt: skip
+    )
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:
         file, blend = multistyle.split(one)
@@ -114,7 +180,12 @@ def run(arguments: argparse.Namespace) -> int:
     return ending(job, missing, len(missing) + len(paths))
 
 
-def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output: Callable[[Path, str], Path]) -> None:
+def _sheets(
+    paths: Sequence[Path],
+    label: str,
+    names: Sequence[str],
+    name_output: Callable[[Path, str], Path],
+) -> None:
     """For each image that was done: itself and its outputs of these names, side by side."""
     from jaxpercept import images
 
@@ -127,12 +198,19 @@ def _sheets(paths: Sequence[Path], label: str, names: Sequence[str], name_output
 
 
 def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
-    """Models with one name each: two runs' model.safetensors are told apart by their folders, then by number."""
+    """Models with one name each: two runs' model.safetensors are told apart by their folders, then
+    by number."""
     counts, seen, named = Counter(m.name for m in models), Counter[str](), []
     for model, style in zip(models, styles, strict=True):
-        name = model.name if counts[model.name] == 1 else f"{Path(style).resolve().parent.name}-{model.name}"
+        name = (
+            model.name
+            if counts[model.name] == 1
+            else f"{Path(style).resolve().parent.name}-{model.name}"
+        )
         seen[name] += 1
-        named.append(dataclasses.replace(model, name=name if seen[name] == 1 else f"{name}-{seen[name]}"))
+        named.append(
+            dataclasses.replace(model, name=name if seen[name] == 1 else f"{name}-{seen[name]}")
+        )
     return named
 
 
@@ -143,26 +221,31 @@ def _list_styles() -> int:
 
 
 def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
-    """`infer.py` without arguments: the sample photos in every shipped style, and one contact sheet."""
+    """`infer.py` without arguments: the sample photos in every shipped style, and one contact
+    sheet."""
     if arguments.list_styles:
         return _list_styles()
     styles = multistyle.singles()
     if not styles:
         raise InputError("no style is shipped here; train one: python train.py")
-    from jaxpercept import compilation_cache, images, inference
-    from jaxpercept.samples import sample_photos
+    from jaxpercept import images
+    from jaxpercept.images.samples import sample_photos
+    from jaxpercept.inference.model import load_model, run_batches
+    from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     photos = sample_photos()
     seen = {name: images.grain(photo, _GRAIN) for name, photo in photos.items()}
     rows = [list(photos.values())]
     for style in styles:
-        model = inference.load_model(style)
-        outputs = dict(inference.run_batches(model, iter(seen.items()), 1))
+        model = load_model(style)
+        outputs = dict(run_batches(model, iter(seen.items()), 1))
         for name, output in outputs.items():
             say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])
-    sheet = images.contact_sheet(rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384)
+    sheet = images.contact_sheet(
+        rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384
+    )
     path = images.save_image(out / "contact_sheet.jpg", sheet, quality=85)
     say(f"{len(photos) * len(styles)} images, and all on one contact sheet: {path}")
     return 0

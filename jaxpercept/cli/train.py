@@ -1,6 +1,7 @@
 """Train a transform net.
 
-Without a command: a short, real training on the sample photos with a style image that the project draws itself.
+Without a command: a short, real training on the sample photos with a style image that the project
+draws itself.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from jaxpercept import config, multistyle, weights_file
+from jaxpercept import config
 from jaxpercept.cli import train_superres
 from jaxpercept.cli.train_options import (
     add_data,
@@ -21,6 +22,7 @@ from jaxpercept.cli.train_options import (
     joined,
 )
 from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, weights_file
 
 EPILOG = """examples:
   python train.py                                   two or three minutes: see it work
@@ -83,7 +85,8 @@ _OWN: tuple[tuple[str, str, Any, str], ...] = (
         "--augment",
         "augment",
         bool,
-        "turn and mirror photos at random, zoom into them by up to 1.15, brighten or darken them; of few photos, a net "
+        "turn and mirror photos at random, zoom into them by up to 1.15, brighten or darken them; "
+        "of few photos, a net "
         "otherwise learns each by heart",
     ),
 )
@@ -95,17 +98,32 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     parser.set_defaults(run=demo.run)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
-    style = commands.add_parser("style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG)
+    style = commands.add_parser(
+        "style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG
+    )
     style.add_argument("--style-image", required=True, metavar="S", help="the style: an image file")
     _add_options(style, "runs/style")
     style.set_defaults(run=run_style)
     several = commands.add_parser(
-        "multistyle", help="one net for many styles, to blend", description=MULTISTYLE, epilog=MULTISTYLE_EPILOG
+        "multistyle",
+        help="one net for many styles, to blend",
+        description=MULTISTYLE,
+        epilog=MULTISTYLE_EPILOG,
     )
-    several.add_argument("--style-image", required=True, nargs="+", action="extend", metavar="S",
-                         help="a style each: image files, whose names without suffix become the styles'")  # fmt: skip
-    several.add_argument("--only-new", action="store_true", help="train only the scales and shifts of these styles, "
-                         "which the net of --init does not hold yet; all else of it stays as it is")  # fmt: skip
+    several.add_argument(
+        "--style-image",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="S",
+        help="a style each: image files, whose names without suffix become the styles'",
+    )
+    several.add_argument(
+        "--only-new",
+        action="store_true",
+        help="train only the scales and shifts of these styles, "
+        "which the net of --init does not hold yet; all else of it stays as it is",
+    )
     _add_options(several, MULTISTYLE_OUT)
     several.set_defaults(run=run_multistyle)
     train_superres.add(commands)
@@ -113,14 +131,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
     add_data(parser, out)
-    parser.add_argument("--preset", metavar="NAME", help="a whole recipe: see below (default: resize)")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="a whole recipe: see below (default: resize)"
+    )
     parser.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
     add_fields(parser, _OWN)
     add_distributed(parser)
     losses = add_losses(parser, config.DEFAULT_WEIGHTS["reference"])
-    losses.add_argument("--losses", metavar="X", help="convention: paper or reference (default: reference)")
     losses.add_argument(
-        "--style-layers", nargs="+", action="extend", metavar="L", help=f"(default: {' '.join(config.STYLE_LAYERS)})"
+        "--losses", metavar="X", help="convention: paper or reference (default: reference)"
+    )
+    losses.add_argument(
+        "--style-layers",
+        nargs="+",
+        action="extend",
+        metavar="L",
+        help=f"(default: {' '.join(config.STYLE_LAYERS)})",
     )
 
 
@@ -138,12 +164,18 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
         full = config.NET_PRESETS[net.preset]
         net = dataclasses.replace(full.scaled(arguments.width), norm=net.norm)
     return dataclasses.replace(
-        base, net=net, objective=_objective(arguments, base.objective), data=tuple(arguments.data),
-        exclude=tuple(arguments.exclude), out=arguments.out or base.out,
-    )  # fmt: skip
+        base,
+        net=net,
+        objective=_objective(arguments, base.objective),
+        data=tuple(arguments.data),
+        exclude=tuple(arguments.exclude),
+        out=arguments.out or base.out,
+    )
 
 
-def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> config.ObjectiveConfig:
+def _objective(
+    arguments: argparse.Namespace, base: config.ObjectiveConfig
+) -> config.ObjectiveConfig:
     losses = arguments.losses or base.losses
     config.choose("losses", losses, config.CONVENTIONS)
     weights = dict(base.weights if losses == base.losses else config.DEFAULT_WEIGHTS[losses])
@@ -157,12 +189,18 @@ def _objective(arguments: argparse.Namespace, base: config.ObjectiveConfig) -> c
 
 def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.TransformNetConfig:
     """The net of --init, unless the options name one."""
-    if made.init is None or (arguments.preset, arguments.net, arguments.width) != (None, None, None):
+    if made.init is None or (arguments.preset, arguments.net, arguments.width) != (
+        None,
+        None,
+        None,
+    ):
         return made.net
     file, _ = multistyle.split(made.init)
     net = config.net_from_dict(weights_file.read_header(file).get("net", {}), file)
     if net.scale != 1:
-        raise InputError(f"--init {file} is a super-resolution net; give a style's, or use: train superres")
+        raise InputError(
+            f"--init {file} is a super-resolution net; give a style's, or use: train superres"
+        )
     return net
 
 
@@ -172,11 +210,12 @@ def run_style(arguments: argparse.Namespace) -> None:
     net = dataclasses.replace(_net(arguments, made), styles=0)
     made = dataclasses.replace(made, task="style", style_image=arguments.style_image, net=net)
     together = joined(arguments)
-    from jaxpercept import images, training
+    from jaxpercept import images
+    from jaxpercept.training import loop
 
     images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
     with together:
-        training.train(made)
+        loop.train(made)
 
 
 def run_multistyle(arguments: argparse.Namespace) -> None:
@@ -184,12 +223,17 @@ def run_multistyle(arguments: argparse.Namespace) -> None:
     made, together, files = make_config(arguments), joined(arguments), tuple(arguments.style_image)
     styles, _ = multistyle.plan(files, made.init, arguments.only_new)
     made = dataclasses.replace(
-        made, task="multistyle", style_images=files, only_new=arguments.only_new,
-        net=dataclasses.replace(_net(arguments, made), styles=len(styles)), out=arguments.out or MULTISTYLE_OUT,
-    )  # fmt: skip
-    from jaxpercept import images, training
+        made,
+        task="multistyle",
+        style_images=files,
+        only_new=arguments.only_new,
+        net=dataclasses.replace(_net(arguments, made), styles=len(styles)),
+        out=arguments.out or MULTISTYLE_OUT,
+    )
+    from jaxpercept import images
+    from jaxpercept.training import loop
 
     for file in files:
         images.load_image(file)
     with together:
-        training.train(made)
+        loop.train(made)

@@ -38,8 +38,18 @@ examples:
   python train.py superres --scale 8 --loss feature --preset paper --data photos/ --weights.pixel 0.01"""
 
 _OWN: tuple[tuple[str, str, Any, str], ...] = (
-    ("--patch-size", "image_size", int, "pixels a side of the high-resolution patches; smaller images are left out"),
-    ("--degradation", "degradation", str, "inputs: bicubic, or blur (Gaussian of 1 pixel, then bicubic: the paper's)"),
+    (
+        "--patch-size",
+        "image_size",
+        int,
+        "pixels a side of the high-resolution patches; smaller images are left out",
+    ),
+    (
+        "--degradation",
+        "degradation",
+        str,
+        "inputs: bicubic, or blur (Gaussian of 1 pixel, then bicubic: the paper's)",
+    ),
 )
 _BY_PRESET = ("image_size", "degradation", "steps", "batch_size", "learning_rate", "schedule")
 
@@ -50,9 +60,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "superres", help="one net for one upscale factor", description=_SUPERRES, epilog=_EPILOG
     )
     parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
-    parser.add_argument("--loss", required=True, metavar="NAME", help="feature or pixel; --weights.NAME adds to it")
+    parser.add_argument(
+        "--loss", required=True, metavar="NAME", help="feature or pixel; --weights.NAME adds to it"
+    )
     add_data(parser, "runs/superres-xSCALE-LOSS")
-    parser.add_argument("--preset", default="best", metavar="NAME", help="best or paper: see below (default: best)")
+    parser.add_argument(
+        "--preset", default="best", metavar="NAME", help="best or paper: see below (default: best)"
+    )
     add_fields(parser, _OWN, _BY_PRESET)
     add_distributed(parser)
     add_losses(parser, None)
@@ -66,24 +80,28 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
     weights = given_weights(arguments)
     if weights.get("style"):
         terms = ", ".join(n for n in config.TERM_NAMES if n != "style")
-        raise InputError(f"--weights.style {weights['style']:g}: super-resolution has no style image; mix {terms}")
+        raise InputError(
+            f"--weights.style {weights['style']:g}: super-resolution has no style image; mix "
+            f"{terms}"
+        )
     recipe |= {
         "net": net if arguments.width is None else net.scaled(arguments.width),
         "objective": dataclasses.replace(
-            objective, weights=objective.weights | weights,
+            objective,
+            weights=objective.weights | weights,
             content_layers=tuple(arguments.content_layers or objective.content_layers),
         ),
         "data": tuple(arguments.data),
         "exclude": tuple(arguments.exclude),
         "out": arguments.out or recipe["out"],
-    }  # fmt: skip
+    }
     return config.TrainConfig(**recipe | given_fields(arguments, _OWN, "superres"))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """`train superres`."""
     made, together = make_config(arguments), joined(arguments)
-    from jaxpercept import training
+    from jaxpercept.training import loop
 
     with together:
-        training.train(made)
+        loop.train(made)

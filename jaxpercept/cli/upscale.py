@@ -1,8 +1,9 @@
 """Enlarge images by a trained super-resolution net: files, folders and patterns.
 
-Outputs are exactly N times as large, transparency is kept, and each channel's histogram is matched to the input's,
-as in the paper. -o with an image suffix names the one file; else it is a folder, and each output is called IMAGE_MODEL
-with the input's suffix. Large images are done in overlapping tiles, with the same result.
+Outputs are exactly N times as large, transparency is kept, and each channel's histogram is matched
+to the input's, as in the paper. -o with an image suffix names the one file; else it is a folder,
+and each output is called IMAGE_MODEL with the input's suffix. Large images are done in overlapping
+tiles, with the same result.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept import weights_file
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import SCALES, choose
 from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
 
 EPILOG = """examples:
   python infer.py upscale small.png --scale 4 -o large.png
@@ -26,27 +27,56 @@ _DEFAULT_SCALE = 4
 def add(parser: argparse.ArgumentParser) -> None:
     """Fills the `upscale` command."""
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="image files, folders (searched, nested) or patterns"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="image files, folders (searched, nested) or patterns",
     )
     parser.add_argument(
-        "--scale", type=int, metavar="N", help=f"2, 4 or 8 (default: the model's; {_DEFAULT_SCALE} without --model)"
-    )
-    parser.add_argument("--model", metavar="M", help="shipped name or weights file (default: the first of that scale)")
-    parser.add_argument("-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)")
-    parser.add_argument("--no-match-histogram", dest="match", action="store_false", help="keep the net's own colours")
-    parser.add_argument(
-        "--tile", type=int, metavar="N", help="input pixels a side of tiles, 0 for none (default: by the image's size)"
+        "--scale",
+        type=int,
+        metavar="N",
+        help=f"2, 4 or 8 (default: the model's; {_DEFAULT_SCALE} without --model)",
     )
     parser.add_argument(
-        "--max-pixels", type=int, default=400_000_000, metavar="N", help="refuse larger results (default: %(default)s)"
+        "--model",
+        metavar="M",
+        help="shipped name or weights file (default: the first of that scale)",
     )
-    parser.add_argument("--skip-existing", action="store_true", help="go on where an earlier run was stopped")
-    parser.add_argument("--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)")
+    parser.add_argument(
+        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
+    )
+    parser.add_argument(
+        "--no-match-histogram",
+        dest="match",
+        action="store_false",
+        help="keep the net's own colours",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="N",
+        help="input pixels a side of tiles, 0 for none (default: by the image's size)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=400_000_000,
+        metavar="N",
+        help="refuse larger results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
+    )
+    parser.add_argument(
+        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`upscale`: 0, or 1 when some of several images failed. Raises InputError when none could be done."""
+    """`upscale`: 0, or 1 when some of several images failed. Raises InputError when none could be
+    done."""
     scale = arguments.scale
     if scale is not None:
         choose("scale", scale, SCALES)
@@ -56,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.max_pixels < 1:
         raise InputError(f"--max-pixels {arguments.max_pixels} is not allowed; at least 1")
     if not arguments.inputs:
-        raise InputError("no input image; give files, folders or patterns, as in: upscale small.png --scale 4")
+        raise InputError(
+            "no input image; give files, folders or patterns, as in: upscale small.png --scale 4"
+        )
     if arguments.model is not None:
         weights_file.resolve(arguments.model, "superres")
     from jaxpercept import images
@@ -66,7 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
     for line in missing:
         say(f"error: {line}")
     name_output = namer(paths, 1, Path(arguments.out))
-    from jaxpercept import compilation_cache, upscaling
+    from jaxpercept.inference import upscaling
+    from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     chosen = arguments.model or upscaling.default_model(scale or _DEFAULT_SCALE)
@@ -74,7 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
     factor = f"x{model.config.scale}"
     label = model.name if factor in model.name else f"{factor}-{model.name}"
     job = upscaling.upscale_files(
-        paths, model, lambda path: name_output(path, label), match=arguments.match, tile=arguments.tile,
-        max_pixels=arguments.max_pixels, skip_existing=arguments.skip_existing, progress=say,
-    )  # fmt: skip
+        paths,
+        model,
+        lambda path: name_output(path, label),
+        match=arguments.match,
+        tile=arguments.tile,
+        max_pixels=arguments.max_pixels,
+        skip_existing=arguments.skip_existing,
+        progress=say,
+    )
     return ending(job, missing, len(missing) + len(paths))

@@ -1,4 +1,5 @@
-"""Frozen configurations and presets: what can be chosen, its default, and the source of every number.
+"""Frozen configurations and presets: what can be chosen, its default, and the source of every
+number.
 
 Imports no jax, so that `--help` and argument errors are instant. Sources, quoted beside the numbers:
   [P]  Johnson, Alahi, Fei-Fei 2016, https://arxiv.org/abs/1603.08155 and its supplementary material (layer tables)
@@ -8,7 +9,14 @@ Imports no jax, so that `--help` and argument errors are instant. Sources, quote
 
 from __future__ import annotations
 
-from jaxpercept.config.net import NET_PRESETS, SCALES, SUPERRES_PRESETS, TransformNetConfig, net_from_dict, superres_net
+from jaxpercept.config.net import (
+    NET_PRESETS,
+    SCALES,
+    SUPERRES_PRESETS,
+    TransformNetConfig,
+    net_from_dict,
+    superres_net,
+)
 from jaxpercept.config.objective import (
     CONVENTIONS,
     DEFAULT_WEIGHTS,

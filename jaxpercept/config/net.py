@@ -11,8 +11,9 @@ from jaxpercept.errors import InputError, choose
 
 @dataclass(frozen=True, kw_only=True)
 class TransformNetConfig:
-    """The image transform network f_W: `c9s1-stem`, a stride-2 `d` layer per `down`, `blocks` residual blocks, a ×2
-    layer per `up`, `c9s1-3`. The output is head_scale * 2 ** (len(up) - len(down)) times the input's size."""
+    """The image transform network f_W: `c9s1-stem`, a stride-2 `d` layer per `down`, `blocks`
+    residual blocks, a ×2 layer per `up`, `c9s1-3`. The output is head_scale * 2 ** (len(up) -
+    len(down)) times the input's size."""
 
     preset: str = "resize"
     stem: int = 32
@@ -22,22 +23,32 @@ class TransformNetConfig:
     down: tuple[int, ...] = (64, 128)
     blocks: int = 5
     up: tuple[int, ...] = (64, 32)
-    start_padding: int = 0  # reflection padding before the first layer, undone by unpadded residual blocks
-    # "reflect", "zero" or "same" (zeros as TensorFlow lays them, at transposed convolutions too): at every convolution
-    # but the residual ones under start_padding
+    start_padding: int = (
+        0  # reflection padding before the first layer, undone by unpadded residual blocks
+    )
+    # "reflect", "zero" or "same" (zeros as TensorFlow lays them, at transposed convolutions too):
+    # at every convolution but the residual ones under start_padding
     padding: str = "reflect"
     fit: str = "reflect"  # sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output
     upsample: str = "nearest"  # "nearest" (×2, then a 3×3 convolution), "transposed" or "subpixel"
     norm: str = "instance"  # "instance", "batch" or "none"
-    styles: int = 0  # above 0: conditional instance norm, a scale and shift for each style (arXiv 1610.07629)
+    styles: int = (
+        0  # above 0: conditional instance norm, a scale and shift for each style (arXiv 1610.07629)
+    )
     norm_eps: float = 1e-5
-    norm_momentum: float = 0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
-    head_norm: bool = False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
+    norm_momentum: float = (
+        0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
+    )
+    head_norm: bool = (
+        False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
+    )
     bias: bool = False  # biases of convolutions followed by a norm: their true gradient is zero
     input: str = "centered"  # see transform_net.encode
     output: str = "linear"  # see transform_net.decode
     output_scale: float = 1.0
-    skip: str = "none"  # "none", or "bicubic": the upsampled input + output_scale times a linear output
+    skip: str = (
+        "none"  # "none", or "bicubic": the upsampled input + output_scale times a linear output
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in _NET_CHOICES.items():
@@ -45,14 +56,20 @@ class TransformNetConfig:
         if min(self.stem, self.blocks, *self.down, *self.up, 1) < 1 and self.blocks != 0:
             raise InputError(f"transform net: channels and blocks must be positive, got {self}")
         if not self.stem_size % 2 or not self.head_size % 2 or self.head_scale < 1:
-            raise InputError(f"transform net: stem and head kernels must be odd, head_scale at least 1, got {self}")
+            raise InputError(
+                f"transform net: stem and head kernels must be odd, head_scale at least 1, got "
+                f"{self}"
+            )
         if self.styles < 0 or (self.styles and self.norm != "instance"):
             raise InputError(
-                f"transform net: {self.styles} styles in one net need the norm 'instance', got {self.norm!r}; choose "
+                f"transform net: {self.styles} styles in one net need the norm 'instance', got "
+                f"{self.norm!r}; choose "
                 "--net resize or --net reference"
             )
         if self.skip == "bicubic" and (self.output != "linear" or len(self.up) < len(self.down)):
-            raise InputError(f"transform net: a bicubic skip needs a linear output and no shrinking, got {self}")
+            raise InputError(
+                f"transform net: a bicubic skip needs a linear output and no shrinking, got {self}"
+            )
 
     @property
     def scale(self) -> int:
@@ -62,12 +79,17 @@ class TransformNetConfig:
     def scaled(self, width: float) -> TransformNetConfig:
         """The same net with `width` times the channels (at least 1 each)."""
         if not 0 < width <= 8:
-            raise InputError(f"width {width} is not allowed; give a factor above 0 and at most 8, 1 is the paper's net")
+            raise InputError(
+                f"width {width} is not allowed; give a factor above 0 and at most 8, 1 is the "
+                "paper's net"
+            )
 
         def n(c: int) -> int:
             return max(1, round(c * width))
 
-        return dataclasses.replace(self, stem=n(self.stem), down=tuple(map(n, self.down)), up=tuple(map(n, self.up)))
+        return dataclasses.replace(
+            self, stem=n(self.stem), down=tuple(map(n, self.down)), up=tuple(map(n, self.up))
+        )
 
 
 _NET_CHOICES = {
@@ -81,13 +103,21 @@ _NET_CHOICES = {
 }
 
 NET_PRESETS: dict[str, TransformNetConfig] = {
-    # [P] supplementary, table 1: pad 40, 32-64-128, five blocks of unpadded 3×3, stride-1/2 convolutions, batch norm,
-    # scaled tanh into [0, 255]. The eps and the bias are Torch7's defaults.
+    # [P] supplementary, table 1: pad 40, 32-64-128, five blocks of unpadded 3×3, stride-1/2
+    # convolutions, batch norm, scaled tanh into [0, 255]. The eps and the bias are Torch7's
+    # defaults.
     "paper": TransformNetConfig(
-        preset="paper", start_padding=40, padding="zero", upsample="transposed", norm="batch", bias=True, output="tanh"
+        preset="paper",
+        start_padding=40,
+        padding="zero",
+        upsample="transposed",
+        norm="batch",
+        bias=True,
+        output="tanh",
     ),
-    # [L] models.lua (reflect-start, u64,u32), InstanceNormalization.lua (eps 1e-5), train.lua (tanh_constant 150),
-    # preprocess.lua (VGG space: BGR, 0-255, mean subtracted, at the input and the output)
+    # [L] models.lua (reflect-start, u64,u32), InstanceNormalization.lua (eps 1e-5), train.lua
+    # (tanh_constant 150), preprocess.lua (VGG space: BGR, 0-255, mean subtracted, at the input and
+    # the output)
     "reference": TransformNetConfig(
         preset="reference",
         start_padding=40,
@@ -98,8 +128,9 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
         output="vgg_tanh",
         output_scale=150.0,
     ),
-    # [ours] no start padding (40 pixels cost 72 % more pixels at 256²), no transposed convolution (checkerboards:
-    # https://distill.pub/2016/deconv-checkerboard), a linear output that cannot saturate.
+    # [ours] no start padding (40 pixels cost 72 % more pixels at 256²), no transposed convolution
+    # (checkerboards: https://distill.pub/2016/deconv-checkerboard), a linear output that cannot
+    # saturate.
     "resize": TransformNetConfig(output_scale=0.15),
 }
 
@@ -118,13 +149,31 @@ def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
     choose("super-resolution preset", preset, SUPERRES_PRESETS)
     if preset == "best":
         return TransformNetConfig(
-            preset="best", stem=48, stem_size=3, head_size=3, head_scale=scale, down=(), blocks=8, up=(),
-            padding="zero", norm="none", output_scale=0.25, skip="bicubic",
-        )  # fmt: skip
+            preset="best",
+            stem=48,
+            stem_size=3,
+            head_size=3,
+            head_scale=scale,
+            down=(),
+            blocks=8,
+            up=(),
+            padding="zero",
+            norm="none",
+            output_scale=0.25,
+            skip="bicubic",
+        )
     return TransformNetConfig(
-        preset="paper", stem=64, down=(), blocks=4, up=(64,) * (scale.bit_length() - 1),
-        padding="zero", upsample="transposed", norm="batch", bias=True, output="tanh",
-    )  # fmt: skip
+        preset="paper",
+        stem=64,
+        down=(),
+        blocks=4,
+        up=(64,) * (scale.bit_length() - 1),
+        padding="zero",
+        upsample="transposed",
+        norm="batch",
+        bias=True,
+        output="tanh",
+    )
 
 
 def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
@@ -133,7 +182,9 @@ def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
     try:
         return TransformNetConfig(**tuples(values))
     except TypeError as e:
-        raise InputError(f"{source}: its network config cannot be read ({e}); the file is damaged") from e
+        raise InputError(
+            f"{source}: its network config cannot be read ({e}); the file is damaged"
+        ) from e
 
 
 def check_known(kind: Any, values: dict[str, Any], what: str) -> None:

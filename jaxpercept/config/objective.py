@@ -14,27 +14,33 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
 
 @dataclass(frozen=True)
 class TermSpec:
-    """A loss term as the command line sees it; the function of the same name is in `jaxpercept.terms`."""
+    """A loss term as the command line sees it; the function of the same name is in
+    `jaxpercept.losses.terms`."""
 
     name: str
     help: str
 
 
-# One line a term; the function of this name in jaxpercept/terms.py is the other half.
+# One line a term; the function of this name in jaxpercept/losses/terms.py is the other half.
 TERMS: tuple[TermSpec, ...] = (
     TermSpec("content", "feature reconstruction ℓ_feat at the content layers"),
     TermSpec("style", "style reconstruction ℓ_style at the style layers"),
     TermSpec("tv", "total variation of the output"),
     TermSpec("pixel", "pixel loss, output against target, in 0-255 units"),
     TermSpec("l1", "mean absolute difference, output against target, in 0-255 units"),
-    TermSpec("hatch", "what repeats every 8 pixels in output minus target: against the cross-hatch of feature losses"),
+    TermSpec(
+        "hatch",
+        "what repeats every 8 pixels in output minus target: against the cross-hatch of feature "
+        "losses",
+    ),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 
 
 @dataclass(frozen=True)
 class Convention:
-    """Where the two loss conventions differ beyond `jaxpercept.losses`, for images in [0, 1]."""
+    """Where the two loss conventions differ beyond `jaxpercept.losses.functions`, for images in [0,
+    1]."""
 
     units: float  # on squared pixel differences (TV, pixel): both conventions count in 0-255
     tv_times_batch: bool  # TV is summed, not averaged, over the batch
@@ -60,15 +66,17 @@ class ObjectiveConfig:
         for name, value in self.weights.items():
             choose("loss term", name, TERM_NAMES)
             if not 0 <= value < float("inf"):
-                raise InputError(f"--weights.{name} {value} is not allowed; a weight is a number of at least 0")
+                raise InputError(
+                    f"--weights.{name} {value} is not allowed; a weight is a number of at least 0"
+                )
         for layer in (*self.content_layers, *self.style_layers):
             choose("VGG-16 layer", layer, VGG_LAYERS)
         if not any(self.weights.values()):
             raise InputError("every loss weight is 0; give at least one, as in --weights.content 1")
 
 
-# [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours]. Its Gram sums are C²
-# times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
+# [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours].
+# Its Gram sums are C² times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
 DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
     "reference": {"content": 1.0, "style": 5.0, "tv": 1e-6},
     "paper": {"content": 1.0, "style": 5e-5, "tv": 2e-6},

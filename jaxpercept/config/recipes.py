@@ -1,4 +1,6 @@
-"""Named recipes: the fields of a TrainConfig that a published style, the paper or this project chose."""
+"""Named recipes: the fields of a TrainConfig that a published style, the paper or this project
+chose.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,17 @@ def _reference(
     net = NET_PRESETS["reference"]
     return {
         "net": dataclasses.replace(net, norm="batch") if batch_norm else net.scaled(0.5),
-        "objective": ObjectiveConfig(weights={"content": content, "style": style, "tv": tv},
-                                     content_layers=("relu3_3",)),
+        "objective": ObjectiveConfig(
+            weights={"content": content, "style": style, "tv": tv}, content_layers=("relu3_3",)
+        ),
         "style_size": size,
         "steps": steps,
-    }  # fmt: skip
+    }
 
 
 # Recipes by name: fields of TrainConfig. The published styles' numbers are those of [L], README and
-# models/download_style_transfer_models.sh; the batch-norm ones (ECCV) have the full width, the others half.
+# models/download_style_transfer_models.sh; the batch-norm ones (ECCV) have the full width, the
+# others half.
 RECIPES: dict[str, dict[str, Any]] = {
     "resize": {},
     "paper": {
@@ -51,8 +55,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 SUPERRES_LOSSES: dict[str, dict[str, dict[str, float]]] = {
     "paper": {"feature": {"content": 1.0}, "pixel": {"pixel": 1.0}},  # [P] section 4.2
-    # [ours] L1 has the higher PSNR; the feature loss alone (about 4e4) brings a cross-hatch pattern, however much L1
-    # (about 8) is added
+    # [ours] L1 has the higher PSNR; the feature loss alone (about 4e4) brings a cross-hatch
+    # pattern, however much L1 (about 8) is added
     "best": {"feature": {"content": 1.0, "l1": 300.0, "hatch": 2000.0}, "pixel": {"l1": 1.0}},
 }
 
@@ -60,9 +64,9 @@ SUPERRES_LOSSES: dict[str, dict[str, dict[str, float]]] = {
 def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> dict[str, Any]:
     """Fields of TrainConfig for super-resolution. InputError for another scale, preset or loss.
 
-    "paper": 288 patches, 200k steps of batch 4, Adam 1e-3, blurred inputs. "best": [ours] small patches, whose
-    activations stay in a processor's cache (per second of training, 24 pixels beat 32), a cosine schedule, plain
-    bicubic inputs as in the literature's tables."""
+    "paper": 288 patches, 200k steps of batch 4, Adam 1e-3, blurred inputs. "best": [ours] small
+    patches, whose activations stay in a processor's cache (per second of training, 24 pixels beat
+    32), a cosine schedule, plain bicubic inputs as in the literature's tables."""
     net = superres_net(scale, preset)
     choose("super-resolution loss", loss, SUPERRES_LOSSES[preset])
     recipe: dict[str, Any] = {
@@ -72,12 +76,19 @@ def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> di
         "out": f"runs/superres-x{scale}-{loss}",
     }
     if preset == "paper":
-        return recipe | {"steps": 200_000, "batch_size": 4, "image_size": 288, "degradation": "blur"}
+        return recipe | {
+            "steps": 200_000,
+            "batch_size": 4,
+            "image_size": 288,
+            "degradation": "blur",
+        }
     return recipe | {
         "steps": 40_000 if loss == "pixel" else 10_000,
         "batch_size": 8,
         "image_size": 24 * scale,
-        "learning_rate": 1e-3 if loss == "pixel" else 2e-4,  # "feature" starts from the trained "pixel" net: --init
+        "learning_rate": 1e-3
+        if loss == "pixel"
+        else 2e-4,  # "feature" starts from the trained "pixel" net: --init
         "schedule": "cosine",
         "degradation": "bicubic",
     }

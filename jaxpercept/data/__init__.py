@@ -1,4 +1,6 @@
-"""Training data: folders and TFDS datasets to batches of uint8 (N, S, S, 3). The only importer of grain and tfds."""
+"""Training data: folders and TFDS datasets to batches of uint8 (N, S, S, 3). The only importer of
+grain and tfds.
+"""
 
 from jaxpercept.data.packing import prepare
 from jaxpercept.data.pipeline import Batches, make_dataset

@@ -1,4 +1,6 @@
-"""Packing a folder of images into a TFDS dataset: ArrayRecord files read at random, without TensorFlow."""
+"""Packing a folder of images into a TFDS dataset: ArrayRecord files read at random, without
+TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ class PackedImages(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> Any:
-        features = {"image": tfds.features.Image(shape=(None, None, 3)), "image/filename": tfds.features.Text()}
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "image/filename": tfds.features.Text(),
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -89,12 +94,12 @@ def prepare(
     max_side: int | None = None,
     max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Pack `folder` (nested; JPEG, PNG, WebP) into the new directory `out`, which `--data` then reads.
+    """Pack `folder` (nested; JPEG, PNG, WebP) into the new directory `out`, which `--data` then
+    reads.
 
-    max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`, broken images and why;
-    more of them than the share (and than 10), or nothing left, is an `InputError`. `out` appears whole or not
-    at all.
-    """
+    max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`,
+    broken images and why; more of them than the share (and than 10), or nothing left, is an
+    `InputError`. `out` appears whole or not at all."""
     out = Path(out)
     if max_side is not None and max_side < 16:
         raise InputError(f"max side {max_side}: too small to train on; use at least 16")
@@ -107,9 +112,13 @@ def prepare(
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+        raise InputError(
+            f"{out}: cannot be written ({error.strerror}); choose another place"
+        ) from error
     try:
-        builder = PackedImages(folder=source, max_side=max_side, data_dir=scratch, file_format="array_record")
+        builder = PackedImages(
+            folder=source, max_side=max_side, data_dir=scratch, file_format="array_record"
+        )
         broken = builder.left_out
         try:
             _build(builder, scratch)
@@ -118,18 +127,23 @@ def prepare(
                 raise
         if len(broken) > max(10, max_broken_share * len(source)) or len(broken) == len(source):
             first = next(iter(broken.values()))
-            raise InputError(f"{len(broken)} of {len(source)} images cannot be read, the first: {first}")
+            raise InputError(
+                f"{len(broken)} of {len(source)} images cannot be read, the first: {first}"
+            )
         Path(builder.data_dir).chmod(0o777 & ~_umask())
         os.replace(builder.data_dir, out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error}); choose another place") from error
+        raise InputError(
+            f"{out}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return {"path": str(out), "count": len(source) - len(broken), "left_out": broken}
 
 
 def _build(builder: PackedImages, scratch: Path) -> None:
-    """Run the builder without its progress bars and announcements, and without looking for it in the cloud."""
+    """Run the builder without its progress bars and announcements, and without looking for it in
+    the cloud."""
     bars = tfds.core.utils.tqdm_utils
     shown = bars._active
     config = tfds.download.DownloadConfig(try_download_gcs=False)

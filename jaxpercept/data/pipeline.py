@@ -1,8 +1,10 @@
-"""The input pipeline: an endless, deterministic, resumable stream of batches, uint8 (N, S, S, 3), made by Grain.
+"""The input pipeline: an endless, deterministic, resumable stream of batches, uint8 (N, S, S, 3),
+made by Grain.
 
-Batch k is a pure function of (sources, seed, batch size, k): threads, worker processes, the cache and where the stream
-was started do not change a bit of it, and its position is one integer. With shards, each takes its contiguous part of
-the same global batch, so the images of step k are the same on any number of hosts.
+Batch k is a pure function of (sources, seed, batch size, k): threads, worker processes, the cache
+and where the stream was started do not change a bit of it, and its position is one integer. With
+shards, each takes its contiguous part of the same global batch, so the images of step k are the
+same on any number of hosts.
 
 `crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section 4.1) resizes to
 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without resizing, for super-resolution; smaller
@@ -34,7 +36,10 @@ from jaxpercept.images import load_uint8, resize
 
 log = logging.getLogger(__name__)
 _ZOOM = 1.15  # of augmented crops, at most
-_GAMMA, _CHANNEL_GAMMA = 0.4, 0.15  # ± this much in the logarithm, of a photo and of each of its channels
+_GAMMA, _CHANNEL_GAMMA = (
+    0.4,
+    0.15,
+)  # ± this much in the logarithm, of a photo and of each of its channels
 _REPORTED = 4  # left-out images an element can report
 
 
@@ -43,9 +48,12 @@ class _TooSmall(InputError):
 
 
 class Load:
-    """(index, seed) to an S×S image, and which images it had to leave out on the way. Pure, but for its cache."""
+    """(index, seed) to an S×S image, and which images it had to leave out on the way. Pure, but for
+    its cache."""
 
-    def __init__(self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int):
+    def __init__(
+        self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int
+    ):
         self.source, self.size, self.crop, self.random = source, size, crop, random
         self.augment = augment and random
         self.zoom = _ZOOM if self.augment and crop == "resize" else 1.0
@@ -61,7 +69,10 @@ class Load:
             name = self.source.name(index)
             image = load_uint8(self.source.read(index), short=short, name=name)
             if min(image.shape[:2]) < self.size:
-                raise _TooSmall(f"{name}: {image.shape[1]}x{image.shape[0]} is smaller than the patch of {self.size}")
+                raise _TooSmall(
+                    f"{name}: {image.shape[1]}x{image.shape[0]} is smaller than the patch of "
+                    f"{self.size}"
+                )
             if image.nbytes <= self.room:  # two threads may both store the same one: harmless
                 self.room -= image.nbytes
                 self.cache[index] = image
@@ -82,18 +93,23 @@ class Load:
                 self.left_out[index] = code
             codes.append(code)
         else:
-            raise InputError(f"no usable image among the {len(self.source)} to train on; the last: {self.reason}")
+            raise InputError(
+                f"no usable image among the {len(self.source)} to train on; the last: {self.reason}"
+            )
         skipped = np.full(_REPORTED, -1, np.int64)
         skipped[: len(codes[:_REPORTED])] = codes[:_REPORTED]
         return {"image": self._cut(image, rng), "skipped": skipped}
 
     def _candidates(self, first: int, seed: int) -> Iterator[int]:
-        """`first`, and in its place, if it is no good, others in an order that only the seed decides."""
+        """`first`, and in its place, if it is no good, others in an order that only the seed
+        decides."""
         yield first
         yield from (int(i) for i in np.random.default_rng([seed, 1]).permutation(len(self.source)))
 
     def _cut(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        side = int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom > 1 else self.size
+        side = (
+            int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom > 1 else self.size
+        )
         spare = np.array(image.shape[:2]) - side
         top, left = rng.integers(0, spare + 1) if self.random else spare // 2
         cut = image[top : top + side, left : left + side]
@@ -102,19 +118,24 @@ class Load:
             if rng.integers(2):
                 cut = cut[:, ::-1]
         if self.zoom > 1:  # an augmented photo, not a patch
-            gamma = np.exp(rng.uniform(-_GAMMA, _GAMMA) + rng.uniform(-_CHANNEL_GAMMA, _CHANNEL_GAMMA, 3))
+            gamma = np.exp(
+                rng.uniform(-_GAMMA, _GAMMA) + rng.uniform(-_CHANNEL_GAMMA, _CHANNEL_GAMMA, 3)
+            )
             table = np.round(255 * (np.arange(256)[:, None] / 255) ** gamma).astype(np.uint8)
             cut = table[cut, np.arange(3)]
         return resize(cut, self.size, method="bicubic")  # of this size already: a contiguous copy
 
 
 class Batches:
-    """The stream: an iterator of uint8 (N, S, S, 3), with `get_state()` and `set_state()`; a state is {"step": int}.
+    """The stream: an iterator of uint8 (N, S, S, 3), with `get_state()` and `set_state()`; a state
+    is {"step": int}.
 
-    `problems`: broken images met so far, name to reason. `too_small`: names of those smaller than the patch.
-    """
+    `problems`: broken images met so far, name to reason. `too_small`: names of those smaller than
+    the patch."""
 
-    def __init__(self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int):
+    def __init__(
+        self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int
+    ):
         self._batches, self._load, self._max_broken = batches, load, max_broken
         self._workers, self._threads = workers, threads
         self._stream: Any = None
@@ -137,12 +158,16 @@ class Batches:
         """The next batch with all that the pipeline made of it: "image" and what `each` added."""
         if starting := self._stream is None:
             self._stream = self._start()
-            self._closer = weakref.finalize(self, self._stream.close)  # at exit too, while its modules still live
+            self._closer = weakref.finalize(
+                self, self._stream.close
+            )  # at exit too, while its modules still live
         with _signals_held() if starting and self._workers else nullcontext():
             element = next(self._stream)
         self._step += 1
         self._note(element["skipped"])
-        return {k: np.array(v) for k, v in element.items()} if self._workers else element  # out of shared memory
+        return (
+            {k: np.array(v) for k, v in element.items()} if self._workers else element
+        )  # out of shared memory
 
     def _start(self) -> grain.DatasetIterator:
         rest = self._batches[self._step :] if self._step else self._batches
@@ -150,10 +175,14 @@ class Batches:
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()  # grain reads absl flags here, which nobody parses outside absl programs
             lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-            options = grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=4)
+            options = grain.MultiprocessingOptions(
+                num_workers=self._workers, per_worker_buffer_size=4
+            )
             return iter(rest.to_iter_dataset(lone).mp_prefetch(options))
         return iter(
-            rest.to_iter_dataset(grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=4 * self._threads))
+            rest.to_iter_dataset(
+                grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=4 * self._threads)
+            )
         )
 
     def get_state(self) -> dict[str, int]:
@@ -186,18 +215,23 @@ class Batches:
             except InputError as error:
                 reason = str(error)
             self.problems[name] = reason
-            log.warning("left out: %s (%d of %d so far)", reason, len(self.problems), len(self._load.source))
+            log.warning(
+                "left out: %s (%d of %d so far)", reason, len(self.problems), len(self._load.source)
+            )
         if len(self.problems) > self._max_broken:
             raise InputError(
-                f"{len(self.problems)} of {len(self._load.source)} training images cannot be read, the last one"
-                f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: check the data"
+                f"{len(self.problems)} of {len(self._load.source)} training images cannot be "
+                "read, the last one"
+                f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: "
+                "check the data"
             )
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Processes begun in here never see Ctrl-C and a cluster's SIGTERM, which reach every process of a group; the
-    training answers them and ends its workers. They inherit the mask, so not even one that is still starting does."""
+    """Processes begun in here never see Ctrl-C and a cluster's SIGTERM, which reach every process
+    of a group; the training answers them and ends its workers. They inherit the mask, so not even
+    one that is still starting does."""
     resource_tracker.ensure_running()  # begun later, it would lift the mask, in Python 3.11 and 3.12
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
@@ -246,7 +280,10 @@ def make_dataset(
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:
-        raise InputError(f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: impossible")
+        raise InputError(
+            f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: "
+            "impossible"
+        )
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
     given = isinstance(sources, str | os.PathLike | list | tuple)

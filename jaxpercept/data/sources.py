@@ -1,7 +1,8 @@
 """Where training images come from: random access to encoded images by index.
 
-A source has a length, `read(index) -> bytes` (an encoded image), `name(index) -> str` and `identity()`, what a
-fingerprint is made of. Decoding is the pipeline's, so that every source gets the same.
+A source has a length, `read(index) -> bytes` (an encoded image), `name(index) -> str` and
+`identity()`, what a fingerprint is made of. Decoding is the pipeline's, so that every source gets
+the same.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Folder:
         if not self.names:
             left = f"; all {len(names)} images in it are excluded" if names else ""
             raise InputError(
-                f"{self.folder}: no image to train on{left}; looked for {', '.join(SUFFIXES)} in it and below"
+                f"{self.folder}: no image to train on{left}; looked for {', '.join(SUFFIXES)} in "
+                "it and below"
             )
 
     def __len__(self) -> int:
@@ -69,16 +71,23 @@ def _size(path: Path) -> int:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(
+        name.rsplit("/", 1)[-1], pattern
+    )
 
 
 class Tfds:
-    """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image feature."""
+    """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image
+    feature."""
 
     def __init__(self, builder: Any, split: str | None, given: str):
         import tensorflow_datasets as tfds
 
-        images = [key for key, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)]
+        images = [
+            key
+            for key, feature in builder.info.features.items()
+            if isinstance(feature, tfds.features.Image)
+        ]
         if not images:
             raise InputError(f"{given}: no image feature among {', '.join(builder.info.features)}")
         self.key = "image" if "image" in images else images[0]
@@ -92,9 +101,13 @@ class Tfds:
             self.data = builder.as_data_source(split=split, decoders=encoded)
         except (NotImplementedError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{given}: cannot be read ({reason}); it must be stored as array_record") from error
+            raise InputError(
+                f"{given}: cannot be read ({reason}); it must be stored as array_record"
+            ) from error
         if not len(self.data):
-            raise InputError(f"{given}: split {split!r} is empty; it has {', '.join(builder.info.splits)}")
+            raise InputError(
+                f"{given}: split {split!r} is empty; it has {', '.join(builder.info.splits)}"
+            )
 
     def __len__(self) -> int:
         return len(self.data)
@@ -102,7 +115,9 @@ class Tfds:
     def read(self, index: int) -> bytes:
         try:
             return bytes(self.data[index][self.key])
-        except Exception as error:  # whatever a damaged or vanished record file makes the readers raise
+        except (
+            Exception
+        ) as error:  # whatever a damaged or vanished record file makes the readers raise
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"{self.name(index)}: not readable ({reason})") from error
 
@@ -148,11 +163,16 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
         if path.is_dir():
             return Folder(path, exclude)
         what = "is a file" if path.exists() else "no such folder"
-        raise InputError(f"{given}: {what}; --data takes a folder of images, a prepared TFDS directory or tfds:NAME")
+        raise InputError(
+            f"{given}: {what}; --data takes a folder of images, a prepared TFDS directory or "
+            "tfds:NAME"
+        )
     if exclude:
         raise InputError(f"{given}: exclude works on folders only, not on TFDS datasets")
     if len(prepared) > 1:
-        raise InputError(f"{given}: several TFDS datasets; give one of {', '.join(map(str, prepared[:4]))}")
+        raise InputError(
+            f"{given}: several TFDS datasets; give one of {', '.join(map(str, prepared[:4]))}"
+        )
     if prepared:
         import tensorflow_datasets as tfds
 
@@ -160,14 +180,16 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
             builder = tfds.builder_from_directory(prepared[0])
         except Exception as error:  # protobuf's and TFDS's own, of a damaged description
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{prepared[0]}: not a TFDS dataset that can be read ({reason})") from error
+            raise InputError(
+                f"{prepared[0]}: not a TFDS dataset that can be read ({reason})"
+            ) from error
         return Tfds(builder, None, given)
     return _open_named(given)
 
 
 def _prepared(path: Path) -> list[Path]:
-    """The TFDS dataset directories at `path` or up to three folders below (name, config, version). Other libraries
-    write a `dataset_info.json` too, but no `features.json` beside it."""
+    """The TFDS dataset directories at `path` or up to three folders below (name, config, version).
+    Other libraries write a `dataset_info.json` too, but no `features.json` beside it."""
     for below in ("", "*/", "*/*/", "*/*/*/"):
         found = [file.parent for file in sorted(path.glob(f"{below}dataset_info.json"))]
         if found := [folder for folder in found if (folder / "features.json").is_file()]:
@@ -176,18 +198,23 @@ def _prepared(path: Path) -> list[Path]:
 
 
 def _open_named(given: str) -> Source:
-    """`tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, from its files alone: many builders' own code needs TensorFlow."""
+    """`tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, from its files alone: many builders' own code needs
+    TensorFlow."""
     from tensorflow_datasets.core import read_only_builder, registered
 
     full, *rest = given.removeprefix("tfds:").split(":")
-    wanted: dict[str, str] = {"data_dir": os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"}
+    wanted: dict[str, str] = {
+        "data_dir": os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    }
     if rest and re.fullmatch(r"\d+\.\d+\.\d+", rest[0]):
         wanted["version"] = rest.pop(0)
     name, _, config = full.partition("/")
     if config:
         wanted["config"] = config
     if not re.fullmatch(r"[A-Za-z]\w*", name) or len(rest) > 1:
-        raise InputError(f"{given}: not a dataset; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME/CONFIG:SPLIT")
+        raise InputError(
+            f"{given}: not a dataset; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME/CONFIG:SPLIT"
+        )
     where = Path(wanted["data_dir"]).expanduser()
     wanted["data_dir"] = str(where)
     try:
@@ -195,17 +222,20 @@ def _open_named(given: str) -> Source:
             builder = read_only_builder.builder_from_files(name, **wanted)
     except (registered.DatasetNotFoundError, ImportError) as error:
         raise InputError(
-            f"{given}: not prepared under {where} (set TFDS_DATA_DIR if it is elsewhere); prepare it once with"
-            f" `tfds build {full} --file_format=array_record`, or unpack its images and give the folder"
+            f"{given}: not prepared under {where} (set TFDS_DATA_DIR if it is elsewhere); prepare "
+            "it once with"
+            f" `tfds build {full} --file_format=array_record`, or unpack its images and give the "
+            "folder"
         ) from error
     return Tfds(builder, rest[0] if rest else None, given)
 
 
 def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
-    """Each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]` (split `train`).
+    """Each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]`
+    (split `train`).
 
-    `exclude`: shell patterns against file names or paths relative to their folder. `InputError` for what is not there.
-    """
+    `exclude`: shell patterns against file names or paths relative to their folder. `InputError` for
+    what is not there."""
     if isinstance(sources, str | os.PathLike):
         sources = [os.fspath(sources)]
     if not sources:
@@ -215,8 +245,13 @@ def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
 
 
 def describe(sources: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, Any]:
-    """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of names and sizes."""
+    """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of
+    names and sizes."""
     source = open_sources(sources, exclude)
     digest = hashlib.sha256("\n".join(source.identity()).encode()).hexdigest()
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return {"sources": [os.fspath(s) for s in given], "count": len(source), "fingerprint": digest[:32]}
+    return {
+        "sources": [os.fspath(s) for s in given],
+        "count": len(source),
+        "fingerprint": digest[:32],
+    }

@@ -1,7 +1,8 @@
 """Super-resolution pairs: low-resolution inputs made from the target patches inside the pipeline.
 
-Batches are {"target": uint8 (N, S, S, 3), "input": uint8 (N, S/scale, S/scale, 3)}: the input is rounded to 8 bits, as
-it comes from a file. Patches are random crops of decoded images, which stay in memory; see `make_dataset`.
+Batches are {"target": uint8 (N, S, S, 3), "input": uint8 (N, S/scale, S/scale, 3)}: the input is
+rounded to 8 bits, as it comes from a file. Patches are random crops of decoded images, which stay
+in memory; see `make_dataset`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from jaxpercept.data.pipeline import Batches, make_dataset
 from jaxpercept.data.sources import Source
 from jaxpercept.errors import InputError
-from jaxpercept.resampling import degrade
+from jaxpercept.images.resampling import degrade
 
 
 class Degrade:
@@ -24,7 +25,10 @@ class Degrade:
         self.scale, self.degradation = scale, degradation
 
     def __call__(self, element: dict[str, Any]) -> dict[str, Any]:
-        return {**element, "input": np.ascontiguousarray(degrade(element["image"], self.scale, self.degradation))}
+        return {
+            **element,
+            "input": np.ascontiguousarray(degrade(element["image"], self.scale, self.degradation)),
+        }
 
 
 class Pairs:
@@ -45,13 +49,23 @@ class Pairs:
 
 
 def make_pairs(
-    sources: Sequence[str] | Source, *, scale: int, degradation: str = "blur", image_size: int, **kwargs: Any
+    sources: Sequence[str] | Source,
+    *,
+    scale: int,
+    degradation: str = "blur",
+    image_size: int,
+    **kwargs: Any,
 ) -> Pairs:
     """Pairs of `image_size` patches and their inputs; `kwargs` and the rest as in `make_dataset`.
 
-    degradation: see `resampling.degrade`. `InputError` for a patch that the scale does not divide."""
+    degradation: see `resampling.degrade`. `InputError` for a patch that the scale does not
+    divide."""
     if image_size % scale:
-        raise InputError(f"--patch-size {image_size} is not a multiple of the scale {scale}; use"
-                         f" {image_size // scale * scale or scale}")  # fmt: skip
-    batches = make_dataset(sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs)
+        raise InputError(
+            f"--patch-size {image_size} is not a multiple of the scale {scale}; use"
+            f" {image_size // scale * scale or scale}"
+        )
+    batches = make_dataset(
+        sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs
+    )
     return Pairs(batches)

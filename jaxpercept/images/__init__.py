@@ -1,4 +1,6 @@
-"""Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and Pillow only, no JAX."""
+"""Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and
+Pillow only, no JAX.
+"""
 
 from jaxpercept.images.charts import Line, line_chart
 from jaxpercept.images.control import check_grain, check_strength, controlled, grain, preserve_color

@@ -1,4 +1,6 @@
-"""Line charts as images, (H, W, 3) in [0, 1]: enough to show losses over steps, without a plotting library."""
+"""Line charts as images, (H, W, 3) in [0, 1]: enough to show losses over steps, without a plotting
+library.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 
 class Line(NamedTuple):
-    """Points to join. Lines of one label share a legend entry and a colour; `thin` and pale for one of many."""
+    """Points to join. Lines of one label share a legend entry and a colour; `thin` and pale for one
+    of many."""
 
     label: str
     x: Sequence[float]
@@ -25,14 +28,23 @@ class Line(NamedTuple):
 
 
 def line_chart(
-    lines: Sequence[Line], *, title: str = "", x_label: str = "", y_label: str = "", log: bool | None = None,
+    lines: Sequence[Line],
+    *,
+    title: str = "",
+    x_label: str = "",
+    y_label: str = "",
+    log: bool | None = None,
     size: tuple[int, int] = (480, 720),
-) -> Float:  # fmt: skip
+) -> Float:
     """The lines on axes; `size`: (H, W). Drawn at twice the size and scaled down.
 
-    log: a logarithmic y axis; None: if every value is above 0 and they span more than a factor of 10. Points that are
-    not finite are left out, and of a logarithmic axis those not above 0; ValueError when none is left."""
-    kept = [[(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(x + y)] for line in lines]
+    log: a logarithmic y axis; None: if every value is above 0 and they span more than a factor of
+    10. Points that are not finite are left out, and of a logarithmic axis those not above 0;
+    ValueError when none is left."""
+    kept = [
+        [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(x + y)]
+        for line in lines
+    ]
     ys = [y for points in kept for _, y in points]
     if log is None:
         log = bool(ys) and min(ys) > 0 and max(ys) > 10 * min(ys)
@@ -45,10 +57,15 @@ def line_chart(
     picture = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(picture)
     left, right, top, bottom = 160, width - 40, 90, height - 110
-    (x0, x1), (y0, y1) = (_span([p[i] for points in kept for p in points], margin) for i, margin in ((0, 0), (1, 0.05)))
+    (x0, x1), (y0, y1) = (
+        _span([p[i] for points in kept for p in points], margin)
+        for i, margin in ((0, 0), (1, 0.05))
+    )
 
     def at(x: float, y: float) -> tuple[float, float]:
-        return left + (x - x0) / (x1 - x0) * (right - left), bottom - (y - y0) / (y1 - y0) * (bottom - top)
+        return left + (x - x0) / (x1 - x0) * (right - left), bottom - (y - y0) / (y1 - y0) * (
+            bottom - top
+        )
 
     for value in _ticks(x0, x1):
         x, _ = at(value, y0)
@@ -63,7 +80,12 @@ def line_chart(
     for line, points in zip(lines, kept, strict=True):
         color = COLORS[labels.index(line.label) % len(COLORS)]
         pale = tuple((c + 255) // 2 for c in ImageColor.getrgb(color)[:3])
-        pen.line([at(*p) for p in points], pale if line.thin else color, 2 if line.thin else 5, joint="curve")
+        pen.line(
+            [at(*p) for p in points],
+            pale if line.thin else color,
+            2 if line.thin else 5,
+            joint="curve",
+        )
     pen.text(((left + right) / 2, 30), title, "black", font, anchor="ma")
     pen.text(((left + right) / 2, height - 20), x_label, "black", font, anchor="md")
     pen.text((20, 40), y_label, "black", font)
@@ -92,5 +114,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times the powers of ten, or the powers alone over more than three of them."""
     factors = (1, 2, 5) if high - low <= 3 else (1,)
-    values = [e + math.log10(f) for e in range(math.floor(low), math.ceil(high) + 1) for f in factors]
+    values = [
+        e + math.log10(f) for e in range(math.floor(low), math.ceil(high) + 1) for f in factors
+    ]
     return [v for v in values if low <= v <= high]

@@ -1,9 +1,10 @@
 """Image files to arrays and back.
 
-Whatever a file holds becomes RGB in [0, 1], upright: grey and 1-bit are repeated over the channels, CMYK is converted
-by Pillow's plain formula, palettes are looked up, transparency is composited on white, 16-bit grey keeps its 16 bits
-(16-bit RGB arrives from Pillow as its upper 8 bits, off by less than 1/255). Numbers are taken as sRGB: colour profiles
-are not applied. Of an animation, the first frame counts.
+Whatever a file holds becomes RGB in [0, 1], upright: grey and 1-bit are repeated over the channels,
+CMYK is converted by Pillow's plain formula, palettes are looked up, transparency is composited on
+white, 16-bit grey keeps its 16 bits (16-bit RGB arrives from Pillow as its upper 8 bits, off by
+less than 1/255). Numbers are taken as sRGB: colour profiles are not applied. Of an animation, the
+first frame counts.
 """
 
 from __future__ import annotations
@@ -68,10 +69,16 @@ def _reading(name: str):
     except InputError:
         raise
     except PermissionError as error:
-        raise InputError(f"{name}: not readable ({error.strerror}); check its permissions") from error
+        raise InputError(
+            f"{name}: not readable ({error.strerror}); check its permissions"
+        ) from error
     except Image.UnidentifiedImageError as error:
-        raise InputError(f"{name}: not an image that can be read; use JPEG, PNG, WebP, TIFF or BMP") from error
-    except Exception as error:  # the plugins raise OSError, ValueError, SyntaxError, struct.error, EOFError, ...
+        raise InputError(
+            f"{name}: not an image that can be read; use JPEG, PNG, WebP, TIFF or BMP"
+        ) from error
+    except (
+        Exception
+    ) as error:  # the plugins raise OSError, ValueError, SyntaxError, struct.error, EOFError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: broken image file ({reason}); replace it") from error
 
@@ -81,7 +88,9 @@ def _float_grey(image: Image.Image, name: str) -> Float | None:
     if image.mode == "F":
         grey = np.asarray(image, np.float32)
         if not (np.isfinite(grey).all() and grey.min() >= 0 and grey.max() <= 1):
-            raise InputError(f"{name}: floating-point values outside [0, 1]; save it as 8 or 16 bit")
+            raise InputError(
+                f"{name}: floating-point values outside [0, 1]; save it as 8 or 16 bit"
+            )
         return grey
     if image.mode == "I" or image.mode.startswith("I;16"):
         grey = np.asarray(image)
@@ -91,8 +100,11 @@ def _float_grey(image: Image.Image, name: str) -> Float | None:
     return None
 
 
-def load_rgba(path: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None):
-    """The colours as stored and the transparency apart: (H, W, 3) and (H, W), or None for an opaque image.
+def load_rgba(
+    path: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+):
+    """The colours as stored and the transparency apart: (H, W, 3) and (H, W), or None for an opaque
+    image.
 
     Float32 in [0, 1]. Raises like `load_image`. Super-resolution scales the two apart.
     """
@@ -108,11 +120,14 @@ def load_rgba(path: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIX
         return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
 
 
-def load_image(path: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Float:
-    """An image file (or its bytes) as float32 RGB (H, W, 3) in [0, 1], upright, transparency on white.
+def load_image(
+    path: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Float:
+    """An image file (or its bytes) as float32 RGB (H, W, 3) in [0, 1], upright, transparency on
+    white.
 
-    `name` is what errors call it, the path by default. `InputError` for a missing, broken or too large file.
-    """
+    `name` is what errors call it, the path by default. `InputError` for a missing, broken or too
+    large file."""
     rgb, alpha = load_rgba(path, max_pixels=max_pixels, name=name)
     return rgb if alpha is None else over_white(rgb, alpha)
 
@@ -129,15 +144,18 @@ def load_uint8(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """The same decoding rounded to uint8 (H, W, 3), read-only; `short`: resize the short side to it (bicubic).
+    """The same decoding rounded to uint8 (H, W, 3), read-only; `short`: resize the short side to it
+    (bicubic).
 
-    The fast path of training data: a JPEG at least twice as large as wanted is decoded at 1/2, 1/4 or 1/8 of its size.
-    """
+    The fast path of training data: a JPEG at least twice as large as wanted is decoded at 1/2, 1/4
+    or 1/8 of its size."""
     name = name or ("image" if isinstance(source, bytes) else os.fspath(source))
     with _reading(name), _open(source, name, max_pixels) as opened:
         if short is not None and opened.format == "JPEG" and opened.mode in ("RGB", "L"):
             opened.draft(None, fit(opened.height, opened.width, short)[::-1])
-        ImageOps.exif_transpose(opened, in_place=True)  # in place: no copy of what is upright already
+        ImageOps.exif_transpose(
+            opened, in_place=True
+        )  # in place: no copy of what is upright already
         image: Image.Image = opened
         grey = _float_grey(image, name)
         if grey is not None:
@@ -147,36 +165,42 @@ def load_uint8(
             image = Image.fromarray(to_uint8(over_white(rgba[..., :3], rgba[..., 3])))
         image = image if image.mode == "RGB" else image.convert("RGB")
         if short is not None and min(image.size) != short:
-            image = image.resize(fit(image.height, image.width, short)[::-1], Image.Resampling.BICUBIC)
+            image = image.resize(
+                fit(image.height, image.width, short)[::-1], Image.Resampling.BICUBIC
+            )
         return np.asarray(image)
 
 
 def size_of(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """(height, width) of an upright image file, from its header. `InputError` as in `load_image`."""
+    """(height, width) of an upright image file, from its header. `InputError` as in
+    `load_image`."""
     with _reading(os.fspath(path)), _open(path, os.fspath(path), max_pixels) as image:
         turned = image.getexif().get(0x0112, 1) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
-    """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey of 8 bits.
-    `InputError` as in `load_image`."""
+    """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey
+    of 8 bits. `InputError` as in `load_image`."""
     with _reading(name), _open(data, name, MAX_PIXELS) as image:
         return image.format, image.mode in ("RGB", "L") and image.getexif().get(0x0112, 1) == 1
 
 
 def is_grey(path: str | os.PathLike[str]) -> bool:
-    """Whether the file has one grey channel, whatever `load_image` makes of it. `InputError` as there."""
+    """Whether the file has one grey channel, whatever `load_image` makes of it. `InputError` as
+    there."""
     with _reading(os.fspath(path)), _open(path, os.fspath(path), MAX_PIXELS) as image:
         return image.mode in ("1", "L", "LA", "F", "I") or image.mode.startswith("I;16")
 
 
-def save_image(path: str | os.PathLike[str], x: Any, *, alpha: Any = None, quality: int = 95) -> Path:
-    """Write (H, W, 3) in [0, 1] (or uint8) in the format of the suffix: whole or not at all, making folders as needed.
+def save_image(
+    path: str | os.PathLike[str], x: Any, *, alpha: Any = None, quality: int = 95
+) -> Path:
+    """Write (H, W, 3) in [0, 1] (or uint8) in the format of the suffix: whole or not at all, making
+    folders as needed.
 
-    Rounds to nearest; `quality` is JPEG's and WebP's. `alpha` (H, W) is kept where the format can, else laid on white.
-    `InputError` for an unknown suffix or a place that cannot be written.
-    """
+    Rounds to nearest; `quality` is JPEG's and WebP's. `alpha` (H, W) is kept where the format can,
+    else laid on white. `InputError` for an unknown suffix or a place that cannot be written."""
     path, x = check_writable_name(path), np.asarray(x)
     if x.ndim != 3 or x.shape[-1] != 3 or 0 in x.shape:
         raise ValueError(f"save_image: shape {x.shape}, expected (H, W, 3)")
@@ -210,5 +234,7 @@ def check_writable_name(path: str | os.PathLike[str]) -> Path:
     """`path`, if its suffix is a format we write; `InputError` that lists them otherwise."""
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
-        raise InputError(f"{path}: unknown image suffix {path.suffix!r}; use one of {', '.join(WRITE_SUFFIXES)}")
+        raise InputError(
+            f"{path}: unknown image suffix {path.suffix!r}; use one of {', '.join(WRITE_SUFFIXES)}"
+        )
     return path

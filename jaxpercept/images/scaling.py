@@ -16,7 +16,11 @@ _METHODS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BIC
 
 def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
     """[0, 1] to 0..255, rounded to nearest and clipped; uint8 passes through."""
-    return x if x.dtype == np.uint8 else (np.clip(x, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    return (
+        x
+        if x.dtype == np.uint8
+        else (np.clip(x, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    )
 
 
 def to_float(x: NDArray[np.uint8]) -> Float:
@@ -24,8 +28,11 @@ def to_float(x: NDArray[np.uint8]) -> Float:
     return x.astype(np.float32) / np.float32(255)
 
 
-def fit(height: int, width: int, size: int, how: Literal["short", "long"] = "short") -> tuple[int, int]:
-    """(height, width) scaled in proportion so that the short or the long side is `size`; no side below 1."""
+def fit(
+    height: int, width: int, size: int, how: Literal["short", "long"] = "short"
+) -> tuple[int, int]:
+    """(height, width) scaled in proportion so that the short or the long side is `size`; no side
+    below 1."""
     if how not in ("short", "long"):
         raise ValueError(f"how={how!r}, expected 'short' or 'long'")
     if size < 1:
@@ -41,10 +48,11 @@ def resize(
     *,
     method: Literal["lanczos", "bicubic"] = "lanczos",
 ) -> NDArray[Any]:
-    """(H, W, 3) or (H, W), float in [0, 1] or uint8, to a side of `size` in proportion, or exactly to `size=(h, w)`.
+    """(H, W, 3) or (H, W), float in [0, 1] or uint8, to a side of `size` in proportion, or exactly
+    to `size=(h, w)`.
 
-    Pillow's antialiased filters, computed in float for float images; the result is clipped to [0, 1], its dtype kept.
-    """
+    Pillow's antialiased filters, computed in float for float images; the result is clipped to [0,
+    1], its dtype kept."""
     height, width = size if isinstance(size, tuple) else fit(x.shape[0], x.shape[1], size, how)
     if height < 1 or width < 1:
         raise InputError(f"size {height}x{width}: an image needs at least 1 pixel a side")
@@ -53,7 +61,9 @@ def resize(
     if x.dtype == np.uint8:
         return np.array(Image.fromarray(x).resize((width, height), _METHODS[method]))
     planes = np.moveaxis(np.atleast_3d(x).astype(np.float32), -1, 0)
-    small = [np.asarray(Image.fromarray(p).resize((width, height), _METHODS[method])) for p in planes]
+    small = [
+        np.asarray(Image.fromarray(p).resize((width, height), _METHODS[method])) for p in planes
+    ]
     out = np.clip(np.stack(small, axis=-1), 0, 1).astype(x.dtype)
     return out if x.ndim == 3 else out[..., 0]
 

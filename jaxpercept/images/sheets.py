@@ -21,7 +21,8 @@ def contact_sheet(
     gap: int = 8,
     text: int = 16,
 ) -> Float:
-    """A grid of images (h, w, 3) of any sizes, float in [0, 1] or uint8, on white: float32 (H, W, 3).
+    """A grid of images (h, w, 3) of any sizes, float in [0, 1] or uint8, on white: float32 (H, W,
+    3).
 
     rows: a list per row; None leaves a place empty. row_labels: one a row, written above it (several lines allowed).
     column_labels: one a column, above the grid. cell: the longer side of every image, resized; None keeps their sizes.
@@ -30,7 +31,12 @@ def contact_sheet(
     if row_labels and len(row_labels) != len(rows):
         raise ValueError(f"{len(row_labels)} row labels for {len(rows)} rows")
     grid = [
-        [None if x is None else to_uint8(np.asarray(x) if cell is None else resize(x, cell, "long")) for x in r]
+        [
+            None
+            if x is None
+            else to_uint8(np.asarray(x) if cell is None else resize(x, cell, "long"))
+            for x in r
+        ]
         for r in rows
     ]
     columns = max(map(len, grid), default=0)
@@ -44,11 +50,17 @@ def contact_sheet(
     bands = [_height(pen, label, font, gap) for label in (row_labels or [""] * len(grid))]
     top = max((_height(pen, label, font, gap) for label in column_labels), default=0)
     widths = [
-        max(w, _width(pen, label, font)) for w, label in zip(widths, column_labels or [""] * columns, strict=True)
+        max(w, _width(pen, label, font))
+        for w, label in zip(widths, column_labels or [""] * columns, strict=True)
     ]
-    total = max([gap + sum(w + gap for w in widths)] + [2 * gap + _width(pen, label, font) for label in row_labels])
+    total = max(
+        [gap + sum(w + gap for w in widths)]
+        + [2 * gap + _width(pen, label, font) for label in row_labels]
+    )
     sheet = Image.new(
-        "RGB", (total, gap + top + sum(h + b + gap for h, b in zip(heights, bands, strict=True))), "white"
+        "RGB",
+        (total, gap + top + sum(h + b + gap for h, b in zip(heights, bands, strict=True))),
+        "white",
     )
     pen = ImageDraw.Draw(sheet)
     lefts = [gap + sum(w + gap for w in widths[:c]) for c in range(columns)]
@@ -75,11 +87,16 @@ def _width(pen: ImageDraw.ImageDraw, label: str, font: Any) -> int:
 
 
 def match_histogram(x: NDArray[Any], reference: NDArray[Any]) -> Float:
-    """`x` (H, W, 3) with each channel's values mapped so that their histogram is that of `reference` (any size).
+    """`x` (H, W, 3) with each channel's values mapped so that their histogram is that of
+    `reference` (any size).
 
     Both float in [0, 1], or both uint8, which is many times faster; float32 in [0, 1] out."""
-    if x.dtype == np.uint8 and reference.dtype == np.uint8:  # as scikit-image does, without its rounding down
-        return np.stack([_matching(x[..., c], reference[..., c])[x[..., c]] for c in range(x.shape[-1])], -1)
+    if (
+        x.dtype == np.uint8 and reference.dtype == np.uint8
+    ):  # as scikit-image does, without its rounding down
+        return np.stack(
+            [_matching(x[..., c], reference[..., c])[x[..., c]] for c in range(x.shape[-1])], -1
+        )
     from skimage.exposure import match_histograms
 
     return np.clip(match_histograms(x, reference, channel_axis=-1), 0, 1).astype(np.float32)
@@ -87,6 +104,9 @@ def match_histogram(x: NDArray[Any], reference: NDArray[Any]) -> Float:
 
 def _matching(x: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Float:
     """What each of 256 values becomes."""
-    have, want = (np.cumsum(np.bincount(plane.ravel(), minlength=256)) / plane.size for plane in (x, reference))
+    have, want = (
+        np.cumsum(np.bincount(plane.ravel(), minlength=256)) / plane.size
+        for plane in (x, reference)
+    )
     found = np.unique(reference)
     return (np.interp(have, want[found], found) / 255).astype(np.float32)

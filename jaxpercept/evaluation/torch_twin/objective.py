@@ -1,0 +1,98 @@
+"""The losses and the whole objective, one number per image unless said otherwise (Johnson et al.
+2016, section 3).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from jaxpercept.config import ObjectiveConfig
+from jaxpercept.evaluation.torch_twin.nets import Tensors, vgg_features
+
+
+def feature_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Equation 2, per image."""
+    return torch.stack([functional.mse_loss(p, q) for p, q in zip(a, b, strict=True)])
+
+
+def absolute_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference, per image."""
+    return torch.stack([functional.l1_loss(p, q) for p, q in zip(a, b, strict=True)])
+
+
+def hatch_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Of 8-pixel cells: the mean over up to 6×6 of them by position, less that over positions; its
+    mean square."""
+    _, h, w, c = a.shape
+    d = (a - b)[:, : h // 8 * 8, : w // 8 * 8].permute(0, 3, 1, 2)
+    cells = functional.pixel_unshuffle(d, 8)
+    means = functional.avg_pool2d(cells, (min(6, h // 8), min(6, w // 8)), stride=1).unflatten(
+        1, (c, 64)
+    )
+    return (means - means.mean(2, keepdim=True)).pow(2).flatten(1).mean(1)
+
+
+def gram_matrix(f: Tensor) -> Tensor:
+    """Equation 3: (N, C, C)."""
+    n, h, w, c = f.shape
+    psi = f.permute(0, 3, 1, 2).reshape(n, c, h * w)
+    return torch.bmm(psi, psi.transpose(1, 2)) / (c * h * w)
+
+
+def style_loss(g: Tensor, g_style: Tensor, convention: str) -> Tensor:
+    """Equation 4, per image; "reference": nn.MSECriterion."""
+    reduction = "mean" if convention == "reference" else "sum"
+    return torch.stack(
+        [
+            functional.mse_loss(p, q, reduction=reduction)
+            for p, q in zip(g, g_style.expand_as(g), strict=True)
+        ]
+    )
+
+
+def total_variation(x: Tensor, convention: str) -> Tensor:
+    """Σ dx² + dy² over the common window, per image; "reference": the potential of
+    TotalVariation.lua's gradient."""
+    dx, dy = x[:, :-1, 1:] - x[:, :-1, :-1], x[:, 1:, :-1] - x[:, :-1, :-1]
+    total = torch.stack([p.pow(2).sum() + q.pow(2).sum() for p, q in zip(dx, dy, strict=True)])
+    return total / 2 if convention == "reference" else total
+
+
+def lua_tv_gradient(x: Tensor) -> Tensor:
+    """TotalVariation.lua's updateGradInput at strength 1, line by line; NHWC."""
+    dx, dy = x[:, :-1, :-1] - x[:, :-1, 1:], x[:, :-1, :-1] - x[:, 1:, :-1]
+    grad = torch.zeros_like(x)
+    grad[:, :-1, :-1] += dx + dy
+    grad[:, :-1, 1:] -= dx
+    grad[:, 1:, :-1] -= dy
+    return grad
+
+
+def objective(
+    config: ObjectiveConfig, vgg: Tensors, style: Tensor, output: Tensor, target: Tensor
+) -> Tensor:
+    """The whole weighted objective, averaged over the batch. `style`: (1, H, W, 3), the style
+    image."""
+    n, weights = output.shape[0], config.weights
+    layers = (*config.content_layers, *config.style_layers)
+    features, content = (
+        vgg_features(vgg, output, layers),
+        vgg_features(vgg, target, config.content_layers),
+    )
+    grams = {j: gram_matrix(f) for j, f in vgg_features(vgg, style, config.style_layers).items()}
+    total = torch.zeros(n, dtype=output.dtype)
+    for j in config.content_layers:
+        total = total + weights.get("content", 0) * feature_loss(features[j], content[j].detach())
+    for j in config.style_layers:
+        total = total + weights.get("style", 0) * style_loss(
+            gram_matrix(features[j]), grams[j], config.losses
+        )
+    tv = total_variation(255 * output, config.losses)
+    total = total + weights.get("tv", 0) * (n * tv if config.losses == "reference" else tv)
+    total = total + weights.get("pixel", 0) * feature_loss(255 * output, 255 * target)
+    total = total + weights.get("hatch", 0) * (
+        hatch_loss(255 * output, 255 * target) if "hatch" in weights else 0
+    )
+    return (total + weights.get("l1", 0) * absolute_loss(255 * output, 255 * target)).mean()

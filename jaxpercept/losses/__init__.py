@@ -1,0 +1,29 @@
+"""The perceptual losses: pure functions of arrays, one number per image, (N,).
+
+`functions` has the paper's losses, `terms` the table of loss terms that a training can weigh, and
+`objective` their weighted sum. Images are in [0, 1]; shapes are checked, never broadcast.
+"""
+
+from jaxpercept.losses.functions import (
+    HATCH_PERIOD,
+    HATCH_WINDOW,
+    absolute_loss,
+    feature_loss,
+    gram_matrix,
+    hatch_loss,
+    pixel_loss,
+    style_loss,
+    total_variation,
+)
+
+__all__ = [
+    "HATCH_PERIOD",
+    "HATCH_WINDOW",
+    "absolute_loss",
+    "feature_loss",
+    "gram_matrix",
+    "hatch_loss",
+    "pixel_loss",
+    "style_loss",
+    "total_variation",
+]

@@ -1,0 +1,152 @@
+"""The paper's losses as pure functions of arrays: Johnson, Alahi, Fei-Fei 2016, sections 3.1 and
+3.2.
+
+Every loss returns one number per image, (N,), in the units of its inputs and at least in float32;
+nothing here knows weights, layers or networks. Shapes are checked: only the batch axis of a style
+target may be 1 where the other's is N. `convention="paper"` follows the printed formulas,
+"reference" the authors' Lua code (https://github.com/jcjohnson/fast-neural-style), which differs
+where the docstrings say so.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+
+def feature_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """ℓ_feat = ‖a - b‖² / (C H W) per image (equation 2), of activations (N, H, W, C). The same in
+    both conventions."""
+    _same_shape("feature_loss", a, b)
+    return _mean_square(_widen(a) - _widen(b))
+
+
+def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
+    """G = ψψᵀ / (C H W), ψ the activations as a C × HW matrix (equation 3). (N, H, W, C) to (N, C,
+    C)."""
+    if f.ndim != 4:
+        raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
+    n, h, w, c = f.shape
+    psi = _widen(f).reshape(n, h * w, c)
+    # Of few images one by one: XLA:CPU writes the batched product's gradient transposed, which is
+    # slow to read
+    products = (
+        jnp.stack([_self_product(p) for p in psi]) if n <= 8 else jax.vmap(_self_product)(psi)
+    )
+    return products / (c * h * w)
+
+
+@jax.custom_jvp
+def _self_product(psi: Float[Array, "p c"]) -> Float[Array, "c c"]:
+    """ψᵀψ. Its gradient takes one matrix product; by the product rule it would take two."""
+    return psi.T @ psi
+
+
+@_self_product.defjvp
+def _self_product_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    half = primals[0].T @ tangents[0]
+    return _self_product(*primals), half + half.T
+
+
+def style_loss(
+    g: Float[Array, "n c c"], g_style: Float[Array, "m c c"], *, convention: str = "paper"
+) -> Float[Array, " n"]:
+    """ℓ_style = ‖G - G_s‖²_F per image at one layer (equation 4); "reference": divided by C²
+    (nn.MSECriterion).
+
+    `g_style`: (1, C, C), one target for all, or (N, C, C)."""
+    if (
+        g.ndim != 3
+        or g_style.ndim != 3
+        or g.shape[1:] != g_style.shape[1:]
+        or g_style.shape[0] not in (1, g.shape[0])
+    ):
+        raise ValueError(
+            f"style_loss: Gram matrices {g.shape} and {g_style.shape} do not match (N or 1, C, C)"
+        )
+    squares = jnp.square(_widen(g) - _widen(g_style))
+    return squares.mean((1, 2)) if _is_reference(convention) else squares.sum((1, 2))
+
+
+def pixel_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """ℓ_pixel = ‖a - b‖² / (C H W) per image (section 3.2), of images (N, H, W, C). The same in
+    both conventions."""
+    _same_shape("pixel_loss", a, b)
+    return _mean_square(_widen(a) - _widen(b))
+
+
+def absolute_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """‖a - b‖₁ / (C H W) per image, of images (N, H, W, C); not in the paper."""
+    _same_shape("absolute_loss", a, b)
+    return jnp.abs(_widen(a) - _widen(b)).mean((1, 2, 3))
+
+
+HATCH_PERIOD, HATCH_WINDOW = 8, 6  # pixels a cell, of the scales 2, 4 and 8; cells a side
+
+
+def hatch_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """How much of a - b repeats every 8 pixels, per image, of images (N, H, W, C) of at least 8x8;
+    not in the paper, which reports the cross-hatch pattern that its feature loss brings (section
+    4.2).
+
+    The mean square of a - b averaged by position in 8×8 cells over every 6×6 cells (48 pixels; all,
+    in a smaller image), less the average over the positions. What does not repeat averages out, so
+    texture is hardly touched."""
+    _same_shape("hatch_loss", a, b)
+    p = HATCH_PERIOD
+    n, h, w, c = a.shape
+    if min(h, w) < p:
+        raise ValueError(
+            f"hatch_loss: expected images (N, H, W, C) of at least {p}x{p}, got {a.shape}"
+        )
+    h, w = h // p, w // p
+    difference = (_widen(a) - _widen(b))[:, : p * h, : p * w].reshape(n, h, p, w, p, c)
+    for axis, cells in ((1, h), (3, w)):
+        window = min(HATCH_WINDOW, cells)
+        slices = [
+            lax.slice_in_dim(difference, i, i + cells - window + 1, axis=axis)
+            for i in range(window)
+        ]
+        difference = sum(slices[1:], slices[0]) / window
+    difference = difference - difference.mean((2, 4), keepdims=True)
+    return jnp.square(difference).mean((1, 2, 3, 4, 5))
+
+
+def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") -> Float[Array, " n"]:
+    """ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading: the paper
+    prints no formula).
+
+    "reference": half of it, whose gradient is the one in the authors' TotalVariation.lua; there it
+    is summed over the batch, which is the objective's business, and missing from the printed
+    loss."""
+    if x.ndim != 4 or min(x.shape[1:3]) < 2:
+        raise ValueError(
+            f"total_variation: expected images (N, H, W, C) of at least 2x2, got {x.shape}"
+        )
+    x = _widen(x)
+    corner = x[:, :-1, :-1]
+    total = (jnp.square(x[:, 1:, :-1] - corner) + jnp.square(x[:, :-1, 1:] - corner)).sum((1, 2, 3))
+    return 0.5 * total if _is_reference(convention) else total
+
+
+def _is_reference(convention: str) -> bool:
+    if convention not in ("paper", "reference"):
+        raise ValueError(f"convention {convention!r} is not known; choose paper or reference")
+    return convention == "reference"
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _mean_square(d: Array) -> Array:
+    return jnp.square(d).mean((1, 2, 3))
+
+
+def _same_shape(name: str, a: Array, b: Array) -> None:
+    if a.ndim != 4 or a.shape != b.shape:
+        raise ValueError(
+            f"{name}: expected two arrays of one shape (N, H, W, C), got {a.shape} and {b.shape}"
+        )

@@ -1,0 +1,101 @@
+"""The loss terms that `--weights.NAME` weighs: one function a term, of one frozen `LossInputs`, one
+number per image.
+
+To add a term: write its function here and its line in `config.TERMS`. From a notebook neither is
+needed: give `training.train(..., terms=...)` a `LossTerm` of your own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from jax import Array
+from jaxtyping import Float
+
+from jaxpercept import losses
+from jaxpercept.config import CONVENTIONS
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What a term may look at. Images are (N, H, W, 3) in [0, 1], activations (N, H_j, W_j, C_j) by
+    layer name.
+
+    `features`, `target_features`: the loss network's activations of the output and the target, at
+    the layers that the terms asked for. `style_grams`: (1, C, C) or (N, C, C) by layer. `batch`:
+    images in the global batch."""
+
+    output: Float[Array, "n h w 3"]
+    target: Float[Array, "n h w 3"]
+    features: Mapping[str, Float[Array, "n _hj _wj _cj"]]
+    target_features: Mapping[str, Float[Array, "n _hj _wj _cj"]]
+    style_grams: Mapping[str, Float[Array, "m _cj _cj"]]
+    convention: str = "reference"
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A named, weighted term. `fn(inputs) -> (N,)`. `features`, `target_features`: the layers it
+    reads."""
+
+    name: str
+    fn: Callable[[LossInputs], Float[Array, " n"]]
+    weight: float = 1.0
+    features: tuple[str, ...] = ()
+    target_features: tuple[str, ...] = ()
+
+
+def content(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:
+    """Feature reconstruction, summed over `layers` (Johnson et al. 2016, equation 2)."""
+    return sum_of(
+        losses.feature_loss(inputs.features[j], inputs.target_features[j]) for j in layers
+    )
+
+
+def style(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:
+    """Style reconstruction, summed over `layers` (equation 4)."""
+    return sum_of(
+        losses.style_loss(
+            losses.gram_matrix(inputs.features[j]),
+            inputs.style_grams[j],
+            convention=inputs.convention,
+        )
+        for j in layers
+    )
+
+
+def tv(inputs: LossInputs) -> Float[Array, " n"]:
+    """Total variation in 0-255 units; "reference": times the batch, as the authors' code sums
+    it."""
+    convention = CONVENTIONS[inputs.convention]
+    total = losses.total_variation(inputs.output, convention=inputs.convention)
+    return convention.units * total * (inputs.batch if convention.tv_times_batch else 1)
+
+
+def pixel(inputs: LossInputs) -> Float[Array, " n"]:
+    """Pixel loss against the target, in 0-255 units."""
+    return CONVENTIONS[inputs.convention].units * losses.pixel_loss(inputs.output, inputs.target)
+
+
+def l1(inputs: LossInputs) -> Float[Array, " n"]:
+    """Mean absolute difference from the target, in 0-255 units: higher PSNR than squares (arXiv
+    1511.08861)."""
+    return CONVENTIONS[inputs.convention].units ** 0.5 * losses.absolute_loss(
+        inputs.output, inputs.target
+    )
+
+
+def hatch(inputs: LossInputs) -> Float[Array, " n"]:
+    """What repeats every 8 pixels in the difference from the target, in 0-255 units: feature losses
+    like a cross-hatch pattern, which this takes from them."""
+    return CONVENTIONS[inputs.convention].units * losses.hatch_loss(inputs.output, inputs.target)
+
+
+def sum_of(values: Iterable[Array]) -> Array:
+    """The sum of at least one array, without the rank-promoting 0 of `sum`."""
+    first, *rest = values
+    for value in rest:
+        first = first + value
+    return first

@@ -1,0 +1,36 @@
+"""What every form of a convolution is written with: the types, XLA's own convolution, zero
+padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+Image = Float[Array, "n h w c"]
+Output = Float[Array, "n h2 w2 c2"]  # of what changes the size or the channels
+Kernel = Float[Array, "kh kw i o"]
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def plain(
+    x: Image,
+    kernel: Kernel,
+    before: int,
+    after: int,
+    stride: tuple[int, int] = (1, 1),
+    **options: Any,
+) -> Output:
+    """XLA's convolution, zero padding `before` and `after` both axes; `options` go to it."""
+    pads = ((before, after), (before, after))
+    return lax.conv_general_dilated(
+        x, kernel, stride, pads, dimension_numbers=DIMENSIONS, **options
+    )
+
+
+def padded(x: Image, before: int, after: int) -> Output:
+    """Zeros before and after both axes."""
+    return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0))) if before or after else x

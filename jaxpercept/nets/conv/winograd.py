@@ -1,0 +1,131 @@
+"""A 3×3 convolution with half the multiplications (Lavin, Gray 2015, arXiv 1509.09308), for layers
+of many channels.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output
+
+_DEEP = 32 * 32  # input times output channels from which on Winograd's form pays
+_LARGE = 32 * 32  # pixels of all images from which on
+_LONG = (
+    2**23
+)  # products of the two from which on; below, it takes longer to compile than to compute
+# Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity, of those measured the ones that
+# round least: 3 times what a plain convolution does. Rows are scaled by powers of two, to be of
+# like size.
+_KERNEL = np.array(
+    [
+        [2, 0, 0],
+        [2 / 3, 2 / 3, 2 / 3],
+        [-2 / 3, 2 / 3, -2 / 3],
+        [-32 / 15, -16 / 15, -8 / 15],
+        [2 / 15, -4 / 15, 8 / 15],
+        [0, 0, 2],
+    ]
+)
+_INPUT = (
+    np.array(
+        [
+            [2, -3, -4, 3, 2, 0],
+            [0, -2, 1, 5, 2, 0],
+            [0, 2, -5, 1, 2, 0],
+            [0, -4, -2, 4, 2, 0],
+            [0, 1, -2, -1, 2, 0],
+            [0, 2, -3, -4, 3, 2],
+        ]
+    )
+    / 4
+)
+_RESULT = np.array(
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 1 / 2, -2, 0], [0, 1, 1, 1 / 4, 4, 0], [0, 1, -1, 1 / 8, -8, 1]]
+)
+
+
+def suits(x: Image, kernel: Kernel) -> bool:
+    """Whether this form computes that convolution, and pays."""
+    i, o = kernel.shape[2:]
+    # Half precision has no digits to spare; and of 4 or 5 channels XLA:CPU (jax 0.10.2) compiles
+    # the fused sums wrongly
+    suited = jnp.finfo(x.dtype).bits >= 32 and i % 16 == 0 and o % 16 == 0
+    pixels = x.shape[0] * x.shape[1] * x.shape[2]
+    pays = i * o >= _DEEP and pixels >= _LARGE and pixels * i * o >= _LONG
+    return suited and pays and kernel.shape[:2] == (3, 3) and min(x.shape[1:3]) >= 3
+
+
+def convolution(x: Image, kernel: Kernel, p: int) -> Output:
+    """A 3×3 convolution of stride 1 and zero padding p with half the multiplications: along each
+    column, four pixels at a time come of six products instead of twelve (Lavin, Gray 2015, arXiv
+    1509.09308, F(4, 3) in one direction)."""
+    rows = _rows(x, p)
+    taps = jnp.einsum("ai,ijco->ajco", _KERNEL.astype(kernel.dtype), kernel, precision="highest")
+    products = [
+        _along_rows(_sum(factors, rows), tap) for factors, tap in zip(_INPUT, taps, strict=True)
+    ]
+    y = jnp.stack([_sum(factors, products) for factors in _RESULT], 2)
+    n, tiles, _, width, o = y.shape
+    return y.reshape(n, 4 * tiles, width, o)[:, : x.shape[1] + 2 * p - 2]
+
+
+def weight_gradient(x: Image, d: Output, p: int) -> Kernel:
+    """Of `convolution`, with half the multiplications too: six products over a quarter of the
+    pixels."""
+    rows = _rows(x, p)
+    n, tiles, width, c = rows[0].shape
+    o, size = d.shape[-1], n * tiles * width
+    # Blank in the last two columns, so that a column tap is one shift of the line of all rows
+    blank = jnp.pad(d, ((0, 0), (0, 4 * tiles - d.shape[1]), (0, width - d.shape[2]), (0, 0)))
+    results = [blank.reshape(n, tiles, 4, width, o)[:, :, i] for i in range(4)]
+    products = []
+    for of_input, of_result in zip(_INPUT, _RESULT.T, strict=True):
+        line, result = (
+            _sum(of_input, rows).reshape(size, c),
+            _sum(of_result, results).reshape(size, o),
+        )
+        if o <= c:  # the narrower one is shifted
+            shifted = jnp.pad(result, ((2, 0), (0, 0))).T
+            taps = jnp.concatenate([shifted[:, 2 - j : 2 - j + size] for j in range(3)])
+            products.append((taps @ line).reshape(3, o, c).swapaxes(1, 2))
+        else:
+            shifted = jnp.pad(line, ((0, 2), (0, 0))).T
+            taps = jnp.concatenate([shifted[:, j : j + size] for j in range(3)])
+            products.append((taps @ result).reshape(3, c, o))
+    factors = _KERNEL.astype(d.dtype)
+    return jnp.einsum("ai,ajco->ijco", factors, jnp.stack(products), precision="highest")
+
+
+def _rows(x: Image, p: int) -> list[Array]:
+    """The six rows that each tile of four result rows reads, all tiles' first ones, second ones and
+    so on, with a border of p: (N, tiles, W + 2p, C) each."""
+    n, h, w, c = x.shape
+    tiles, width = -(-(h + 2 * p - 2) // 4), w + 2 * p
+    x = jnp.pad(x, ((0, 0), (p, 4 * (tiles + 1) - h - p), (p, p), (0, 0))).reshape(
+        n, tiles + 1, 4, width, c
+    )
+    return [x[:, :-1, i] for i in range(4)] + [x[:, 1:, i] for i in range(2)]
+
+
+def _along_rows(x: Image, taps: Array) -> Output:
+    """VALID, of three taps (3, I, O) along each row. The rows of all images lie end to end as one,
+    which XLA:CPU does up to twice as fast as many, and what mixes two rows is dropped."""
+    n, h, w, c = x.shape
+    line = x.reshape(1, 1, n * h * w, c)
+    y = lax.conv_general_dilated(
+        line, taps[None], (1, 1), ((0, 0), (1, 1)), dimension_numbers=DIMENSIONS
+    )
+    return y.reshape(n, h, w, -1)[:, :, 1:-1]
+
+
+def _sum(factors: np.ndarray, parts: list[Array]) -> Array:
+    terms = [
+        part if f == 1 else jnp.asarray(f, part.dtype) * part
+        for f, part in zip(factors, parts, strict=True)
+        if f
+    ]
+    return reduce(jnp.add, terms)

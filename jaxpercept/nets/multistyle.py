@@ -1,0 +1,297 @@
+"""Nets of many styles (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629): the styles that a weights
+file holds, blends of them as text, and which image of a training gets which style.
+
+A style's name is the stem of its image's file. `FILE:wave=0.6,starry_night=0.4` is a blend: weights
+of at least 0, not all 0, divided by their sum; a name alone weighs 1. FILE is a shipped name or a
+weights file. Imports no jax.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style in a weights file's header. `file`, `sha256`: its image's. `images`: drawn for it in
+    training so far; `steps`: these divided by the batch size, the steps that a net of this style
+    alone would have had."""
+
+    name: str
+    file: str
+    sha256: str
+    steps: int = 0
+    images: int = 0
+
+
+def names(header: dict[str, Any]) -> tuple[str, ...]:
+    """The styles of a weights file of several, in the order of their rows; none for any other
+    file."""
+    return tuple(style["name"] for style in header.get("styles", ()))
+
+
+def shipped() -> list[str]:
+    """What `--style` takes by name: the shipped nets of one style, then "FILE:STYLE" for those of
+    several."""
+    known = {
+        name: names(_header(weights_file.resolve(name, "styles")))
+        for name in weights_file.available("styles")
+    }
+    singles = [name for name, styles in known.items() if not styles]
+    return singles + [f"{name}:{style}" for name, styles in known.items() for style in styles]
+
+
+def singles() -> list[str]:
+    """The shipped nets of one style."""
+    return [name for name in shipped() if ":" not in name]
+
+
+def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """("FILE", "BLEND") of "FILE:BLEND"; None for no blend."""
+    text = os.fspath(given)
+    file, colon, blend = text.rpartition(":")
+    if not colon or "/" in blend or Path(text).is_file():
+        return text, None
+    return file, blend
+
+
+def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, float]:
+    """Weights above 0 that sum to 1, by style, of the text "a=0.6,b=0.4"; `known`: the styles that
+    `source` holds.
+
+    Raises InputError for no blend where there are several styles or one where there is only one,
+    for an unknown style, one named twice, and weights that are no numbers, negative, or all 0."""
+    if not known:
+        if blend is None:
+            return {}
+        raise InputError(f"{source} holds a single style; leave out ':{blend}'")
+    if not blend:
+        first = known[0]
+        raise InputError(
+            f"{source} holds {len(known)} styles; choose as in {source}:{first}, "
+            f"{source}:{first}=0.6,{known[-1]}=0.4 "
+            f"or, with --style, {source}:{ALL}; it has: {', '.join(known)}"
+        )
+    weights: dict[str, float] = {}
+    for part in blend.split(","):
+        name, equals, text = part.partition("=")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise InputError(
+                f"{source}:{blend}: no style {name!r}{hint}; it has: {', '.join(known)}"
+            )
+        if name in weights:
+            raise InputError(f"{source}:{blend}: the style {name} is given twice; give each once")
+        try:
+            weights[name] = float(text) if equals else 1.0
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 <= weights[name] < math.inf:
+            raise InputError(
+                f"{source}:{blend}: the weight of {name} is {text!r}; a number of at least 0 "
+                "(weights are divided by "
+                "their sum)"
+            )
+    total = sum(weights.values())
+    if not total:
+        raise InputError(f"{source}:{blend}: every weight is 0; give at least one above 0")
+    if total == math.inf:
+        raise InputError(
+            f"{source}:{blend}: the sum of the weights is beyond floating point; give smaller ones"
+        )
+    return {name: weight / total for name, weight in weights.items() if weight}
+
+
+def one(
+    source: str, style: str | None, header: dict[str, Any]
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """For a training of a single style that starts from one in a net of several: its `row`, and the
+    header with the steps and images of that style alone. InputError like `parse`, and for a
+    blend."""
+    check(header, source)
+    known = names(header)
+    if not style:
+        raise InputError(
+            f"--init {source} holds several styles; choose one, as in {source}:{known[0]}, of: "
+            f"{', '.join(known)}"
+        )
+    weights = parse(source, style, known)
+    if len(weights) > 1:
+        raise InputError(
+            f"--init {source}:{style} is a blend; a training starts from one style: "
+            f"{source}:{min(weights)}"
+        )
+    own = next(s for s in _earlier(header, source) if s.name in weights)
+    return row(weights, known), header | {"training": {"steps": own.steps, "images": own.images}}
+
+
+def row(weights: dict[str, float], known: Sequence[str]) -> NDArray[np.float32]:
+    """A blend as what `transform_net.apply` takes: (1, styles)."""
+    return np.array([[weights.get(name, 0.0) for name in known]], np.float32)
+
+
+def label(weights: dict[str, float]) -> str:
+    """A blend in a file's name: "wave", or "wave0.6-starry_night0.4"."""
+    return (
+        next(iter(weights))
+        if len(weights) == 1
+        else "-".join(f"{k}{v:.3g}" for k, v in weights.items())
+    )
+
+
+def expand(given: str) -> list[tuple[Any, str]]:
+    """What --style was given as (key, "FILE" or "FILE:BLEND") pairs, several for "FILE:all"; two of
+    one key are the same. Raises InputError for what `load_model` would not take."""
+    file, blend = split(given)
+    path = weights_file.resolve(file, "styles")
+    known = names(_header(path)) if blend is not None else ()
+    found = [f"{file}:{name}" for name in known] if blend == ALL and known else [given]
+    pairs = []
+    for text in found:
+        weights = parse(file, split(text)[1], known or names(_header(path)))
+        pairs.append(((path.resolve(), tuple(sorted(weights.items()))), text))
+    return pairs
+
+
+def plan(
+    files: Sequence[str], init: str | None = None, only_new: bool = False
+) -> tuple[list[Style], list[int | None]]:
+    """The styles that a training on these style images will hold, by row, with what they were
+    trained before; and for each the row of `init` that it starts from, None for a new one.
+
+    Raises InputError for images that cannot be read or cannot name a style, styles given twice or,
+    with `only_new`, held already; without, for styles of `init` that training would spoil because
+    their image is not given."""
+    given = [_style(file) for file in files]
+    for i, style in enumerate(given):
+        for other in given[:i]:
+            if style.name == other.name or style.sha256 == other.sha256:
+                raise InputError(
+                    f"--style-image: {files[i]} is the style {other.name} ({other.file}) again; "
+                    "give each style once, "
+                    "under a file name of its own"
+                )
+    if init is None:
+        if only_new:
+            raise InputError(
+                "--only-new needs --init FILE: the net whose weights and styles stay as they are"
+            )
+        return given, [None] * len(given)
+    header = _header(init)
+    earlier = _earlier(header, init)
+    known = [style.name for style in earlier]
+    if only_new:
+        for style, file in zip(given, files, strict=True):
+            if held := next(
+                (e for e in earlier if e.name == style.name or e.sha256 == style.sha256), None
+            ):
+                raise InputError(
+                    f"--style-image {file}: {init} holds it already, as {held.name}; --only-new "
+                    "takes new styles only"
+                )
+        return earlier + given, [*range(len(earlier)), *[None] * len(given)]
+    if left := [name for name in names(header) if name not in {style.name for style in given}]:
+        raise InputError(
+            f"--init {init} also holds {', '.join(left)}, which training all weights would spoil; "
+            "give these style "
+            "images too, or --only-new to train the new styles alone"
+        )
+    rows = [known.index(style.name) if style.name in known else None for style in given]
+    return [
+        style
+        if row is None
+        else dataclasses.replace(style, steps=earlier[row].steps, images=earlier[row].images)
+        for style, row in zip(given, rows, strict=True)
+    ], rows
+
+
+def draw(
+    seed: int, step: int, batch_size: int, styles: int, part: tuple[int, int] = (0, 1)
+) -> NDArray[np.int32]:
+    """The style, 0 to styles - 1, of each image in `part` (i, n) of step's global batch:
+    (batch_size / n,). A function of the image's number in the whole training and of the seed: every
+    `styles` images in a row have each style once, in an order of their own. `step` counts from
+    0."""
+    count = batch_size // part[1]
+    first = step * batch_size + part[0] * count
+    drawn = [_order(seed, i // styles, styles)[i % styles] for i in range(first, first + count)]
+    return np.array(drawn, np.int32)
+
+
+def drawn(seed: int, steps: int, batch_size: int, styles: int) -> list[int]:
+    """How many images each style had in the first `steps` steps."""
+    rounds, rest = divmod(steps * batch_size, styles)
+    more = set(_order(seed, rounds, styles)[:rest].tolist())
+    return [rounds + (i in more) for i in range(styles)]
+
+
+def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, number]).permutation(styles)
+
+
+def check(header: dict[str, Any], source: str) -> None:
+    """InputError where a transform net's header does not name each style that its net has."""
+    held = [style.name for style in _earlier(header, source)] if "styles" in header else []
+    net = header.get("net")
+    rows = net.get("styles", 0) if isinstance(net, dict) else 0
+    if len(held) != rows or len(set(held)) != rows:
+        raise InputError(
+            f"{source}: its header names {len(held)} styles ({', '.join(held)}), its net has "
+            f"{rows}; damaged"
+        )
+
+
+def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    header = weights_file.read_header(path)
+    if header.get("kind") != "transform_net":
+        raise InputError(
+            f"{path}: not a transform net's weights file but "
+            f"{header.get('kind', 'of unknown kind')!r}"
+        )
+    check(header, os.fspath(path))
+    return header
+
+
+def _style(file: str) -> Style:
+    name = Path(file).stem
+    if name == ALL or not name or set(name) & set(",=:"):
+        raise InputError(
+            f"--style-image {file}: its name without suffix becomes the style's, which cannot be "
+            f"{ALL!r} or contain "
+            "',', '=' or ':'; rename the file"
+        )
+    try:
+        return Style(name, Path(file).name, weights_file.sha256(file))
+    except OSError as e:
+        raise InputError(f"{file}: cannot be read ({e.strerror}); give an image file") from e
+
+
+def _earlier(header: dict[str, Any], source: str) -> list[Style]:
+    """The styles that a weights file holds; one, named after its image, in a net of a single
+    style."""
+    try:
+        if "styles" in header:
+            return [Style(**style) for style in header["styles"]]
+        image = header.get("style", {"file": Path(source).name, "sha256": ""})
+        done = {k: header.get("training", {}).get(k, 0) for k in ("steps", "images")}
+        return [Style(Path(image["file"]).stem, image["file"], image["sha256"], **done)]
+    except (TypeError, KeyError) as e:
+        raise InputError(
+            f"{source}: the styles in its header cannot be read ({e}); the file is damaged"
+        ) from e

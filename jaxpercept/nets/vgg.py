@@ -1,0 +1,119 @@
+"""The loss network φ: the 13 convolutions of VGG-16 (Simonyan and Zisserman 2014, arXiv 1409.1556),
+frozen.
+
+Images go in as RGB in [0, 1], NHWC; the ImageNet preprocessing (0-255 units, mean, standard
+deviation) is inside and comes from the weights file. Activations come out by name, `relu1_1` …
+`relu5_3`, each (N, H_j, W_j, C_j) with H_j = H // 2^(block - 1). Nothing deeper than the deepest
+layer asked for is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from jaxpercept.config import VGG_LAYERS, choose
+from jaxpercept.errors import InputError
+from jaxpercept.nets import conv, weights_file
+
+Params = dict[str, Array]
+Features = dict[str, Float[Array, "n _hj _wj _cj"]]
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+class VGG16(nnx.Module):
+    """The convolutions as a Flax module; its variables are the arrays of `load_vgg16`."""
+
+    def __init__(self, params: Params):
+        for name, value in params.items():
+            if not name.startswith("preprocess."):
+                setattr(self, name.replace(".", "_"), nnx.Param(value))
+        self.mean, self.std = (
+            nnx.Variable(params["preprocess.mean"]),
+            nnx.Variable(params["preprocess.std"]),
+        )
+
+    def __call__(self, x: Float[Array, "n h w 3"], layers: Collection[str]) -> Features:
+        mean, std = (v[...].astype(x.dtype).reshape(1, 1, 1, 3) for v in (self.mean, self.std))
+        x = (255 * x - mean) / std
+        features: Features = {}
+        deepest = max((VGG_LAYERS.index(name) for name in layers), default=-1)
+        for name in VGG_LAYERS[: deepest + 1]:
+            block, index = name.removeprefix("relu").split("_")
+            if index == "1" and block != "1":
+                x = conv.max_pool2x2(x)
+            kernel, bias = (
+                getattr(self, f"conv{block}_{index}_{p}")[...].astype(x.dtype)
+                for p in ("kernel", "bias")
+            )
+            x = jax.nn.relu(conv.conv2d(x, kernel, bias, padding="zero"))
+            if name in layers:
+                features[name] = x
+        return features
+
+
+def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Collection[str]) -> Features:
+    """φ_j(x) for each name in `layers`; x in [0, 1], computed in x's dtype. Pure and jittable.
+
+    Raises InputError on an unknown layer, ValueError on a shape that is not (N, H, W, 3) or too
+    small for a layer."""
+    for layer in layers:
+        choose("VGG-16 layer", layer, VGG_LAYERS)
+    if x.ndim != 4 or x.shape[-1] != 3:
+        raise ValueError(f"expected images (N, H, W, 3), got {x.shape}")
+    fits = [name for name in VGG_LAYERS if min(x.shape[1:3]) >= smallest_side(name)]
+    if too_deep := [name for name in layers if name not in fits]:
+        raise InputError(
+            f"images of {x.shape[1]}x{x.shape[2]} are too small for {', '.join(too_deep)}; "
+            f"the layers that fit: {', '.join(fits) or 'none'}"
+        )
+    return VGG16(params)(x, layers)
+
+
+def smallest_side(layer: str) -> int:
+    """The shortest side, in pixels, for which `layer` is not empty."""
+    return int(2 ** (int(layer[4]) - 1))
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """The 26 arrays of a VGG-16 weights file and their shapes, HWIO."""
+    out: dict[str, tuple[int, ...]] = {}
+    cin = 3
+    for b, block in enumerate(BLOCKS, start=1):
+        for i, cout in enumerate(block, start=1):
+            out[f"conv{b}_{i}.kernel"], out[f"conv{b}_{i}.bias"] = (3, 3, cin, cout), (cout,)
+            cin = cout
+    return out
+
+
+def source(path: str | Path | None = None) -> Path:
+    """The loss network's file: `path`, or the shipped one. InputError where there is none."""
+    return weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
+
+
+def load_vgg16(path: str | Path | None = None) -> Params:
+    """The loss network's parameters, float32, for RGB input: `conv1_1.kernel` (3, 3, 3, 64), … and
+    `preprocess.mean`, `preprocess.std` (3,) in 0-255 units. Default: the shipped ImageNet weights.
+    InputError: not a VGG-16 file."""
+    file = source(path)
+    arrays, header = weights_file.read_weights(file)
+    if header.get("kind") != "vgg16" or {k: v.shape for k, v in arrays.items()} != shapes():
+        raise InputError(
+            f"{file}: not a VGG-16 weights file; make one with `python -m jaxpercept convert vgg16`"
+        )
+    if missing := [key for key in ("channel_order", "mean", "std") if key not in header]:
+        raise InputError(
+            f"{file}: its header has no {', '.join(missing)}; convert the original again"
+        )
+    rgb = slice(None, None, -1 if header["channel_order"] == "BGR" else 1)
+    arrays["conv1_1.kernel"] = arrays["conv1_1.kernel"][:, :, rgb]
+    arrays["preprocess.mean"] = np.asarray(header["mean"])[rgb]
+    arrays["preprocess.std"] = np.asarray(header["std"])[rgb]
+    return {name: jnp.asarray(value.astype(np.float32)) for name, value in arrays.items()}

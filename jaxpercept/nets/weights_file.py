@@ -1,0 +1,140 @@
+"""Weights files: safetensors whose header describes the network, and the one resolver of shipped
+names.
+
+The header is a dict of JSON values, kept in the safetensors metadata (which holds strings) value by
+value. Arrays are NumPy arrays by dotted name. Files are written whole or not at all. Imports no
+jax.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+import jaxpercept
+from jaxpercept.errors import InputError
+
+SUFFIX = ".safetensors"
+_FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
+
+
+def weights_dir() -> Path:
+    """Where the shipped weights are: $JAXPERCEPT_WEIGHTS, `weights/` beside the package in a
+    checkout, or inside the installed package."""
+    if given := os.environ.get("JAXPERCEPT_WEIGHTS"):
+        return Path(given)
+    package = Path(str(jaxpercept.__file__)).resolve().parent
+    checkout = package.parent / "weights"
+    return checkout if (package.parent / "pyproject.toml").is_file() else package / "weights"
+
+
+def available(kind: str) -> list[str]:
+    """The shipped names of a kind: "styles", "superres" or "vgg", sorted."""
+    return sorted(path.stem for path in (weights_dir() / _FOLDERS[kind]).glob(f"*{SUFFIX}"))
+
+
+def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
+    """A file that exists, or the shipped file of that name. Raises InputError listing the shipped
+    names."""
+    given = os.fspath(name_or_path)
+    path = Path(given)
+    if path.is_file():
+        return path
+    known = available(kind)
+    if given in known:
+        return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"
+    if path.suffix == SUFFIX or len(path.parts) > 1:
+        wrong = "is a folder" if path.is_dir() else "no such weights file"
+        raise InputError(
+            f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}"
+        )
+    near = difflib.get_close_matches(given, known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise InputError(
+        f"{given!r} is neither a file nor a shipped name{hint}; shipped in {kind}: "
+        f"{', '.join(known) or 'none'}"
+    )
+
+
+def write_weights(
+    path: str | os.PathLike[str], arrays: dict[str, np.ndarray], header: dict[str, Any]
+) -> Path:
+    """Writes arrays and header, atomically; makes the folder. Equal contents give equal bytes, so
+    that a checksum can be compared. Raises InputError where it cannot write."""
+    path = Path(path)
+    # tobytes (inside save) would write a transposed view in the wrong order
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    data = _ordered(save(contiguous, {k: json.dumps(v) for k, v in header.items()}), header)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as e:
+        raise InputError(
+            f"{path}: cannot write the weights file ({e.strerror}); give another path"
+        ) from e
+    return path
+
+
+def _ordered(data: bytes, header: dict[str, Any]) -> bytes:
+    """A safetensors file with its metadata in the header's order, which safetensors leaves to
+    chance."""
+    if not header:
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    table = json.loads(data[8:end])
+    table["__metadata__"] = {k: table["__metadata__"][k] for k in header}
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header of a weights file. Raises InputError when it is missing, cut short or not
+    one of ours."""
+    with _opened(path) as (file, header):
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The header alone, at no cost. Raises InputError as `read_weights` does."""
+    with _opened(path) as (_, header):
+        return header
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            yield file, {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+    except FileNotFoundError as e:
+        raise InputError(f"{path}: no such weights file") from e
+    except json.JSONDecodeError as e:
+        raise InputError(
+            f"{path}: its header is not jaxpercept's; make one with `python -m jaxpercept convert`"
+        ) from e
+    except (SafetensorError, OSError) as e:
+        reason = str(e).split("\n")[0]
+        raise InputError(
+            f"{path}: not a whole safetensors file ({reason}); download or convert it again"
+        ) from e
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

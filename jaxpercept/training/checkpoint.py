@@ -1,0 +1,159 @@
+"""Checkpoints of a training run: the only module that knows Orbax (its v1 API).
+
+A checkpoint holds the whole training state (a pytree of arrays) and a JSON-able `about` dict
+(config, data position). Saving runs in the background and becomes visible at once or not at all;
+the last `KEEP` are kept. With several processes all make the same calls, on a directory that they
+share: Orbax has the first one write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from jaxpercept.errors import InputError
+
+KEEP = 3
+_REASONS = tuple(
+    os.strerror(n)
+    for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+)
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints under one directory, by step. Use as a context manager: leaving it waits for
+    the last save.
+
+    A checkpoint that cannot be written (a full disk) is an InputError at the next call; the ones
+    before it stay."""
+
+    def __init__(self, directory: Path):
+        _silence_failed_saves()
+        self._directory = directory
+        self._saving: int | None = None
+        self._orbax = ocp.training.Checkpointer(
+            directory.absolute(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        try:
+            self.wait()
+        except InputError as e:
+            if kind is None:
+                raise
+            log.warning("%s", e)
+        finally:
+            with contextlib.suppress(Exception):  # of the save that failed, again
+                self._orbax.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Of the finished checkpoints, the newest last."""
+        return sorted(c.step for c in self._orbax.checkpoints)
+
+    def save(self, step: int, state: Any, about: dict[str, Any]) -> None:
+        """Starts saving `state`, of NumPy arrays, as of `step`; waits only for the save before it.
+        A step already saved is kept."""
+        self.wait()
+        if step in self.steps:
+            return
+        self._saving = step
+        try:
+            self._orbax.save_async(step, state, force=True, custom_metadata=about)
+        except Exception as e:
+            raise self._cannot_save(e) from e
+
+    def wait(self) -> None:
+        """Until the last save is on disk."""
+        try:
+            self._orbax.wait()
+        except Exception as e:
+            raise self._cannot_save(e) from e
+
+    def _cannot_save(self, error: Exception) -> InputError:
+        last = max((s for s in self.steps if s != self._saving), default=None)
+        good = "there is none before it" if last is None else f"checkpoint {last} before it is good"
+        reason = next((r for r in _REASONS if r in str(error)), None) or _first_line(error)
+        return InputError(
+            f"{self._directory}: checkpoint {self._saving} could not be saved ({reason}); {good}. "
+            "Make room, then the "
+            "same command goes on from there"
+        )
+
+    def about(self) -> dict[str, Any] | None:
+        """What the newest readable checkpoint says of itself; None without one."""
+        for step in reversed(self.steps):
+            try:
+                return dict(self._orbax.metadata(step).custom_metadata)
+            except Exception as e:
+                log.warning(
+                    "checkpoint %s is damaged (%s); trying the one before", step, _first_line(e)
+                )
+        return None
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The newest readable checkpoint as (state of NumPy arrays shaped `like`, about); None
+        without any.
+
+        A damaged one is named in a warning and, once one before it is read, removed so that its
+        step can be saved again. Raises InputError when there are checkpoints and none can be read;
+        then all are left as they are."""
+        host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
+        failed: dict[int, str] = {}
+        for step in reversed(self.steps):
+            try:
+                about = dict(self._orbax.metadata(step).custom_metadata)
+                state = self._orbax.load(step, host)
+            except Exception as e:
+                failed[step] = _first_line(e)
+                log.warning(
+                    "checkpoint %s is damaged (%s); trying the one before", step, failed[step]
+                )
+                continue
+            for damaged in failed:
+                self._orbax.delete(damaged)
+            return state, about
+        if failed:
+            newest, reason = next(iter(failed.items()))
+            raise InputError(
+                f"{self._directory}: no checkpoint in it can be read ({newest}: {reason}); give "
+                "another --out, or "
+                "delete it"
+            )
+        return None
+
+
+@cache
+def _silence_failed_saves() -> None:
+    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads,
+    asyncio those of the arrays after the first, and TensorStore one for every array that it can no
+    longer report: hundreds, which would bury the line that says what to do."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(lambda record: not record.exc_info)
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = hook
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:120] or type(error).__name__

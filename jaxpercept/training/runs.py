@@ -1,0 +1,123 @@
+"""Runs read back from disk, to compare: a table of what they did and the curves of a term. Imports
+no jax.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from jaxpercept import images
+from jaxpercept.config import choose
+from jaxpercept.errors import InputError
+
+TIMING = (
+    "images_per_s",
+    "ms_per_step",
+    "input_wait",
+    "device_mb",
+)  # of a logged line; the rest is the same every run
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its name (the directory as given), config and logged lines, the first step first."""
+
+    name: str
+    config: dict[str, Any]
+    lines: list[dict[str, float]]
+
+    @property
+    def terms(self) -> list[str]:
+        """The names of the loss and its terms."""
+        return [name for name in self.lines[-1] if name not in ("step", *TIMING)]
+
+    def curve(self, term: str) -> tuple[list[float], list[float]]:
+        """Steps and values of a term."""
+        found = [(line["step"], line[term]) for line in self.lines if term in line]
+        return [s for s, _ in found], [v for _, v in found]
+
+
+def read_run(folder: str) -> Run:
+    """What a training wrote to `folder`. InputError where there is none, or none has logged yet."""
+    path = Path(folder)
+    try:
+        config = json.loads((path / "config.json").read_text())
+        lines = [json.loads(text) for text in whole_lines(path / "metrics.jsonl")]
+    except (OSError, ValueError) as e:
+        raise InputError(
+            f"{folder}: not the directory of a run; one has config.json and metrics.jsonl ({e})"
+        ) from e
+    if not lines:
+        raise InputError(f"{folder}: its run has logged no step yet; wait for --log-every steps")
+    return Run(folder, config, lines)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Those of a file that a killed process may have left with a broken last one."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+def table(runs: Sequence[Run]) -> str:
+    """A Markdown table, a row a run: steps, images seen, the last value of every term, and how fast
+    it was (medians of the logged lines, and the share of all time that waited for images)."""
+    terms = list(dict.fromkeys(name for run in runs for name in run.terms))
+    rows = [["run", "task", "steps", "images", *terms, "images/s", "ms/step", "input wait"]]
+    for run in runs:
+        last, config = run.lines[-1], run.config
+        speed = [
+            median([line.get(k, math.nan) for line in run.lines])
+            for k in ("images_per_s", "ms_per_step")
+        ]
+        wait = sum(line["input_wait"] / line["images_per_s"] for line in run.lines)
+        share = wait / sum(1 / line["images_per_s"] for line in run.lines)
+        rows.append(
+            [
+                run.name,
+                config["task"],
+                f"{last['step']:.0f} of {config['steps']}",
+                f"{last['step'] * config['batch_size']:.0f}",
+                *(f"{last[t]:.5g}" if t in last else "-" for t in terms),
+                f"{speed[0]:.2f}",
+                f"{speed[1]:.1f}",
+                f"{share:.1%}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]]) + "\n"
+
+
+def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:
+    """Writes the curves of a term as an image, a colour a run: every logged value thin, their
+    running mean over a fiftieth of the run thick. InputError for a term that none of them has."""
+    choose("term", term, list(dict.fromkeys(name for run in runs for name in run.terms)))
+    lines = []
+    for run in (run for run in runs if run.curve(term)[0]):
+        steps, values = run.curve(term)
+        if not any(map(math.isfinite, values)):
+            raise InputError(f"{run.name}: no {term} that it logged is finite; leave that run out")
+        mean = running_mean(values, max(1, len(values) // 50))
+        lines += [
+            images.Line(run.name, steps, values, thin=True),
+            images.Line(run.name, steps, mean),
+        ]
+    return images.save_image(
+        path, images.line_chart(lines, title=f"{term} by step", x_label="step", size=(560, 900))
+    )
+
+
+def running_mean(values: Sequence[float], width: int) -> list[float]:
+    """The mean of the last `width` values at each place, of fewer at the start."""
+    return [
+        sum(last) / len(last)
+        for last in (values[max(0, i + 1 - width) : i + 1] for i in range(len(values)))
+    ]
