@@ -318,5 +318,7 @@ def test_match_histogram_takes_the_colours(picture):
 
 
 def test_no_jax():
-    code = "import sys, jaxpercept.images, jaxpercept.images.samples; assert 'jax' not in sys.modules"
+    code = (
+        "import sys, jaxpercept.images, jaxpercept.images.samples; assert 'jax' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

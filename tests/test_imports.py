@@ -13,6 +13,7 @@ from jaxtyping import TypeCheckError
 # The rooms, from the ground up: each may import those before it.
 ROOMS = (
     "errors",
+    "files",
     "config",
     "runtime",
     "images",

@@ -73,10 +73,10 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
     with pytest.raises(InputError, match="no such weights file"):
         weights_file.read_weights(tmp_path / "none.safetensors")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot be written"):
         weights_file.write_weights(tmp_path / "file" / "w.safetensors", {"a": np.zeros(1)}, {})
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="cannot be written"):
         weights_file.write_weights(tmp_path / "folder", {"a": np.zeros(1)}, {})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxpercept import files
 from jaxpercept.errors import InputError
 from jaxpercept.inference.file_jobs import Job
 
@@ -84,12 +85,9 @@ def check_file(option: str, path: Path) -> None:
 def write_text(option: str, path: Path, text: str) -> None:
     """Writes a file, making folders as needed. InputError naming `option` when it cannot."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as e:
-        raise InputError(
-            f"{option} {path}: cannot be written ({e.strerror}); give another file"
-        ) from e
+        files.write_text(path, text)
+    except InputError as e:
+        raise InputError(f"{option} {e}") from e
 
 
 def _suffix(path: Path) -> str:

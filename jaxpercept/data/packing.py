@@ -7,8 +7,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from jaxpercept import files
 from jaxpercept.data.sources import Folder
 from jaxpercept.errors import InputError
 from jaxpercept.images import encoding, fit, load_uint8
@@ -108,14 +107,7 @@ def prepare(
     source = Folder(folder)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: exists already; give a new directory or delete it")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror}); choose another place"
-        ) from error
-    try:
+    with files.reported(out), files.scratch(out.parent) as scratch:
         builder = PackedImages(
             folder=source, max_side=max_side, data_dir=scratch, file_format="array_record"
         )
@@ -132,12 +124,6 @@ def prepare(
             )
         Path(builder.data_dir).chmod(0o777 & ~_umask())
         os.replace(builder.data_dir, out)
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return {"path": str(out), "count": len(source) - len(broken), "left_out": broken}
 
 

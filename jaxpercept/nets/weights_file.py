@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 import jaxpercept
+from jaxpercept import files
 from jaxpercept.errors import InputError
 
 SUFFIX = ".safetensors"
@@ -71,23 +72,10 @@ def write_weights(
 ) -> Path:
     """Writes arrays and header, atomically; makes the folder. Equal contents give equal bytes, so
     that a checksum can be compared. Raises InputError where it cannot write."""
-    path = Path(path)
     # tobytes (inside save) would write a transposed view in the wrong order
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     data = _ordered(save(contiguous, {k: json.dumps(v) for k, v in header.items()}), header)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as e:
-        raise InputError(
-            f"{path}: cannot write the weights file ({e.strerror}); give another path"
-        ) from e
-    return path
+    return files.write(path, data)
 
 
 def _ordered(data: bytes, header: dict[str, Any]) -> bytes:

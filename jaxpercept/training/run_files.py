@@ -13,14 +13,14 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxpercept import images
+from jaxpercept import files, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling, samples
@@ -97,9 +97,10 @@ class RunFiles:
             return
         path = self.folder / "metrics.jsonl"
         kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
-        with _writing(self.folder):
-            _write(self.folder / "config.json", json.dumps(to_dict(self.config), indent=2) + "\n")
-            _write(path, "".join(line + "\n" for line in kept))
+        with files.reported(self.folder, _RESUMES):
+            written = json.dumps(to_dict(self.config), indent=2) + "\n"
+            files.write_text(self.folder / "config.json", written)
+            files.write_text(path, "".join(line + "\n" for line in kept))
             self._metrics = path.open("a")
         try:
             from tensorboardX import SummaryWriter
@@ -162,7 +163,7 @@ class RunFiles:
             **({} if used is None else {"device_mb": used}),
         }
         self._clock, self._logged, self._waited = now, step, 0.0
-        with _writing(self.folder / "metrics.jsonl"):
+        with files.reported(self.folder / "metrics.jsonl", _RESUMES):
             self._metrics.write(json.dumps(line) + "\n")
             self._metrics.flush()
         if hasattr(self, "_board"):
@@ -310,22 +311,7 @@ class RunFiles:
             print(start + line, end="" if self._live else "\n", file=sys.stderr, flush=True)
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")  # one name: what a killed run left is overwritten
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """A full disk as an InputError."""
-    try:
-        yield
-    except OSError as e:
-        raise InputError(
-            f"{path}: cannot be written ({e.strerror}); make room: the same command goes on from "
-            "the last checkpoint"
-        ) from e
+_RESUMES = "; the same command goes on from the last checkpoint"
 
 
 def _device_mb() -> int | None:

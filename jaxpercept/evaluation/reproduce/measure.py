@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercept import images
+from jaxpercept import files, images
 from jaxpercept.config import ObjectiveConfig, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS, ReproduceConfig
@@ -104,10 +104,7 @@ class Lab:
         unit = {"settings": settings, **result}
         if picture is not None:
             images.save_image(self.folder / f"{name}.png", np.clip(picture, 0, 1))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(unit) + "\n")
-        temporary.replace(path)
+        files.write_text(path, json.dumps(unit) + "\n")
         self.say(f"{name}: {time.monotonic() - begun:.0f} s")
         return unit
 

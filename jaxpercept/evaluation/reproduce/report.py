@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxpercept import images
+from jaxpercept import files, images
 from jaxpercept.config import to_dict
 from jaxpercept.evaluation.reproduce import measure
 from jaxpercept.evaluation.reproduce.measure import Lab, Unit
@@ -40,9 +40,9 @@ def reproduce(config: ReproduceConfig, say: Callable[[str], None] = lambda line:
         say(f"{part}: {PARTS[part]}")
         found[part] = list(_RUN[part](lab)) if part in _RUN else []
         text = _write(lab, found)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.with_suffix(".json").write_text(json.dumps(_summary(lab, found), indent=1) + "\n")
+        files.write_text(path, text)
+        summary = json.dumps(_summary(lab, found), indent=1)
+        files.write_text(path.with_suffix(".json"), summary + "\n")
     return path
 
 

@@ -7,7 +7,6 @@ the plain form of the convolutions, lowered for CPU, CUDA and TPU.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from jaxpercept import files
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import conv, transform_net
@@ -55,16 +55,7 @@ def export(
             f"{out}: not written, as it differs from {model.name} by {255 * worst:.2f}/255; "
             "report it"
         )
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(out)
-    except OSError as e:
-        raise InputError(f"{out}: cannot be written ({e.strerror}); choose another place") from e
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    files.write(out, data)
     return worst
 
 
