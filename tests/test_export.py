@@ -78,6 +78,66 @@ def test_a_style_of_several(tmp_path):
     assert export.export(mixed, tmp_path / "net.onnx") < 1e-4
 
 
+@pytest.mark.parametrize("suffix", export.SUFFIXES)
+def test_the_blend_is_an_input(suffix, tmp_path):
+    """`export` itself compares three blends at two sizes; here that the input does something."""
+    net = model(dataclasses.replace(RESIZE, styles=3))
+    file = tmp_path / f"net{suffix}"
+    assert export.export(net, file) < 1e-4
+    run = (export._run_onnx if suffix == ".onnx" else export._run_stablehlo)(file.read_bytes())
+    x = np.random.default_rng(1).random((1, 32, 48, 3), np.float32)
+    first, second, mixed = (
+        run(x, np.array(blend, np.float32)) for blend in ([1, 0, 0], [0, 3, 0], [1, 1, 0])
+    )
+    assert np.abs(first - second).max() > 0.1
+    fixed = np.asarray(dataclasses.replace(net, mix=np.array([[0.5, 0.5, 0]], np.float32))(x))
+    np.testing.assert_allclose(mixed, fixed, atol=1e-4)
+
+
+# Operators of opset 18 that onnxruntime-web's WebAssembly build, its WebGPU back end and OpenVINO
+# all have.
+OPERATORS = {
+    "Add",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Div",
+    "Gather",
+    "InstanceNormalization",
+    "MatMul",
+    "Mod",
+    "Mul",
+    "Pad",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Shape",
+    "Slice",
+    "Sub",
+    "Tanh",
+    "Transpose",
+}
+
+
+@pytest.mark.parametrize("name", [*NETS, "blend"])
+def test_the_graph_is_one_that_runs_anywhere(name):
+    import onnx
+
+    net = NETS.get(name, dataclasses.replace(RESIZE, styles=2))
+    graph = onnx.load_from_string(export._onnx(model(net)))
+    assert [(o.domain, o.version) for o in graph.opset_import] == [("", 18)]
+    assert {node.op_type for node in graph.graph.node} <= OPERATORS
+    shapes = {
+        given.name: [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim]
+        for given in graph.graph.input
+    }
+    assert shapes == {"image": ["n", "h", "w", 3], **({"blend": [2]} if name == "blend" else {})}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -36,7 +36,8 @@ class Model:
     `config.scale`), clipped to [0, 1]; compiled once a shape for all nets of one config, and all
     blends.
 
-    `mix`: in a net of several styles, their weights, (1, styles). `source`: the name or file,
+    `mix`: in a net of several styles, their weights, (1, styles); None until `blend` is called on a
+    net loaded with `any_blend`. `source`: the name or file,
     without a blend."""
 
     name: str
@@ -95,11 +96,16 @@ def _compiled(config: TransformNetConfig, dtype: Any) -> Callable[..., Array]:
 
 
 def load_model(
-    name_or_file: str | os.PathLike[str], *, kind: str | None = None, precision: str = "float32"
+    name_or_file: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    precision: str = "float32",
+    any_blend: bool = False,
 ) -> Model:
     """A shipped net by name, or any weights file; of a net of several styles one, "multi:wave", or
     a blend, "multi:wave=0.6,starry_night=0.4" (see `multistyle`). `kind`: "styles" or "superres"
     for names of that kind only. `precision`: what it computes in, "float32" or "bfloat16".
+    `any_blend`: a net of several styles may be given without a blend, to choose it later.
 
     Raises InputError for an unknown name (listing the known), a file that is no transform net's, or
     a wrong blend."""
@@ -112,7 +118,8 @@ def load_model(
     multistyle.check(header, file)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     model = Model(path.stem, config, params, stats, header, dtype, source=file)
-    multistyle.parse(file, blend, model.styles)
+    if not (any_blend and model.styles and blend is None):
+        multistyle.parse(file, blend, model.styles)
     return model.blend(blend) if blend else model
 
 

@@ -2,11 +2,14 @@
 before it is kept.
 
 An export takes and gives images as our API does: (N, H, W, 3) float32 RGB in [0, 1]. StableHLO has
-the plain form of the convolutions, lowered for CPU, CUDA and TPU.
+the plain form of the convolutions, lowered for CPU, CUDA and TPU. A net of several styles without a
+chosen blend (`load_model(..., any_blend=True)`) takes a second input, "blend": the weights of the
+styles, (styles,) float32, which it divides by their sum.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -26,14 +29,14 @@ from jaxpercept.nets import conv, transform_net
 SUFFIXES = (".onnx", ".stablehlo")
 PLATFORMS = ("cpu", "cuda", "tpu")
 TOLERANCE = 1 / 255
-Run = Callable[[np.ndarray], np.ndarray]
+Run = Callable[..., np.ndarray]  # (image) or (image, blend)
 
 
 def export(
     model: Model, out: str | os.PathLike[str], *, size: tuple[int, int] | None = None
 ) -> float:
     """Writes `model` to `out`, by its suffix, and returns the largest difference to the model, run
-    back at two sizes (or the one). `size`: (height, width) of a StableHLO file, which has every
+    back at two sizes (or the one), each with three blends if the blend is an input. `size`: (height, width) of a StableHLO file, which has every
     size that the strides divide without it.
 
     Raises InputError for another suffix, an unwritable place, a missing library, or a file that is
@@ -67,9 +70,26 @@ def _shapes(model: Model, suffix: str, size: tuple[int, int] | None) -> list[tup
     return [(1, 64, 48), (2, 80, 96)]
 
 
+def takes_blend(model: Model) -> bool:
+    """Whether the blend is an input of the model's export."""
+    return bool(model.config.styles) and model.mix is None
+
+
 def _difference(model: Model, run: Run, n: int, h: int, w: int) -> float:
-    x = np.random.default_rng(0).random((n, h, w, 3), np.float32)
-    expected, found = np.asarray(model(x)), run(x)
+    random = np.random.default_rng(0)
+    x = random.random((n, h, w, 3), np.float32)
+    if not takes_blend(model):
+        return _largest(np.asarray(model(x)), run(x))
+    styles = model.config.styles
+    worst = 0.0
+    for blend in (2 * np.eye(styles)[-1], np.ones(styles), random.random(styles)):
+        mix = (blend / blend.sum())[None].astype(np.float32)
+        expected = np.asarray(dataclasses.replace(model, mix=mix)(x))
+        worst = max(worst, _largest(expected, run(x, blend.astype(np.float32))))
+    return worst
+
+
+def _largest(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
 
 
@@ -79,16 +99,17 @@ def _onnx(model: Model) -> bytes:
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
     training = model.header.get("training", {})
+    blend = {"styles": json.dumps(model.styles)} if takes_blend(model) else {}
     about = {
         "name": model.name,
         "image": "float32 RGB in [0, 1], (N, H, W, 3), in and out",
         "smallest side": str(onnx_graph.smallest_side(model.config)),
         "net": json.dumps(model.header.get("net", {})),
         "steps": str(training.get("steps", "unknown")),
+        **blend,
     }
-    return onnx_graph.graph(
-        model.config, model.single_style(), model.stats, about
-    ).SerializeToString()
+    params = model.params if takes_blend(model) else model.single_style()
+    return onnx_graph.graph(model.config, params, model.stats, about).SerializeToString()
 
 
 def _run_onnx(data: bytes) -> Run:
@@ -99,7 +120,8 @@ def _run_onnx(data: bytes) -> Run:
             "checking an ONNX file needs onnxruntime: pip install 'jaxpercept[export]'"
         ) from e
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(["output"], {"image": x})[0]
+    names = [given.name for given in session.get_inputs()]
+    return lambda *given: session.run(["output"], dict(zip(names, given, strict=True)))[0]
 
 
 def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
@@ -113,20 +135,22 @@ def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
         )
     else:
         shape = (1, *size, 3)
-    params, stats, mix = model.params, model.stats, model.mix
+    params, stats = model.params, model.stats
 
-    def apply(x: jax.Array) -> jax.Array:
+    def apply(x: jax.Array, *blend: jax.Array) -> jax.Array:
+        mix = (blend[0] / blend[0].sum())[None] if blend else model.mix
         return jnp.clip(
             transform_net.apply(config, params, stats, x, dtype=model.dtype, mix=mix)[0], 0, 1
         )
 
+    shapes = [shape, (config.styles,)] if takes_blend(model) else [shape]
     with conv.forced(False):
         made = jax_export.export(jax.jit(apply), platforms=PLATFORMS)(
-            jax.ShapeDtypeStruct(shape, jnp.float32)
+            *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
         )
     return bytes(made.serialize())
 
 
 def _run_stablehlo(data: bytes) -> Run:
     call = jax.jit(jax_export.deserialize(bytearray(data)).call)
-    return lambda x: np.asarray(call(x))
+    return lambda *given: np.asarray(call(*given))

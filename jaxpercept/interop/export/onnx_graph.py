@@ -1,12 +1,14 @@
 """A trained transform net as an ONNX graph, written from its config: opset 18, float32.
 
 Input "image" and output "output" are as in our API: (N, H, W, 3) RGB in [0, 1], of any N, H and W
-(at least `smallest_side`); inside it is NCHW, as ONNX has it. Only `onnx` is imported, no jax.
+(at least `smallest_side`); inside it is NCHW, as ONNX has it. Parameters of several styles, (styles,
+C), make a second input, "blend": (styles,) weights, divided by their sum. Only `onnx` is imported,
+no jax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,11 @@ def graph(
     stats: Mapping[str, Any],
     about: Mapping[str, str],
 ) -> onnx.ModelProto:
-    """The checked model. `params`: of a net of one style. `about`: the file's metadata."""
+    """The checked model. `params`: of a net of one style, or of several for the input "blend".
+    `about`: the file's metadata."""
     b = _Builder({**params, **stats})
+    rows = [name for name, value in params.items() if np.ndim(value) == 2]
+    _blended(b, rows)
     x = b("Transpose", "image", perm=[0, 3, 1, 2])
     y = _decoded(b, config, _body(b, config, _padded(b, config, _encoded(b, config, x)), x), x)
     b("Transpose", b("Clip", y, b.array(0.0), b.array(1.0)), perm=[0, 2, 3, 1], name="output")
@@ -40,8 +45,11 @@ def graph(
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", height, width, 3])
 
     sizes = ("h", "w") if config.scale == 1 else ("scaled_h", "scaled_w")
+    inputs = [image("image", "h", "w")]
+    if rows:
+        inputs += [helper.make_tensor_value_info("blend", TensorProto.FLOAT, [config.styles])]
     made = helper.make_graph(
-        b.nodes, "transform_net", [image("image", "h", "w")], [image("output", *sizes)], b.constants
+        b.nodes, "transform_net", inputs, [image("output", *sizes)], b.constants
     )
     model = helper.make_model(
         made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="jaxpercept"
@@ -57,6 +65,7 @@ class _Builder:
 
     def __init__(self, weights: Mapping[str, Any]):
         self.weights = weights
+        self.blended: dict[str, str] = {}
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -74,6 +83,8 @@ class _Builder:
         return self.array(values, np.int64)
 
     def weight(self, name: str, layout: tuple[int, ...] | None = None) -> str:
+        if name in self.blended:
+            return self.blended[name]
         value = np.asarray(self.weights[name], np.float32)
         return self.array(np.ascontiguousarray(value.transpose(layout)) if layout else value)
 
@@ -125,6 +136,20 @@ class _Builder:
             return self("InstanceNormalization", x, scale, bias, epsilon=config.norm_eps)
         mean, var = self.weight(f"{name}.mean"), self.weight(f"{name}.var")
         return self("BatchNormalization", x, scale, bias, mean, var, epsilon=config.norm_eps)
+
+
+def _blended(b: _Builder, names: Sequence[str]) -> None:
+    """Mixes the styles' rows of these parameters: all in one product, of which each takes a part."""
+    if not names:
+        return
+    rows = np.concatenate([np.asarray(b.weights[name], np.float32) for name in names], axis=1)
+    mix = b("Div", "blend", b("ReduceSum", "blend", keepdims=1))
+    mixed = b("MatMul", b("Reshape", mix, b.integers(1, -1)), b.array(rows))
+    flat, start = b("Reshape", mixed, b.integers(-1)), 0
+    for name in names:
+        end = start + np.shape(b.weights[name])[1]
+        b.blended[name] = b("Slice", flat, b.integers(start), b.integers(end), b.integers(0))
+        start = end
 
 
 def _encoded(b: _Builder, c: TransformNetConfig, x: str) -> str:
