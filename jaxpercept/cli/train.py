@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from jaxpercept import config
-from jaxpercept.cli import train_superres
+from jaxpercept.cli import learn, train_superres
 from jaxpercept.cli.train_options import (
     add_data,
     add_distributed,
@@ -127,6 +127,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     _add_options(several, MULTISTYLE_OUT)
     several.set_defaults(run=run_multistyle)
     train_superres.add(commands)
+    learn.add(
+        commands.add_parser(
+            "learn",
+            help="a style of your own in a minute, without data",
+            description=learn.__doc__,
+            epilog=learn.EPILOG,
+        )
+    )
 
 
 def _add_options(parser: argparse.ArgumentParser, out: str) -> None:

@@ -4,7 +4,16 @@ grain and tfds.
 
 from jaxpercept.data.packing import prepare
 from jaxpercept.data.pipeline import Batches, make_dataset
-from jaxpercept.data.sources import describe, open_sources
+from jaxpercept.data.sources import Files, describe, open_sources
 from jaxpercept.data.superres import Pairs, make_pairs
 
-__all__ = ["Batches", "Pairs", "describe", "make_dataset", "make_pairs", "open_sources", "prepare"]
+__all__ = [
+    "Batches",
+    "Files",
+    "Pairs",
+    "describe",
+    "make_dataset",
+    "make_pairs",
+    "open_sources",
+    "prepare",
+]

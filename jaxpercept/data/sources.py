@@ -76,6 +76,29 @@ def _matches(name: str, pattern: str) -> bool:
     )
 
 
+class Files:
+    """Image files by their paths, in the given order."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]):
+        self.paths = [Path(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> bytes:
+        try:
+            return self.paths[index].read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.name(index)}: not readable ({error.strerror})") from error
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def identity(self) -> list[str]:
+        """Names and sizes."""
+        return [f"{path.name} {_size(path)}" for path in self.paths]
+
+
 class Tfds:
     """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image
     feature."""

@@ -268,14 +268,18 @@ def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return header
 
 
-def _style(file: str) -> Style:
-    name = Path(file).stem
-    if name == ALL or not name or set(name) & set(",=:"):
+def style_name(name: str, given: str | os.PathLike[str]) -> str:
+    """`name`, if it can name a style. InputError naming the file, or option, that gave it."""
+    if name == ALL or not name or set(name) & set(",=:/"):
         raise InputError(
-            f"--style-image {file}: its name without suffix becomes the style's, which cannot be "
-            f"{ALL!r} or contain "
-            "',', '=' or ':'; rename the file"
+            f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot be "
+            f"{ALL!r} or contain ',', '=', ':' or '/'; rename the file"
         )
+    return name
+
+
+def _style(file: str) -> Style:
+    name = style_name(Path(file).stem, f"--style-image {file}")
     try:
         return Style(name, Path(file).name, weights_file.sha256(file))
     except OSError as e:

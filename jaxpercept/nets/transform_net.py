@@ -24,7 +24,7 @@ from jaxtyping import Float
 from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
-from jaxpercept.nets import weights_file
+from jaxpercept.nets import learned, weights_file
 from jaxpercept.nets.layers import (
     BatchNorm,
     ConditionalInstanceNorm,
@@ -282,6 +282,7 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
             f"{path}: its header has no net config; train it again, or convert the original again"
         )
     config = net_from_dict(header["net"], str(path))
+    arrays = learned.completed(path, arrays, header)
     params, stats = shapes(config)
     expected = {f"params.{k}": v for k, v in params.items()} | {
         f"stats.{k}": v for k, v in stats.items()

@@ -1,0 +1,206 @@
+"""Learn a style of your own in a minute, from one picture of it, without data or a GPU.
+
+The shared net of many styles stays as it is; only the 1,600 numbers that tell one style from
+another are learned. RUN/NAME.safetensors holds them (7 kB), and `--style` takes it. RUN/NAME.jpg
+shows a photo, the painting, and the net as it is at the moment: open it and watch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxpercept.cli.outputs import say
+from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, weights_file
+
+EPILOG = """examples:
+  python train.py learn painting.jpg --on photo.jpg             a minute later: the photo, painted
+  python train.py learn painting.jpg --minutes 10 --on photos/  longer is better
+  python train.py learn monet.jpg klee.png --out styles/        one after the other
+  python infer.py stylize more/ --style styles/monet.safetensors
+
+Minutes count from the start of the command to the finished pictures. Ctrl-C ends the learning
+early and keeps what was learned. A GPU does the same in seconds: give --minutes 0.2.
+Exit status: 0, 1 when some photos failed, 2 when nothing could be learned."""
+_LEAST_SECONDS = 10.0
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Fills the `learn` command."""
+    parser.add_argument("paintings", nargs="+", metavar="PAINTING", help="pictures of the styles")
+    parser.add_argument("--name", help="of the style (default: the painting's file name)")
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, metavar="M", help="per painting (default: 1)"
+    )
+    parser.add_argument(
+        "--on", nargs="+", default=[], metavar="PHOTO", help="photos or folders to stylize at once"
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="DATA",
+        help="photos to learn on (default: scikit-image's sample photos and those of --on)",
+    )
+    parser.add_argument("--out", default="runs/learn", metavar="RUN", help="default: runs/learn")
+    parser.add_argument(
+        "--whole", action="store_true", help="keep a whole net (850 kB), which needs no shared one"
+    )
+    parser.add_argument(
+        "--base", default="multi", metavar="NET", help="the shared net (default: multi)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order of photos (default: 0)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`learn`: 0, or 1 when some photos could not be stylized. InputError for a painting, photo or
+    folder that cannot be used, before any work."""
+    if not 0 < arguments.minutes <= 24 * 60:
+        raise InputError(
+            f"--minutes {arguments.minutes:g} is not allowed; more than 0, at most 1440"
+        )
+    if arguments.name is not None and len(arguments.paintings) > 1:
+        raise InputError("--name is for a single painting; each has its file's name otherwise")
+    if arguments.seed < 0:
+        raise InputError(f"--seed {arguments.seed} is not allowed; at least 0")
+    weights_file.resolve(arguments.base, "styles")
+    paintings = [Path(given) for given in arguments.paintings]
+    names = [multistyle.style_name(arguments.name or path.stem, path) for path in paintings]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise InputError(f"two paintings would be called {name}; rename one of the files")
+    from jaxpercept import images
+
+    for path in paintings:
+        images.size_of(path)
+    photos = images.list_images(arguments.on) if arguments.on else []
+    return _learn_all(arguments, dict(zip(names, paintings, strict=True)), photos)
+
+
+def _learn_all(
+    arguments: argparse.Namespace, paintings: dict[str, Path], photos: list[Path]
+) -> int:
+    begun = _process_start()
+    from jaxpercept import data, images
+    from jaxpercept.images import samples
+    from jaxpercept.nets import vgg
+    from jaxpercept.runtime import compilation_cache
+    from jaxpercept.training import learn
+
+    compilation_cache.enable()
+    out = Path(arguments.out)
+    learner = learn.Learner(arguments.base)
+    shown = images.square(
+        images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
+    )
+    compiling = _in_background(learner.compile)
+    warming = _in_background(lambda: learner.first("warm-up")(shown[None]))
+    phi = vgg.load_vgg16()
+    source: Any = arguments.data or data.Files([*samples.sample_files().values(), *photos])
+    status = 0
+    for name, painting in paintings.items():
+        grams = learn.style_grams(learner.recipe, painting, phi)
+        batches = data.make_dataset(
+            source,
+            batch_size=learn.BATCH,
+            image_size=learn.SIZE,
+            seed=arguments.seed,
+            augment=True,
+        )
+        compiling()
+        warming()
+        ready = time.monotonic()
+        until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
+        say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
+        show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
+        row, steps, terms, interrupted = learner.learn(name, grams, phi, batches, until, show=show)
+        batches.close()
+        trained = time.monotonic()
+        if not steps:
+            raise InputError(f"{name}: stopped before the first step; nothing was kept")
+        show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
+        file = learner.save(
+            out / f"{name}.safetensors", name, painting, row, steps, whole=arguments.whole
+        )
+        if photos:
+            status |= _stylize(learner.model(name, row), photos, out)
+        say(
+            f"{name}: {steps} steps in {trained - ready:.0f} s of training, "
+            f"{time.monotonic() - begun:.0f} s in all. Style: {file}\n"
+            f"On more photos:  python infer.py stylize PHOTO.jpg --style {file}"
+        )
+        if interrupted:
+            return 130
+        begun = time.monotonic()
+    return status
+
+
+def _process_start() -> float:
+    """When this process began, on `time.monotonic`'s clock: minutes count from Enter."""
+    try:
+        after_boot = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):  # another system: Python was up within a second
+        return time.monotonic() - 1
+    return time.monotonic() - max(0.0, uptime - after_boot / os.sysconf("SC_CLK_TCK"))
+
+
+def _in_background(work: Callable[[], Any]) -> Callable[[], None]:
+    """Starts `work` in a thread; the function returned waits for it, and raises what it raised."""
+    failed: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as e:
+            failed.append(e)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+
+    def wait() -> None:
+        thread.join()
+        if failed:
+            raise failed[0]
+
+    return wait
+
+
+def _shower(path: Path, photo: Any, painting: Path, size: int) -> Callable[[Any], None]:
+    """Writes a photo, the painting and the net's picture of the photo side by side, and a line."""
+    import numpy as np
+
+    from jaxpercept import images
+
+    style = images.square(images.load_image(painting), size)
+
+    def show(progress: Any) -> None:
+        picture = np.asarray(progress.model(photo[None]))[0]
+        images.save_image(path, np.concatenate([photo, style, picture], axis=1))
+        terms = "  ".join(f"{name} {value:.3g}" for name, value in progress.terms.items())
+        say(f"{progress.share:4.0%}  step {progress.step}  {terms}  {path}")
+
+    return show
+
+
+def _reserve(photos: list[Path]) -> float:
+    """Seconds to keep for the pictures: a program is compiled for each size, then run."""
+    from jaxpercept import images
+
+    sizes = [images.size_of(photo) for photo in photos]
+    cores = max(1, os.cpu_count() or 1)
+    return 1 + sum(4 for _ in set(sizes)) + sum(h * w * 2e-6 for h, w in sizes) / cores
+
+
+def _stylize(model: Any, photos: list[Path], out: Path) -> int:
+    from jaxpercept.cli.outputs import ending, namer
+    from jaxpercept.inference import stylizing
+
+    job = stylizing.stylize_files(photos, [model], namer(photos, 1, out), progress=say)
+    return ending(job, [], len(photos))

@@ -1,0 +1,138 @@
+"""Learning one style on a shared net: what is kept, what it needs, and that it learns."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxpercept import cli, config, images
+from jaxpercept.errors import InputError
+from jaxpercept.inference.model import load_model
+from jaxpercept.nets import learned, transform_net, vgg, weights_file
+from jaxpercept.training import learn
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+LAYERS = ["relu1_1"]
+OBJECTIVE = {
+    "losses": "reference",
+    "weights": {"content": 1.0, "style": 50.0},
+    "content_layers": LAYERS,
+    "style_layers": LAYERS,
+}
+
+
+def write_base(path, styles=2, seed=0, rows=None):
+    """A tiny shared net of some styles."""
+    net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=styles)
+    params, stats = transform_net.init(net, seed)
+    params = transform_net.restyle(net, params, rows) if rows else params
+    named = [{"name": f"s{i}", "file": f"s{i}.png", "sha256": ""} for i in range(styles)]
+    header = {"styles": named, "training": {"config": {"objective": OBJECTIVE, "style_size": 64}}}
+    transform_net.save(path, net, params, stats, header)
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learn")
+    write_base(folder / "base.safetensors")
+    stripes = np.zeros((64, 96, 3), np.float32)
+    stripes[::4, :, 0] = 1
+    images.save_image(folder / "stripes.png", stripes)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def taught(place):
+    """A learner, what it learned in twelve steps of a made-up clock, and what it showed."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(learn, "SIZE", 32)
+    clock = itertools.count()
+    learner, phi, shown = learn.Learner(str(place / "base.safetensors")), vgg.load_vgg16(), []
+    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+    batch = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    row, steps, terms, interrupted = learner.learn(
+        "stripes",
+        grams,
+        phi,
+        itertools.repeat(batch),
+        30.0,
+        show=shown.append,
+        show_every=3,
+        clock=lambda: float(next(clock)),
+    )
+    patch.undo()
+    assert not interrupted
+    return learner, row, steps, terms, shown
+
+
+def test_it_learns_and_shows_how_it_goes(taught):
+    _, _, steps, terms, shown = taught
+    assert steps == 12
+    assert shown[0].terms["loss"] > 1.05 * terms["loss"]
+    assert [p.share for p in shown] == sorted(p.share for p in shown)
+    assert terms["loss"] == pytest.approx(terms["content"] + terms["style"])
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
+    learner, row, steps, *_ = taught
+    path = place / f"kept_{whole}.safetensors"
+    learner.save(path, "stripes", place / "stripes.png", row, steps, whole=whole)
+    model = load_model(path)
+    assert model.styles == ()
+    x = np.random.default_rng(1).random((1, 24, 28, 3), np.float32)
+    expected = learner.model("stripes", row)(x)
+    np.testing.assert_allclose(model(x), expected, atol=2e-3)  # float16 in the file
+    assert model.header["style"]["sha256"] == weights_file.sha256(place / "stripes.png")
+    assert (learned.BASE in model.header) != whole
+
+
+def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tmp_path):
+    learner, row, steps, *_ = taught
+    path = tmp_path / "small.safetensors"
+    learner.save(path, "stripes", place / "stripes.png", row, steps)
+    base = write_base(tmp_path / "base.safetensors", styles=3, rows=[0, 1, 0])
+    load_model(path)  # a net beside it, to which a row was added, has the same kernels
+    write_base(base, seed=1)
+    with pytest.raises(InputError, match=r"another version of .*learn it again"):
+        load_model(path)
+    arrays, header = weights_file.read_weights(path)
+    weights_file.write_weights(path, arrays, header | {"base": {"name": "gone", "kernels": ""}})
+    with pytest.raises(InputError, match="learned on the net gone, which is not here"):
+        load_model(path)
+    weights_file.write_weights(path, arrays, header | {"base": [1]})
+    with pytest.raises(InputError, match="shared net that its header names cannot be read"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{p}/stripes.png --minutes 0", "--minutes 0 is not allowed"),
+        ("{p}/none.png", "none.png"),
+        ("{p}/stripes.png {p}/stripes.png", "two paintings would be called stripes"),
+        ("{p}/stripes.png {p}/other.png --name x", "--name is for a single painting"),
+        ("{p}/stripes.png --name a:b", "cannot be 'all' or contain"),
+        ("{p}/stripes.png --base no-such", "no-such"),
+        ("{p}/stripes.png --base wave", "--base wave holds a single style"),
+        ("{p}/stripes.png --on {p}/nowhere", "nowhere: no such file"),
+        ("{p}/stripes.png --seed -1", "--seed -1 is not allowed"),
+    ],
+)
+def test_mistakes(place, line, message, capsys):
+    assert cli.main(["train", "learn", *line.format(p=place).split()]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_interrupt_keeps_what_was_learned(taught, place):
+    learner, phi = taught[0], vgg.load_vgg16()
+    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+
+    def batches():
+        yield np.zeros((2, 32, 32, 3), np.uint8) + 99
+        raise KeyboardInterrupt
+
+    found = learner.learn("stripes", grams, phi, batches(), 9e9)
+    assert (found.steps, found.interrupted) == (1, True)
