@@ -191,6 +191,35 @@ class Lua:
         self.kind, self.fields = kind, fields
 
 
+class Shared:
+    """A value under a number of its own, to which an `Again` of that number refers."""
+
+    def __init__(self, number, value):
+        self.number, self.value = number, value
+
+
+class Again:
+    def __init__(self, number):
+        self.number = number
+
+
+class Raw(bytes):
+    """A value as the bytes that stand for it."""
+
+    @classmethod
+    def tensor_on_a_tensor(cls):
+        """Four numbers of a tensor that shows four with stride 0 and holds one."""
+
+        def opened(number, kind):
+            kind = f"torch.Float{kind}".encode()
+            named = struct.pack("<ii", 4, number) + struct.pack("<i", 3) + b"V 1"
+            return named + struct.pack("<i", len(kind)) + kind
+
+        inner = opened(5002, "Tensor") + struct.pack("<i3q", 1, 4, 0, 1)
+        inner += opened(5003, "Storage") + struct.pack("<q4f", 4, 1, 2, 3, 4)
+        return cls(opened(5001, "Tensor") + struct.pack("<i3q", 1, 4, 1, 1) + inner)
+
+
 def write_t7(path, value, kind="Float"):
     """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists),
     arrays, as tensors of `kind` (Float or CudaHalf), and `Lua` objects;
@@ -202,7 +231,14 @@ def write_t7(path, value, kind="Float"):
 
     def put(v):
         nonlocal out
-        if v is None:
+        if isinstance(v, Raw):
+            out += v
+        elif isinstance(v, Again):
+            out += struct.pack("<ii", 4, v.number)
+        elif isinstance(v, Shared):
+            out += struct.pack("<ii", 4, v.number) + string("V 1") + string(v.value.kind)
+            put(v.value.fields)
+        elif v is None:
             out += struct.pack("<i", 0)
         elif isinstance(v, bool):
             out += struct.pack("<ii", 5, v)

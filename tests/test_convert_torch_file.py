@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict
+from jaxpercept.interop.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict, unprefixed
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
@@ -137,6 +137,8 @@ def test_a_bare_pickle_bomb_is_refused(tmp_path):
         ({"size": (1 << 40,), "stride": (0,)}, "beyond its storage"),
         ({"size": (1 << 40, 1 << 40), "stride": (0, 0)}, "beyond its storage"),
         ({"count": 1 << 40}, "larger than the file"),
+        ({"size": (1, 1), "stride": (1,)}, "size or strides"),
+        ({"size": (2.0,)}, "size or strides"),
         ({"kind": "QInt8Storage"}, "its numbers are of torch.QInt8Storage, which is not read"),
     ],
 )
@@ -144,6 +146,94 @@ def test_a_tensor_that_leaves_its_storage_is_refused(tmp_path, arguments, messag
     values = (1.0, 2.0, 3.0, 4.0)
     with pytest.raises(InputError, match=message):
         read_state_dict(legacy(tmp_path / "w.pth", entry(tensor(values, **arguments)), values))
+
+
+def rebuilt(base, offset, size, stride):
+    """The opcodes of a tensor on whatever `base` makes."""
+    return call("torch._utils._rebuild_tensor", base, part(offset), part(size), part(stride))
+
+
+@pytest.mark.parametrize("base", ["view", "none", "text", "parameter"])
+def test_only_a_storage_counts_as_one(tmp_path, base):
+    """A view with stride 0 shows 4 numbers and holds one: a view of it would read other memory."""
+    view = tensor((1.0, 2.0, 3.0, 4.0), size=(4,), stride=(0,))
+    made = {
+        "view": view,
+        "none": b"N",
+        "text": part("0"),
+        "parameter": b"ctorch.nn.parameter\nParameter\n" + view + b"\x85\x81",
+    }[base]
+    path = legacy(tmp_path / "w.pth", entry(rebuilt(made, 0, (4,), (1,))), (1.0, 2.0, 3.0, 4.0))
+    with pytest.raises(InputError, match=r"w\.pth: a tensor lies on something that is no storage"):
+        read_state_dict(path)
+
+
+def test_many_tensors_on_one_storage_are_refused_before_they_are_copied(tmp_path):
+    values = np.arange(20_000.0)
+    first = part("0") + tensor(values) + b"q\x01"
+    again = b"".join(part(str(i)) + b"h\x01" for i in range(1, 8000))
+    path = legacy(tmp_path / "w.pth", b"}(" + first + again + b"u", values)
+    with pytest.raises(InputError, match=r"its tensors: 640,000,000 bytes out of a file of"):
+        read_state_dict(path)
+
+
+def nested(depth):
+    """The opcodes of a tuple in a tuple in a tuple …"""
+    return b")" + b"\x85" * depth
+
+
+def test_keys_that_are_deep_tuples_are_left_out(tmp_path):
+    """Python's hash of one goes as deep without a limit and would end the process."""
+    deep = b"}" + nested(200_000) + b"K\x01s0"  # {((…)): 1}, thrown away
+    ordered = call("collections.OrderedDict", b"](]" + b"(" + nested(200_000) + b"K\x01ee")
+    for body in (deep + entry(tensor((1.0,))), ordered + b"0" + entry(tensor((1.0,)))):
+        found = read_state_dict(legacy(tmp_path / "w.pth", body, (1.0,)))
+        np.testing.assert_array_equal(found["a"], [1])
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"(" * 10, "takes more than it made|cut short|refused|list or dict"),
+        (b"h\x07", "never kept"),
+        (b"u", "lacks a mark"),
+        (b"K\x01K\x02R", "calls something that is refused"),
+        (call("torch._utils._rebuild_tensor", b"K\x01"), "arguments missing"),
+        (b"]\x93", "takes more than it made"),
+        (b"i__main__\nx\n", "step INST is refused"),
+    ],
+)
+def test_pickles_that_make_no_sense_are_refused_in_one_line(tmp_path, body, message):
+    with pytest.raises(InputError, match=message) as raised:
+        read_state_dict(legacy(tmp_path / "w.pth", body))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wrapper", ["params", "params_ema", "net", "model"])
+@BOTH
+def test_wrappers_and_bfloat16(tmp_path, zipped, wrapper):
+    """The averaged weights are taken where a file has both."""
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([1.5, -3e38, 1e-40]).bfloat16()
+    checkpoint = {wrapper: {"a": values}, "step": 7}
+    if wrapper == "params_ema":
+        checkpoint = {"params": {"a": torch.zeros(3)}} | checkpoint
+    torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    found = read_state_dict(tmp_path / "w.pth")["a"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, values.float().numpy())
+
+
+def test_what_wrappers_put_into_keys_is_taken_away():
+    value = np.zeros(1)
+    for keys in (
+        ("module.a.b", "module.c"),
+        ("_orig_mod.a.b", "_orig_mod.c"),
+        ("_orig_mod.module.a.b", "_orig_mod.module.c"),
+        ("a._orig_mod.b", "c"),
+    ):
+        assert list(unprefixed(dict.fromkeys(keys, value))) == ["a.b", "c"]
+    assert list(unprefixed({"module.a": value, "b": value})) == ["module.a", "b"]
 
 
 @BOTH

@@ -321,7 +321,6 @@ def test_what_names_a_tensorflow_checkpoint(tmp_path):
 @pytest.mark.parametrize("size", [(20, 24), (22, 19)])
 @pytest.mark.parametrize("kind", ["instance", "batch", "old", "zero"])
 def test_a_johnson_net_equals_its_twin(peer, tmp_path, kind, size):
-    pytest.importorskip("torchfile", reason="torchfile is not installed")
     from torch import nn
 
     norm = (
@@ -340,7 +339,6 @@ def test_a_johnson_net_equals_its_twin(peer, tmp_path, kind, size):
 
 
 def test_torch7_files_that_are_refused(peer, tmp_path):
-    pytest.importorskip("torchfile", reason="torchfile is not installed")
     table = peer.johnson_table(peer.randomized(peer.Johnson(4, 6, 8, blocks=1)))
     path, modules = tmp_path / "net.t7", table["model"].fields["modules"]
 
@@ -376,8 +374,32 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
             convert(path, "johnson", tmp_path)
 
 
+def test_torch7_views_lie_on_storages_and_nets_are_finite(peer, tmp_path):
+    """A tensor whose storage is an earlier tensor with stride 0; children that are shared, 60 deep;
+    tables inside tables without end."""
+    table = peer.johnson_table(peer.randomized(peer.Johnson(4, 6, 8, blocks=1)))
+    modules = table["model"].fields["modules"]
+    modules[1].fields["weight"] = peer.Raw.tensor_on_a_tensor()
+    peer.write_t7(tmp_path / "net.t7", table)
+    with pytest.raises(InputError, match="lies on something that is no storage"):
+        convert(tmp_path / "net.t7", "johnson", tmp_path)
+    for leaf in (peer.Lua("nn.Identity"), peer.Lua("nn.Sequential", modules=[])):
+        model = peer.Shared(2000, leaf)
+        for number in range(2001, 2030):
+            twice = peer.Lua("nn.Sequential", modules=[model, peer.Again(number - 1)])
+            model = peer.Shared(number, twice)
+        peer.write_t7(tmp_path / "net.t7", table | {"model": model})
+        with pytest.raises(InputError, match="more than 2,000 modules"):
+            convert(tmp_path / "net.t7", "johnson", tmp_path)
+    deep: list = []
+    for _ in range(150):
+        deep = [deep]
+    peer.write_t7(tmp_path / "net.t7", deep)
+    with pytest.raises(InputError, match="or 100 inside each other"):
+        convert(tmp_path / "net.t7", "johnson", tmp_path)
+
+
 def test_half_precision_torch7(peer, tmp_path):
-    pytest.importorskip("torchfile", reason="torchfile is not installed")
     net = peer.randomized(peer.Johnson(4, 6, 8, blocks=1))
     model = convert(
         peer.write_t7(tmp_path / "half.t7", peer.johnson_table(net), "CudaHalf"),
@@ -388,13 +410,6 @@ def test_half_precision_torch7(peer, tmp_path):
     np.testing.assert_array_equal(
         model.params["head.bias"], bias.astype(np.float16).astype(np.float32)
     )
-
-
-def test_torchfile_missing(tmp_path, monkeypatch):
-    (tmp_path / "x.t7").write_bytes(b"x")
-    monkeypatch.setitem(sys.modules, "torchfile", None)
-    with pytest.raises(InputError, match=r"pip install 'jaxpercept\[torch7\]'"):
-        convert_transform_net(tmp_path / "x.t7", tmp_path / "y", "johnson")
 
 
 def test_the_command_line_from_a_file_to_pictures_of_their_own_size(examples, tmp_path, capsys):

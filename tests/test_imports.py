@@ -39,7 +39,6 @@ BOUNDARIES = {
     "onnx": {"interop"},
     "onnxruntime": {"interop.export"},
     "h5py": {"interop.convert"},
-    "torchfile": {"interop.convert"},
     "tensorflow": {"interop.convert"},
     "safetensors": {"nets.weights_file", "interop.convert"},
     "PIL": {"images", "data"},

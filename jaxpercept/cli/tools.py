@@ -42,9 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  lengstrom         lengstrom/fast-style-transfer: an .npz of Variable, Variable_1 … "
         "Variable_47, or a\n"
         "                    TensorFlow checkpoint (folder, prefix or .ckpt; needs TensorFlow)\n"
-        "  johnson           jcjohnson/fast-neural-style, the paper's authors: a Torch7 .t7 "
-        "(needs torchfile:\n"
-        "                    pip install 'jaxpercept[torch7]')\n"
+        "  johnson           jcjohnson/fast-neural-style, the paper's authors: a Torch7 .t7\n"
         "docs/import.md says more, on licences too.",
     )
     net.add_argument(

@@ -1,11 +1,12 @@
-"""Torch7's `.t7` files of the authors' fast-neural-style, read with `torchfile`, which executes
-nothing: Lua functions come as bytes. A checkpoint is a table of `model`, a tree of nn modules, and
-`opt`, the options of its training, the architecture string among them (train.lua, models.lua).
+"""The nets in Torch7's `.t7` files of the authors' fast-neural-style. A checkpoint is a table of
+`model`, a tree of nn modules, and `opt`, the options of its training, the architecture string among
+them (train.lua, models.lua).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ import numpy as np
 
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.torch_file import tensor_view
+from jaxpercept.interop.convert import torch7_file
 
 _ARCH = re.compile(r"c(\d)s1-(\d+)((?:,d\d+)*)((?:,R\d+)*)((?:,u\d+)*),c(\d)s1-3")
 _NORMS = {"InstanceNormalization": "instance", "SpatialBatchNormalization": "batch"}
 _CONVS = ("SpatialConvolution", "SpatialFullConvolution")
+_MAX_MODULES, _MAX_DEPTH = 2_000, 32  # a net of 5 blocks has 70, 6 deep
 _KEPT = (
     "arch",
     "padding_type",
@@ -48,42 +50,18 @@ class Net:
 def read_net(path: Path) -> Net:
     """A trained net. Raises InputError for another format or an architecture that is not the
     paper's kind."""
-    try:
-        import torchfile
-    except ImportError as e:
-        raise InputError(
-            "reading .t7 needs the torchfile package; pip install 'jaxpercept[torch7]'"
-        ) from e
-    for name in [n for n in torchfile.type_handlers if n.endswith(b"Tensor")]:
-        torchfile.type_handlers[name] = _read_tensor
-    for half in (
-        b"torch.HalfStorage",
-        b"torch.CudaHalfStorage",
-    ):  # which torchfile knows by name only
-        torchfile.add_storage_reader(half, "<f2")
-    try:
-        table = torchfile.load(str(path), use_list_heuristic=False)
-    except InputError as e:
-        raise InputError(f"{path}: {e}") from e
-    except Exception as e:
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
-        raise InputError(
-            f"{path}: not a binary Torch7 file, or a damaged one ({reason}); download it again"
-        ) from e
+    table = torch7_file.read(path)
     if (
         not isinstance(table, dict)
-        or not isinstance(table.get(b"opt"), dict)
-        or b"model" not in table
+        or not isinstance(table.get("opt"), dict)
+        or "model" not in table
     ):
         raise InputError(
             f"{path}: a Torch7 file, but no checkpoint of fast-neural-style with model and opt"
         )
     try:
-        return _net(
-            path,
-            {_text(k): _text(v) for k, v in table[b"opt"].items()},
-            list(_modules(table[b"model"])),
-        )
+        options = {k: _whole(v) for k, v in table["opt"].items()}
+        return _net(path, options, list(_modules(table["model"], "model", itertools.count())))
     except InputError:
         raise
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as e:
@@ -112,17 +90,18 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
         for key in fields:
             if isinstance(value := module[key], np.ndarray):
                 arrays[f"{name}.{key}"] = value
-        if isinstance(
-            inverse := module["running_std"], np.ndarray
-        ):  # nn before 2016 kept 1 / √(var + eps)
-            arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
+        inverse = module["running_std"]  # nn before 2016 kept 1 / √(var + eps)
+        if isinstance(inverse, np.ndarray):
+            with np.errstate(all="ignore"):  # what is not finite is refused later, by name
+                arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
     count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
     if [len(names) for names in layers] != [2] * (count - 1) + [1]:
         raise InputError(
             f"{path}: its modules are not those of its architecture {arch}; train.lua wrote none "
             "such"
         )
-    return Net(config, layers, arrays, arch, {k: options[k] for k in _KEPT if k in options})
+    kept = {k: options[k] for k in _KEPT if isinstance(options.get(k), str | int | float)}
+    return Net(config, layers, arrays, arch, kept)
 
 
 def _config(
@@ -179,27 +158,19 @@ def _config(
     )
 
 
-def _modules(module: Any, name: str = "model") -> Iterator[tuple[str, str, Any]]:
+def _modules(module: Any, name: str, visits: Iterator[int]) -> Iterator[tuple[str, str, Any]]:
     """Every module without children, in the order that data takes: name, class without its package,
-    the module."""
+    the module. Visits are counted, as modules that share children may have any number of paths."""
+    if next(visits) > _MAX_MODULES or name.count(".") > _MAX_DEPTH:
+        raise ValueError(f"more than {_MAX_MODULES:,} modules, or {_MAX_DEPTH} inside each other")
     children = module["modules"]
     if children is None:
-        yield name, module.torch_typename().decode().rpartition(".")[2], module
+        yield name, module.kind.rpartition(".")[2], module
     else:
         for i in sorted(children):
-            yield from _modules(children[i], f"{name}.{i}")
+            yield from _modules(children[i], f"{name}.{_whole(i)}", visits)
 
 
-def _read_tensor(reader: Any, _: Any) -> np.ndarray:
-    """torchfile's own reader trusts sizes and strides; a damaged file must not read beyond its
-    storage."""
-    rank = reader.read_int()
-    size, stride = reader.read_long_array(rank), reader.read_long_array(rank)
-    offset, storage = reader.read_long() - 1, reader.read_obj()
-    if storage is None or not rank:
-        return np.empty(0, np.float32)
-    return tensor_view(storage, offset, tuple(size), tuple(stride))
-
-
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _whole(value: Any) -> Any:
+    """Lua's numbers are all floats: a whole one as an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,29 +1,30 @@
-"""PyTorch `.pth` files read without PyTorch and without executing pickles.
+"""PyTorch `.pth` files read without PyTorch and without executing pickles (see `torch_pickle`).
 
-A restricted unpickler knows tensors, parameters, ordered dicts and storages, and refuses every
-other name, so that a file from the internet cannot run code. Reads the zip format of torch ≥ 1.6
-and the one before, a sequence of pickles followed by the storages, in which the first model zoos
-(torchvision's VGG-16 among them) are written.
+Reads the zip format of torch ≥ 1.6 and the one before, a sequence of pickles followed by the
+storages, in which the first model zoos (torchvision's VGG-16 among them) are written.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
 
 from jaxpercept.errors import InputError
+from jaxpercept.interop.convert import torch_pickle
+from jaxpercept.interop.convert.bounds import Budget, reason
+from jaxpercept.interop.convert.torch_pickle import Storage, StorageKind
 
-_DTYPES = {
+_DTYPES: dict[str, Any] = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
+    "BFloat16Storage": ml_dtypes.bfloat16,
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",
@@ -33,38 +34,54 @@ _DTYPES = {
 }
 _MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of the format before torch 1.6
 _PROTOCOL = 1001
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# The averaged weights, `params_ema`, are those that a net is used with
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "net")
 
 ReadStorage = Callable[[str, np.dtype[Any], int], np.ndarray]
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a state dict, by key; a checkpoint that holds one under one of _WRAPPERS is
-    unwrapped.
+    unwrapped. bfloat16 comes as float32, which holds all its values.
 
     Raises InputError for another format, a pickle that names anything but tensors, or a file cut
     short."""
+    budget = Budget(path)
     try:
         with path.open("rb") as file:
             is_zip = file.read(2) == b"PK"
             file.seek(0)
-            value = _read_zip(file) if is_zip else _read_legacy(file, path.stat().st_size)
+            value = _read_zip(file, budget) if is_zip else _read_legacy(file, path.stat().st_size)
     except InputError as e:
         raise InputError(f"{path}: {e}") from e
     except Exception as e:
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
         raise InputError(
-            f"{path}: not a PyTorch file, or a damaged one ({reason}); download it again"
+            f"{path}: not a PyTorch file, or a damaged one ({reason(e)}); download it again"
         ) from e
     for key in _WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
     if not isinstance(value, dict) or not any(isinstance(v, np.ndarray) for v in value.values()):
         raise InputError(f"{path}: holds no state dict; save `model.state_dict()` with torch.save")
-    return {str(k): np.array(v) for k, v in value.items() if isinstance(v, np.ndarray)}
+    found = {str(k): v for k, v in value.items() if isinstance(v, np.ndarray)}
+    Budget(path).take(sum(v.nbytes for v in found.values()), "its tensors")
+    return {k: np.array(v, _wide(v.dtype)) for k, v in found.items()}
 
 
-def _read_zip(file: BinaryIO) -> Any:
+def unprefixed(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state dict without what wrappers of the net put into its keys: DataParallel `module.`
+    before them all, torch.compile `_orig_mod.` before the compiled part."""
+    plain = {k.replace("_orig_mod.", ""): v for k, v in state.items()}
+    if all(k.startswith("module.") for k in plain):
+        return {k.removeprefix("module."): v for k, v in plain.items()}
+    return plain
+
+
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float32) if dtype == ml_dtypes.bfloat16 else dtype
+
+
+def _read_zip(file: BinaryIO, budget: Budget) -> Any:
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         pickles = [n for n in names if n.endswith("/data.pkl")]
@@ -73,15 +90,18 @@ def _read_zip(file: BinaryIO) -> Any:
                 "a zip archive but no state dict; save `model.state_dict()` with torch.save"
             )
         root = pickles[0].removesuffix("data.pkl")
-        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
+        if f"{root}byteorder" in names and budget.member(archive, f"{root}byteorder") != b"little":
             raise InputError(
                 "written on a big-endian machine; save it again on a little-endian one"
             )
+        members: dict[str, bytes] = {}
 
         def storage(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray:
-            return np.frombuffer(archive.read(f"{root}data/{key}"), dtype, size)
+            if key not in members:
+                members[key] = budget.member(archive, f"{root}data/{key}")
+            return np.frombuffer(members[key], dtype, size)
 
-        return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
+        return torch_pickle.load(io.BytesIO(budget.member(archive, pickles[0])), _giver(storage))
 
 
 def _read_legacy(file: BinaryIO, file_size: int) -> Any:
@@ -89,89 +109,59 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Any:
     in the keys' order, each behind its length. So tensors are views of storages that are filled
     last."""
     storages: dict[str, np.ndarray] = {}
+    left = file_size
 
     def storage(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray:
-        if size * dtype.itemsize > file_size:
-            raise InputError("a storage is larger than the file, which is cut short or damaged")
-        return storages.setdefault(key, np.zeros(size, dtype))
+        nonlocal left
+        if key not in storages:
+            left -= size * dtype.itemsize
+            if left < 0:
+                raise InputError("a storage is larger than the file, which is cut short or damaged")
+            storages[key] = np.zeros(size, dtype)
+        if (storages[key].dtype, storages[key].size) != (dtype, size):
+            raise InputError("a storage has two kinds or sizes; the file is damaged")
+        return storages[key]
 
     def load() -> Any:
-        return _Unpickler(file, storage).load()
+        return torch_pickle.load(file, _giver(storage))
 
     if load() != _MAGIC or load() != _PROTOCOL:
         raise InputError(
             "not a PyTorch file that is read here; load and save it again with a newer torch"
         )
-    if not load().get("little_endian", True):
+    machine = load()
+    if not isinstance(machine, dict) or not machine.get("little_endian", True):
         raise InputError("written on a big-endian machine; save it again on a little-endian one")
-    value = load()
-    for key in load():
-        length = int.from_bytes(file.read(8), "little")
-        data = file.read(min(length * storages[key].itemsize, file_size))
-        storages[key][:] = np.frombuffer(data, storages[key].dtype, length)
+    value, keys = load(), load()
+    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        raise InputError("its storages are not those that its tensors name; the file is damaged")
+    for key in keys:
+        array = storages[key]
+        if int.from_bytes(file.read(8), "little") != array.size:
+            raise InputError("a storage is not as long as its tensors say; the file is damaged")
+        array[:] = np.frombuffer(file.read(array.nbytes), array.dtype, array.size)
     return value
 
 
-class _Parameter(np.ndarray):
-    """A parameter of the first torch versions, pickled as an object with a state: its tensor."""
+def _giver(read: ReadStorage) -> Callable[[Any], Storage]:
+    """From what a pickle says of a storage, or of a part of one, to the storage."""
 
-    def __new__(cls, data: np.ndarray, *_: Any) -> _Parameter:
-        return data.view(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, read_storage: ReadStorage):
-        super().__init__(file)
-        self._read_storage = read_storage
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in _DTYPES:
-            return name
-        if module == "torch" and name.endswith("Storage"):
+    def give(said: Any) -> Storage:
+        if not isinstance(said, tuple) or len(said) < 5 or said[0] != "storage":
+            raise InputError("an unknown kind of storage; the file is damaged")
+        _, kind, key, _, size, *view = said
+        if not isinstance(kind, StorageKind) or kind not in _DTYPES:
             raise InputError(
-                f"its numbers are of torch.{name}, which is not read; save it with .float()"
+                f"its numbers are of torch.{kind}, which is not read; save it with .float()"
             )
-        known = {
-            "collections.OrderedDict": OrderedDict,
-            "torch.Size": tuple,
-            "torch._utils._rebuild_tensor": tensor_view,
-            "torch._utils._rebuild_tensor_v2": tensor_view,
-            "torch._utils._rebuild_parameter": _Parameter,
-            "torch.nn.parameter.Parameter": _Parameter,
-        }
-        if (full := f"{module}.{name}") not in known:
-            raise InputError(
-                f"its pickle names {full}, which is refused; only tensors and dicts are read"
-            )
-        return known[full]
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        kind, storage, key, _, size, *view = pid
-        if kind != "storage" or storage not in _DTYPES:
-            raise InputError(f"unknown storage {pid!r}")
-        array = self._read_storage(key, np.dtype(_DTYPES[storage]), size)
+        if not isinstance(key, str) or type(size) is not int or not 0 <= size < 1 << 48:
+            raise InputError("a storage without a name or a size; the file is damaged")
+        array = read(key, np.dtype(_DTYPES[kind]), size)
         if view and view[0] is not None:
             _, offset, length = view[0]
-            return array[offset : offset + length]
-        return array
+            if not 0 <= offset <= offset + length <= array.size:
+                raise InputError("a part of a storage reaches beyond it; the file is damaged")
+            return Storage(array[offset : offset + length])
+        return Storage(array)
 
-
-def tensor_view(
-    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> np.ndarray:
-    """A view of its storage; never outside it, and never larger, so that a small file cannot ask
-    for much memory."""
-    count = int(np.prod(size, dtype=object)) if size else 1
-    last = (
-        offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-        if count
-        else offset - 1
-    )
-    if min((offset, *size, *stride)) < 0 or last >= storage.size or count > storage.size:
-        raise InputError("a tensor reaches beyond its storage; the file is damaged")
-    return np.lib.stride_tricks.as_strided(
-        storage[offset:], size, [s * storage.itemsize for s in stride]
-    )
+    return give

