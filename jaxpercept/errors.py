@@ -1,24 +1,48 @@
-"""The one error type for a user's mistake. The command line prints it as one line and exits with
+"""The one error for a user's mistake. The command line prints it as one line and exits with
 status 2.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection, Mapping
 from typing import Any
+
+
+class Name(str):
+    """The name of a config's field in a message; the command line says the option's flag instead."""
+
+    __slots__ = ()
 
 
 class InputError(ValueError):
     """A mistake in what the user gave. The message names the file or value, what is allowed, and
-    the fix."""
+    the fix. It is given in one piece, or in several where some are a `Name`."""
+
+    def __init__(self, *parts: str) -> None:
+        super().__init__("".join(parts))
+        self.parts = parts
+
+    def with_flags(self, flags: Mapping[str, str]) -> str:
+        """The message in which `flags` stand for the fields of those names."""
+        return "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
 
 
-def choose(what: str, value: Any, allowed: Any) -> None:
+def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
     """Raises InputError unless `value` is one of `allowed`; the message lists them and the nearest
     first."""
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), map(str, allowed), 1)
+        near = nearest(str(value), allowed)
         hint = f"did you mean {near[0]}? Choose" if near else "choose"
-        raise InputError(
-            f"{what} {value!r} is not known; {hint} one of: {', '.join(map(str, allowed))}"
-        )
+        listed = ", ".join(map(str, allowed))
+        raise InputError(what, f" {value!r} is not known; {hint} one of: {listed}")
+
+
+def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Up to `count` of the `known` words that `word` may be a misspelling of, the nearest first."""
+    return difflib.get_close_matches(word, list(map(str, known)), count, cutoff)
+
+
+def did_you_mean(word: str, known: Collection[Any]) -> str:
+    """` (did you mean WORD?)` for the nearest known word, or nothing."""
+    return "".join(f" (did you mean {near}?)" for near in nearest(word, known))

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:
-        print(f"{parser.prog}: error: {e}", file=sys.stderr)
+        print(f"{parser.prog}: error: {e.with_flags(parser.flags())}", file=sys.stderr)
         return 2
     except PermissionError as e:  # pathlib's questions raise it where they may not look
         print(

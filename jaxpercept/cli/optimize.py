@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxpercept import config
+from jaxpercept.cli.options import add_weights, given_weights
 from jaxpercept.cli.outputs import namer, say
-from jaxpercept.cli.train_options import given_weights
 from jaxpercept.errors import InputError
 from jaxpercept.synthesis.settings import INITS, OPTIMIZERS, SynthesisConfig, check_size
 
@@ -221,14 +221,7 @@ def _add_common(
             option, nargs="+", metavar="L", help=f"VGG-16 layers (default: {default})"
         )
     shown = config.DEFAULT_WEIGHTS["reference"] if weights is None else weights
-    for term in config.TERMS:
-        losses.add_argument(
-            f"--weights.{term.name}",
-            dest=f"weight_{term.name}",
-            type=float,
-            metavar="W",
-            help=f"{term.help} (default: {shown.get(term.name, 0):g})",
-        )
+    add_weights(losses, shown)
     parser.set_defaults(default_weights=weights)
 
 

@@ -5,7 +5,6 @@ option by itself.
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from typing import Any, NoReturn
@@ -22,6 +21,7 @@ from jaxpercept.cli import (
     train,
     upscale,
 )
+from jaxpercept.errors import nearest
 
 _EPILOG = """commands by what they do:
   jaxpercept train style        train a net on a style image         (python train.py style)
@@ -50,6 +50,15 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
         )
 
+    def format_help(self) -> str:
+        if self.usage is None:  # the options are listed below: name only what must be given
+            needed = [a for a in self._actions if a.required or not a.option_strings]
+            usage = self._get_formatter()
+            usage.add_usage(None, needed, [], "")
+            more = " [options]" if len(self._actions) > len(needed) + 1 else ""  # 1: --help
+            self.usage = usage.format_help().strip().replace("%", "%%") + more
+        return super().format_help()
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._given = list(args or ())
         return super().parse_known_args(args, namespace)
@@ -68,13 +77,13 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(a, argparse._SubParsersAction)
                 for name in a.choices
             ]
-            near = difflib.get_close_matches(wrong[1], commands, 1)
+            near = nearest(wrong[1], commands)
             hint = f"did you mean {near[0]}? Choose" if near else "choose"
             message = f"unknown command {wrong[1]!r}; {hint} one of: {', '.join(commands)}"
             if self._given[0].startswith("-"):
                 message = f"option {self._given[0]} without a command; first choose one of: {', '.join(commands)}"
         elif unknown and unknown.startswith("-"):
-            near = difflib.get_close_matches(unknown.split("=")[0], known, 3, 0.5)
+            near = nearest(unknown.split("=")[0], known, 3, 0.5)
             message = f"unknown option {unknown}" + (
                 f"; did you mean {' or '.join(near)}?" if near else ""
             )
@@ -99,6 +108,13 @@ class Parser(argparse.ArgumentParser):
             commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
             parser = next((a.choices[word] for a in commands if word in a.choices), parser)
         return parser
+
+    def flags(self) -> dict[str, str]:
+        """The flag of each field that the command of the last arguments sets."""
+        actions = self._reached()._actions
+        return {
+            action.dest: action.option_strings[0] for action in actions if action.option_strings
+        }
 
     def _options(self) -> list[str]:
         """Of this command and those below it, each once."""

@@ -11,85 +11,89 @@ import dataclasses
 from typing import Any
 
 from jaxpercept import config
-from jaxpercept.cli import learn, train_superres
-from jaxpercept.cli.train_options import (
-    add_data,
-    add_distributed,
-    add_fields,
-    add_losses,
-    given_fields,
-    given_weights,
-    joined,
-)
-from jaxpercept.errors import InputError
+from jaxpercept.cli import learn, options, train_options, train_superres
+from jaxpercept.errors import InputError, Name
 from jaxpercept.nets import multistyle, weights_file
 
 EPILOG = """examples:
-  python train.py                                   two or three minutes: see it work
+  python train.py
+      see a training from start to end, in two or three minutes
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
   python train.py style --style-image candy.jpg --data photos/ --out runs/candy --preset candy
-  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/ --out runs/multi
+  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/
   python train.py superres --scale 4 --loss pixel --data photos/ --out runs/x4
-  python train.py style --help                      every option of style transfer; the others have their own
+  python train.py style --help
+      list every option of style transfer; each command has its own list
 
-The same command again resumes. Ctrl-C saves and stops."""
+Give the same command again to resume a run. Ctrl-C saves a checkpoint and stops."""
 
 STYLE = """Train one net on one style image (Johnson et al. 2016, section 4.1).
 
-Defaults: the `resize` net, the authors' loss conventions (`reference`) with content 1, style 5, TV 1e-6, content at
-relu2_2, Adam 1e-3, 40,000 steps of batch 4 at 256x256. RUN gets config.json, metrics.jsonl, previews/, checkpoints/ and
-model.safetensors, which `infer.py stylize --style` takes. The same command again resumes, exactly.
+By default, the `resize` net is trained for 40,000 steps of 4 photos, cropped to
+256x256, with Adam. The loss follows the authors' code: content 1 at relu2_2,
+style 5, total variation 1e-6.
 
-With --init, the net is that of the file unless --preset, --net or --width is given."""
+The directory RUN holds config.json, metrics.jsonl, previews/, checkpoints/ and
+model.safetensors. `infer.py stylize --style RUN/model.safetensors` applies the
+net. Give the same command again to resume the run exactly where it stopped.
 
-STYLE_EPILOG = """presets (--preset), each overridden by explicit options:
-  resize             ours (default): reflection padding, nearest x2 + convolution, linear output
-  paper              the paper's net and losses: batch norm, transposed convolutions, scaled tanh
-  reference          the authors' code: instance norm, 150 tanh in VGG's space, content at relu3_3
-  candy composition_vii feathers la_muse mosaic starry_night the_scream the_wave udnie
-                     the authors' published styles: their weights, style image size, steps and width
+With --init, the net's shape comes from that file, unless --preset, --net or
+--width is given."""
+
+PRESETS = """presets (--preset); options that you give override them:
+  resize      ours, the default: reflection padding, nearest-neighbour upsampling
+              followed by a convolution, linear output
+  paper       the paper's net and losses: batch norm, transposed convolutions,
+              scaled tanh
+  reference   the authors' code: instance norm, transposed convolutions, scaled
+              tanh in VGG-16's input space, content at relu3_3
+  candy, composition_vii, feathers, la_muse, mosaic, starry_night, the_scream,
+  the_wave, udnie
+              the authors' published styles: their loss weights, style image
+              size, number of steps and width"""
+
+STYLE_EPILOG = f"""{PRESETS}
 
 examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
-  python train.py style --style-image wave.jpg --data tfds:coco/2014 --out runs/wave --preset paper
-  python train.py style --style-image wave.jpg --data photos/ --out runs/soon --width 0.5 \\
-      --optimizer muon --schedule cosine --batch-size 1 --steps 2000           # half an hour without an accelerator
-  python train.py style --style-image wave.jpg --data photos/ --out runs/w2 --init runs/wave/model.safetensors \\
-      --weights.style 8                                    # a net of one style, or one of several: FILE:STYLE"""
+  python train.py style --style-image wave.jpg --data tfds:coco/2014 \\
+      --preset paper --out runs/wave
 
-MULTISTYLE = """Train one net on many style images (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629).
+  half an hour without a GPU:
+  python train.py style --style-image wave.jpg --data photos/ --out runs/soon \\
+      --width 0.5 --optimizer muon --schedule cosine --batch-size 1 --steps 2000
 
-The net is that of `train.py style` with instance norm, whose scales and shifts every style has for itself; all other
-weights are shared. Each image of a batch is trained towards one style; every style gets equally many, and counts by the
-share of its loss that it gains. So a style sees the images of `--steps` divided by the number of styles: give more
-steps, or --init a trained net. RUN is as there, and `infer.py stylize --style
-RUN/model.safetensors:NAME=WEIGHT,NAME=WEIGHT` blends the styles.
+  start from a trained net, or from one style of a net of several (FILE:STYLE):
+  python train.py style --style-image wave.jpg --data photos/ --out runs/w2 \\
+      --init runs/wave/model.safetensors --weights.style 8"""
 
-With --init, the net is that of the file unless --preset, --net or --width is given. From a net of one style every
-style starts as a copy of that; from one of several, each from its own scales and shifts, a new one from their mean.
-Scales and shifts alone (--only-new) take few steps, and with Adam a larger --learning-rate, 0.01 to 0.03."""
+MULTISTYLE = """Train one net on several style images (Dumoulin et al. 2017, arXiv 1610.07629).
 
-MULTISTYLE_EPILOG = """presets: as in `python train.py style --help`, but for those with batch norm
+The net is that of `train.py style` with instance norm. Each style has its own
+scales and shifts in every norm; the styles share all other weights. Each photo
+of a batch is trained towards one style, and all styles get equally many photos.
+Because a style sees only its part of the photos, give more --steps than for one
+style, or start from a trained net with --init.
+
+To blend styles: infer.py stylize --style RUN/model.safetensors:wave=0.6,candy=0.4
+
+With --init, the net's shape comes from that file, unless --preset, --net or
+--width is given. If the file holds one style, every style starts as a copy of
+it. If it holds several, known styles start from their own scales and shifts and
+new styles from the mean. Training only the new styles (--only-new) takes few
+steps; with Adam, raise --learning-rate to 0.01 to 0.03."""
+
+MULTISTYLE_EPILOG = """presets: see `python train.py style --help`; those with batch norm do not fit
 
 examples:
-  python train.py multistyle --style-image wave.jpg candy.jpg udnie.jpg --data photos/ --out runs/multi
-  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/ --init runs/candy/model.safetensors
-  python train.py multistyle --style-image mosaic.jpg --data photos/ --init runs/multi/model.safetensors --only-new \\
-      --learning-rate 0.01 --steps 4000 --out runs/multi-mosaic"""
+  python train.py multistyle --style-image wave.jpg candy.jpg udnie.jpg \\
+      --data photos/ --out runs/multi
+  python train.py multistyle --style-image wave.jpg candy.jpg --data photos/ \\
+      --init runs/candy/model.safetensors
+  python train.py multistyle --style-image mosaic.jpg --data photos/ --only-new \\
+      --init runs/multi/model.safetensors --learning-rate 0.01 --steps 4000 \\
+      --out runs/multi-mosaic"""
 MULTISTYLE_OUT = "runs/multistyle"
-
-_OWN: tuple[tuple[str, str, Any, str], ...] = (
-    ("--image-size", "image_size", int, "training images are cropped to this many pixels a side"),
-    ("--style-size", "style_size", int, "longer side of the style image; 0: as it is"),
-    (
-        "--augment",
-        "augment",
-        bool,
-        "turn and mirror photos at random, zoom into them by up to 1.15, brighten or darken them; "
-        "of few photos, a net "
-        "otherwise learns each by heart",
-    ),
-)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -101,30 +105,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     style = commands.add_parser(
         "style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG
     )
-    style.add_argument("--style-image", required=True, metavar="S", help="the style: an image file")
-    _add_options(style, "runs/style")
+    _add_options(
+        style, "style", "runs/style", required=True, metavar="S", help="image file of the style"
+    )
     style.set_defaults(run=run_style)
     several = commands.add_parser(
         "multistyle",
-        help="one net for many styles, to blend",
+        help="one net for several styles, to blend",
         description=MULTISTYLE,
         epilog=MULTISTYLE_EPILOG,
     )
-    several.add_argument(
-        "--style-image",
+    _add_options(
+        several,
+        "multistyle",
+        MULTISTYLE_OUT,
         required=True,
         nargs="+",
         action="extend",
         metavar="S",
-        help="a style each: image files, whose names without suffix become the styles'",
+        help="image files, one per style; a file's name without its suffix names the style",
     )
-    several.add_argument(
-        "--only-new",
-        action="store_true",
-        help="train only the scales and shifts of these styles, "
-        "which the net of --init does not hold yet; all else of it stays as it is",
-    )
-    _add_options(several, MULTISTYLE_OUT)
     several.set_defaults(run=run_multistyle)
     train_superres.add(commands)
     learn.add(
@@ -137,62 +137,44 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_options(parser: argparse.ArgumentParser, out: str) -> None:
-    add_data(parser, out)
-    parser.add_argument(
-        "--preset", metavar="NAME", help="a whole recipe: see below (default: resize)"
+def _add_options(
+    parser: argparse.ArgumentParser, command: str, out: str, **style_image: Any
+) -> None:
+    groups = train_options.add(
+        parser,
+        "the recipe to start from, see below (default: resize)",
+        "the recipe's net replaced by that of resize, paper or reference",
     )
-    parser.add_argument("--net", metavar="NAME", help="the net alone: resize, paper or reference")
-    add_fields(parser, _OWN)
-    add_distributed(parser)
-    losses = add_losses(parser, config.DEFAULT_WEIGHTS["reference"])
-    losses.add_argument(
-        "--losses", metavar="X", help="convention: paper or reference (default: reference)"
-    )
-    losses.add_argument(
-        "--style-layers",
-        nargs="+",
-        action="extend",
-        metavar="L",
-        help=f"(default: {' '.join(config.STYLE_LAYERS)})",
-    )
+    groups["data"].add_argument("--style-image", **style_image)
+    shown = {"out": out}
+    train_options.add_configs(groups, command, shown, config.DEFAULT_WEIGHTS["reference"])
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
     """The preset, overridden by what was given. Raises InputError for what is not allowed."""
     preset = arguments.preset or "resize"
-    config.choose("preset", preset, config.RECIPES)
+    config.choose("--preset", preset, config.RECIPES)
     values = dict(config.RECIPES[preset])
-    base = config.TrainConfig(**values | given_fields(arguments, _OWN, "styles"))
+    base = config.TrainConfig(**values | train_options.given_fields(arguments, "styles"))
     net = base.net
     if arguments.net is not None:
-        config.choose("net", arguments.net, config.NET_PRESETS)
+        config.choose("--net", arguments.net, config.NET_PRESETS)
         net = config.NET_PRESETS[arguments.net]
     if arguments.width is not None:
         full = config.NET_PRESETS[net.preset]
         net = dataclasses.replace(full.scaled(arguments.width), norm=net.norm)
-    return dataclasses.replace(
-        base,
-        net=net,
-        objective=_objective(arguments, base.objective),
-        data=tuple(arguments.data),
-        exclude=tuple(arguments.exclude),
-        out=arguments.out or base.out,
-    )
+    return dataclasses.replace(base, net=net, objective=_objective(arguments, base.objective))
 
 
 def _objective(
     arguments: argparse.Namespace, base: config.ObjectiveConfig
 ) -> config.ObjectiveConfig:
-    losses = arguments.losses or base.losses
-    config.choose("losses", losses, config.CONVENTIONS)
-    weights = dict(base.weights if losses == base.losses else config.DEFAULT_WEIGHTS[losses])
-    return config.ObjectiveConfig(
-        losses=losses,
-        weights=weights | given_weights(arguments),
-        content_layers=tuple(arguments.content_layers or base.content_layers),
-        style_layers=tuple(arguments.style_layers or base.style_layers),
-    )
+    given = options.given(arguments, config.ObjectiveConfig)
+    losses = given.get("losses", base.losses)
+    config.choose(Name("losses"), losses, config.CONVENTIONS)
+    weights = base.weights if losses == base.losses else config.DEFAULT_WEIGHTS[losses]
+    weights = weights | options.given_weights(arguments)
+    return dataclasses.replace(base, **given, weights=weights)
 
 
 def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.TransformNetConfig:
@@ -217,7 +199,7 @@ def run_style(arguments: argparse.Namespace) -> None:
     made = make_config(arguments)
     net = dataclasses.replace(_net(arguments, made), styles=0)
     made = dataclasses.replace(made, task="style", style_image=arguments.style_image, net=net)
-    together = joined(arguments)
+    together = train_options.joined(arguments)
     from jaxpercept import images
     from jaxpercept.training import loop
 
@@ -228,13 +210,14 @@ def run_style(arguments: argparse.Namespace) -> None:
 
 def run_multistyle(arguments: argparse.Namespace) -> None:
     """`train multistyle`."""
-    made, together, files = make_config(arguments), joined(arguments), tuple(arguments.style_image)
-    styles, _ = multistyle.plan(files, made.init, arguments.only_new)
+    made, together = make_config(arguments), train_options.joined(arguments)
+    files, only_new = tuple(arguments.style_image), bool(arguments.only_new)
+    styles, _ = multistyle.plan(files, made.init, only_new)
     made = dataclasses.replace(
         made,
         task="multistyle",
         style_images=files,
-        only_new=arguments.only_new,
+        only_new=only_new,
         net=dataclasses.replace(_net(arguments, made), styles=len(styles)),
         out=arguments.out or MULTISTYLE_OUT,
     )

@@ -29,13 +29,21 @@ from jaxpercept.config.objective import (
     TermSpec,
 )
 from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
-from jaxpercept.config.training import TrainConfig, to_dict, train_config_from_dict
+from jaxpercept.config.training import (
+    DEGRADATIONS,
+    PRECISIONS,
+    TrainConfig,
+    to_dict,
+    train_config_from_dict,
+)
 from jaxpercept.errors import choose
 
 __all__ = [
     "CONVENTIONS",
     "DEFAULT_WEIGHTS",
+    "DEGRADATIONS",
     "NET_PRESETS",
+    "PRECISIONS",
     "RECIPES",
     "SCALES",
     "STYLE_LAYERS",

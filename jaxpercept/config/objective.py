@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from jaxpercept.errors import InputError, choose
+from jaxpercept.config.options import option, settle
+from jaxpercept.errors import InputError, Name, choose
 
 VGG_LAYERS: tuple[str, ...] = tuple(
     f"relu{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)
@@ -21,18 +22,14 @@ class TermSpec:
     help: str
 
 
-# One line a term; the function of this name in jaxpercept/losses/terms.py is the other half.
+# One line per term; the function of this name in jaxpercept/losses/terms.py is the other half.
 TERMS: tuple[TermSpec, ...] = (
-    TermSpec("content", "feature reconstruction ℓ_feat at the content layers"),
-    TermSpec("style", "style reconstruction ℓ_style at the style layers"),
-    TermSpec("tv", "total variation of the output"),
-    TermSpec("pixel", "pixel loss, output against target, in 0-255 units"),
-    TermSpec("l1", "mean absolute difference, output against target, in 0-255 units"),
-    TermSpec(
-        "hatch",
-        "what repeats every 8 pixels in output minus target: against the cross-hatch of feature "
-        "losses",
-    ),
+    TermSpec("content", "feature reconstruction loss at the content layers"),
+    TermSpec("style", "style reconstruction loss at the style layers"),
+    TermSpec("tv", "total variation of the output, which smooths it"),
+    TermSpec("pixel", "mean squared difference of output and target, in 0-255 units"),
+    TermSpec("l1", "mean absolute difference of output and target, in 0-255 units"),
+    TermSpec("hatch", "patterns that repeat every 8 pixels, which feature losses bring"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 
@@ -56,23 +53,35 @@ CONVENTIONS: dict[str, Convention] = {
 class ObjectiveConfig:
     """Which terms, with which weights, at which layers, in which convention."""
 
-    losses: str = "reference"
-    weights: dict[str, float] = field(default_factory=dict)
-    content_layers: tuple[str, ...] = ("relu2_2",)  # [P] section 4.1
-    style_layers: tuple[str, ...] = STYLE_LAYERS
+    losses: str = option(
+        "reference",
+        "whose definition of the losses to use; reference is the authors' code",
+        group="objective",
+        choices=tuple(CONVENTIONS),
+    )
+    weights: dict[str, float] = option({}, least=0)
+    content_layers: tuple[str, ...] = option(  # [P] section 4.1
+        ("relu2_2",),
+        "VGG-16 layers of the content loss",
+        group="objective",
+        metavar="L",
+        choices=VGG_LAYERS,
+    )
+    style_layers: tuple[str, ...] = option(
+        STYLE_LAYERS,
+        "VGG-16 layers of the style loss",
+        group="objective",
+        metavar="L",
+        choices=VGG_LAYERS,
+    )
 
     def __post_init__(self) -> None:
-        choose("losses", self.losses, CONVENTIONS)
-        for name, value in self.weights.items():
+        for name in self.weights:
             choose("loss term", name, TERM_NAMES)
-            if not 0 <= value < float("inf"):
-                raise InputError(
-                    f"--weights.{name} {value} is not allowed; a weight is a number of at least 0"
-                )
-        for layer in (*self.content_layers, *self.style_layers):
-            choose("VGG-16 layer", layer, VGG_LAYERS)
+        settle(self)
         if not any(self.weights.values()):
-            raise InputError("every loss weight is 0; give at least one, as in --weights.content 1")
+            example = Name("weights.content")
+            raise InputError("every loss weight is 0; give at least one, as in ", example, " 1")
 
 
 # [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours].

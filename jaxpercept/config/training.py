@@ -11,10 +11,14 @@ from jaxpercept.config.net import (
     TransformNetConfig,
     check_known,
     net_from_dict,
-    tuples,
 )
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig
-from jaxpercept.errors import InputError, choose
+from jaxpercept.config.options import option, settle
+from jaxpercept.errors import InputError
+
+# Of the photos that super-resolution starts from, and of what a net computes in.
+DEGRADATIONS = ("blur", "bicubic")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,62 +26,161 @@ class TrainConfig:
     """One training run of a transform net, style transfer or super-resolution. [P] section 4.1
     unless noted."""
 
-    task: str = "style"  # "style", "multistyle" or "superres"
-    out: str = "runs/style"
-    data: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()  # shell patterns of file names in `data` to leave out
+    task: str = option("style", choices=("style", "multistyle", "superres"), fixed=True)
+    data: tuple[str, ...] = option(
+        (),
+        "photos: folders (searched with their subfolders), tfds:NAME[/CONFIG], or folders of a "
+        "prepared TFDS dataset",
+        group="data",
+        metavar="D",
+        required=True,
+    )
+    exclude: tuple[str, ...] = option(
+        (),
+        "leave out photos in D whose file names match one of these patterns, such as '*_mask.png'",
+        group="data",
+        metavar="PATTERN",
+        fixed=True,
+    )
     style_image: str | None = None
     style_images: tuple[
         str, ...
-    ] = ()  # multistyle: one a style, as many as are trained here; net.styles counts all
-    only_new: bool = False  # multistyle: train only the scales and shifts of `style_images`, on top of `init`'s styles
-    style_size: int = 256  # longer side of the style image, 0: as it is. [L] style_image_size
-    net: TransformNetConfig = NET_PRESETS["resize"]
-    objective: ObjectiveConfig = DEFAULT_OBJECTIVE
-    steps: int = 40_000
-    batch_size: int = 4
-    image_size: int = 256
-    optimizer: str = "adam"  # or "muon" [ours], see optimizers.py
-    learning_rate: float = 1e-3
-    schedule: str = "constant"  # "constant" ([P]) or "cosine" to zero [ours]
-    average: str | None = (
-        None  # over images: "arithmetic" ([P]) or "geometric" [ours]; None: the latter in multistyle
+    ] = ()  # multistyle: one per style trained here; net.styles counts all
+    image_size: int = option(
+        256,
+        "side of the square crops to train on, in pixels",
+        group="data",
+        least=16,
+        fixed=True,
+        elsewhere={
+            "superres": (
+                "--patch-size",
+                "side of the high-resolution patches, in pixels; smaller photos are left out",
+            )
+        },
     )
-    clip: bool = False  # judge the output clipped to [0, 1], as it is displayed [ours]
-    augment: bool = False  # turn, mirror, zoom, brighten photos at random [ours]; super-resolution: see `data.pipeline`
-    seed: int = 0
-    engine: str = "shard_map"
-    precision: str = "float32"
-    init: str | None = None  # warm start: a weights file
-    vgg: str | None = None  # loss network weights; default: the shipped ones
-    checkpoint_every: int = 1000
-    preview_every: int = 500
-    log_every: int = 10
-    workers: int = 0  # processes that decode; 0: threads
-    cache_gib: float | None = (
-        None  # of decoded images kept in memory; None: 2, or an eighth of the memory if less
+    style_size: int = option(  # [L] style_image_size
+        256,
+        "scale the style image to this longer side, in pixels; 0 keeps its own size",
+        group="data",
+        least=16,
+        zero="the image's own",
+        fixed=True,
+        only=("style", "multistyle"),
     )
-    max_broken: float = (
-        0.1  # share of the images that may turn out broken (10 always may, but for 0)
+    augment: bool = option(  # [ours]
+        False,
+        "turn, mirror, zoom (up to 1.15) and brighten or darken photos at random; with few photos, "
+        "this keeps the net from learning them by heart",
+        group="data",
+        fixed=True,
+        only=("style", "multistyle"),
     )
-    degradation: str = (
-        "blur"  # super-resolution: "blur" (σ = 1, then bicubic: [P] section 4.2) or "bicubic"
+    degradation: str = option(
+        "blur",
+        "how inputs are made: blur is a Gaussian of 1 pixel, then bicubic, as in the paper",
+        group="data",
+        choices=DEGRADATIONS,
+        fixed=True,
+        only=("superres",),
     )
+    workers: int = option(
+        0, "processes that decode photos; 0 decodes in threads", group="data", least=0
+    )
+    cache_gib: float | None = option(
+        None,
+        "RAM for decoded images, in GiB (default: 2, but at most an eighth of RAM); a cached image "
+        "is decoded once, which feeds a fast GPU",
+        group="data",
+        least=0,
+        below=2**20,
+    )
+    max_broken: float = option(
+        0.1,
+        "share of broken photos that ends the run; below 10 broken photos it goes on, unless this "
+        "is 0",
+        group="data",
+        least=0,
+        most=1,
+    )
+    net: TransformNetConfig = option(NET_PRESETS["resize"], fixed=True)
+    init: str | None = option(
+        None,
+        "start from this weights file, or from a shipped net by its name; the new file's header "
+        "counts the steps of both",
+        group="net",
+        metavar="FILE",
+    )
+    only_new: bool = option(
+        False,
+        "train only the scales and shifts of these styles, which must be new to the net of --init; "
+        "its other weights stay as they are",
+        group="net",
+        fixed=True,
+        only=("multistyle",),
+    )
+    objective: ObjectiveConfig = option(DEFAULT_OBJECTIVE, fixed=True)
+    average: str | None = option(  # "geometric": [ours]
+        None,
+        "how losses of images are averaged: arithmetic, as in the paper, or geometric, where each "
+        "image counts by the share of its loss that it gains (default: arithmetic; with several "
+        "styles, geometric)",
+        group="objective",
+        choices=("arithmetic", "geometric"),
+        fixed=True,
+    )
+    clip: bool = option(  # [ours]
+        False,
+        "compute the loss of the output clipped to [0, 1], as it is displayed; without this, a net "
+        "may learn to leave the range, and the saved picture lacks what clipping takes away",
+        group="objective",
+        fixed=True,
+    )
+    vgg: str | None = option(
+        None,
+        "weights of the loss network (default: the shipped VGG-16, trained on ImageNet)",
+        group="objective",
+        metavar="FILE",
+    )
+    steps: int = option(40_000, "training steps", group="optimizer", least=1)
+    batch_size: int = option(
+        4, "images per step, over all devices", group="optimizer", least=1, fixed=True
+    )
+    optimizer: str = option(  # "muon": [ours], see training/optimizers.py
+        "adam",
+        "adam is the paper's; muon gets further in few steps",
+        group="optimizer",
+        choices=("adam", "muon"),
+        fixed=True,
+    )
+    learning_rate: float = option(
+        1e-3, "the optimizer's step size", group="optimizer", above=0, below=1, fixed=True
+    )
+    schedule: str = option(  # "cosine": [ours]
+        "constant",
+        "learning rate over the run; cosine falls to zero at the last step",
+        group="optimizer",
+        choices=("constant", "cosine"),
+        fixed=True,
+    )
+    precision: str = option(
+        "float32",
+        "number format of the convolutions; parameters, norms and losses stay float32",
+        group="optimizer",
+        choices=PRECISIONS,
+        fixed=True,
+    )
+    out: str = option("runs/style", "directory of the run", metavar="RUN")
+    seed: int = option(
+        0, "seed of the initial weights and of the order of photos", least=0, fixed=True
+    )
+    engine: str = option("shard_map", "how devices share a step", choices=("shard_map", "pmap"))
+    checkpoint_every: int = option(1000, "steps between checkpoints", least=1)
+    preview_every: int = option(500, "steps between preview images", least=1)
+    log_every: int = option(10, "steps between logged lines", least=1)
 
     def __post_init__(self) -> None:
-        choose("task", self.task, ("style", "multistyle", "superres"))
-        choose("engine", self.engine, ("shard_map", "pmap"))
-        choose("precision", self.precision, ("float32", "bfloat16"))
-        choose("optimizer", self.optimizer, ("adam", "muon"))
-        choose("schedule", self.schedule, ("constant", "cosine"))
-        if self.average is not None:
-            choose("average", self.average, ("arithmetic", "geometric"))
-        choose("degradation", self.degradation, ("blur", "bicubic"))
-        for name in ("steps", "batch_size", "checkpoint_every", "preview_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)} is not allowed; at least 1"
-                )
+        settle(self)
         if (self.task == "multistyle") != bool(self.style_images) or len(
             self.style_images
         ) > self.net.styles:
@@ -88,34 +191,6 @@ class TrainConfig:
             )
         if self.only_new and self.task != "multistyle":
             raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
-        for name in ("seed", "workers"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--{name} {getattr(self, name)} is not allowed; at least 0")
-        if self.cache_gib is not None and not 0 <= self.cache_gib < 2**20:
-            raise InputError(
-                f"--cache-gib {self.cache_gib:g} is not allowed; GiB of memory, at least 0"
-            )
-        if not 0 <= self.max_broken <= 1:
-            raise InputError(
-                f"--max-broken {self.max_broken} is not allowed; a share of the images, 0 to 1"
-            )
-        if self.image_size < 16:
-            option, paper = (
-                ("--patch-size", 288) if self.task == "superres" else ("--image-size", 256)
-            )
-            raise InputError(
-                f"{option} {self.image_size} is not allowed; at least 16, {paper} in the paper"
-            )
-        if self.style_size != 0 and self.style_size < 16:
-            raise InputError(
-                f"--style-size {self.style_size} is not allowed; at least 16, or 0 for the "
-                "image's own"
-            )
-        if not 0 < self.learning_rate < 1:
-            raise InputError(
-                f"--learning-rate {self.learning_rate} is not allowed; between 0 and 1, 0.001 in "
-                "the paper"
-            )
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -130,6 +205,6 @@ def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
         check_known(kind, given, f"checkpoint: its {kind.__name__}")
     net, objective = (
         net_from_dict(values["net"], "checkpoint"),
-        ObjectiveConfig(**tuples(values["objective"])),
+        ObjectiveConfig(**values["objective"]),
     )
-    return TrainConfig(**tuples(values) | {"net": net, "objective": objective})
+    return TrainConfig(**values | {"net": net, "objective": objective})

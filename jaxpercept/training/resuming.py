@@ -11,31 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
+from jaxpercept.config.options import fixed
 from jaxpercept.errors import InputError
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import multistyle, vgg, weights_file
-
-# Changing these on resume would be another run under the same name; the rest may change. Files
-# count by what is in them, wherever they are: see `contents`.
-_FIXED = (
-    "task",
-    "net",
-    "objective",
-    "only_new",
-    "style_size",
-    "batch_size",
-    "image_size",
-    "seed",
-    "optimizer",
-    "schedule",
-    "learning_rate",
-    "average",
-    "clip",
-    "augment",
-    "precision",
-    "degradation",
-    "exclude",
-)
 
 
 def contents(
@@ -66,7 +45,7 @@ def check(
     """Raises InputError naming each setting that the checkpoint, by its `about`, has otherwise and that must not
     change: also the contents, `now`, of the style image, the loss network, the start and the training images."""
     old = train_config_from_dict(about["config"])
-    differing = [name for name in _FIXED if getattr(old, name) != getattr(config, name)]
+    differing = [name for name in fixed(config) if getattr(old, name) != getattr(config, name)]
     if about["about_data"]["fingerprint"] != about_data["fingerprint"]:
         differing.append("images")
     if old.schedule == "cosine" and old.steps != config.steps:

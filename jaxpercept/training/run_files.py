@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxpercept import files, images
 from jaxpercept.config import TrainConfig, to_dict
+from jaxpercept.config.options import summary
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference.model import Model
@@ -110,19 +111,12 @@ class RunFiles:
             pass
         weights = ", ".join(f"{t.name} {t.weight:g}" for t in self._terms)
         c = self.config
-        how = [c.precision, f"{c.optimizer} {c.learning_rate:g} {c.schedule}"]
-        how += (
-            [f"{c.average} average"] * bool(c.average) + ["clip"] * c.clip + ["augment"] * c.augment
-        )
         self.say(
             f"{self.folder}: {c.task}, net {c.net.preset}, losses {c.objective.losses} "
             f"({weights}), content at "
-            f"{'+'.join(c.objective.content_layers)}, {self._about_data['count']} images, batch "
-            f"{c.batch_size} at "
-            f"{c.image_size}x{c.image_size}, {c.engine} on {jax.device_count()} "
-            f"{jax.devices()[0].device_kind}, "
-            f"{', '.join(how)}"
-            f", steps {step + 1} to {c.steps}"
+            f"{'+'.join(c.objective.content_layers)}, {self._about_data['count']} images, "
+            f"{summary(c, c.task)}, {c.engine} on {jax.device_count()} "
+            f"{jax.devices()[0].device_kind}, steps {step + 1} to {c.steps}"
             + (
                 f", styles {', '.join(style.name for style in self._styles)}"
                 if c.style_images

@@ -1,0 +1,99 @@
+"""Options of the command line, made from the fields of a config: see `config.options`."""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from jaxpercept import config
+from jaxpercept.config.options import GROUPS, Option, hints, options
+
+Groups = Mapping[str, argparse._ArgumentGroup]
+
+
+def add_groups(parser: argparse.ArgumentParser, names: Collection[str] = tuple(GROUPS)) -> Groups:
+    """The titled groups of a command's help, in their order."""
+    return {name: parser.add_argument_group(name, GROUPS[name]) for name in GROUPS if name in names}
+
+
+def add_fields(
+    groups: Groups,
+    kind: Any,
+    command: str,
+    *,
+    shown: Mapping[str, str] | None = None,
+    leave_out: Collection[str] = (),
+) -> None:
+    """An option for each field of the config `kind` that `command` has. What is not given is None
+    in the arguments. `shown`: defaults to name in the help in place of the config's own."""
+    defaults = {field: getattr(kind, field, None) for field in options(kind)}
+    for name, about in options(kind).items():
+        if not about.help or name in leave_out or (about.only and command not in about.only):
+            continue
+        flag, text = about.elsewhere.get(command, (about.flag, about.help))
+        default = (shown or {}).get(name, _words(defaults[name]))
+        groups[about.group].add_argument(
+            flag or f"--{name.replace('_', '-')}",
+            dest=name,
+            required=about.required,
+            help=_help(text, about, default),
+            **_reading(hints(kind)[name], about),
+        )
+
+
+def add_weights(
+    group: argparse._ArgumentGroup, defaults: Mapping[str, float] | None, note: str = ""
+) -> None:
+    """`--weights.NAME` for every term. Without `defaults` the help says `note` in their place."""
+    for term in config.TERMS:
+        default = note if defaults is None else f"{defaults.get(term.name, 0):g}"
+        group.add_argument(
+            f"--weights.{term.name}",
+            dest=f"weights.{term.name}",
+            type=float,
+            metavar="W",
+            help=f"{term.help} (default: {default})",
+        )
+
+
+def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
+    """The fields of the config `kind` that the command line set."""
+    names = [name for name, about in options(kind).items() if about.help]
+    found = {name: getattr(arguments, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
+    """The loss weights that the command line set."""
+    found = {name: getattr(arguments, f"weights.{name}") for name in config.TERM_NAMES}
+    return {name: weight for name, weight in found.items() if weight is not None}
+
+
+def _words(default: Any) -> str:
+    """A default as the help shows it; nothing where the help says it in words."""
+    if isinstance(default, tuple):
+        return " ".join(map(str, default))
+    return "" if default is None or isinstance(default, bool) else str(default)
+
+
+def _help(text: str, about: Option, default: str) -> str:
+    allowed = " or ".join(map(str, about.choices)) if len(about.choices) <= 4 else ""
+    named = [allowed] if allowed and "default:" not in text else []
+    named += [f"default: {default}"] if default else []
+    return f"{text} ({'; '.join(named)})" if named else text
+
+
+def _reading(hint: Any, about: Option) -> dict[str, Any]:
+    """How argparse reads a value of the type `hint`."""
+    if isinstance(hint, types.UnionType):  # X | None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    several = typing.get_origin(hint) is tuple
+    kind = typing.get_args(hint)[0] if several else hint
+    metavar = about.metavar or ("N" if kind is int else "X" if kind is float else "NAME")
+    how = {"type": kind, "metavar": metavar}
+    return how | ({"nargs": "+", "action": "extend"} if several else {})

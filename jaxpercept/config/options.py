@@ -1,0 +1,170 @@
+"""How a config declares an option: default, help, allowed values, bounds, and whether a resumed run
+must keep it, all at the field.
+
+    steps: int = option(40_000, "training steps", group="optimizer", least=1)
+
+`settle` makes and checks the values; the command line, the resume check and a run's first line are
+derived from the same fields. To add an option, add a field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxpercept.errors import InputError, Name, choose
+
+# The titles under which `--help` lists options, in this order, and what each holds.
+GROUPS: dict[str, str] = {
+    "data": "The images that go in.",
+    "net": "The net, and what it starts from.",
+    "objective": "The loss to minimise. Each term is reported times its weight; 0 turns it off.",
+    "optimizer": "How the loss is minimised.",
+    "run": "What is kept and reported, and how the work is spread over the machine.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What is known of a field beside its name, type and default."""
+
+    help: str = ""  # empty: not on the command line
+    group: str = "run"  # one of GROUPS
+    choices: Collection[Any] = ()  # allowed values, or allowed items of a tuple
+    least: float = -math.inf  # bounds of a number, or of each item of a tuple
+    most: float = math.inf
+    above: float = -math.inf  # the same, but not reached themselves
+    below: float = math.inf
+    zero: str = ""  # what 0 means where it is allowed although it is below `least`
+    fixed: bool = False  # a run must be resumed with the value that it began with
+    only: tuple[str, ...] = ()  # the commands that have it; empty: all
+    flag: str = ""  # the command line's; empty: --field-name
+    metavar: str = ""
+    required: bool = False  # on the command line
+    elsewhere: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    """Flag and help under the commands that name it otherwise."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value, or an item of a tuple, is within choices and bounds."""
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return True
+        inside = self.least <= value <= self.most and self.above < value < self.below
+        return inside or (bool(self.zero) and value == 0)
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words."""
+        words = [
+            f"{word} {bound:g}"
+            for word, bound in (
+                ("at least", self.least),
+                ("above", self.above),
+                ("at most", self.most),
+                ("below", self.below),
+            )
+            if math.isfinite(bound)
+        ]
+        return " and ".join(words) + (f", or 0 for {self.zero}" if self.zero else "")
+
+
+def option(default: Any, help: str = "", **known: Any) -> Any:
+    """A dataclass field with the `Option` of these words. A dict is copied for each config."""
+    metadata = {"option": Option(help=help, **known)}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def options(kind: Any) -> dict[str, Option]:
+    """The fields of a config, a class or an instance, that are options, with what is known of
+    them."""
+    return {
+        field.name: field.metadata["option"]
+        for field in dataclasses.fields(kind)
+        if "option" in field.metadata
+    }
+
+
+def hints(kind: type) -> dict[str, Any]:
+    """The types of a config's fields."""
+    return typing.get_type_hints(kind)
+
+
+def settle(config: Any) -> None:
+    """For `__post_init__`: makes each value what its field keeps (a list a tuple, a path a string, a
+    NumPy number a number). Raises InputError for a value that its field does not allow."""
+    for name, hint in hints(type(config)).items():
+        object.__setattr__(config, name, _kept(Name(name), hint, getattr(config, name)))
+    for name, about in options(config).items():
+        for part, item in _items(name, getattr(config, name)):
+            check(part, item, about)
+
+
+def _items(name: str, value: Any) -> list[tuple[Name, Any]]:
+    """What an option's choices and bounds hold for, and its name in a message."""
+    if isinstance(value, dict):
+        return [(Name(f"{name}.{key}"), item) for key, item in value.items()]
+    items = value if isinstance(value, tuple) else () if value is None else (value,)
+    return [(Name(name), item) for item in items]
+
+
+def check(name: str, value: Any, about: Option) -> None:
+    """Raises InputError unless the option allows the value, or the item of a tuple."""
+    if about.choices:
+        choose(name, value, about.choices)
+    elif not about.allows(value):
+        raise InputError(name, f" {value:g} is not allowed; {about.bounds or 'a finite number'}")
+
+
+def _kept(name: Name, hint: Any, value: Any) -> Any:
+    """`value` as a field of the type `hint` keeps it."""
+    if isinstance(hint, types.UnionType):  # X | None
+        if value is None:
+            return None
+        (hint,) = (kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif getattr(value, "shape", None) == ():  # a number of NumPy's
+        value = value.item()
+    if kind is tuple:
+        several = isinstance(value, Iterable) and not isinstance(value, str)
+        return tuple(_kept(name, inner[0], item) for item in (value if several else (value,)))
+    if kind is dict and isinstance(value, dict):
+        return {k: _kept(Name(f"{name}.{k}"), inner[1], item) for k, item in value.items()}
+    if kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        if kind is float or value % 1 == 0:
+            return kind(value)
+    elif isinstance(value, kind):
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+    raise InputError(name, f" {value!r} is not allowed; {wanted.get(kind, f'a {kind.__name__}')}")
+
+
+def fixed(kind: Any) -> list[str]:
+    """The fields that a resumed run must have as it began."""
+    return [name for name, about in options(kind).items() if about.fixed]
+
+
+def summary(config: Any, command: str) -> str:
+    """The settings that make a run what it is, in words: the fixed options of the command that are
+    set."""
+    said = []
+    for name, about in options(config).items():
+        value, words = getattr(config, name), name.replace("_", " ")
+        if not about.fixed or not about.help or (about.only and command not in about.only):
+            continue
+        if value is True:
+            said.append(words)
+        elif value is not None and value is not False and value != ():
+            shown = " ".join(value) if isinstance(value, tuple) else value
+            said.append(f"{words} {shown:g}" if isinstance(shown, float) else f"{words} {shown}")
+    return ", ".join(said)

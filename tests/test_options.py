@@ -1,0 +1,164 @@
+"""One declaration per option: config fields become flags, checks, messages and the resume check."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxpercept import config
+from jaxpercept.cli.options import add_fields, add_groups, given
+from jaxpercept.cli.parser import build_parser
+from jaxpercept.config import options
+from jaxpercept.config.options import GROUPS, option, settle
+from jaxpercept.errors import InputError
+
+TRAIN = {
+    "style": "--style-image s --data d",
+    "multistyle": "--style-image s t --data d",
+    "superres": "--scale 4 --loss pixel --data d",
+}
+
+
+def helps(command):
+    """The help of `train COMMAND` as {group: its text}."""
+    parser = build_parser("jaxpercept")
+    arguments = parser.parse_args(["train", command, *TRAIN[command].split()])
+    assert arguments.data == ["d"]
+    text = parser._reached().format_help()
+    titles = [f"\n{name}:\n" for name in GROUPS]
+    starts = [text.index(title) for title in titles]
+    assert starts == sorted(starts)
+    return {n: text[a:b] for n, a, b in zip(GROUPS, starts, [*starts[1:], None], strict=True)}
+
+
+@pytest.mark.parametrize("command", TRAIN)
+def test_every_option_of_a_training_stands_in_its_group(command):
+    groups = helps(command)
+    for kind in (config.TrainConfig, config.ObjectiveConfig):
+        for name, about in options.options(kind).items():
+            flag = about.elsewhere.get(command, (f"--{name.replace('_', '-')}", ""))[0]
+            left_out = command == "superres" and name in ("losses", "style_layers")
+            has = bool(about.help) and (command in about.only or not about.only) and not left_out
+            assert (f"\n  {flag}" in groups[about.group]) == has, name
+
+
+def test_an_option_of_training_is_of_some_command():
+    about = options.options(config.TrainConfig)
+    assert all(option.help or option.fixed for option in about.values())
+    assert {command for option in about.values() for command in option.only} <= set(TRAIN)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Made:
+    """A config with one field of each kind."""
+
+    count: int = option(3, "how many", least=2, zero="none")
+    share: float | None = option(None, "how much", above=0, most=1)
+    method: str = option("fast", "by what", choices=("fast", "good"))
+    names: tuple[str, ...] = option((), "which", group="data", choices=("a", "b"))
+    exact: bool = option(False, "whether", fixed=True)
+    weights: dict[str, float] = option({}, least=0)
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+
+def read(*line):
+    parser = argparse.ArgumentParser()
+    add_fields(add_groups(parser), Made, "any")
+    return Made(**given(parser.parse_args(line), Made))
+
+
+def test_a_field_is_an_option():
+    assert read() == Made()
+    line = "--count 0 --share 0.5 --method good --names a --names b a --exact"
+    expected = Made(count=0, share=0.5, method="good", names=("a", "b", "a"), exact=True)
+    assert read(*line.split()) == expected
+    assert options.fixed(Made) == ["exact"]
+    assert options.summary(expected, "any") == "exact"
+
+
+def test_a_value_becomes_what_its_field_keeps():
+    made = Made(
+        count=np.int64(4), share=np.float32(0.5), names=["a", "b"], weights={"a": np.float32(2)}
+    )
+    assert made == Made(count=4, share=0.5, names=("a", "b"), weights={"a": 2.0})
+    assert json.loads(json.dumps(dataclasses.asdict(made)))["count"] == 4
+    assert Made(count=4.0, names="a") == Made(count=4, names=("a",))
+    run = config.TrainConfig(data=Path("photos"), out=Path("runs") / "a", exclude=["*.tmp"])
+    assert (run.data, run.out, run.exclude) == (("photos",), "runs/a", ("*.tmp",))
+
+
+REFUSED = {
+    "count": ({"count": 1}, "count 1 is not allowed; at least 2, or 0 for none"),
+    "share": ({"share": 0}, "share 0 is not allowed; above 0 and at most 1"),
+    "nan": ({"share": float("nan")}, "share nan is not allowed; above 0 and at most 1"),
+    "method": ({"method": "god"}, "did you mean good? Choose one of: fast, good"),
+    "names": ({"names": ["a", "c"]}, "names 'c' is not known; choose one of: a, b"),
+    "text": ({"count": "4"}, "count '4' is not allowed; a whole number"),
+    "fraction": ({"count": 2.5}, "count 2.5 is not allowed; a whole number"),
+    "truth": ({"exact": 1}, "exact 1 is not allowed; True or False"),
+    "none": ({"count": None}, "count None is not allowed; a whole number"),
+    "weight": ({"weights": {"a": -1}}, "weights.a -1 is not allowed; at least 0"),
+    "a list of numbers": ({"names": [1]}, "names 1 is not allowed; a text"),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_a_wrong_value_is_refused_by_the_fields_name(case):
+    values, expected = REFUSED[case]
+    with pytest.raises(InputError) as e:
+        Made(**values)
+    assert expected in str(e.value)
+
+
+def test_the_command_line_names_the_flag_and_python_the_field():
+    cases = {
+        "superres": ({"image_size": 8}, "image_size 8", "--patch-size 8"),
+        "style": ({"batch_size": 0}, "batch_size 0", "--batch-size 0"),
+        "multistyle": ({"schedule": "cos"}, "schedule 'cos'", "--schedule 'cos'"),
+    }
+    for command, (values, field, flag) in cases.items():
+        parser = build_parser("jaxpercept")
+        parser.parse_args(["train", command, *TRAIN[command].split()])
+        with pytest.raises(InputError) as e:
+            config.TrainConfig(**values)
+        assert str(e.value).startswith(f"{field} is not ")
+        assert e.value.with_flags(parser.flags()).startswith(f"{flag} is not ")
+    with pytest.raises(InputError) as e:
+        config.ObjectiveConfig(weights={"content": -1})
+    assert e.value.with_flags(parser.flags()).startswith("--weights.content -1 is not allowed")
+
+
+def test_what_a_resumed_run_must_keep():
+    """Whoever adds a field decides here whether it may change on resume."""
+    free = {"data", "workers", "cache_gib", "max_broken", "init", "vgg", "steps", "out", "engine"}
+    free |= {"checkpoint_every", "preview_every", "log_every"}
+    known = options.options(config.TrainConfig)
+    assert set(known) - set(options.fixed(config.TrainConfig)) == free
+
+
+def test_lists_in_python_are_the_checkpoints_tuples():
+    objective = config.ObjectiveConfig(weights={"content": 1}, content_layers=["relu1_1"])
+    made = config.TrainConfig(data=["a"], exclude=["*.tmp"], objective=objective)
+    kept = json.loads(json.dumps(config.to_dict(made)))
+    assert config.train_config_from_dict(kept) == made
+
+
+def test_the_summary_names_what_makes_a_run_what_it_is():
+    made = config.TrainConfig(clip=True, average="geometric", exclude=("*.gif", "b*"))
+    said = options.summary(made, "style")
+    for part in (
+        "exclude *.gif b*",
+        "batch size 4",
+        "learning rate 0.001",
+        "clip",
+        "style size 256",
+    ):
+        assert part in said.split(", ")
+    assert "average geometric" in said
+    assert "degradation" not in said
+    assert "degradation blur" in options.summary(made, "superres")
