@@ -5,7 +5,28 @@ The public names below are imported on first use, so that `import jaxpercept` is
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers see; a test holds it equal to the table below
+    from jaxpercept.config import TrainConfig as TrainConfig
+    from jaxpercept.errors import InputError as InputError
+    from jaxpercept.evaluation.metrics import psnr as psnr
+    from jaxpercept.evaluation.metrics import ssim as ssim
+    from jaxpercept.images import load_image as load_image
+    from jaxpercept.images import save_image as save_image
+    from jaxpercept.inference.model import load_model as load_model
+    from jaxpercept.losses import feature_loss as feature_loss
+    from jaxpercept.losses import gram_matrix as gram_matrix
+    from jaxpercept.losses import pixel_loss as pixel_loss
+    from jaxpercept.losses import style_loss as style_loss
+    from jaxpercept.losses import total_variation as total_variation
+    from jaxpercept.losses.terms import LossInputs as LossInputs
+    from jaxpercept.losses.terms import LossTerm as LossTerm
+    from jaxpercept.nets.vgg import load_vgg16 as load_vgg16
+    from jaxpercept.nets.vgg import vgg_features as vgg_features
+    from jaxpercept.synthesis.run import synthesize as synthesize
+    from jaxpercept.synthesis.settings import SynthesisConfig as SynthesisConfig
+    from jaxpercept.training.loop import train as train
 
 _HOME = {
     "load_image": "images",

@@ -185,3 +185,15 @@ def test_every_public_name_is_there():
     assert all(callable(getattr(jaxpercept, name)) for name in jaxpercept.__all__)
     with pytest.raises(AttributeError, match="it has load_image"):
         jaxpercept.no_such_name  # noqa: B018
+
+
+def test_type_checkers_see_every_public_name(root):
+    import jaxpercept
+
+    package = root / "jaxpercept"
+    tree = ast.parse((package / "__init__.py").read_text())
+    (seen,) = (node for node in tree.body if isinstance(node, ast.If))
+    found = {alias.asname: (alias.name, node.module) for node in seen.body for alias in node.names}
+    home = {name: (name, f"jaxpercept.{room}") for name, room in jaxpercept._HOME.items()}
+    assert found == home
+    assert (package / "py.typed").is_file()
