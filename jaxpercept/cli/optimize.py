@@ -1,7 +1,7 @@
-"""Make single pictures by optimising their pixels: slow, and the best that a loss can give.
+"""Make single images by optimising their pixels.
 
-The same losses as training (`--losses`, `--weights.NAME`), L-BFGS with a line search or Adam.
-Several images are done at once; those of one size share a compiled program.
+This is slow, and gives the lowest loss that can be had: a trained net only comes close to it. The
+losses are those of training. Images of one size are optimised together.
 """
 
 from __future__ import annotations
@@ -13,102 +13,120 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxpercept import config
-from jaxpercept.cli.options import add_weights, given_weights
+from jaxpercept.cli.options import (
+    Groups,
+    add_fields,
+    add_groups,
+    add_weights,
+    given,
+    given_weights,
+)
 from jaxpercept.cli.outputs import namer, say
-from jaxpercept.errors import InputError
-from jaxpercept.synthesis.settings import INITS, OPTIMIZERS, SynthesisConfig, check_size
+from jaxpercept.errors import InputError, Name
+from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
 
 if TYPE_CHECKING:
     from jaxpercept.synthesis.run import Progress
 
+_GROUPS = ("data", "objective", "optimizer", "run")
+
 EPILOG = """examples:
-  python -m jaxpercept optimize style --content photo.jpg --style wave.jpg -o out.jpg
-  python -m jaxpercept optimize style --content photo.jpg --style wave.jpg candy.jpg --style-weights 2 1 \\
-      --sizes 256 512 1024 --iterations 300 150 75 --preserve-color -o out.jpg
-  python -m jaxpercept optimize invert --content photo.jpg --layer relu3_3 -o inverted.png
-  python -m jaxpercept optimize texture --style wave.jpg --layers relu1_2 relu2_2 -o texture.png
-  python -m jaxpercept optimize style --content photo.jpg --style wave.jpg --save-every 5 -o film.jpg
-  ffmpeg -i film_frames/film_%05d.jpg ...          (frames are numbered 1, 2, 3, ...)"""
+  jaxpercept optimize style --content photo.jpg --style wave.jpg -o out.jpg
+  jaxpercept optimize style --content photo.jpg --style wave.jpg candy.jpg \\
+      --style-weights 2 1 --sizes 256 512 1024 --iterations 300 150 75 \\
+      --preserve-color -o out.jpg
+  jaxpercept optimize invert --content photo.jpg --layer relu3_3 -o inverted.png
+  jaxpercept optimize texture --style wave.jpg --layers relu1_2 relu2_2 -o out.png
 
-STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; Johnson et al. 2016, equation 5).
+a film of the optimisation (frames are numbered 1, 2, 3, ...):
+  jaxpercept optimize style --content photo.jpg --style wave.jpg \\
+      --save-every 5 -o film.jpg
+  ffmpeg -i film_frames/film_%05d.jpg film.mp4"""
 
-Minimises the weighted sum of content, style and TV losses over the pixels, 500 iterations of L-BFGS from the content
-image. An evaluation is one pass through the loss network, forward and back; an iteration needs 1 to 2 of them."""
+STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; equation 5 of
+Johnson et al. 2016).
 
-INVERT = """Feature reconstruction: an image with the content's activations at --layer (the paper's figure 3).
+Minimises the weighted sum of content, style and total-variation losses over the
+pixels. By default, L-BFGS starts from the content image and makes 500 iterations.
+An iteration needs one or two evaluations, each a pass forward and back through
+the loss network."""
 
-Starts from mid-grey with noise of at most 0.01, never from the content. Shallow layers give the image back; deep ones
-keep its content and arrangement, not its colours and textures. The paper shows relu2_2, 3_3, 4_3, 5_1 and 5_3."""
+INVERT = """Feature reconstruction: find an image with the content's activations at --layer
+(figure 3 of Johnson et al. 2016).
 
-TEXTURE = """Style reconstruction: an image with the style's Gram matrices at --layers (the paper's figure 4).
+The image starts as grey with a little noise, never as the content. Shallow layers
+give the photo back. Deep layers keep what is shown and where, but not its colours
+and textures. The paper shows relu2_2, relu3_3, relu4_3, relu5_1 and relu5_3."""
 
-Starts from noise. The paper shows relu1_2, then +relu2_2, +relu3_3, +relu4_3: deeper layers bring larger structures."""
+TEXTURE = """Style reconstruction: find an image with the style's Gram matrices at --layers
+(figure 4 of Johnson et al. 2016).
+
+The image starts as noise. Deeper layers bring larger structures. The paper shows
+relu1_2 alone, then with relu2_2, relu3_3 and relu4_3 added one by one."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `optimize` command."""
     optimize = commands.add_parser(
-        "optimize", help="single pictures by optimisation", description=__doc__, epilog=EPILOG
+        "optimize", help="single images by optimisation", description=__doc__, epilog=EPILOG
     )
     kinds = optimize.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(optimize)
     )
-    style = kinds.add_parser("style", help="a content in a style", description=STYLE, epilog=EPILOG)
-    style.add_argument(
-        "--content",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="C",
-        help="images, folders or patterns",
-    )
-    _add_styles(style)
-    _add_common(
-        style,
-        init="content",
-        layers=(("--content-layers", "relu2_2"), ("--style-layers", "the paper's four")),
-    )
-    style.add_argument(
+    style = kinds.add_parser("style", help="a photo in a style", description=STYLE, epilog=EPILOG)
+    groups = add_groups(style, _GROUPS)
+    _add_contents(groups)
+    _add_styles(groups)
+    _add_common(groups, "style")
+    groups["data"].add_argument(
         "--preserve-color",
         action="store_true",
-        help="the result's luminance, the content's colours",
+        help="combine the result's luminance with the content's colours",
     )
-    style.set_defaults(run=run_style)
+    style.set_defaults(run=run_style, default_weights=None)
 
     invert = kinds.add_parser(
-        "invert", help="an image from its features", description=INVERT, epilog=EPILOG
+        "invert", help="an image from a photo's features", description=INVERT, epilog=EPILOG
     )
-    invert.add_argument(
-        "--content",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="C",
-        help="images, folders or patterns",
-    )
-    invert.add_argument(
+    groups = add_groups(invert, _GROUPS)
+    _add_contents(groups)
+    groups["objective"].add_argument(
         "--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)"
     )
-    _add_common(invert, init="grey", weights={"content": 1.0, "style": 0.0, "tv": 0.0})
-    invert.set_defaults(run=run_invert)
+    weights = {"content": 1.0, "style": 0.0, "tv": 0.0}
+    _add_common(groups, "invert", "grey", weights, ("content_layers", "style_layers"))
+    invert.set_defaults(run=run_invert, default_weights=weights)
 
     texture = kinds.add_parser(
-        "texture", help="an image from its style", description=TEXTURE, epilog=EPILOG
+        "texture", help="an image from a style", description=TEXTURE, epilog=EPILOG
     )
-    _add_styles(texture)
-    texture.add_argument(
+    groups = add_groups(texture, _GROUPS)
+    _add_styles(groups)
+    groups["objective"].add_argument(
         "--layers",
         nargs="+",
         action="extend",
         metavar="L",
         help=f"VGG-16 layers (default: {' '.join(config.STYLE_LAYERS)})",
     )
-    _add_common(texture, init="noise", weights={"content": 0.0, "style": 5.0, "tv": 0.0})
-    texture.set_defaults(run=run_texture)
+    weights = {"content": 0.0, "style": 5.0, "tv": 0.0}
+    _add_common(groups, "texture", "noise", weights, ("content_layers", "style_layers"))
+    texture.set_defaults(run=run_texture, default_weights=weights)
 
 
-def _add_styles(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+def _add_contents(groups: Groups) -> None:
+    groups["data"].add_argument(
+        "--content",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="C",
+        help="images, folders or patterns",
+    )
+
+
+def _add_styles(groups: Groups) -> None:
+    groups["data"].add_argument(
         "--style",
         nargs="+",
         action="extend",
@@ -116,156 +134,51 @@ def _add_styles(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="style images; several are mixed",
     )
-    parser.add_argument(
+    groups["data"].add_argument(
         "--style-weights",
         nargs="+",
         type=float,
         metavar="W",
-        help="one a style image (default: equal)",
-    )
-    parser.add_argument(
-        "--style-size",
-        type=int,
-        metavar="PX",
-        help="their longer side, 0: as they are (default: the output's)",
+        help="the share of each style image (default: equal)",
     )
 
 
 def _add_common(
-    parser: argparse.ArgumentParser,
-    *,
-    init: str,
+    groups: Groups,
+    kind: str,
+    init: str = "content",
     weights: dict[str, float] | None = None,
-    layers: tuple[tuple[str, str], ...] = (),
+    leave_out: tuple[str, ...] = (),
 ) -> None:
-    d = SynthesisConfig(objective=config.ObjectiveConfig(weights={"content": 1.0}))
-    parser.add_argument(
+    groups["run"].add_argument(
         "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
     )
-    parser.add_argument(
-        "--sizes",
-        nargs="+",
-        type=int,
-        default=(),
-        metavar="PX",
-        help="longer side; several: coarse to fine (default: the image's)",
+    for made in (SynthesisConfig, config.ObjectiveConfig):
+        add_fields(groups, made, kind, shown={"init": init}, leave_out=leave_out)
+    groups["objective"].add_argument(
+        "--vgg",
+        metavar="FILE",
+        help="weights of the loss network (default: the shipped VGG-16, trained on ImageNet)",
     )
-    parser.add_argument(
-        "--iterations",
-        nargs="+",
-        type=int,
-        default=d.iterations,
-        metavar="N",
-        help="one number, or one for each size (default: 500)",
-    )
-    parser.add_argument(
-        "--optimizer",
-        default=d.optimizer,
-        metavar="X",
-        help=f"{' or '.join(OPTIMIZERS)} (default: lbfgs)",
-    )
-    parser.add_argument(
-        "--learning-rate",
-        type=float,
-        default=d.learning_rate,
-        metavar="X",
-        help="Adam's, for values in [0, 1] (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--history",
-        type=int,
-        default=d.history,
-        metavar="N",
-        help="steps that L-BFGS remembers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--init",
-        default=init,
-        metavar="X",
-        help=f"{', '.join(INITS)} (0.5 ± 0.01), or an image file (default: {init})",
-    )
-    parser.add_argument(
-        "--clip", action="store_true", help="keep to [0, 1] at every iteration, as the paper does"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
-    )
-    parser.add_argument(
-        "--save-every",
-        type=int,
-        default=0,
-        metavar="N",
-        help="also save every N-th iteration's image, in OUT_frames or OUT/frames",
-    )
-    parser.add_argument(
-        "--report-every",
-        type=int,
-        default=d.report_every,
-        metavar="N",
-        help="iterations between lines of progress (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--vgg", metavar="FILE", help="loss network weights; default: the shipped ImageNet weights"
-    )
-    losses = parser.add_argument_group(
-        "losses", "each term is reported times its weight; a weight of 0 turns it off"
-    )
-    losses.add_argument(
-        "--losses",
-        default="reference",
-        metavar="X",
-        help="convention: paper or reference, the authors' code (default: reference)",
-    )
-    for option, default in layers:
-        losses.add_argument(
-            option, nargs="+", metavar="L", help=f"VGG-16 layers (default: {default})"
-        )
-    shown = config.DEFAULT_WEIGHTS["reference"] if weights is None else weights
-    add_weights(losses, shown)
-    parser.set_defaults(default_weights=weights)
+    add_weights(groups["objective"], weights or config.DEFAULT_WEIGHTS["reference"])
 
 
 def make_config(
-    arguments: argparse.Namespace,
-    *,
-    content_layers: Sequence[str] = (),
-    style_layers: Sequence[str] = (),
+    arguments: argparse.Namespace, init: str = "content", **layers: Sequence[str]
 ) -> SynthesisConfig:
-    """What the command line asks for. Raises InputError for what is not allowed."""
-    config.choose("losses", arguments.losses, config.CONVENTIONS)
-    weights = arguments.default_weights or config.DEFAULT_WEIGHTS[arguments.losses]
-    made = config.ObjectiveConfig(
-        losses=arguments.losses,
-        weights=weights | given_weights(arguments),
-        content_layers=tuple(content_layers) or ("relu2_2",),
-        style_layers=tuple(style_layers) or config.STYLE_LAYERS,
-    )
-    same = (
-        "optimizer",
-        "learning_rate",
-        "history",
-        "init",
-        "clip",
-        "seed",
-        "save_every",
-        "report_every",
-    )
-    return SynthesisConfig(
-        objective=made,
-        sizes=tuple(arguments.sizes),
-        iterations=tuple(arguments.iterations),
-        style_size=getattr(arguments, "style_size", None),
-        **{name: getattr(arguments, name) for name in same},
-    )
+    """What the command line asks for. `init`: what to start from if it does not say. Raises
+    InputError for what is not allowed."""
+    asked = given(arguments, config.ObjectiveConfig) | layers
+    losses = asked.get("losses", "reference")
+    config.choose(Name("losses"), losses, config.CONVENTIONS)
+    weights = arguments.default_weights or config.DEFAULT_WEIGHTS[losses]
+    made = config.ObjectiveConfig(**asked, weights=weights | given_weights(arguments))
+    return SynthesisConfig(**{"init": init, **given(arguments, SynthesisConfig)}, objective=made)
 
 
 def run_style(arguments: argparse.Namespace) -> int:
     """`optimize style`."""
-    made = make_config(
-        arguments,
-        content_layers=arguments.content_layers or (),
-        style_layers=arguments.style_layers or (),
-    )
+    made = make_config(arguments)
     return _run(arguments, made, arguments.content, arguments.style, _label(arguments.style))
 
 
@@ -275,7 +188,7 @@ def run_invert(arguments: argparse.Namespace) -> int:
         raise InputError(
             "--init content would be the answer itself; choose grey, noise, or another image"
         )
-    made = make_config(arguments, content_layers=(arguments.layer,))
+    made = make_config(arguments, "grey", content_layers=(arguments.layer,))
     if made.objective.weights["style"]:
         raise InputError("--weights.style needs a style image; use optimize style")
     return _run(arguments, made, arguments.content, (), arguments.layer)
@@ -283,8 +196,8 @@ def run_invert(arguments: argparse.Namespace) -> int:
 
 def run_texture(arguments: argparse.Namespace) -> int:
     """`optimize texture`: the first style image gives the size."""
-    made = make_config(arguments, style_layers=arguments.layers or ())
-    if arguments.init == "content" or any(
+    made = make_config(arguments, "noise", style_layers=arguments.layers or config.STYLE_LAYERS)
+    if made.init == "content" or any(
         w for n, w in made.objective.weights.items() if n not in ("style", "tv")
     ):
         raise InputError(
@@ -325,7 +238,7 @@ def _run(
         )
     if made.init not in INITS:
         if not Path(made.init).exists():
-            config.choose("init", made.init, (*INITS, "an image file"))
+            config.choose(Name("init"), made.init, (*INITS, "an image file"))
         images.load_image(made.init)
     for path, picture in zip(paths, loaded, strict=True):
         for size in made.sizes or (max(picture.shape[:2]),):

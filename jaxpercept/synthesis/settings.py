@@ -4,11 +4,11 @@ jax.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from jaxpercept.config import VGG_LAYERS, ObjectiveConfig, choose
-from jaxpercept.errors import InputError
+from jaxpercept.config import VGG_LAYERS, ObjectiveConfig
+from jaxpercept.config.options import option, settle
+from jaxpercept.errors import InputError, Name
 
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "grey")  # or the path of an image
@@ -21,55 +21,65 @@ class SynthesisConfig:
     each size."""
 
     objective: ObjectiveConfig
-    sizes: tuple[
-        int, ...
-    ] = ()  # coarse to fine, each starting from the last one's result; none: as the content is
-    style_size: int | None = None  # of style images; None: the output's longer side, 0: as they are
-    iterations: tuple[int, ...] = (500,)  # [P] section 4.1
-    optimizer: str = "lbfgs"
-    learning_rate: float = 0.02  # Adam's, for values in [0, 1]
-    history: int = 10  # pairs that L-BFGS keeps
-    clip: bool = False  # to [0, 1] after every iteration: [P] section 4.1, "projected L-BFGS"
-    init: str = "content"
-    seed: int = 0  # image i of the job has noise from (seed, i)
-    batch: int = 1  # images in the batch that the "reference" TV is summed over; training's batch to compare with f_W
-    report_every: int = 10
-    save_every: int = 0  # iterations between saved images; 0: none
+    sizes: tuple[int, ...] = option(
+        (),
+        "longer sides of the result, in pixels; of several, each starts from the result of the one "
+        "before (default: the content's size)",
+        group="data",
+        metavar="PX",
+        least=2,
+    )
+    style_size: int | None = option(
+        None,
+        "scale style images to this longer side, in pixels; 0 keeps their own size (default: the "
+        "result's longer side)",
+        group="data",
+        metavar="PX",
+        least=2,
+        zero="the image's own",
+        only=("style", "texture"),
+    )
+    init: str = option(
+        "content",
+        f"image to start from: {', '.join(INITS)} (0.5 ± {GREY_NOISE}), or an image file",
+        group="data",
+        metavar="X",
+    )
+    iterations: tuple[int, ...] = option(  # [P] section 4.1
+        (500,), "one number, or one for each size", group="optimizer", least=1
+    )
+    optimizer: str = option(
+        "lbfgs",
+        "lbfgs is L-BFGS with a line search",
+        group="optimizer",
+        choices=OPTIMIZERS,
+    )
+    learning_rate: float = option(
+        0.02, "Adam's step size, for values in [0, 1]", group="optimizer", above=0
+    )
+    history: int = option(10, "steps that L-BFGS remembers", group="optimizer", least=1)
+    clip: bool = option(  # [P] section 4.1, "projected L-BFGS"
+        False,
+        "clip the image to [0, 1] after every iteration, as in the paper",
+        group="optimizer",
+    )
+    seed: int = option(0, "seed of the noise; image i has noise from (seed, i)", least=0)
+    # images in the batch that the "reference" TV is summed over; training's, to compare with f_W
+    batch: int = option(1, least=1)
+    report_every: int = option(10, "iterations between lines of progress", least=1)
+    save_every: int = option(
+        0,
+        "also save the image every N iterations, in OUT_frames or OUT/frames; 0 saves none",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
-        choose("optimizer", self.optimizer, OPTIMIZERS)
-        for name, least in (
-            ("history", 1),
-            ("batch", 1),
-            ("report_every", 1),
-            ("save_every", 0),
-            ("seed", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)} is not allowed; at least "
-                    f"{least}"
-                )
-        if not self.iterations or min(self.iterations) < 1:
-            raise InputError(
-                f"--iterations {' '.join(map(str, self.iterations))} is not allowed; at least 1"
-            )
+        settle(self)
+        if not self.iterations:
+            raise InputError(Name("iterations"), " is empty; give one number, or one for each size")
         if len(self.iterations) not in (1, max(1, len(self.sizes))):
-            raise InputError(
-                f"--iterations has {len(self.iterations)} numbers for {len(self.sizes)} sizes; "
-                "give one, or one a size"
-            )
-        if any(size < 2 for size in self.sizes):
-            raise InputError(
-                f"--sizes {' '.join(map(str, self.sizes))} is not allowed; at least 2 pixels a side"
-            )
-        if self.style_size is not None and self.style_size != 0 and self.style_size < 2:
-            raise InputError(
-                f"--style-size {self.style_size} is not allowed; at least 2, or 0 for the image's "
-                "own"
-            )
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"--learning-rate {self.learning_rate} is not allowed; above 0")
+            counts = f" has {len(self.iterations)} numbers for {len(self.sizes)} sizes"
+            raise InputError(Name("iterations"), counts, "; give one, or one for each size")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -91,7 +101,6 @@ def check_size(name: str, height: int, width: int, layers: tuple[str, ...]) -> N
     fits = [layer for layer in VGG_LAYERS if min(height, width) >= 2 ** (int(layer[4]) - 1)]
     if too_deep := [layer for layer in layers if layer not in fits]:
         raise InputError(
-            f"{name}: {width}x{height} is too small for {', '.join(too_deep)}; the layers that "
-            "fit: "
+            f"{name}: {width}x{height} is too small for {', '.join(too_deep)}; the layers that fit: "
             f"{', '.join(fits) or 'none'}; or give a larger image"
         )
