@@ -1,12 +1,11 @@
 """Strict by default: four fake devices, no silent rank promotion, warnings are errors
-(pyproject.toml). Compiled programs are cached for the session, in one cache for all its processes,
-as many tests run the same ones.
+(pyproject.toml). Compiled programs are cached, in one cache for all processes of the session, and
+kept for the next (session_cache.py); $JAXPERCEPT_CACHE is another folder for them, or "off".
 """
 
 # The environment is set before jax is imported.
 
 import os
-import tempfile
 
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
@@ -15,25 +14,29 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # torch's threads spin, which on a busy machine costs ten times the work
-if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker inherits it
-    _cache = tempfile.TemporaryDirectory(
-        prefix="jaxpercept-test-cache-", ignore_cleanup_errors=True
-    )
-    os.environ["JAXPERCEPT_CACHE"] = _cache.name
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
     8 << 30
 )  # never reached; with a limit, jax locks the cache
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
+import session_cache
 from jaxtyping import install_import_hook
 
+_session: Path | None = None  # of this process, where it is the one that the user started
+if "JAXPERCEPT_CACHE" not in os.environ:  # else the user's choice, or what a worker inherits
+    _session = Path(tempfile.mkdtemp(prefix="jaxpercept-test-cache-"))
+    os.environ["JAXPERCEPT_CACHE"] = str(_session)
+    session_cache.begin(session_cache.kept_folder(), _session)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+if os.environ["JAXPERCEPT_CACHE"] != "off":
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own
 # message.
 install_import_hook(
@@ -65,6 +68,15 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Keeps the compiled programs, unless the session was interrupted while it may have written
+    one."""
+    if _session is not None:
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            session_cache.end(session_cache.kept_folder(), _session)
+        shutil.rmtree(_session, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
