@@ -77,16 +77,88 @@ def test_a_term_from_a_notebook_needs_no_registration(phi, pair):
     np.testing.assert_allclose(values["loss"], 2 * laplacian(terms.LossInputs(*pair, {}, {}, {})))
 
 
-def test_bad_terms_are_refused(phi, pair):
-    def whole(inputs):
-        return inputs.output.mean()
+def mean_of(inputs):
+    return inputs.output.mean((1, 2, 3))
 
-    with pytest.raises(ValueError, match="one number per image"):
-        objective.evaluate([LossTerm("whole", whole)], phi, {}, *pair)
-    with pytest.raises(InputError, match="distinct names"):
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"name": "step"}, "'step': a logged line has another value of this name"),
+        ({"name": "input_wait"}, "give a name other than step, loss, images_per_s"),
+        ({"name": ""}, "must be a text to print"),
+        ({"name": "a\nb"}, "must be a text to print"),
+        ({"weight": float("nan")}, "'own': its weight nan is not allowed"),
+        ({"weight": -1}, "a finite number of at least 0"),
+        ({"weight": "2"}, "its weight '2' is not allowed"),
+        ({"weight": np.ones(2)}, "is not allowed; a finite number"),
+        ({"features": ("relu1_9",)}, "'own': VGG-16 layer 'relu1_9' is not known; did you mean"),
+    ],
+)
+def test_a_term_that_cannot_be_is_refused_where_it_is_made(kwargs, message):
+    with pytest.raises(InputError, match=message):
+        LossTerm(**{"name": "own", "fn": mean_of, **kwargs})
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.array(0.5), "jax", 1])
+def test_a_weight_is_kept_as_a_number_of_python(number):
+    weight = LossTerm("own", mean_of, jnp.float32(0.5) if number == "jax" else number).weight
+    assert type(weight) is float
+    assert weight == (1 if number == 1 and not hasattr(number, "dtype") else 0.5)
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (
+            lambda inputs: inputs.output.mean(),
+            r"'own' returned float32\(\); .*one number per image",
+        ),
+        (lambda inputs: inputs.output.shape[0], "'own' returned 2; it must return"),
+        (lambda inputs: jnp.zeros(2, jnp.int32), r"'own' returned int32\(2,\)"),
+        (
+            lambda inputs: inputs.features["relu1_2"],
+            "'own' reads relu1_2, which it did not ask for",
+        ),
+        (lambda inputs: inputs.style_grams["relu3_3"], "'own' reads relu3_3"),
+    ],
+)
+def test_a_term_that_reads_or_returns_what_it_must_not_is_named(phi, pair, fn, message):
+    with pytest.raises(InputError, match=message):
+        objective.evaluate([LossTerm("own", fn)], phi, {}, *pair)
+
+
+def test_an_error_in_a_term_of_the_users_names_the_term(phi, pair):
+    with pytest.raises(TypeError) as caught:
+        objective.evaluate([LossTerm("own", lambda inputs: None + 1)], phi, {}, *pair)
+    assert caught.value.__notes__ == ["in the loss term 'own'"]
+
+
+def test_terms_that_do_not_go_together_are_refused(phi, pair):
+    with pytest.raises(InputError, match="two loss terms are named 'tv'"):
         objective.evaluate([LossTerm("tv", terms.tv), LossTerm("tv", terms.tv)], phi, {}, *pair)
-    with pytest.raises(InputError, match="style image"):
+    with pytest.raises(InputError, match="every loss term has the weight 0"):
+        objective.evaluate([LossTerm("tv", terms.tv, 0)], phi, {}, *pair)
+    with pytest.raises(
+        InputError, match="'style' needs the style's Gram matrices at relu1_2, relu"
+    ):
         objective.evaluate(objective.make_terms(config_of(weights={"style": 1.0})), phi, {}, *pair)
+
+
+def test_a_users_term_may_be_called_style_and_asks_for_its_layers(phi, pair):
+    plain = objective.evaluate([LossTerm("style", mean_of)], phi, {}, *pair)
+    np.testing.assert_allclose(plain["style"], pair[0].mean((1, 2, 3)), rtol=1e-6)
+
+    def size(inputs):
+        return mean_of(inputs) * inputs.style_grams["relu2_2"].sum()
+
+    own = LossTerm("size", size, style_grams=("relu2_2",))
+    found = objective.evaluate([own], phi, grams(phi), *pair)
+    np.testing.assert_allclose(
+        found["size"], pair[0].mean((1, 2, 3)) * grams(phi)["relu2_2"].sum(), rtol=1e-5
+    )
+    with pytest.raises(InputError, match="'size' needs the style's Gram matrices at relu2_2"):
+        objective.evaluate([own], phi, {}, *pair)
 
 
 @pytest.mark.parametrize(

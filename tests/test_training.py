@@ -1,12 +1,15 @@
 """The loop: learns, resumes bit for bit, refuses what would be wrong, leaves usable files."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import logging
 import os
 import re
 import shutil
 import signal
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -205,7 +208,7 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
         loop.train(dataclasses.replace(made, steps=2), terms=[term])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):
     made = make_config(photos, tmp_path / "run", **PIXEL, steps=50, checkpoint_every=50)
     weights = loop.train(
@@ -214,6 +217,73 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number
     steps = weights_file.read_weights(weights)[1]["training"]["steps"]
     assert 2 <= steps < 10
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [str(steps)]
+
+
+def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch):
+    """Not even where Python's own handler would raise into a callback that drops exceptions."""
+
+    def ask(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.sigpending()  # a call in which Python runs the handler
+
+    monkeypatch.setattr(loop.compilation_cache, "enable", ask)
+    weights = loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=50))
+    assert weights_file.read_header(weights)["training"]["steps"] == 1
+
+
+def test_a_signal_that_is_ignored_at_the_start_stays_ignored(photos, tmp_path):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        made = make_config(photos, tmp_path / "run", **PIXEL, steps=3)
+        weights = loop.train(made, on_log=lambda _: os.kill(os.getpid(), signal.SIGHUP))
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert weights_file.read_header(weights)["training"]["steps"] == 3
+
+
+@pytest.mark.parametrize("keep", [0, 40])
+def test_a_checkpoint_without_its_metadata_falls_back_to_the_one_before(
+    whole, photos, tmp_path, caplog, keep
+):
+    """A power loss leaves files empty or cut."""
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for file in (out / "checkpoints" / "6").rglob("*"):
+        if "METADATA" in file.name.upper() or "metadata" in file.parts[-2]:
+            file.write_bytes(file.read_bytes()[:keep])
+    with caplog.at_level(logging.WARNING):
+        loop.train(make_config(photos, out))
+    assert [r.getMessage() for r in caplog.records if "checkpoint 6 is damaged" in r.getMessage()]
+    assert metrics(out) == metrics(whole)
+
+
+@pytest.mark.parametrize("tail", [b'{"step": 4, "lo', b'{"x": 1}\n', b"\xff\x00\n\x80}\n", b"7}\n"])
+def test_lines_that_do_not_parse_do_not_block_resuming(whole, photos, tmp_path, tail):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    log = out / "metrics.jsonl"
+    log.write_bytes(log.read_bytes() + tail)
+    assert len(runs.read_run(str(out)).lines) == 6
+    loop.train(make_config(photos, out))
+    assert metrics(out) == metrics(whole)
+
+
+@pytest.mark.parametrize("stream", [None, "closed", "gone"])
+def test_a_run_without_standard_error(photos, tmp_path, monkeypatch, stream):
+    """A service of Windows has none; a terminal may go away."""
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", {None: None, "closed": closed, "gone": Gone()}[stream])
+    loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
+    assert len(metrics(tmp_path / "run")) == 2
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, photos, tmp_path, caplog):

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
-from jaxpercept.runtime import allocator
+from jaxpercept.runtime import allocator, streams
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     """Runs a command line and returns its exit status. `prog`: the name that help and errors
     show."""
+    streams.open_missing()
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     if "jax" not in sys.modules:  # else we are a guest in somebody's process

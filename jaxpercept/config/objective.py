@@ -32,6 +32,9 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("hatch", "patterns that repeat every 8 pixels, which feature losses bring"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
+# What else a logged line holds beside the terms; no term may have one of these names.
+TIMING = ("images_per_s", "ms_per_step", "input_wait", "device_mb")
+RESERVED = ("step", "loss", *TIMING)
 
 
 @dataclass(frozen=True)

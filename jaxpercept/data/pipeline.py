@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from jaxpercept.data.sources import Source, open_sources
 from jaxpercept.errors import InputError
 from jaxpercept.images import load_uint8, resize
+from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
 _ZOOM = 1.15  # of augmented crops, at most
@@ -229,11 +230,11 @@ class Batches:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Processes begun in here never see Ctrl-C and a cluster's SIGTERM, which reach every process
-    of a group; the training answers them and ends its workers. They inherit the mask, so not even
-    one that is still starting does."""
+    """Processes begun in here never see the signals that ask a training to stop, which reach every
+    process of a group. The training answers them and ends its workers. They inherit the mask, so
+    not even one that is still starting sees a signal."""
     resource_tracker.ensure_running()  # begun later, it would lift the mask, in Python 3.11 and 3.12
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

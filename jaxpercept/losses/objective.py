@@ -5,7 +5,7 @@ that no term reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 import jax
@@ -14,7 +14,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxpercept import losses
-from jaxpercept.config import TERM_NAMES, ObjectiveConfig
+from jaxpercept.config import TERM_NAMES, VGG_LAYERS, ObjectiveConfig
 from jaxpercept.errors import InputError
 from jaxpercept.losses import terms
 from jaxpercept.losses.terms import LossInputs, LossTerm
@@ -27,7 +27,7 @@ def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:
     """The terms of positive weight, in the table's order."""
     layers = {
         "content": {"features": config.content_layers, "target_features": config.content_layers},
-        "style": {"features": config.style_layers},
+        "style": {"features": config.style_layers, "style_grams": config.style_layers},
     }
     made = []
     for name in TERM_NAMES:
@@ -56,18 +56,9 @@ def evaluate(
 
     `style_grams`: from `style_targets`; may be empty without a style term. `batch`: images in the
     global batch, default N. `dtype`: what φ computes in. `target_features`: from `content_targets`,
-    where one target is evaluated many times; default: computed here. Raises InputError for terms
-    that share a name or lack a style target."""
-    active = [t for t in loss_terms if t.weight]
-    names = [t.name for t in active]
-    if not active or len(set(names)) < len(names) or "loss" in names:
-        raise InputError(
-            f"loss terms need distinct names other than 'loss' and a weight above 0, got {names}"
-        )
-    if "style" in names and not style_grams:
-        raise InputError(
-            "the style term needs a style image; give --style-image, or set --weights.style 0"
-        )
+    where one target is evaluated many times; default: computed here. Raises InputError as
+    `check_terms` does, and for a term that reads or returns what it must not."""
+    active = check_terms(loss_terms, style_grams)
     wanted, target_wanted = (
         _union(t.features for t in active),
         _union(t.target_features for t in active),
@@ -91,14 +82,57 @@ def evaluate(
         convention=convention,
         batch=output.shape[0] if batch is None else batch,
     )
-    values = {t.name: t.weight * t.fn(inputs) for t in active}
-    for name, value in values.items():
-        if value.shape != output.shape[:1]:
-            raise ValueError(
-                f"loss term {name!r} must return one number per image, ({output.shape[0]},): "
-                f"{value.shape}"
-            )
+    values = {t.name: t.weight * _value(t, inputs) for t in active}
     return {"loss": terms.sum_of(values.values()), **values}
+
+
+def check_terms(loss_terms: Sequence[LossTerm], style_layers: Collection[str]) -> list[LossTerm]:
+    """The terms of positive weight. `style_layers`: where there are style targets. Raises
+    InputError for no term, terms that share a name, or a style target that is missing."""
+    active = [t for t in loss_terms if t.weight]
+    if not active:
+        raise InputError("every loss term has the weight 0; give one of them a weight above 0")
+    for i, term in enumerate(active):
+        if term.name in {t.name for t in active[:i]}:
+            raise InputError(
+                f"two loss terms are named {term.name!r}; give them distinct names, under which "
+                "they are logged"
+            )
+        if missing := [layer for layer in term.style_grams if layer not in style_layers]:
+            raise InputError(
+                f"the loss term {term.name!r} needs the style's Gram matrices at "
+                f"{', '.join(missing)}, and there is no style image; give --style-image, or "
+                f"set its weight, --weights.{term.name}, to 0"
+            )
+    return active
+
+
+def _value(term: LossTerm, inputs: LossInputs) -> Float[Array, " n"]:
+    """What the term returns for each image. InputError where that is something else; any other
+    exception of its function passes, with the term's name in a note."""
+    try:
+        value = term.fn(inputs)
+    except KeyError as e:
+        layer = e.args[0] if e.args else None
+        if layer not in VGG_LAYERS:
+            e.add_note(f"in the loss term {term.name!r}")
+            raise
+        raise InputError(
+            f"the loss term {term.name!r} reads {layer}, which it did not ask for; name the layer "
+            "where it is made: LossTerm(…, features=, target_features= or style_grams=)"
+        ) from e
+    except Exception as e:
+        e.add_note(f"in the loss term {term.name!r}")
+        raise
+    count = inputs.output.shape[0]
+    is_array = isinstance(value, Array)
+    if not is_array or value.shape != (count,) or not jnp.issubdtype(value.dtype, jnp.floating):
+        found = f"{value.dtype}{value.shape}" if is_array else repr(value)
+        raise InputError(
+            f"the loss term {term.name!r} returned {found}; it must return one number per image, "
+            f"float32({count},), for instance by .mean((1, 2, 3))"
+        )
+    return value
 
 
 @jax.custom_vjp

@@ -7,14 +7,17 @@ needed: give `training.train(..., terms=...)` a `LossTerm` of your own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jax import Array
 from jaxtyping import Float
 
 from jaxpercept import losses
-from jaxpercept.config import CONVENTIONS
+from jaxpercept.config import CONVENTIONS, RESERVED, VGG_LAYERS, choose
+from jaxpercept.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,50 @@ class LossInputs:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """A named, weighted term. `fn(inputs) -> (N,)`. `features`, `target_features`: the layers it
-    reads."""
+    """A named, weighted term. `fn(inputs) -> (N,)`, differentiable, one number per image.
+
+    `features`, `target_features`, `style_grams`: the VGG-16 layers at which it reads what
+    `LossInputs` holds under these names. `weight`: a finite number of at least 0, NumPy's and JAX's
+    too. InputError for a name that cannot be logged, a weight or a layer that is not allowed."""
 
     name: str
     fn: Callable[[LossInputs], Float[Array, " n"]]
-    weight: float = 1.0
+    weight: float | Any = 1.0  # kept as a float
     features: tuple[str, ...] = ()
     target_features: tuple[str, ...] = ()
+    style_grams: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
+            raise InputError(f"loss term {self.name!r}: its name must be a text to print")
+        if self.name in RESERVED:
+            raise InputError(
+                f"loss term {self.name!r}: a logged line has another value of this name; give a "
+                f"name other than {', '.join(RESERVED)}"
+            )
+        if not callable(self.fn):
+            raise InputError(f"loss term {self.name!r}: fn {self.fn!r} is not a function")
+        object.__setattr__(self, "weight", _weight(self.name, self.weight))
+        for field in ("features", "target_features", "style_grams"):
+            layers = getattr(self, field)
+            layers = (layers,) if isinstance(layers, str) else tuple(layers)
+            for layer in layers:
+                choose(f"loss term {self.name!r}: VGG-16 layer", layer, VGG_LAYERS)
+            object.__setattr__(self, field, layers)
+
+
+def _weight(name: str, weight: Any) -> float:
+    """A Python number: what a checkpoint can keep, and too weak a type to widen the loss."""
+    try:
+        number = math.nan if isinstance(weight, str) else float(weight)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise InputError(
+            f"loss term {name!r}: its weight {weight!r} is not allowed; a finite number of at "
+            "least 0 (for the opposite of a term, let its function return it)"
+        )
+    return number
 
 
 def content(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,20 +97,11 @@ class Checkpoints:
             "same command goes on from there"
         )
 
-    def about(self) -> dict[str, Any] | None:
-        """What the newest readable checkpoint says of itself; None without one."""
-        for step in reversed(self.steps):
-            try:
-                return dict(self._orbax.metadata(step).custom_metadata)
-            except Exception as e:
-                log.warning(
-                    "checkpoint %s is damaged (%s); trying the one before", step, _first_line(e)
-                )
-        return None
-
-    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def restore(
+        self, like: Any, check: Callable[[dict[str, Any]], None] = lambda about: None
+    ) -> tuple[Any, dict[str, Any]] | None:
         """The newest readable checkpoint as (state of NumPy arrays shaped `like`, about); None
-        without any.
+        without any. `check(about)` is called before the state is read, and may raise.
 
         A damaged one is named in a warning and, once one before it is read, removed so that its
         step can be saved again. Raises InputError when there are checkpoints and none can be read;
@@ -118,13 +110,15 @@ class Checkpoints:
         failed: dict[int, str] = {}
         for step in reversed(self.steps):
             try:
-                about = dict(self._orbax.metadata(step).custom_metadata)
+                about = self._about(step)
+            except Exception as e:
+                self._note(failed, step, e)
+                continue
+            check(about)
+            try:
                 state = self._orbax.load(step, host)
             except Exception as e:
-                failed[step] = _first_line(e)
-                log.warning(
-                    "checkpoint %s is damaged (%s); trying the one before", step, failed[step]
-                )
+                self._note(failed, step, e)
                 continue
             for damaged in failed:
                 self._orbax.delete(damaged)
@@ -133,10 +127,19 @@ class Checkpoints:
             newest, reason = next(iter(failed.items()))
             raise InputError(
                 f"{self._directory}: no checkpoint in it can be read ({newest}: {reason}); give "
-                "another --out, or "
-                "delete it"
+                "another --out, or delete it"
             )
         return None
+
+    def _about(self, step: int) -> dict[str, Any]:
+        found = self._orbax.metadata(step).custom_metadata
+        if not found:  # Orbax reads an empty or cut file as none
+            raise ValueError("its metadata is empty or cut")
+        return dict(found)
+
+    def _note(self, failed: dict[int, str], step: int, error: Exception) -> None:
+        failed[step] = _first_line(error)
+        log.warning("checkpoint %s is damaged (%s); trying the one before", step, failed[step])
 
 
 @cache

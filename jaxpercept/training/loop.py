@@ -9,10 +9,8 @@ uint8; the step makes them [0, 1].
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +27,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import multistyle, transform_net, vgg
-from jaxpercept.runtime import compilation_cache
+from jaxpercept.runtime import compilation_cache, stopping
 from jaxpercept.training import engines, processes
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.optimizers import make_optimizer
@@ -175,7 +173,17 @@ def train(
     """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds.
     `terms`: in place of the config's own. `on_log` gets every logged line, in process 0. Raises
     InputError for what the user got wrong or a full disk, FloatingPointError on a loss that is not
-    finite."""
+    finite. Ctrl-C, SIGTERM and SIGHUP end it after the step at hand, with a checkpoint."""
+    with stopping.requests("stopping after this step, with a checkpoint") as stopped:
+        return _train(config, terms, on_log, stopped)
+
+
+def _train(
+    config: TrainConfig,
+    terms: Sequence[LossTerm] | None,
+    on_log: Callable[[dict[str, float]], None] | None,
+    stopped: list[int],
+) -> Path:
     compilation_cache.enable()
     about_data = data.describe(config.data, config.exclude)
     processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
@@ -189,11 +197,9 @@ def train(
         RunFiles(config, about_data, terms, earlier) as run,
         Checkpoints(run.folder / "checkpoints") as checkpoints,
         closing(stream),
-        _stop_signals() as stopped,
     ):
         processes.check_same(checkpoints=checkpoints.steps)
-        run.check_resume(checkpoints.about())
-        if restored := checkpoints.restore(state):
+        if restored := checkpoints.restore(state, run.check_resume):
             state, about = restored
             stream.set_state(about["data"])
             stream.problems.update(about.get("broken", {}))
@@ -270,10 +276,12 @@ def make_stream(config: TrainConfig) -> data.Batches | data.Pairs:
 def style_grams(
     config: TrainConfig, terms: Sequence[LossTerm], vgg_params: vgg.Params
 ) -> objective.Grams:
-    """The Gram matrices at the style layers, (1, C, C), or (styles, C, C) in the order of the style
-    images; empty without any."""
-    layers = config.objective.style_layers
+    """The Gram matrices at the style layers and those that the terms read, (1, C, C), or (styles, C,
+    C) in the order of the style images; empty without any. InputError for terms that need others."""
+    own = config.objective.style_layers
+    layers = tuple(dict.fromkeys([*own, *(j for term in terms for j in term.style_grams)]))
     paths = config.style_images or ((config.style_image,) if config.style_image is not None else ())
+    objective.check_terms(terms, layers if paths else ())
     found = [
         _targets(vgg_params, jnp.asarray(_style(path, config.style_size))[None], layers)
         for path in paths
@@ -293,32 +301,3 @@ def _style(path: str, size: int) -> images.Float:
             f"{path}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side"
         )
     return style
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM (preemption) add to, so that the loop ends after the step at
-    hand; a second Ctrl-C interrupts at once."""
-    seen: list[int] = []
-
-    def handler(number: int, frame: Any) -> None:
-        if seen and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if not seen and jax.process_index() == 0:  # print() may be what was interrupted
-            os.write(
-                2,
-                b"\nstopping after this step, with a checkpoint; Ctrl-C again: at once, without\n",
-            )
-        seen.append(number)
-
-    try:
-        before = {
-            number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-    except ValueError:  # not the main thread: nothing to catch there
-        before = {}
-    try:
-        yield seen
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -81,12 +81,11 @@ class RunFiles:
                 if hasattr(self, name):
                     getattr(self, name).close()
 
-    def check_resume(self, about: dict[str, Any] | None) -> None:
+    def check_resume(self, about: dict[str, Any]) -> None:
         """Raises InputError where the checkpoint that says `about` of itself is another run's: see
         `resuming`."""
-        if about is not None:
-            resuming.check(self.folder, self.config, self._about_data, self._contents, about)
-            self._last = about.get("last", {})
+        resuming.check(self.folder, self.config, self._about_data, self._contents, about)
+        self._last = about.get("last", {})
 
     def start(self, step: int, on_log: Callable[[dict[str, float]], None] | None) -> None:
         """Opens the logs to continue after `step`: what an interrupted run logged beyond it is
@@ -299,7 +298,9 @@ class RunFiles:
 
     def say(self, line: str, *, live: bool = False) -> None:
         """Progress on standard error: `live` lines replace each other on a terminal."""
-        if self._writes:
+        if not self._writes or sys.stderr is None:
+            return
+        with contextlib.suppress(OSError, ValueError):  # closed, or the terminal has gone
             before, self._live = self._live, live and sys.stderr.isatty()
             start = "\r\x1b[K" if self._live else "\n" if before else ""
             print(start + line, end="" if self._live else "\n", file=sys.stderr, flush=True)

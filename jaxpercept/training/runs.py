@@ -13,15 +13,8 @@ from statistics import median
 from typing import Any
 
 from jaxpercept import images
-from jaxpercept.config import choose
+from jaxpercept.config import TIMING, choose
 from jaxpercept.errors import InputError
-
-TIMING = (
-    "images_per_s",
-    "ms_per_step",
-    "input_wait",
-    "device_mb",
-)  # of a logged line; the rest is the same every run
 
 
 @dataclass(frozen=True)
@@ -59,10 +52,20 @@ def read_run(folder: str) -> Run:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """Those of a file that a killed process may have left with a broken last one."""
+    """The lines of a `metrics.jsonl` that can be read: a killed process, or a power loss, may have
+    left others."""
     if not path.exists():
         return []
-    return [line for line in path.read_text().splitlines() if line.endswith("}")]
+    text = path.read_bytes().decode("utf-8", "replace")
+    return [line for line in text.split("\n") if _is_whole(line)]
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("step"), int)
 
 
 def table(runs: Sequence[Run]) -> str:
