@@ -20,6 +20,7 @@ from jaxpercept.cli import (
     tools,
     train,
     upscale,
+    web,
 )
 from jaxpercept.errors import nearest
 
@@ -34,6 +35,7 @@ _EPILOG = """commands by what they do:
   jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
   jaxpercept reproduce          the paper's experiments, resumably
   jaxpercept export             a trained net as ONNX or StableHLO
+  jaxpercept web                a site that applies nets in the browser
   jaxpercept convert vgg16      the loss network from another format
   jaxpercept convert transform-net  trained style nets of other codebases
   jaxpercept prepare            pack a folder of images into a dataset
@@ -158,6 +160,7 @@ def build_parser(prog: str) -> Parser:
         evaluate.add(commands)
         reproduce.add(commands)
         export.add(commands)
+        web.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)

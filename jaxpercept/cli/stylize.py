@@ -30,7 +30,7 @@ EPILOG = """examples:
 Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
 compiled. Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
 _SAMPLES_OUT = Path("outputs")
-_GRAIN = 0.01  # on 30 photos the objective of starry_night is 0.3 % lower, of composition_vii 0.1 %; with 0.02 higher
+GRAIN = 0.01  # on 30 photos the objective of starry_night is 0.3 % lower, of composition_vii 0.1 %; with 0.02 higher
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grain",
         type=float,
-        default=_GRAIN,
+        default=GRAIN,
         metavar="X",
         help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes as well; "
         "0: none, the net's own output (default: %(default)s, too faint to be seen)",
@@ -235,7 +235,7 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
 
     compilation_cache.enable()
     photos = sample_photos()
-    seen = {name: images.grain(photo, _GRAIN) for name, photo in photos.items()}
+    seen = {name: images.grain(photo, GRAIN) for name, photo in photos.items()}
     rows = [list(photos.values())]
     for style in styles:
         model = load_model(style)

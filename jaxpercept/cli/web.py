@@ -1,0 +1,84 @@
+"""The `web` command: a site that applies nets in the browser."""
+
+from __future__ import annotations
+
+import argparse
+
+from jaxpercept.cli.outputs import say
+from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, weights_file
+
+DESCRIPTION = """Writes a folder that is a web site: photos in, paintings out, all of it in the visitor's browser. Photos never leave
+their machine. The folder works on any static host, below any path, and offline after the first visit.
+
+It holds the nets as ONNX and the npm package onnxruntime-web, which is taken with npm once and kept in the cache."""
+
+EPILOG = """examples:
+  python -m jaxpercept web site/ --serve
+  python -m jaxpercept web site/ --style wave multi runs/mine/model.safetensors
+  python -m jaxpercept web site/ --runtime package/       # without npm: the unpacked package"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `web` command."""
+    parser = commands.add_parser(
+        "web",
+        help="a site that applies nets in the browser",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+    )
+    parser.add_argument(
+        "out", nargs="?", default="site", metavar="OUT", help="the folder (default: site)"
+    )
+    parser.add_argument(
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="STYLE",
+        help="shipped names or weights files; a net of several styles gets sliders to blend them, "
+        "FILE:BLEND fixes a blend (default: all that are shipped)",
+    )
+    parser.add_argument(
+        "--runtime",
+        metavar="FOLDER",
+        help="of the unpacked npm package onnxruntime-web (default: taken with npm)",
+    )
+    parser.add_argument(
+        "--serve", action="store_true", help="show the site on localhost, until Ctrl-C"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="of --serve; 0: any (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """`web`."""
+    if not 0 <= arguments.port < 65536:
+        raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
+    styles = arguments.style or [*multistyle.singles(), *_blends()]
+    if not styles:
+        raise InputError(
+            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
+        )
+    for style in styles:
+        weights_file.resolve(multistyle.split(style)[0], "styles")
+    from jaxpercept.cli import stylize
+    from jaxpercept.interop.web import serve, site
+    from jaxpercept.runtime import compilation_cache
+
+    compilation_cache.enable()
+    try:
+        index = site.write(
+            arguments.out, styles, grain=stylize.GRAIN, package=arguments.runtime, say=say
+        )
+    except ImportError as e:
+        raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
+    say(f"{index}: serve its folder, for a page cannot load nets from a file")
+    if arguments.serve:
+        serve.serve(index.parent, arguments.port, lambda url: say(f"{url}  (Ctrl-C ends)"))
+
+
+def _blends() -> list[str]:
+    """The shipped nets of several styles."""
+    return [name for name in weights_file.available("styles") if name not in multistyle.singles()]

@@ -1,0 +1,35 @@
+"""A folder on this machine's own address, for a look."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+from collections.abc import Callable
+
+from jaxpercept.errors import InputError
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {  # noqa: RUF012  a class's in http.server too
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",  # Windows' registry may say otherwise
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None]) -> None:
+    """Serves `folder` on localhost, until interrupted. `port`: 0 for any free one. `ready` is told
+    the address. InputError where the port is taken."""
+    handler = functools.partial(_Handler, directory=os.fspath(folder))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as e:
+        raise InputError(f"--port {port}: {e.strerror}; give another") from e
+    with server:
+        ready(f"http://localhost:{server.server_address[1]}/")
+        server.serve_forever()

@@ -1,0 +1,199 @@
+"""Writes the site: nets, pictures, samples, the runtime, and `site.json`, which tells the page what
+there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept import files, images
+from jaxpercept.errors import InputError
+from jaxpercept.images.samples import sample_photos
+from jaxpercept.inference import upscaling
+from jaxpercept.inference.model import Model, load_model
+from jaxpercept.interop import export
+from jaxpercept.interop.export import onnx_graph
+from jaxpercept.interop.web import packages
+
+_PICTURE = 256  # pixels a side of a style's picture: the first sample in that style
+_SAMPLE = 1024  # longer side of the samples, at most
+_MARK = "site.json"
+Say = Callable[[str], None]
+
+
+def write(
+    out: str | os.PathLike[str],
+    styles: Sequence[str],
+    *,
+    grain: float,
+    package: str | os.PathLike[str] | None = None,
+    say: Say = lambda line: None,
+) -> Path:
+    """Writes the site of these styles (names or weights files; a net of several styles without a
+    blend gets a slider for each) to the folder `out`, and returns its index.html. `grain`: the
+    noise under every photo, as in the command line. `package`: as in `packages.obtain`.
+
+    Raises InputError for a folder that holds something else, an unknown or unfit net, and a missing
+    runtime; before anything is written but for nets that turn out not to run."""
+    out = Path(out)
+    _check_place(out)
+    models = _named([load_model(style, kind="styles", any_blend=True) for style in styles])
+    if unfit := next((m for m in models.values() if m.config.scale != 1), None):
+        raise InputError(f"--style {unfit.name}: a super-resolution net; give a style net")
+    runtime = packages.obtain(package, say)
+    photos = {
+        name: images.resize(photo, _SAMPLE, "long") if max(photo.shape) > _SAMPLE else photo
+        for name, photo in sample_photos().items()
+    }
+    about = {
+        "runtime": _copy_runtime(out, runtime),
+        "grain": {"amount": grain, **_generator()},
+        "samples": [_sample(out, name, photo) for name, photo in photos.items()],
+        "styles": [
+            _style(out, name, model, next(iter(photos.values())), say)
+            for name, model in models.items()
+        ],
+        "enlarge": _enlargers(out, say),
+    }
+    return _finished(out, about)
+
+
+def _check_place(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
+        raise InputError(
+            f"{out}: a folder with other things in it; give a new folder, or one that this command "
+            "made"
+        )
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file, not a folder; give the name of a folder")
+
+
+def _named(models: Sequence[Model]) -> dict[str, Model]:
+    named: dict[str, Model] = {}
+    for model in models:
+        name = model.name if model.name != "model" else Path(model.source).resolve().parent.name
+        if name in named:
+            raise InputError(f"--style: two nets are called {name}; rename one of the files")
+        named[name] = model
+    return named
+
+
+def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) -> dict[str, Any]:
+    net = f"nets/{name}.onnx"
+    worst = export.export(model, out / net)
+    say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
+    square = images.square(photo, _PICTURE)
+
+    def picture(painter: Model, label: str) -> dict[str, str]:
+        file = f"pictures/{label}.jpg"
+        images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=85)
+        return {"name": label, "title": _title(label), "picture": file}
+
+    about = {"net": net, "least": onnx_graph.smallest_side(model.config)}
+    if not export.takes_blend(model):
+        return {**picture(model, name), **about}
+    parts = [picture(model.blend(style), f"{name}-{style}") for style in model.styles]
+    for part, style in zip(parts, model.styles, strict=True):
+        part["title"] = _title(style)
+    half = picture(model.blend(",".join(model.styles)), name)
+    return {**half, **about, "title": "Blend", "blend": parts}
+
+
+def _title(name: str) -> str:
+    words = name.replace("_", " ").replace("-", " ").strip()
+    numerals = {"ii", "iii", "iv", "vi", "vii", "viii", "ix"}
+    return " ".join(w.upper() if w in numerals else w[:1].upper() + w[1:] for w in words.split())
+
+
+def _enlargers(out: Path, say: Say) -> list[dict[str, Any]]:
+    """The nets for ×2 and ×4. Where no net of scale 2 is shipped, ×2 is ×4 halved."""
+    found: list[dict[str, Any]] = []
+    for scale in (2, 4):
+        model = upscaling.load_upscaler(
+            upscaling.default_model(scale if upscaling.shipped(scale) else 4)
+        )
+        net = f"nets/{model.name}.onnx"
+        if net not in [other["net"] for other in found]:
+            worst = export.export(model, out / net)
+            say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
+        found.append(
+            {
+                "scale": scale,
+                "net": net,
+                "netScale": model.config.scale,
+                "reach": upscaling.reach(model.config),
+            }
+        )
+    return found
+
+
+def _sample(out: Path, name: str, photo: images.Float) -> dict[str, str]:
+    file = f"samples/{name}.jpg"
+    images.save_image(out / file, photo, quality=90)
+    return {"name": name, "title": _title(name), "file": file}
+
+
+def _copy_runtime(out: Path, folder: Path) -> dict[str, Any]:
+    for name in packages.FILES:
+        files.write(out / "runtime" / name, (folder / name).read_bytes())
+    chosen = {
+        backend: {
+            kind: f"runtime/{name}"
+            for kind, name in zip(("script", "loader", "wasm"), names, strict=True)
+        }
+        for backend, names in packages.BACKENDS.items()
+    }
+    return {"version": packages.VERSION, **chosen}
+
+
+def _generator() -> dict[str, str]:
+    """Where the page's generator of grain begins: `images.grain` takes the same."""
+    state: Any = np.random.default_rng(0).bit_generator.state["state"]
+    return {key: f"{state[key]:032x}" for key in ("state", "inc")}
+
+
+def _finished(out: Path, about: dict[str, Any]) -> Path:
+    """Copies the page, writes what depends on all the rest, and removes what an earlier site left."""
+    shell = []
+    for source in resources.files("jaxpercept.interop.web").joinpath("static").iterdir():
+        files.write(out / source.name, source.read_bytes())
+        shell.append(source.name)
+    small = [s["file"] for s in about["samples"][:1]]
+    for style in about["styles"]:
+        small += [style["picture"], *(part["picture"] for part in style.get("blend", ()))]
+    wanted = {*shell, *small, *(s["file"] for s in about["samples"]), *_loaded(about)}
+    about["bytes"] = {name: (out / name).stat().st_size for name in sorted(_loaded(about))}
+    files.write_text(out / _MARK, json.dumps(about, indent=1) + "\n")
+    digest = hashlib.sha256()
+    for name in sorted({*wanted, _MARK}):
+        digest.update(name.encode() + (out / name).read_bytes())
+    shell_files = ["./", *sorted({*shell, *small, _MARK} - {"index.html", "sw.js"})]
+    files.write_text(
+        out / "sw-files.js",
+        f'const VERSION = "{digest.hexdigest()[:16]}";\n'
+        f"const SHELL = {json.dumps(shell_files, indent=1)};\n",
+    )
+    _tidy(out, {*wanted, _MARK, "sw-files.js"})
+    return out / "index.html"
+
+
+def _loaded(about: dict[str, Any]) -> set[str]:
+    """What the page loads with progress, and the rest of the runtime."""
+    runtime = {f"runtime/{name}" for name in packages.FILES}
+    return runtime | {style["net"] for style in (*about["styles"], *about["enlarge"])}
+
+
+def _tidy(out: Path, wanted: set[str]) -> None:
+    for folder in ("nets", "pictures", "samples", "runtime"):
+        for path in (out / folder).iterdir():
+            if path.relative_to(out).as_posix() not in wanted:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

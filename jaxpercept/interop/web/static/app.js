@@ -1,0 +1,335 @@
+// The page: what happens when a photo is opened, a control moves, the camera runs.
+
+import { Camera } from './camera.js';
+import * as controls from './controls.js';
+import { Engine } from './engine.js';
+import { isolated } from './isolation.js';
+import * as view from './view.js';
+
+const LARGEST = { wasm: 4e6, webgpu: 4e6 }; // pixels that are painted at once
+const LIVE = { wasm: 192, webgpu: 384 };
+const at = (id) => document.getElementById(id);
+
+const site = await (await fetch('site.json')).json();
+const camera = new Camera();
+let engine;
+let photo; // {blob, name, height, width}
+let openedBy; // the worker that holds the photo
+let result; // {before, after}: ImageData of what is shown
+let wanted = new Set(); // what is to be done: "paint", "finish"
+let working = false;
+
+function newEngine(backend) {
+  engine?.stop();
+  engine = new Engine(site, { wanted: backend });
+  openedBy = undefined;
+  view.forgetSpeed();
+}
+
+// Opens the photo in the worker, if this worker does not hold it yet.
+async function handOver() {
+  await engine.ready(view.report);
+  if (openedBy === engine.started) return;
+  Object.assign(photo, await engine.ask('open', { blob: photo.blob }));
+  openedBy = engine.started;
+}
+
+async function openPhoto(blob, name) {
+  stopCamera();
+  view.message('');
+  const earlier = photo;
+  photo = { blob, name };
+  openedBy = undefined;
+  result = undefined;
+  await job(async () => {
+    try {
+      await handOver();
+    } catch (error) {
+      photo = earlier;
+      openedBy = undefined;
+      throw error;
+    }
+    controls.offerSizes(photo, LARGEST[engine.about.backend]);
+    await showPhoto();
+  });
+  if (photo?.blob === blob && controls.mode() === 'paint') request('paint');
+}
+
+async function showPhoto() {
+  const bitmap = await createImageBitmap(photo.blob, { imageOrientation: 'from-image' });
+  const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
+  const small = await createImageBitmap(bitmap, {
+    resizeWidth: Math.max(1, Math.round(bitmap.width * scale)),
+    resizeHeight: Math.max(1, Math.round(bitmap.height * scale)),
+  });
+  bitmap.close();
+  view.show({ before: small, after: small, state: 'photo', label: 'The photo' });
+  allowSaving();
+  describeEnlarged();
+}
+
+// Runs one piece of work with progress, cancelling and errors shown; false if it failed.
+async function job(work) {
+  working = true;
+  view.busy(true);
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    await failed(error);
+    return false;
+  } finally {
+    working = false;
+    view.busy(false);
+  }
+}
+
+async function failed(error) {
+  if (error.name === 'AbortError') {
+    view.status('Cancelled.');
+  } else if (error.refused) {
+    view.message(error.message);
+  } else if (engine.about?.backend === 'webgpu') {
+    newEngine('wasm');
+    view.message('WebGPU failed on this device; the page goes on with WebAssembly.');
+    wanted.add('paint');
+  } else {
+    newEngine(engine.wanted); // what went wrong, memory most likely, leaves a runtime unusable
+    view.message(`This did not work: ${error.message}`);
+  }
+}
+
+// Asks for a painting; what is asked for meanwhile is done after, once.
+async function request(what) {
+  wanted.add(what);
+  if (working || camera.on || controls.mode() !== 'paint') return;
+  while (wanted.size) {
+    const paint = wanted.has('paint') || !result;
+    wanted = new Set();
+    if (!photo) return;
+    if (!(await (paint ? job(paintPhoto) : finish().then(() => true))) && !wanted.size) return;
+  }
+}
+
+async function paintPhoto() {
+  view.message('');
+  await handOver();
+  const style = controls.style(site);
+  const given = { net: style.net, least: style.least, blend: controls.blend(site) };
+  const largest = LARGEST[engine.about.backend];
+  const done = await engine.ask('paint', { ...given, long: controls.long(), largest }, view.report);
+  result = { before: done.before };
+  await finish();
+  view.took(done.times.runMs / 1000, done.height * done.width);
+  const total = (done.times.photoMs + done.times.runMs) / 1000;
+  view.status(`${backendName()} · ${done.width} × ${done.height} · ${total.toFixed(1)} s`);
+  performance.measure('paint', {
+    start: 0,
+    duration: done.times.runMs,
+    detail: { ...done.times, downloadMs: engine.about.downloadMs },
+  });
+}
+
+async function finish() {
+  const done = await engine.ask('finish', controls.finishing());
+  if (!done) return;
+  result.after = done.after;
+  const { title } = controls.style(site);
+  view.name('Painting');
+  view.show({ ...result, state: 'done', label: `${photo.name} in the style ${title}` });
+  allowSaving();
+}
+
+async function enlarge() {
+  const factor = controls.factor(site);
+  const done = await job(async () => {
+    view.message('');
+    await handOver();
+    result = await engine.ask('enlarge', factor, view.report);
+    view.name(`Enlarged ×${factor.scale}`);
+    view.show({ ...result, state: 'done', label: `${photo.name} enlarged ${factor.scale} times` });
+    view.status(`${backendName()} · ${result.after.width} × ${result.after.height}`);
+  });
+  if (done) allowSaving();
+}
+
+function describeEnlarged() {
+  const factor = controls.factor(site);
+  if (!photo?.width || !factor) return;
+  const [w, h] = [photo.width, photo.height];
+  at('enlarged').textContent =
+    `${w} × ${h} becomes ${w * factor.scale} × ${h * factor.scale} pixels.`;
+}
+
+function backendName() {
+  const { backend, threads } = engine.about;
+  if (backend === 'webgpu') return 'WebGPU';
+  return `WebAssembly, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+}
+
+async function startCamera() {
+  view.message('');
+  try {
+    await camera.start();
+  } catch (error) {
+    camera.stop();
+    view.message(
+      error.name === 'NotAllowedError'
+        ? 'The browser was not allowed to use the camera.'
+        : `The camera cannot be used: ${error.message}`,
+    );
+    return;
+  }
+  at('camera').textContent = 'Stop the camera';
+  at('snap').hidden = false;
+  await job(() => engine.ready(view.report));
+  controls.offerLiveSizes(LIVE[engine.about?.backend ?? 'wasm']);
+  view.name('Live');
+  await live();
+}
+
+async function live() {
+  let average;
+  result = undefined;
+  allowSaving();
+  while (camera.on) {
+    const begun = performance.now();
+    const style = controls.style(site);
+    const long = Math.max(controls.long(), style.least);
+    const given = { net: style.net, blend: controls.blend(site), ...controls.finishing() };
+    try {
+      const { after } = await engine.ask('frame', { ...given, ...camera.frame(long) }, () => {});
+      if (!camera.on) break;
+      view.show({ after, state: 'live', label: `The camera in the style ${style.title}` });
+    } catch (error) {
+      stopCamera();
+      await failed(error);
+      break;
+    }
+    const spent = performance.now() - begun;
+    average = average === undefined ? spent : 0.8 * average + 0.2 * spent;
+    view.status(`${backendName()} · ${(1000 / average).toFixed(1)} frames/s`);
+  }
+}
+
+function stopCamera() {
+  if (!camera.on) return;
+  camera.stop();
+  at('camera').textContent = 'Camera';
+  at('snap').hidden = true;
+}
+
+async function save(type, suffix) {
+  const pixels = result.after;
+  const { blob } = await engine.ask('encode', { pixels, type });
+  const stem = photo.name.replace(/\.[^.]*$/, '');
+  const made = controls.mode() === 'enlarge' ? 'enlarged' : controls.style(site).name;
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = `${stem}_${made}.${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+function allowSaving() {
+  at('png').disabled = at('jpeg').disabled = !result?.after;
+}
+
+async function openSample({ file, name }, button) {
+  await openPhoto(await (await fetch(file)).blob(), `${name}.jpg`);
+  mark(button);
+}
+
+function mark(button) {
+  for (const other of at('samples').children) {
+    other.setAttribute('aria-pressed', String(other === button));
+  }
+}
+
+function openFile(file) {
+  if (!file) return;
+  mark(null);
+  openPhoto(file, file.name || 'picture.png');
+}
+
+function changed(what) {
+  if (what === 'mode') {
+    if (controls.mode() === 'enlarge') stopCamera();
+    result = undefined;
+    view.message('');
+    if (photo) showPhoto();
+    if (controls.mode() === 'paint') request('paint');
+  } else if (what === 'factor') describeEnlarged();
+  else if (what === 'finish') request('finish');
+  else request('paint');
+}
+
+function listen() {
+  at('file').addEventListener('change', ({ target }) => {
+    openFile(target.files[0]);
+    target.value = '';
+  });
+  at('enlarge').addEventListener('click', () => photo && !working && enlarge());
+  at('cancel').addEventListener('click', cancel);
+  at('png').addEventListener('click', () => save('image/png', 'png'));
+  at('jpeg').addEventListener('click', () => save('image/jpeg', 'jpg'));
+  at('camera').addEventListener('click', async () => {
+    if (!camera.on) await startCamera();
+    else {
+      stopCamera();
+      if (photo) await openPhoto(photo.blob, photo.name);
+    }
+  });
+  at('snap').addEventListener('click', async () => {
+    openPhoto(await camera.photo(), 'camera.png');
+  });
+  at('backend').addEventListener('change', ({ target }) => {
+    newEngine(target.value);
+    request('paint');
+  });
+  document.addEventListener('keydown', ({ key }) => key === 'Escape' && cancel());
+  document.addEventListener('paste', ({ clipboardData }) => openFile(clipboardData.files[0]));
+  document.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    document.body.classList.add('dragging');
+  });
+  document.addEventListener('dragleave', ({ relatedTarget }) => {
+    if (!relatedTarget) document.body.classList.remove('dragging');
+  });
+  document.addEventListener('drop', (event) => {
+    event.preventDefault();
+    document.body.classList.remove('dragging');
+    openFile(event.dataTransfer.files[0]);
+  });
+}
+
+function cancel() {
+  if (!working) return;
+  wanted = new Set();
+  openedBy = undefined;
+  engine.stop();
+}
+
+function addSamples() {
+  for (const sample of site.samples) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.setAttribute('aria-pressed', 'false');
+    const image = document.createElement('img');
+    image.src = sample.file;
+    image.alt = sample.title;
+    button.append(image);
+    button.addEventListener('click', () => openSample(sample, button));
+    at('samples').append(button);
+  }
+}
+
+controls.build(site, changed);
+addSamples();
+await isolated();
+const asked = new URLSearchParams(location.search).get('backend');
+at('backend').value = ['wasm', 'webgpu'].includes(asked) ? asked : 'auto';
+newEngine(at('backend').value);
+listen();
+view.status('Ready.');
+await openSample(site.samples[0], at('samples').children[0]);
