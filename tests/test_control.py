@@ -10,7 +10,7 @@ from jaxpercept import cli, config, images, losses
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import multistyle, transform_net, vgg
+from jaxpercept.nets import shipped, transform_net, vgg
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -61,7 +61,7 @@ def test_the_style_loss_falls_with_strength():
     """Of the shipped net, against what it makes of another photo at full strength."""
     photos = samples.sample_photos()
     content, other = (images.resize(photos[name], (96, 128)) for name in ("chelsea", "coffee"))
-    model, phi = load_model(multistyle.shipped()[0]), vgg.load_vgg16()
+    model, phi = load_model(shipped.styles()[0]), vgg.load_vgg16()
     output, target = np.asarray(model(np.stack([content, other])))
     mixtures = [images.controlled(output, content, strength=s) for s in (0, 0.25, 0.5, 0.75, 1)]
     features = vgg.vgg_features(
@@ -134,7 +134,7 @@ def test_grain_is_the_same_noise_for_bytes_and_floats():
     assert images.grain(np.ones((8, 8, 3), np.float32), 0.1).max() == 1
 
 
-@pytest.mark.parametrize("name", multistyle.singles())
+@pytest.mark.parametrize("name", shipped.singles())
 def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
     """A small photo in the middle of a white page; the page's corner is out of its reach."""
     page = np.ones((288, 288, 3), np.float32)

@@ -476,6 +476,11 @@ def status(line):
 def test_list_and_default(shelf, capsys):
     assert status("stylize --list-styles") == 0
     assert capsys.readouterr().out.split() == ["single", "multi:dots", "multi:lines", "multi:noise"]
+    assert multistyle.split("dots") == ("multi", "dots")
+    assert multistyle.split("single") == ("single", None)
+    assert multistyle.split("nets/dots") == ("nets/dots", None)
+    assert status("stylize a.png -o named --style dots") == 0
+    assert [p.name for p in (shelf / "named").iterdir()] == ["a_multi-dots.png"]
     assert status("stylize a.png -o one") == 0
     assert [p.name for p in (shelf / "one").iterdir()] == ["a_single.png"]
 

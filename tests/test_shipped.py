@@ -15,7 +15,7 @@ from jaxpercept.evaluation import superres
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference import upscaling
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
+from jaxpercept.nets import shipped, transform_net, vgg, weights_file
 
 STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("superres")
 
@@ -25,6 +25,13 @@ def test_what_is_shipped():
     assert {"x4-feature", "x4-pixel", "x8-feature", "x8-pixel"} <= set(SUPERRES)
     assert upscaling.shipped(4)
     assert upscaling.shipped(8)
+
+
+def test_every_style_credits_its_work():
+    credits = shipped.credits()
+    names = {name.rpartition(":")[2] for name in shipped.styles()}
+    assert names <= set(credits)
+    assert all(len(credits[name].split(", ")) >= 3 for name in names)
 
 
 @pytest.mark.parametrize("name", [*STYLES, *SUPERRES])
@@ -87,7 +94,7 @@ def test_super_resolution_beats_interpolation(name, photo):
     assert all(near[layer] < far[layer] for layer in near)
 
 
-@pytest.mark.parametrize("name", multistyle.shipped())
+@pytest.mark.parametrize("name", shipped.styles())
 def test_a_style_stays_recognisable_and_is_no_copy(name, photo, features, unstyled):
     """In VGG's deep features, the output is nearer to its photo than to another one."""
     x = photo[None].astype(np.float32) / 255

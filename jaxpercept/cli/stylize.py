@@ -17,7 +17,7 @@ from typing import Any
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle
+from jaxpercept.nets import multistyle, shipped
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
@@ -108,7 +108,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
     )
     parser.add_argument(
-        "--list-styles", action="store_true", help="print the shipped styles, one a line"
+        "--list-styles",
+        action="store_true",
+        help="print the shipped styles and the works that they follow",
     )
     parser.set_defaults(run=run)
 
@@ -129,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
         )
-    given = arguments.style or multistyle.shipped()[:1]
+    given = arguments.style or shipped.styles()[:1]
     if not given:
         raise InputError(
             "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
@@ -215,8 +217,10 @@ def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
 
 
 def _list_styles() -> int:
-    for name in multistyle.shipped():
-        print(name)
+    known, credits = shipped.styles(), shipped.credits()
+    width = max((len(name) for name in known), default=0)
+    for name in known:
+        print(f"{name:{width}}  {credits.get(name.rpartition(':')[2], '')}".rstrip())
     return 0
 
 
@@ -225,7 +229,7 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
     sheet."""
     if arguments.list_styles:
         return _list_styles()
-    styles = multistyle.singles()
+    styles = shipped.singles()
     if not styles:
         raise InputError("no style is shipped here; train one: python train.py")
     from jaxpercept import images

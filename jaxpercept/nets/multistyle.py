@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError
-from jaxpercept.nets import weights_file
+from jaxpercept.nets import shipped, weights_file
 
 ALL = "all"
 
@@ -45,29 +45,14 @@ def names(header: dict[str, Any]) -> tuple[str, ...]:
     return tuple(style["name"] for style in header.get("styles", ()))
 
 
-def shipped() -> list[str]:
-    """What `--style` takes by name: the shipped nets of one style, then "FILE:STYLE" for those of
-    several."""
-    known = {
-        name: names(_header(weights_file.resolve(name, "styles")))
-        for name in weights_file.available("styles")
-    }
-    singles = [name for name, styles in known.items() if not styles]
-    return singles + [f"{name}:{style}" for name, styles in known.items() for style in styles]
-
-
-def singles() -> list[str]:
-    """The shipped nets of one style."""
-    return [name for name in shipped() if ":" not in name]
-
-
 def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
-    """("FILE", "BLEND") of "FILE:BLEND"; None for no blend."""
+    """("FILE", "BLEND") of "FILE:BLEND"; None for no blend. A shipped style's name alone, "tulip",
+    is its net and row, ("multi", "tulip")."""
     text = os.fspath(given)
     file, colon, blend = text.rpartition(":")
-    if not colon or "/" in blend or Path(text).is_file():
-        return text, None
-    return file, blend
+    if colon and "/" not in blend and not Path(text).is_file():
+        return file, blend
+    return shipped.home(text) or (text, None)
 
 
 def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, float]:

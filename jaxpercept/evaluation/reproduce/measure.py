@@ -26,7 +26,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS, ReproduceConfig
 from jaxpercept.images import Float, samples
 from jaxpercept.inference.model import Model, load_model
-from jaxpercept.nets import multistyle, vgg, weights_file
+from jaxpercept.nets import shipped, vgg, weights_file
 from jaxpercept.synthesis.run import Progress, score, synthesize
 from jaxpercept.synthesis.settings import SynthesisConfig
 
@@ -51,7 +51,7 @@ class Lab:
     def __init__(self, config: ReproduceConfig, say: Callable[[str], None] = lambda line: None):
         self.config, self.say, self.folder = config, say, Path(config.out)
         self.photos, self._short = _photos(config.data), dict[str, int]()
-        names = config.styles or tuple(multistyle.singles())
+        names = config.styles or tuple(shipped.singles())
         if config.reads_styles and not names:
             raise InputError(
                 "no style is shipped here; train one, and give its weights file: --styles FILE"
