@@ -16,7 +16,7 @@ from typing import Any
 from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
-from jaxpercept.nets import weights_file
+from jaxpercept.nets import multistyle, weights_file
 
 EPILOG = (
     "parts:\n"
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
     """`reproduce`."""
     made = make_config(arguments)
     for name in made.styles:
-        weights_file.resolve(name, "styles")
+        weights_file.resolve(multistyle.split(name)[0], "styles")
     for option, place in (("--out", made.out), ("--results", made.results)):
         nearest = next(
             p for p in (Path(place).absolute(), *Path(place).absolute().parents) if p.exists()

@@ -197,6 +197,23 @@ class Learner:
             interrupted = True
         return Result(row, step, terms, interrupted)
 
+    def _run(self, painting: Path, steps: int) -> configs.TrainConfig:
+        """What was done, as a training's config, for the header."""
+        return configs.TrainConfig(
+            style_image=painting.name,
+            style_size=self.recipe.style_size,
+            net=self.config,
+            objective=self.recipe.objective,
+            clip=self.recipe.clip,
+            steps=max(1, steps),
+            batch_size=BATCH,
+            image_size=SIZE,
+            learning_rate=RATE,
+            schedule="cosine",
+            average="geometric",
+            augment=True,
+        )
+
     def save(
         self,
         path: Path,
@@ -216,7 +233,7 @@ class Learner:
                 "steps": steps,
                 "images": steps * BATCH,
                 "learned_on": self.base,
-                "config": {"objective": configs.to_dict(self.recipe.objective)},
+                "config": configs.to_dict(self._run(painting, steps)),
             },
         }
         if whole:

@@ -30,7 +30,7 @@ class ReproduceConfig:
     out: str = "outputs/reproduce"  # results of each unit, so that the same command goes on
     results: str = "docs/results"
     parts: tuple[str, ...] = tuple(PARTS)
-    styles: tuple[str, ...] = ()  # shipped names or weights files; none: all shipped
+    styles: tuple[str, ...] = ()  # shipped names, weights files, or FILE:STYLE; none: all shipped
     style_images: tuple[
         str, ...
     ] = ()  # files and folders in which the styles' own images are found by their sha256
