@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import ours, rows
+from jaxpercept.config import PRECISIONS
 from jaxpercept.runtime import allocator
 
 SIDE = {"cpu": 2048}  # of the matrices; on accelerators 8192, which keeps them busy
@@ -38,7 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     rows.add_option(parser, list(rows.ROWS))
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
     allocator.keep_freed_memory()

@@ -6,26 +6,31 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli.outputs import check_file, say, write_text
-from jaxpercept.config import SCALES, VGG_LAYERS, choose
+from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.nets import weights_file
 
-_SUPERRES = """Scores super-resolution nets beside nearest, bicubic and Lanczos interpolation, as in the literature.
+_SUPERRES = """Score super-resolution nets beside nearest, bicubic and Lanczos interpolation.
 
-Inputs are the images of FOLDER, downsampled; PSNR and SSIM are those of luma (BT.601, 16-235), a border of N pixels
-cropped. Rows that end in +histogram are matched to the input's histograms (Johnson et al. 2016, section 4.2)."""
+The images of FOLDER are made small and enlarged again. PSNR and SSIM are those of
+luma (BT.601, 16-235), without a border of N pixels for --scale N, as in the
+literature. In rows that end in +histogram, the result's histogram is matched to
+the input's, as in section 4.2 of Johnson et al. 2016.
+
+The table goes to standard output and progress to standard error. The exit status
+is 1 when some images could not be used."""
 
 _EPILOG = """examples:
-  python -m jaxpercept evaluate superres --scale 4
-  python -m jaxpercept evaluate superres --data Set5/ --scale 4 --model runs/x4/model.safetensors --sheet crops.png
-  python -m jaxpercept evaluate superres --data Set5/ --scale 4 --features relu3_3 relu4_3 --json scores.json
-
-The table goes to standard output, progress to standard error. Exit status: 0, 1 when some images could not be used."""
+  jaxpercept evaluate superres --scale 4
+  jaxpercept evaluate superres --data Set5/ --scale 4 \\
+      --model runs/x4/model.safetensors --sheet crops.png
+  jaxpercept evaluate superres --data Set5/ --scale 4 \\
+      --features relu3_3 relu4_3 --json scores.json"""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `evaluate` command."""
     evaluate = commands.add_parser(
-        "evaluate", help="measure trained nets", description="Measures trained nets."
+        "evaluate", help="score trained nets", description="Score trained nets."
     )
     kinds = evaluate.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(evaluate)
@@ -38,41 +43,48 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="FOLDER",
-        help="folders of images, or images (default: scikit-image's sample photos)",
+        help="images or folders of them (default: the sample photos)",
     )
-    parser.add_argument("--scale", type=int, required=True, metavar="N", help="2, 4 or 8")
+    parser.add_argument(
+        "--scale", type=int, required=True, metavar="N", help="how many times larger: 2, 4 or 8"
+    )
     parser.add_argument(
         "--model",
         nargs="+",
         action="extend",
         metavar="M",
-        help="shipped names or weights files (default: all shipped of that scale)",
+        help="shipped names or weights files (default: all shipped nets of that scale)",
     )
     parser.add_argument(
         "--degradation",
         default="bicubic",
         metavar="X",
-        help="inputs: bicubic, or blur (a Gaussian first) (default: bicubic)",
+        help="how inputs are made: bicubic, or blur, a Gaussian first (default: bicubic)",
     )
     parser.add_argument(
-        "--no-match-histogram", dest="match", action="store_false", help="no +histogram rows"
+        "--no-match-histogram",
+        dest="match",
+        action="store_false",
+        help="leave out the +histogram rows",
     )
     parser.add_argument(
         "--features",
         nargs="+",
         default=(),
         metavar="L",
-        help="VGG-16 layers: the feature distance to the original as well",
+        help="also give the distance to the original in the features of these VGG-16 layers",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the scores there")
-    parser.add_argument("--markdown", metavar="FILE", help="write the tables there too")
-    parser.add_argument("--sheet", metavar="FILE", help="write a contact sheet of crops there")
+    parser.add_argument("--json", metavar="FILE", help="write the scores to this file")
+    parser.add_argument("--markdown", metavar="FILE", help="write the table to this file too")
+    parser.add_argument(
+        "--sheet", metavar="FILE", help="write a contact sheet of crops to this file"
+    )
     parser.set_defaults(run=_superres)
 
 
 def _superres(arguments: argparse.Namespace) -> int:
-    choose("scale", arguments.scale, SCALES)
-    choose("degradation", arguments.degradation, ("bicubic", "blur"))
+    choose("--scale", arguments.scale, SCALES)
+    choose("--degradation", arguments.degradation, DEGRADATIONS)
     for layer in arguments.features:
         choose("VGG-16 layer", layer, VGG_LAYERS)
     for model in arguments.model or ():

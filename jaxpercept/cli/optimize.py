@@ -1,7 +1,7 @@
 """Make single images by optimising their pixels.
 
-This is slow, and gives the lowest loss that can be had: a trained net only comes close to it. The
-losses are those of training. Images of one size are optimised together.
+This is slow, and reaches the lowest loss: a trained net only comes close to it.
+The losses are those of training. Images of one size are optimised together.
 """
 
 from __future__ import annotations

@@ -80,10 +80,11 @@ def _words(default: Any) -> str:
 
 
 def _help(text: str, about: Option, default: str) -> str:
+    if "(default:" in text:
+        return text
     allowed = " or ".join(map(str, about.choices)) if len(about.choices) <= 4 else ""
-    named = [allowed] if allowed and "default:" not in text else []
-    named += [f"default: {default}"] if default else []
-    return f"{text} ({'; '.join(named)})" if named else text
+    named = [allowed, f"default: {default}" if default else ""]
+    return f"{text} ({'; '.join(filter(None, named))})" if any(named) else text
 
 
 def _reading(hint: Any, about: Option) -> dict[str, Any]:

@@ -24,24 +24,27 @@ from jaxpercept.cli import (
 )
 from jaxpercept.errors import nearest
 
-_EPILOG = """commands by what they do:
-  jaxpercept train style        train a net on a style image         (python train.py style)
-  jaxpercept train multistyle   train one net on many styles, to blend (python train.py multistyle)
-  jaxpercept train superres     train a net that enlarges images     (python train.py superres)
-  jaxpercept runs               compare trainings: table and loss curves
-  jaxpercept stylize            apply trained styles to images       (python infer.py stylize)
-  jaxpercept upscale            enlarge images                       (python infer.py upscale)
-  jaxpercept optimize           single pictures by optimisation: style, invert, texture
-  jaxpercept evaluate superres  PSNR and SSIM of super-resolution on your images
-  jaxpercept reproduce          the paper's experiments, resumably
-  jaxpercept export             a trained net as ONNX or StableHLO
-  jaxpercept web                a site that applies nets in the browser
-  jaxpercept convert vgg16      the loss network from another format
-  jaxpercept convert transform-net  trained style nets of other codebases
+_EPILOG = """all commands:
+  jaxpercept train style        train a net on a style image
+  jaxpercept train multistyle   train a net on several styles, to blend
+  jaxpercept train superres     train a net that enlarges images
+  jaxpercept runs               compare training runs: table and loss curves
+  jaxpercept stylize            apply trained styles to images
+  jaxpercept upscale            enlarge images
+  jaxpercept optimize KIND      make single images by optimisation, where KIND is
+                                style, invert or texture
+  jaxpercept evaluate superres  score super-resolution nets on your images
+  jaxpercept reproduce          run the paper's experiments
+  jaxpercept export             write a trained net as ONNX or StableHLO
+  jaxpercept web                make a web page that applies nets in the browser
+  jaxpercept convert vgg16      read the loss network from another format
+  jaxpercept convert transform-net
+                                read a style net of another codebase
   jaxpercept prepare            pack a folder of images into a dataset
-  jaxpercept parity             compare every number with PyTorch, on this device
+  jaxpercept parity             compare every number with PyTorch
 
-`jaxpercept COMMAND --help` explains one."""
+In a checkout, `python train.py` is `jaxpercept train`, and `python infer.py` has
+stylize and upscale. `jaxpercept COMMAND --help` explains a command."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,7 +86,10 @@ class Parser(argparse.ArgumentParser):
             hint = f"did you mean {near[0]}? Choose" if near else "choose"
             message = f"unknown command {wrong[1]!r}; {hint} one of: {', '.join(commands)}"
             if self._given[0].startswith("-"):
-                message = f"option {self._given[0]} without a command; first choose one of: {', '.join(commands)}"
+                listed = ", ".join(commands)
+                message = (
+                    f"option {self._given[0]} without a command; first choose one of: {listed}"
+                )
         elif unknown and unknown.startswith("-"):
             near = nearest(unknown.split("=")[0], known, 3, 0.5)
             message = f"unknown option {unknown}" + (
@@ -150,7 +156,7 @@ def build_parser(prog: str) -> Parser:
         train.add(
             commands.add_parser(
                 "train",
-                help="train a transform net",
+                help="train a net",
                 description=train.__doc__,
                 epilog=train.EPILOG,
             )
@@ -186,8 +192,10 @@ def build_parser(prog: str) -> Parser:
 def _description(prog: str) -> str:
     if prog == "infer.py":
         return (
-            "Apply trained nets to images. Without a command: the sample photos in every shipped "
-            "style, as single\n"
-            "images and one contact sheet under outputs/."
+            "Apply trained nets to images.\n\nWithout a command, this stylizes the sample photos "
+            "in every shipped style and\nwrites the images and a contact sheet to outputs/."
         )
-    return "Perceptual losses for real-time style transfer and super-resolution (Johnson et al. 2016) in JAX."
+    return (
+        "Style transfer and super-resolution in real time, with perceptual losses (Johnson et\n"
+        "al. 2016), in JAX."
+    )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-_ABOUT = """Prints a table of training runs (steps, images, the last value of every loss term, images/s, the share of
-time that waited for images) and writes the curves of a term as an image, one colour a run. Runs that are still going
-can be read too."""
+_ABOUT = """Print a table of training runs and plot their curves.
+
+The table shows steps, images, the last value of every loss term, images per
+second, and the share of time spent waiting for images. The plot shows one term
+over the steps, one colour per run. Runs that are still going can be read too."""
 
 _EPILOG = """examples:
-  python -m jaxpercept runs runs/wave
-  python -m jaxpercept runs runs/wave runs/w2 --term style --plot style.png"""
+  jaxpercept runs runs/wave
+  jaxpercept runs runs/wave runs/w2 --term style --plot style.png"""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,14 +21,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "runs", help="compare training runs", description=_ABOUT, epilog=_EPILOG
     )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of training runs")
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="directories that trainings wrote to"
+        "--term",
+        default="loss",
+        metavar="NAME",
+        help="term to plot (default: loss, the sum of all)",
     )
     parser.add_argument(
-        "--term", default="loss", metavar="NAME", help="what to plot (default: loss, their sum)"
-    )
-    parser.add_argument(
-        "--plot", metavar="FILE", help="the image (default: curves.png in the first RUN)"
+        "--plot", metavar="FILE", help="image to write (default: curves.png in the first RUN)"
     )
     parser.set_defaults(run=_run)
 

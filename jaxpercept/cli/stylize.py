@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept.cli.outputs import ending, namer, say
-from jaxpercept.config import choose
+from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
 
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
     if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
-    choose("precision", arguments.precision, ("float32", "bfloat16"))
+    choose("--precision", arguments.precision, PRECISIONS)
     if not arguments.inputs:
         raise InputError(
             "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"

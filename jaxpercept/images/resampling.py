@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxpercept.config import DEGRADATIONS
+
 if TYPE_CHECKING:
     import jax
 
 METHODS = ("bicubic", "lanczos", "nearest")
-DEGRADATIONS = ("bicubic", "blur")
 SIGMA = 1.0  # of the blur before downsampling: Johnson et al. 2016, section 4.2
 _BLUR_RADIUS = 4  # beyond 4 σ the Gaussian is below 1e-3 of a grey level
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept.config import TransformNetConfig, choose
+from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.nets import multistyle, transform_net, weights_file
 
 BATCH_PIXELS = (
@@ -109,7 +109,7 @@ def load_model(
 
     Raises InputError for an unknown name (listing the known), a file that is no transform net's, or
     a wrong blend."""
-    choose("precision", precision, ("float32", "bfloat16"))
+    choose("precision", precision, PRECISIONS)
     file, blend = multistyle.split(name_or_file)
     if kind is None:
         kind = "superres" if file in weights_file.available("superres") else "styles"

@@ -9,7 +9,6 @@ weights file. Imports no jax.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, did_you_mean
 from jaxpercept.nets import shipped, weights_file
 
 ALL = "all"
@@ -76,8 +75,7 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
     for part in blend.split(","):
         name, equals, text = part.partition("=")
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(name, known)
             raise InputError(
                 f"{source}:{blend}: no style {name!r}{hint}; it has: {', '.join(known)}"
             )

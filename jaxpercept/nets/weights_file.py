@@ -8,7 +8,6 @@ jax.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from safetensors.numpy import save
 
 import jaxpercept
 from jaxpercept import files
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, did_you_mean
 
 SUFFIX = ".safetensors"
 _FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
@@ -59,8 +58,7 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
         raise InputError(
             f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}"
         )
-    near = difflib.get_close_matches(given, known, 1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    hint = did_you_mean(given, known)
     raise InputError(
         f"{given!r} is neither a file nor a shipped name{hint}; shipped in {kind}: "
         f"{', '.join(known) or 'none'}"

@@ -19,12 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpercept.config import choose
+from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.parity import cases, gradients
 from jaxpercept.evaluation.parity.cases import Arrays, Case
 
-PRECISIONS = ("float32", "bfloat16")
 DEPTHS = ("layer", "block", "net", "vgg", "loss", "gradient")
 # float32: the rounding of sums of some thousand terms leaves ~1e-6. bfloat16 keeps 8 bits (2^-9 =
 # 0.2 % a rounding); its tolerances are what rounding alone costs, with room: more than that is a

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxpercept.config import choose
-from jaxpercept.errors import InputError
+from jaxpercept.config.options import option, settle
+from jaxpercept.errors import InputError, Name
 
 # Part: what it shows. The order is that of the report.
 PARTS: dict[str, str] = {
-    "crossing": "objective over iterations of optimisation, and where it draws level with the net (figure 5)",
-    "speed": "seconds for an image, optimised and by the net (table 1)",
+    "crossing": "when optimisation draws level with the net (figure 5)",
+    "speed": "seconds per image, by optimisation and by the net (table 1)",
     "figure3": "images from the features of each layer",
     "figure4": "images from the style at each set of layers",
-    "transfer": "the net's and the optimised images at each size (figure 6)",
+    "transfer": "the net's and the optimised images, at each size (figure 6)",
     "tv": "the effect of the weight of total variation",
     "style-size": "the effect of the style image's size",
 }
@@ -27,54 +27,76 @@ class ReproduceConfig:
     """One reproduction. Sizes are sides of square crops; `images` and `other_images` have a number
     for each size."""
 
-    out: str = "outputs/reproduce"  # results of each unit, so that the same command goes on
-    results: str = "docs/results"
-    parts: tuple[str, ...] = tuple(PARTS)
-    styles: tuple[str, ...] = ()  # shipped names, weights files, or FILE:STYLE; none: all shipped
-    style_images: tuple[
-        str, ...
-    ] = ()  # files and folders in which the styles' own images are found by their sha256
-    data: tuple[str, ...] = ()  # photos; none: the sample photos
-    sizes: tuple[int, ...] = (256, 512, 1024)  # [P]
-    images: tuple[int, ...] = (10, 3, 1)  # photos of the first style, at each size
-    other_images: tuple[int, ...] = (4, 0, 0)  # and of each other style
-    iterations: int = 200
-    whole: bool = False  # go on after the crossing
-    init: str = "noise"
-    seed: int = 0
-    figure_size: int = 256
-    figure_iterations: int = 200
-    style_sizes: tuple[int, ...] = (128, 256, 512)
-    timed_iterations: int = 5
+    parts: tuple[str, ...] = option(
+        tuple(PARTS),
+        "parts to run, see below (default: all)",
+        group="data",
+        metavar="P",
+        choices=tuple(PARTS),
+    )
+    styles: tuple[str, ...] = option(
+        (),
+        "shipped names, weights files or FILE:STYLE (default: all shipped)",
+        group="data",
+        metavar="M",
+    )
+    style_images: tuple[str, ...] = option(
+        (),
+        "files or folders; each net's own style image is found among them by its checksum",
+        group="data",
+        metavar="S",
+    )
+    data: tuple[str, ...] = option(
+        (),
+        "photos or folders of them; photos that a net was trained on are left out (default: the "
+        "sample photos)",
+        group="data",
+        metavar="D",
+    )
+    sizes: tuple[int, ...] = option(  # [P]
+        (256, 512, 1024), "sides of the square images", group="data", least=16
+    )
+    images: tuple[int, ...] = option(
+        (10, 3, 1), "photos for the first style, one number for each size", group="data", least=0
+    )
+    other_images: tuple[int, ...] = option(
+        (4, 0, 0), "photos for every other style, one number for each size", group="data", least=0
+    )
+    style_sizes: tuple[int, ...] = option(
+        (128, 256, 512), "longer sides to compare in the part style-size", group="data", least=16
+    )
+    figure_size: int = option(256, "side of the images in the figures", group="data", least=16)
+    iterations: int = option(
+        200, "iterations after which a crossing is given up", group="optimizer", least=1
+    )
+    figure_iterations: int = option(
+        200, "iterations for each image in the figures", group="optimizer", least=1
+    )
+    timed_iterations: int = option(
+        5,
+        "iterations to time for the speed table, after as many untimed",
+        group="optimizer",
+        least=1,
+    )
+    whole: bool = option(
+        False, "go on after optimisation has drawn level with the net", group="optimizer"
+    )
+    init: str = option(
+        "noise", "what optimisation starts from", group="optimizer", choices=("noise", "grey")
+    )
+    seed: int = option(0, "seed of the noise", least=0)
+    out: str = option("outputs/reproduce", "folder that keeps every measurement", metavar="DIR")
+    results: str = option("docs/results", "folder of the report", metavar="DIR")
 
     def __post_init__(self) -> None:
-        for part in self.parts:
-            choose("part", part, PARTS)
-        choose("init", self.init, ("noise", "grey"))
+        settle(self)
+        for name in ("sizes", "style_sizes"):
+            if not getattr(self, name):
+                raise InputError(Name(name), " is empty; give at least one number")
         for name in ("images", "other_images"):
             if len(getattr(self, name)) != len(self.sizes):
-                raise InputError(
-                    f"--{name.replace('_', '-')} has {len(getattr(self, name))} numbers for "
-                    f"{len(self.sizes)} sizes"
-                )
-            if min(getattr(self, name)) < 0:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {min(getattr(self, name))} is not allowed; at "
-                    "least 0"
-                )
-        for name, values, least in (
-            ("sizes", self.sizes, 16),
-            ("figure-size", (self.figure_size,), 16),
-            ("style-sizes", self.style_sizes, 16),
-            ("iterations", (self.iterations,), 1),
-            ("figure-iterations", (self.figure_iterations,), 1),
-            ("timed-iterations", (self.timed_iterations,), 1),
-            ("seed", (self.seed,), 0),
-        ):
-            if not values or min(values) < least:
-                raise InputError(
-                    f"--{name} {min(values, default='')} is not allowed; at least {least}"
-                )
+                counts = f" has {len(getattr(self, name))} numbers for {len(self.sizes)} sizes"
+                raise InputError(Name(name), counts, "; give one for each size")
 
     @property
     def reads_styles(self) -> bool:
