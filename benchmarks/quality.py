@@ -21,9 +21,8 @@ import jax
 import numpy as np
 
 from jaxpercept import config, images
+from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
-from jaxpercept.losses import objective
-from jaxpercept.nets import transform_net, vgg
 from jaxpercept.training import loop, runs
 
 HELD_OUT, LAST = 32, 50
@@ -33,28 +32,6 @@ RUNS = (
     ("adam", "bfloat16", 0),
     ("muon", "float32", 0),
 )
-
-
-def held_out_objective(
-    made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
-) -> float:
-    """The weighted sum of the terms, averaged over photos (N, S, S, 3); one at a time, so that
-    memory stays small. With `made.clip`, of the output as it is displayed. `mix`: of a net of
-    several styles, which one, (1, styles)."""
-    net, params, stats, _ = transform_net.load(weights)
-    terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
-    grams = loop.style_grams(made, terms, phi)
-
-    @jax.jit
-    def loss(params, stats, phi, grams, x):
-        output, _ = transform_net.apply(net, params, stats, x, mix=mix)
-        output = objective.projected(output) if made.clip else output
-        convention, batch = made.objective.losses, made.batch_size
-        return objective.evaluate(terms, phi, grams, output, x, convention=convention, batch=batch)[
-            "loss"
-        ][0]
-
-    return float(np.mean([loss(params, stats, phi, grams, photo[None]) for photo in photos]))
 
 
 def main() -> None:

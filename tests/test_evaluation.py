@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxpercept import images
+from jaxpercept import config, images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation import metrics, superres
+from jaxpercept.evaluation import metrics, styles, superres
 from jaxpercept.images import resampling, samples
 from jaxpercept.nets import transform_net
 
@@ -149,3 +149,20 @@ def test_what_cannot_be_evaluated(folder, tmp_path):
         superres.evaluate_superres(folder / "tiny.png", 4, [])
     with pytest.raises(InputError, match="relu9_9"):
         superres.evaluate_superres(folder, 4, [], features=("relu9_9",))
+
+
+def test_the_held_out_objective_is_that_of_the_training(tmp_path):
+    """By hand, for a term that reads no layer; clipped where the training clips."""
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    wide = config.TransformNetConfig(**{**config.to_dict(net), "output_scale": 9.0})
+    params, stats = transform_net.init(wide, seed=0)
+    path = tmp_path / "n.safetensors"
+    transform_net.save(path, wide, params, stats, {"task": "style"})
+    photos = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
+    output = np.asarray(transform_net.apply(wide, *transform_net.load(path)[1:3], photos)[0])
+    assert output.max() > 1.5
+    objective = config.ObjectiveConfig(weights={"l1": 2.0})
+    for clip, expected in ((False, output), (True, output.clip(0, 1))):
+        made = config.TrainConfig(objective=objective, clip=clip)
+        found = styles.held_out_objective(made, path, photos)
+        assert found == pytest.approx(2 * 255 * np.abs(expected - photos).mean(), rel=1e-4)

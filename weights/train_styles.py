@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality import held_out_objective
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
+from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
 from jaxpercept.nets import multistyle, weights_file
 from jaxpercept.runtime import allocator
