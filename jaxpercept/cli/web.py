@@ -6,7 +6,7 @@ import argparse
 
 from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.nets import multistyle, shipped, weights_file
 
 DESCRIPTION = """Writes a folder that is a web site: photos in, paintings out, all of it in the visitor's browser. Photos never leave
 their machine. The folder works on any static host, below any path, and offline after the first visit.
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     """`web`."""
     if not 0 <= arguments.port < 65536:
         raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
-    styles = arguments.style or [*multistyle.singles(), *_blends()]
+    styles = arguments.style or [*shipped.singles(), *_blends()]
     if not styles:
         raise InputError(
             "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
@@ -81,4 +81,4 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _blends() -> list[str]:
     """The shipped nets of several styles."""
-    return [name for name in weights_file.available("styles") if name not in multistyle.singles()]
+    return [name for name in weights_file.available("styles") if name not in shipped.singles()]
