@@ -106,7 +106,8 @@ def test_transparency_is_scaled_apart(tiny, tmp_path):
     rgb, alpha = noise(12, 16), noise(12, 16)[..., 0]
     path = images.save_image(tmp_path / "a.png", rgb, alpha=alpha)
     job = upscaling.upscale_files([path], tiny, lambda p: tmp_path / "out" / p.name)
-    out, alpha_out = images.load_rgba(job.written[0])
+    made = images.read(job.written[0])
+    out, alpha_out = made.pixels, made.alpha
     assert out.shape == (48, 64, 3)
     rounded = images.to_float(images.to_uint8(alpha))
     expected = np.clip(resampling.upscale(rounded[..., None], 4)[..., 0], 0, 1)

@@ -1,55 +1,74 @@
 """Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and
 Pillow only, no JAX.
+
+`read` makes a `Picture` of a file, `encode` makes a file's bytes of a `Picture`; `load_image` and
+`save_image` do the same with plain arrays. A new format is one line of `formats`.
 """
 
 from jaxpercept.images.charts import Line, line_chart
 from jaxpercept.images.control import check_grain, check_strength, controlled, grain, preserve_color
-from jaxpercept.images.files import (
-    MAX_PIXELS,
+from jaxpercept.images.formats import (
+    READ_SUFFIXES,
     WRITE_SUFFIXES,
     check_writable_name,
+    names_a_file,
+    written_suffix,
+)
+from jaxpercept.images.listing import list_images, natural_key, walk_images
+from jaxpercept.images.picture import About, Picture, over_white
+from jaxpercept.images.reading import (
+    MAX_PIXELS,
+    Source,
     encoding,
+    fetch,
     is_grey,
     load_image,
-    load_rgba,
     load_uint8,
-    over_white,
-    save_image,
+    read,
     size_of,
 )
-from jaxpercept.images.listing import READ_SUFFIXES, list_images, natural_key, walk_images
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
+from jaxpercept.images.writing import check_quality, encode, save, save_image
 
 __all__ = [
     "MAX_PIXELS",
     "READ_SUFFIXES",
     "WRITE_SUFFIXES",
+    "About",
     "Float",
     "Line",
+    "Picture",
+    "Source",
     "check_grain",
+    "check_quality",
     "check_strength",
     "check_writable_name",
     "contact_sheet",
     "controlled",
+    "encode",
     "encoding",
+    "fetch",
     "fit",
     "grain",
     "is_grey",
     "line_chart",
     "list_images",
     "load_image",
-    "load_rgba",
     "load_uint8",
     "match_histogram",
+    "names_a_file",
     "natural_key",
     "over_white",
     "preserve_color",
+    "read",
     "resize",
+    "save",
     "save_image",
     "size_of",
     "square",
     "to_float",
     "to_uint8",
     "walk_images",
+    "written_suffix",
 ]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxpercept import files
 from jaxpercept.errors import InputError
+from jaxpercept.images.formats import READ_SUFFIXES
 
-READ_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+LeftOut = Counter[str]  # how many files of a folder are not taken, by suffix or kind
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -22,64 +26,95 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def walk_images(folder: Path, suffixes: Iterable[str] = READ_SUFFIXES) -> list[Path]:
-    """Every image file under `folder` by suffix, nested and through links, hidden ones left out, in
-    natural order."""
+def walk_images(
+    folder: Path, suffixes: Iterable[str] = READ_SUFFIXES, left_out: LeftOut | None = None
+) -> list[Path]:
+    """Every image file under `folder` by suffix, nested and through links, in natural order.
+
+    Hidden files are passed over. Other suffixes, and FIFOs and devices of any name, are left out
+    and counted in `left_out`."""
     found: list[Path] = []
     wanted, seen = tuple(suffixes), set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()  # a link back up
             continue
         seen.add(real)
         folders[:] = [f for f in folders if not f.startswith(".")]
-        found += [
-            Path(root, f) for f in files if f.lower().endswith(wanted) and not f.startswith(".")
-        ]
+        for path in (Path(root, name) for name in names if not name.startswith(".")):
+            if why := _unwanted(path, wanted):
+                if left_out is not None:
+                    left_out[why] += 1
+            else:
+                found.append(path)
     return sorted(
         found, key=lambda p: (natural_key(p.relative_to(folder).as_posix()), p.as_posix())
     )
 
 
+def _unwanted(path: Path, suffixes: tuple[str, ...]) -> str | None:
+    """Why a file of a folder is left out; None if it is not."""
+    if not path.name.lower().endswith(suffixes):
+        return path.suffix.lower() or "no suffix"
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a link to nothing: a broken image, which reading names
+        return None
+    return None if stat.S_ISREG(mode) else files.kind(mode)
+
+
+def left_out_line(left_out: LeftOut) -> str | None:
+    """What `walk_images` left out, to be said once: "left out: 3 .txt, 1 .heic"; None: nothing."""
+    if not left_out:
+        return None
+    counts = ", ".join(f"{n} {why}" for why, n in sorted(left_out.items(), key=lambda i: -i[1]))
+    return f"left out: {counts}; images are {', '.join(READ_SUFFIXES)}"
+
+
 def list_images(
     inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     failed: list[str] | None = None,
+    left_out: LeftOut | None = None,
 ) -> list[Path]:
-    """Files as given, folders searched (nested), globs expanded; each once, in order.
+    """Files as given, folders searched (nested), globs expanded; each once, in order. `-` is
+    standard input, for `fetch`. `left_out` counts what folders have besides images.
 
     `InputError` where one of them has nothing; with `failed`, that line is added to it and the rest
     listed, and only nothing at all is an error."""
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     nothing: list[str] = []
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            new = walk_images(path)
+            new = walk_images(path, left_out=left_out)
             if not new:
                 nothing.append(
                     f"{path}: no image in this folder; looked for {', '.join(READ_SUFFIXES)}"
                 )
-        elif path.exists():
+        elif path.exists() or os.fspath(given) == "-":
             new = [path]
         else:
             matches = sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key)
             new = [
                 q
                 for m in matches
-                for q in (walk_images(Path(m)) if Path(m).is_dir() else [Path(m)])
+                for q in (
+                    walk_images(Path(m), left_out=left_out) if Path(m).is_dir() else [Path(m)]
+                )
             ]
             if not new:
                 nothing.append(
                     f"{path}: no such file, folder or pattern; give images or folders of images"
                 )
-        found |= dict.fromkeys(new)
+        for one in new:
+            found.setdefault(os.path.realpath(one) if os.fspath(one) != "-" else "-", one)
     if nothing and (failed is None or not found):
         raise InputError(nothing[0])
     if not found:
         raise InputError("no input image; give files, folders or patterns")
     if failed is not None:
         failed += nothing
-    return list(found)
+    return list(found.values())

@@ -137,8 +137,9 @@ def upscale_image(
 
     InputError for a broken or too small file, or a result of more than `max_pixels`."""
     _check_size(path, model.config.scale, max_pixels)
-    source = images.load_rgba(path, max_pixels=max_pixels)
-    return _finished(path, source, run(model, source[0], tile=tile), match)
+    source = images.read(path, max_pixels=max_pixels)
+    finished = _finished(source, run(model, source.pixels, tile=tile), match)
+    return finished.pixels, finished.alpha
 
 
 def _check_size(path: str | os.PathLike[str], scale: int, max_pixels: int) -> int:
@@ -155,24 +156,19 @@ def _check_size(path: str | os.PathLike[str], scale: int, max_pixels: int) -> in
     return count
 
 
-def _finished(
-    path: str | os.PathLike[str],
-    source: tuple[images.Float, images.Float | None],
-    output: NDArray[np.uint8],
-    match: bool,
-) -> tuple[NDArray[np.uint8], images.Float | None]:
-    """The net's output as `upscale_image` returns it."""
-    rgb, alpha = source
+def _finished(source: images.Picture, output: NDArray[np.uint8], match: bool) -> images.Picture:
+    """The net's output, with all that the file has besides its colours."""
+    rgb, alpha = source.pixels, source.alpha
     scale = output.shape[0] // rgb.shape[0]
-    if images.is_grey(path):
+    if source.grey:
         output = np.repeat(
             images.to_uint8(images.to_float(output).mean(-1, keepdims=True)), 3, axis=-1
         )
     if match:
         output = images.to_uint8(images.match_histogram(output, images.to_uint8(rgb)))
-    return output, None if alpha is None else np.clip(
-        resampling.upscale(alpha[..., None], scale)[..., 0], 0, 1
-    )
+    if alpha is not None:
+        alpha = np.clip(resampling.upscale(alpha[..., None], scale)[..., 0], 0, 1)
+    return source.replaced(output, alpha)
 
 
 def upscale_files(
@@ -192,30 +188,27 @@ def upscale_files(
     named = [(path, name_output(path)) for path in inputs]
     todo = [(path, target) for path, target in named if not (skip_existing and job.skip(target))]
 
-    def work() -> Iterator[tuple[tuple[Path, Path], Callable[[], Any], int]]:
+    def work() -> Iterator[tuple[Path, Callable[[], Any], int]]:
         for path, target in todo:
             try:
                 cost = _check_size(path, model.config.scale, max_pixels)
             except InputError as e:
                 job.fail(e)
             else:
-                yield (path, target), partial(images.load_rgba, path, max_pixels=max_pixels), cost
+                yield target, partial(images.read, path, max_pixels=max_pixels), cost
 
-    def save(
-        path: Path, target: Path, source: tuple[images.Float, Any], output: NDArray[np.uint8]
-    ) -> Path:
-        finished, alpha = _finished(path, source, output, match)
-        return images.save_image(target, finished, alpha=alpha)
+    def save(target: Path, source: images.Picture, output: NDArray[np.uint8]) -> Path:
+        return images.save(target, _finished(source, output, match))
 
     with overlapping(job) as (readers, writer):
-        for (path, target), future in ahead(readers, work()):
+        for target, future in ahead(readers, work()):
             try:
                 source = future.result()
-                output = run(model, source[0], tile=tile)
+                output = run(model, source.pixels, tile=tile)
             except InputError as e:
                 job.fail(e)
             else:
                 writer.write(
-                    partial(save, path, target, source, output), output.shape[0] * output.shape[1]
+                    partial(save, target, source, output), output.shape[0] * output.shape[1]
                 )
     return job

@@ -1,0 +1,82 @@
+"""Colour profiles: what a file's numbers mean, turned into sRGB, and the profile of what we write.
+
+The rendering intent is perceptual, the default of Pillow's `ImageCms.profileToProfile`; for CMYK
+the intents differ by several levels.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from jaxpercept.images.scaling import Float
+
+
+@lru_cache(maxsize=1)
+def srgb_profile() -> bytes:
+    """The sRGB profile that written files are tagged with; equal bytes at every call."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07d000010001000000000000")  # made on 1 January 2000, always
+    return bytes(profile)
+
+
+class UnusableProfile(ValueError):
+    """A profile that is broken, or belongs to another kind of picture."""
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From `mode` ("L", "RGB", "RGBA" or "CMYK") to sRGB; None where nothing would change."""
+    out = "RGBA" if mode == "RGBA" else "RGB"
+    try:
+        made = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
+            mode,
+            out,
+            ImageCms.Intent.PERCEPTUAL,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        raise UnusableProfile(" ".join(str(error).split())) from error
+    if mode == "CMYK":
+        return made
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    patch = Image.fromarray(cube if mode != "L" else cube[..., 0]).convert(mode)
+    moved = np.asarray(made.apply(patch).convert("RGB"), np.int16)
+    return None if np.abs(moved - np.asarray(patch.convert("RGB"))).max() <= 1 else made
+
+
+def is_srgb(profile: bytes | None, mode: str) -> bool:
+    """Whether numbers of `mode` under this profile are those of sRGB; so they are without one."""
+    try:
+        return not profile or _transform(profile, mode) is None
+    except UnusableProfile:
+        return False
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` of any 8-bit mode as RGB, or RGBA where it has transparency, in sRGB. Raises
+    `UnusableProfile`."""
+    if image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    transform = _transform(profile, image.mode) if profile else None
+    if transform is not None:
+        return transform.apply(image)
+    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+
+
+def grey_to_srgb(grey: Float, profile: bytes | None) -> Float:
+    """(H, W) in [0, 1] through the curve of a grey profile, between whose 256 steps is
+    interpolated. Raises `UnusableProfile`."""
+    transform = _transform(profile, "L") if profile else None
+    if transform is None:
+        return grey
+    steps = np.arange(256, dtype=np.uint8)
+    curve = np.asarray(transform.apply(Image.fromarray(steps[None])), np.float32)[0].mean(-1)
+    return np.interp(grey, steps / 255, curve / 255).astype(np.float32)

@@ -1,0 +1,104 @@
+"""What a photo's file says of it, carried over to the file that is made of it.
+
+Kept: the descriptive Exif entries (camera, author, copyright, date, exposure, GPS), dots per inch,
+a JPEG's comment, PNG's named texts. Corrected: orientation (1) and sizes. Dropped: whatever shows
+or describes the picture as it was before, which are thumbnails, makers' notes (they hold previews),
+multi-picture parts, gain maps, and editing histories (XMP).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from jaxpercept.images import colour
+from jaxpercept.images.formats import AVIF, BMP, JPEG, PNG, TIFF, WEBP
+from jaxpercept.images.picture import About
+
+_Base = ExifTags.Base
+_MAIN = {
+    *(_Base.ImageDescription, _Base.Make, _Base.Model, _Base.Software, _Base.DateTime),
+    *(_Base.Artist, _Base.HostComputer, _Base.Copyright, _Base.Rating, _Base.RatingPercent),
+    *(_Base.XResolution, _Base.YResolution, _Base.ResolutionUnit),
+    *(_Base.XPTitle, _Base.XPComment, _Base.XPAuthor, _Base.XPKeywords, _Base.XPSubject),
+}
+_NOT_IN_EXIF = {_Base.MakerNote, _Base.ExifInteroperabilityOffset}
+_WIDTH, _HEIGHT, _COLOUR_SPACE = 0xA002, 0xA003, 0xA001
+_TEXTS = {"Title", "Author", "Description", "Copyright", "Creation Time", "Software", "Comment"}
+_TEXTS |= {"Source", "Disclaimer", "Warning"}
+_MOST_EXIF = 60_000  # bytes; a JPEG holds 65,533
+
+
+def about(image: Image.Image) -> About:
+    """What an open image file says of itself, before its pixels are touched."""
+    try:
+        found = image.getexif()
+        main = {k: v for k, v in found.items() if k in _MAIN}
+        exif = {k: v for k, v in found.get_ifd(ExifTags.IFD.Exif).items() if k not in _NOT_IN_EXIF}
+        gps = dict(found.get_ifd(ExifTags.IFD.GPSInfo))
+    except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
+        main, exif, gps = {}, {}, {}
+    info = image.info
+    comment = info.get("comment")
+    return About(
+        main=main,
+        exif=exif,
+        gps=gps,
+        dpi=_dpi(info.get("dpi")),
+        comment=comment if isinstance(comment, bytes) else None,
+        texts={k: str(v) for k, v in info.items() if k in _TEXTS and isinstance(v, str)},
+    )
+
+
+def _dpi(given: Any) -> tuple[float, float] | None:
+    try:
+        x, y = (float(v) for v in given)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if 0 < x < 1e6 and 0 < y < 1e6 else None
+
+
+def options(kept: About, kind: str, size: tuple[int, int], *, grey: bool) -> dict[str, Any]:
+    """Pillow's options for saving an sRGB picture of `size` (width, height) as `kind`, tagged as
+    such, with what is `kept`."""
+    made: dict[str, Any] = {}
+    if kind in (JPEG, PNG, WEBP, AVIF, TIFF):
+        if not grey:  # the profile is one of RGB
+            made["icc_profile"] = colour.srgb_profile()
+        if exif := _exif(kept, size):
+            made["exif"] = exif
+    if kind in (JPEG, PNG, TIFF, BMP) and kept.dpi is not None:
+        made["dpi"] = tuple(round(v) for v in kept.dpi) if kind == JPEG else kept.dpi
+    if kind == JPEG and kept.comment:
+        made["comment"] = kept.comment
+    if kind == PNG:
+        made["pnginfo"] = texts = PngImagePlugin.PngInfo()
+        if grey:
+            texts.add(b"sRGB", b"\0")
+        for name, value in kept.texts.items():
+            texts.add_itxt(name, value)
+    return made
+
+
+def _exif(kept: About, size: tuple[int, int]) -> bytes | None:
+    if not (kept.main or kept.exif or kept.gps):
+        return None
+    made = Image.Exif()
+    for tag, value in kept.main.items():
+        made[tag] = value
+    made[_Base.Orientation] = 1
+    if kept.exif:
+        made[ExifTags.IFD.Exif] = {
+            **kept.exif,
+            **({_WIDTH: size[0]} if _WIDTH in kept.exif else {}),
+            **({_HEIGHT: size[1]} if _HEIGHT in kept.exif else {}),
+            **({_COLOUR_SPACE: 1} if _COLOUR_SPACE in kept.exif else {}),
+        }
+    if kept.gps:
+        made[ExifTags.IFD.GPSInfo] = kept.gps
+    try:
+        data = made.tobytes()
+    except Exception:  # an entry of a type that its tag does not allow
+        return None
+    return data if len(data) <= _MOST_EXIF else None
