@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from jaxpercept import files
 from jaxpercept.errors import InputError
@@ -35,6 +35,16 @@ MAX_PIXELS = 400_000_000
 MOST_BYTES = 1 << 30  # that are read from a pipe
 _BAND = 1 << 22  # pixels converted at once
 _LARGE = 1 << 24  # pixels from which on an image is averaged by a whole factor before it is scaled
+_Turn = Image.Transpose
+_TURNS = {
+    2: _Turn.FLIP_LEFT_RIGHT,
+    3: _Turn.ROTATE_180,
+    4: _Turn.FLIP_TOP_BOTTOM,
+    5: _Turn.TRANSPOSE,
+    6: _Turn.ROTATE_270,
+    7: _Turn.TRANSVERSE,
+    8: _Turn.ROTATE_90,
+}  # by Exif's orientation
 _OPEN_LOCK = threading.Lock()
 
 
@@ -80,6 +90,7 @@ def read(
     `InputError` for a missing, broken or too large file."""
     name = name or _name(source)
     with _reading(name), _open(source, name, max_pixels) as opened:
+        notes = _notes(opened)  # first, as asking a PNG for its Exif decodes it
         height, width = _upright_size(opened)
         wanted = fit(height, width, size, how) if size is not None else (height, width)
         if wanted[0] * wanted[1] > max_pixels:
@@ -87,24 +98,17 @@ def read(
                 f"{name}: {wanted[1]}x{wanted[0]} is {wanted[0] * wanted[1]:,} pixels, more than"
                 f" the limit of {max_pixels:,}; give a smaller --size or raise --max-pixels"
             )
-        notes, about, grey = _notes(opened), metadata.about(opened), _is_grey(opened)
+        about, grey = metadata.about(opened), _is_grey(opened)
         profile, deep = opened.info.get("icc_profile"), _is_deep(opened)
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
             opened.draft(None, _as_stored(opened, wanted))
-        ImageOps.exif_transpose(opened, in_place=True)  # in place: no copy of what is upright
+        image = _upright(opened)
         try:
-            pixels = _pixels(opened, name, profile, deep, wanted, method)
+            pixels = _pixels(image, name, profile, deep, wanted, method)
         except colour.UnusableProfile as error:
             notes += (f"its colour profile cannot be used ({error}); taken as sRGB",)
-            pixels = _pixels(opened, name, None, deep, wanted, method)
-    rgb, alpha = (pixels[..., :3], pixels[..., 3]) if pixels.shape[-1] == 4 else (pixels, None)
-    rgb, alpha = np.ascontiguousarray(rgb), None if alpha is None else np.ascontiguousarray(alpha)
-    if alpha is not None:
-        rgb = bled(rgb, alpha)
-    if not uint8 and rgb.dtype == np.uint8:
-        rgb, alpha = to_float(rgb), None if alpha is None else to_float(alpha)
-    elif uint8:
-        rgb, alpha = to_uint8(rgb), None if alpha is None else to_uint8(alpha)
+            pixels = _pixels(image, name, None, deep, wanted, method)
+        rgb, alpha = _split(pixels, uint8)
     return Picture(rgb, alpha, grey, 16 if deep else 8, about, notes)
 
 
@@ -144,7 +148,7 @@ def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
     """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey
     of 8 bits, in sRGB. `InputError` as in `read`."""
     with _reading(name), _open(data, name, MAX_PIXELS) as image:
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        upright = _orientation(image) == 1
         plain = image.mode in ("RGB", "L")
         plain = plain and colour.is_srgb(image.info.get("icc_profile"), image.mode)
         return image.format, upright and plain
@@ -216,7 +220,20 @@ def _turned(image: Image.Image) -> bool:
         lying = (stored.get(ExifTags.Base.ImageWidth), stored.get(ExifTags.Base.ImageLength))
         if image.size != lying:
             return False
-    return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return _orientation(image) in (5, 6, 7, 8)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # which turns a TIFF, in newer versions of Pillow
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -271,6 +288,21 @@ def _pixels(
         return pixels
     filtered = Image.Resampling[method.upper()]
     return np.asarray(Image.fromarray(pixels).resize(wanted[::-1], filtered))
+
+
+def _split(pixels: NDArray[Any], uint8: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Colours and transparency apart, both as uint8 or as float32."""
+    rgb, alpha = np.ascontiguousarray(pixels[..., :3]), None
+    if pixels.shape[-1] == 4:
+        alpha = np.ascontiguousarray(pixels[..., 3])
+        rgb = bled(rgb, alpha)
+    if uint8:
+        return to_uint8(rgb), None if alpha is None else to_uint8(alpha)
+    return _floats(rgb), None if alpha is None else _floats(alpha)
+
+
+def _floats(x: NDArray[Any]) -> Float:
+    return to_float(x) if x.dtype == np.uint8 else x
 
 
 def _banded(image: Image.Image, profile: bytes | None, factor: int) -> NDArray[np.uint8]:

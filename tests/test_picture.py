@@ -1,0 +1,306 @@
+"""What a file holds besides plain RGB comes in, and goes out again: colour profiles, transparency,
+grey, 16 bits, Exif, and the words on what was left out."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import profiles
+import pytest
+from PIL import ExifTags, Image, ImageCms
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A smooth, colourful uint8 image, 40 high and 56 wide."""
+    y, x = np.mgrid[:40, :56]
+    return np.stack([x * 4, y * 6, 220 - x * 2 - y * 2], axis=-1).astype(np.uint8)
+
+
+def saved(image, kind, **options):
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def opened(data):
+    return Image.open(io.BytesIO(data))
+
+
+def shown(data):
+    """(H, W, 3) of 255 as a viewer shows it that manages colours, by Pillow alone."""
+    image = opened(data)
+    if profile := image.info.get("icc_profile"):
+        theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        ours = ImageCms.createProfile("sRGB")
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        image = ImageCms.profileToProfile(image, theirs, ours, outputMode=mode)
+    elif image.mode == "I;16":
+        return np.repeat(np.asarray(image, np.float64)[..., None] / 257, 3, -1)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"), np.float64)
+
+
+def kinds_of_files(photo):
+    rgb, grey = Image.fromarray(photo), Image.fromarray(photo[..., 0])
+    alpha = np.linspace(0, 255, photo[..., 0].size).reshape(photo.shape[:2]).astype(np.uint8)
+    rgba = Image.fromarray(np.dstack([photo, alpha]))
+    return {
+        "display_p3.jpg": saved(rgb, "JPEG", icc_profile=profiles.rgb(), quality=98),
+        "display_p3.png": saved(rgb, "PNG", icc_profile=profiles.rgb()),
+        "gamma_1.8.tif": saved(rgb, "TIFF", icc_profile=profiles.rgb(gamma=1.8)),
+        "grey_gamma.png": saved(grey, "PNG", icc_profile=profiles.grey(1.4)),
+        "cmyk.jpg": saved(rgb.convert("CMYK"), "JPEG", icc_profile=profiles.cmyk(), quality=98),
+        "cmyk_plain.tif": saved(rgb.convert("CMYK"), "TIFF"),
+        "palette.gif": saved(rgb.quantize(64), "GIF"),
+        "alpha.png": saved(rgba, "PNG"),
+        "alpha.webp": saved(rgba, "WEBP", quality=98),
+        "grey_alpha.png": saved(rgba.convert("LA"), "PNG"),
+        "grey16.png": saved(Image.fromarray(photo[..., 0].astype(np.uint16) * 250), "PNG"),
+        "plain.avif": saved(rgb, "AVIF", quality=98),
+        "plain.bmp": saved(rgb, "BMP"),
+        "plain.jfif": saved(rgb, "JPEG", quality=98),
+    }
+
+
+def test_every_kind_of_file_comes_back_as_a_viewer_shows_it(photo):
+    for name, data in kinds_of_files(photo).items():
+        picture = images.read(data, name=name)
+        expected = shown(data)
+        assert np.abs(255 * picture.over_white() - expected).mean() < 0.6, name
+        written = images.encode(picture, images.written_suffix(name))
+        assert np.abs(shown(written) - expected).mean() < 2, name
+        small = images.load_uint8(data, short=20, name=name).astype(float)
+        assert np.abs(small - np.asarray(expected.reshape(20, 2, 28, 2, 3).mean((1, 3)))).mean() < 2
+
+
+def test_the_profiles_of_these_tests_do_something(photo):
+    for name, data in kinds_of_files(photo).items():
+        if profile := opened(data).info.get("icc_profile"):
+            bare = np.asarray(opened(data).convert("RGB"), np.float64)
+            assert profile
+            assert np.abs(shown(data) - bare).mean() > 2, name
+
+
+def test_an_srgb_profile_changes_no_bit_and_a_broken_one_is_said(photo):
+    ours = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = images.read(saved(photo, "PNG", icc_profile=ours))
+    np.testing.assert_array_equal(images.to_uint8(picture.pixels), photo)
+    for profile in (b"no profile at all", profiles.cmyk()):
+        picture = images.read(saved(photo, "PNG", icc_profile=profile))
+        np.testing.assert_array_equal(images.to_uint8(picture.pixels), photo)
+        assert [note.split(" (")[0] for note in picture.notes] == [
+            "its colour profile cannot be used"
+        ]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+def test_what_is_written_is_tagged_as_srgb_with_equal_bytes(photo, suffix):
+    picture = images.read(saved(photo, "PNG"))
+    data = images.encode(picture, suffix)
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(opened(data).info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+    assert images.encode(picture, suffix) == data
+    assert "icc_profile" not in opened(images.encode(picture, suffix, strip=True)).info
+
+
+def exif_of_a_phone():
+    made = Image.Exif()
+    made[0x0112], made[0x010F], made[0x8298], made[0x0132] = 6, "Cam", "(c) me", "2020:01:02"
+    made[0x8769] = {0x9003: "2020:01:02", 0xA002: 56, 0xA003: 40, 0xA001: 65535, 0x927C: b"secret"}
+    made[0x8825] = {1: "N", 2: (48.0, 30.0, 0.0)}
+    data = made.tobytes()
+    assert data[6:10] == b"MM\0*"
+    # a thumbnail: a second directory, which the first one's end points to
+    thumbnail = saved(np.zeros((8, 8, 3), np.uint8), "JPEG")
+    at = len(data) - 6
+    first = int.from_bytes(data[10:14])
+    end = 6 + first + 2 + 12 * int.from_bytes(data[6 + first : 8 + first])
+    data = data[:end] + at.to_bytes(4) + data[end + 4 :]
+    entries = [(0x0201, 4, 1, at + 30), (0x0202, 4, 1, len(thumbnail))]
+    data += len(entries).to_bytes(2)
+    for tag, kind, count, value in entries:
+        data += tag.to_bytes(2) + kind.to_bytes(2) + count.to_bytes(4) + value.to_bytes(4)
+    return data + (0).to_bytes(4) + thumbnail
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+def test_exif_goes_on_with_the_new_size_and_without_the_thumbnail(photo, suffix):
+    exif = exif_of_a_phone()
+    source = saved(photo, "JPEG", exif=exif, dpi=(300, 300), comment=b"hi")
+    assert opened(source).getexif().get_ifd(ExifTags.IFD.IFD1)  # the thumbnail is there
+    picture = images.read(source)
+    assert picture.pixels.shape == (56, 40, 3)
+    data = images.encode(picture.replaced(np.zeros((112, 80, 3), np.float32)), suffix)
+    found = opened(data).getexif()
+    assert (found[0x010F], found[0x8298], found[0x0132]) == ("Cam", "(c) me", "2020:01:02")
+    assert found.get(0x0112, 1) == 1
+    inner = found.get_ifd(0x8769)
+    assert (inner[0x9003], inner[0xA002], inner[0xA003], inner[0xA001]) == (
+        "2020:01:02",
+        80,
+        112,
+        1,
+    )
+    assert 0x927C not in inner
+    assert found.get_ifd(0x8825)[2] == (48.0, 30.0, 0.0)
+    assert not found.get_ifd(ExifTags.IFD.IFD1)
+    assert b"secret" not in data
+    if suffix in (".jpg", ".png", ".tif"):
+        assert np.allclose(opened(data).info["dpi"], 300, atol=0.1)
+    bare = images.encode(picture, suffix, strip=True)
+    described = {0x010F, 0x8298, 0x0132, 0x8769, 0x8825}
+    assert not described & set(opened(bare).getexif())
+    assert "dpi" not in opened(bare).info or suffix == ".tif"
+    assert b"Cam" not in bare
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_exif_is_no_reason_to_refuse(photo):
+    data = saved(photo, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
+    assert images.read(data).pixels.shape == photo.shape
+
+
+def test_a_second_picture_in_the_file_is_dropped(photo):
+    data = saved(photo, "MPO", save_all=True, append_images=[Image.fromarray(photo[::-1].copy())])
+    assert opened(data).n_frames == 2
+    picture = images.read(data, name="x.mpo")
+    assert picture.notes == ()
+    written = images.encode(picture, images.written_suffix("x.mpo"))
+    assert opened(written).format == "JPEG"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_only_the_first_frame_is_taken_and_it_is_said(photo, kind):
+    others = [Image.fromarray(photo[::-1].copy()), Image.fromarray(255 - photo)]
+    picture = images.read(saved(photo, kind, save_all=True, append_images=others))
+    what = "page" if kind == "TIFF" else "frame"
+    assert picture.notes[0].startswith(f"only its first {what} is taken")
+    assert ("infer.py video" in picture.notes[0]) == (kind != "TIFF")
+    assert np.abs(255 * picture.over_white() - photo).mean() < 12
+    assert images.read(saved(photo, kind)).notes == ()
+
+
+def test_colour_of_16_bits_says_that_it_was_cut(photo):
+    from test_images import png16
+
+    picture = images.read(png16(photo.astype(np.uint16) * 257))
+    assert picture.notes == ("its 16 bits per colour are cut to 8",)
+    assert picture.bits == 8
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bit_grey_stays_and_grey_stays_grey(suffix):
+    levels = np.linspace(0, 65535, 40 * 56).reshape(40, 56).astype(np.uint16)
+    picture = images.read(saved(Image.fromarray(levels), "PNG"))
+    assert (picture.grey, picture.bits) == (True, 16)
+    back = opened(images.encode(picture, suffix))
+    assert back.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(back), levels)
+    assert opened(images.encode(picture, ".jpg")).mode == "L"
+    coloured = picture.replaced(picture.pixels * np.array([1, 0.5, 0.2], np.float32))
+    assert opened(images.encode(coloured, suffix)).mode == "RGB"
+
+
+def test_colours_are_bled_under_transparency():
+    """A white disc on black that is transparent: the net sees white everywhere."""
+    y, x = np.mgrid[:48, :64]
+    inside = (y - 20) ** 2 + (x - 30) ** 2 < 15**2
+    rgba = np.zeros((48, 64, 4), np.uint8)
+    rgba[inside] = (250, 240, 30, 255)
+    picture = images.read(saved(rgba, "PNG"))
+    assert np.abs(255 * picture.pixels - [250, 240, 30]).max() < 1
+    np.testing.assert_array_equal(picture.alpha, inside)
+    rgba[..., 3] = 0
+    assert images.read(saved(rgba, "PNG")).over_white().min() == 1
+    half = np.dstack([np.full((48, 64, 3), 77, np.uint8), np.full((48, 64), 3, np.uint8)])
+    assert np.abs(255 * images.read(saved(half, "PNG")).pixels - 77).max() < 0.01
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_the_size_is_that_of_the_upright_picture(tmp_path, photo, kind, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = tmp_path / "x"
+    path.write_bytes(saved(photo, kind, exif=exif))
+    assert images.size_of(path) == images.load_image(path).shape[:2]
+    assert images.size_of(path) == ((40, 56) if turn < 5 else (56, 40))
+    small = images.read(path, size=28)
+    assert small.pixels.shape == ((20, 28, 3) if turn < 5 else (28, 20, 3))
+
+
+def test_a_scaled_picture_is_the_picture_scaled(photo):
+    large = np.asarray(Image.fromarray(photo).resize((560, 400), Image.Resampling.BICUBIC))
+    for data in (saved(large, "PNG"), saved(large, "JPEG", quality=97)):
+        for size in (28, 100, 1120):
+            whole = images.resize(images.load_image(data), size, "long")
+            assert np.abs(images.read(data, size=size).pixels - whole).mean() < 1.5 / 255
+        assert images.read(data, size=28, uint8=True).pixels.dtype == np.uint8
+    with pytest.raises(InputError, match=r"1120x800 is 896,000 pixels, more than.*smaller --size"):
+        images.read(data, size=1120, max_pixels=800_000)
+
+
+BOMB = """
+import io, resource, sys
+import numpy as np
+from PIL import Image
+from jaxpercept import images
+from jaxpercept.errors import InputError
+import struct
+data = b"GIF89a" + struct.pack("<HH", 10000, 10000) + b"\\xf0\\0\\0" + b"\\0\\0\\0\\xff\\xff\\xff"
+data += b"," + struct.pack("<HHHH", 0, 0, 1, 1) + b"\\0\\x02\\x02\\x44\\x01\\0;"
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    assert images.read(data, size=256).pixels.shape == (256, 256, 3)
+except InputError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    images.read(data, name="bomb.gif")
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_small_file_of_many_pixels_is_shrunk_within_bounds_and_memory_errors_are_said():
+    found = subprocess.run([sys.executable, "-c", BOMB], capture_output=True, text=True, check=True)
+    megabytes, line = found.stdout.splitlines()[-2:]
+    assert int(megabytes) < 450
+    assert line == "bomb.gif: too large for memory; shrink it"
+
+
+def test_what_a_format_cannot_hold_is_said():
+    wide = images.Picture(np.zeros((2, 16_400, 3), np.uint8))
+    with pytest.raises(InputError, match=r"16400x2 is more than WEBP can hold, 16,383 pixels"):
+        images.encode(wide, ".webp")
+    assert opened(images.encode(wide, ".png")).size == (16_400, 2)
+
+
+def test_quality_is_that_of_the_lossy_formats(photo):
+    picture = images.read(saved(photo, "PNG"))
+    for suffix in (".jpg", ".webp", ".avif"):
+        low, high = (images.encode(picture, suffix, quality=q) for q in (20, 90))
+        assert len(low) < len(high)
+    with pytest.raises(InputError, match="--quality 101"):
+        images.encode(picture, ".jpg", quality=101)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        *((name, True) for name in ("x.png", "x.jfif", "x.txt", "a/x.exr", "x.mp4")),
+        *((name, False) for name in ("styled", "styled.v2", "2024.11", "x.png/")),
+    ],
+)
+def test_names_of_files_and_of_folders_are_told_apart(name, file):
+    assert images.names_a_file(name) == file
