@@ -17,6 +17,7 @@ os.environ.setdefault(
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
     8 << 30
 )  # never reached; with a limit, jax locks the cache
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # else its folder is in every key
 
 import shutil
 import tempfile

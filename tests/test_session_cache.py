@@ -63,27 +63,50 @@ def test_the_folder_depends_on_the_processor(monkeypatch):
     assert session_cache.kept_folder() != here
 
 
+def use(folder):
+    jax.config.update("jax_compilation_cache_dir", folder and str(folder))
+    compilation_cache.reset_cache()
+
+
 @pytest.fixture
-def jaxs_cache(tmp_path):
+def two_folders(tmp_path):
+    """The first is jax's cache, with every program in it."""
     before = jax.config.values["jax_compilation_cache_dir"]
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+    seconds = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    compilation_cache.reset_cache()
-    yield tmp_path / "jax"
-    jax.config.update("jax_compilation_cache_dir", before)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    compilation_cache.reset_cache()
+    folders = tmp_path / "kept" / "one", tmp_path / "two"
+    for folder in folders:
+        folder.mkdir(parents=True)
+    use(folders[0])
+    yield folders
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+    use(before)
 
 
-def test_a_cut_program_is_compiled_again(jaxs_cache):
-    def compiled():
-        def program(x):
-            return jnp.sin(x) * 3 + x
+def compiled():
+    def program(x):
+        return jnp.sin(x) * 3 + x
 
-        return jax.jit(program)
+    return np.asarray(jax.jit(program)(np.arange(4, dtype=np.float32)))
 
-    x = jnp.arange(4.0)
-    expected = np.asarray(compiled()(x))
-    (entry,) = jaxs_cache.glob(f"jit_program*{session_cache.ENTRY}")
+
+def entries(folder):
+    return [n for n in names(folder) if n.endswith(session_cache.ENTRY)]
+
+
+def test_the_next_session_finds_a_program_in_its_own_folder(two_folders):
+    one, two = two_folders
+    compiled()
+    session_cache.begin(one, two)
+    use(two)
+    compiled()
+    assert entries(two) == entries(one) != []
+    (used,) = two.glob(f"jit_program*{session_cache.USED}")
+    assert used.read_bytes() != session_cache.NEVER
+
+
+def test_a_cut_program_is_compiled_again(two_folders):
+    expected = compiled()
+    (entry,) = two_folders[0].glob(f"jit_program*{session_cache.ENTRY}")
     entry.write_bytes(entry.read_bytes()[:100])
-    np.testing.assert_array_equal(compiled()(x), expected)
+    np.testing.assert_array_equal(compiled(), expected)
