@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
 from jaxpercept.nets import transform_net
+from jaxpercept.training import loop
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -244,7 +246,21 @@ def test_training_from_the_command_line(shelf, tmp_path, capsys):
     )
 
 
-def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys):
+def write_only(made):
+    """A training that leaves what a finished one does, without its steps."""
+    out, net = Path(made.out), made.net.scaled(0.1)
+    assert len(list((out / "photos").iterdir())) > 1
+    assert images.load_image(made.style_image).shape == (512, 512, 3)
+    (out / "config.json").write_text(json.dumps(config.to_dict(made)))
+    header = {"task": "style", "training": {"steps": made.steps}}
+    transform_net.save(out / "model.safetensors", net, *transform_net.init(net), header)
+    return out / "model.safetensors"
+
+
+@pytest.mark.parametrize("trained", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys, trained):
+    if not trained:
+        monkeypatch.setattr(loop, "train", write_only)
     demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=2, size=32)
     assert images.load_image(tmp_path / "demo" / "chelsea.jpg").shape == (300, 451, 3)
     assert "infer.py stylize" in capsys.readouterr().err

@@ -73,6 +73,7 @@ def expected():
     return step_runs.both_widths(step_runs.plain, step_runs.make_config())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["shard_map", "pmap"])
 def test_two_processes_equal_one(two, expected, engine):
     for number in range(2):
@@ -83,6 +84,7 @@ def lines(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
     """Whoever is told: the same last step, a checkpoint of it, and in the end the losses of an
     unbroken run."""
@@ -108,9 +110,23 @@ def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
     }
 
 
+@pytest.mark.slow
 def test_processes_that_differ_are_told_so(two):
     for number in range(2):
         assert "the processes differ in settings;" in (two / f"differ{number}.txt").read_text()
+
+
+def test_two_processes_join_agree_and_vote(root, tmp_path):
+    """The fast twin of the three above: no training, but the same join, checks and vote."""
+    worker, port = root / "tests" / "joining_worker.py", free_port()
+    started = [start(root, [worker, f"127.0.0.1:{port}", i]) for i in range(2)]
+    said = outputs(started)
+    assert [p.returncode for p in started] == [0, 0], "\n".join(said)
+    for text in said:
+        found = json.loads(text.splitlines()[-1])
+        assert found["gathered"] == [[7], [8]]
+        assert found["votes"] == [False, True, True, False]
+        assert "the processes differ in settings;" in found["differ"]
 
 
 @pytest.mark.parametrize(

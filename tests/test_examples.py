@@ -13,7 +13,7 @@ from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
 from jaxpercept.inference.model import load_model
-from jaxpercept.training import loop
+from jaxpercept.training import engines
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -32,9 +32,9 @@ def example(root):
 @pytest.fixture
 def one_device(monkeypatch):
     """Examples train with a batch of one."""
-    make = loop.parallel.make_engine
+    make = engines.make_engine
     monkeypatch.setattr(
-        loop.parallel, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1])
+        engines, "make_engine", lambda name, batch: make(name, batch, jax.devices()[:1])
     )
 
 
@@ -46,10 +46,18 @@ def test_laplacian_loss(example, one_device, tmp_path):
     assert '"laplacian"' not in (tmp_path / "without" / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "pictures"),
-    [pytest.param("content_layers", 5, marks=pytest.mark.slow), ("feature_distances", 4)],
-)
+def test_distances_of_features(example, tmp_path, monkeypatch):
+    """The fast twin of the two below: shallower features, fewer iterations."""
+    made = example("feature_distances")
+    monkeypatch.setattr(made, "LAYER", "relu1_1")
+    strip = images.load_image(made.main(2, tmp_path, size=16))
+    assert strip.shape == (16, 64, 3)
+    several = np.split(strip, 4, axis=1)
+    assert all(np.abs(a - b).max() > 0.01 for a, b in itertools.pairwise(several))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "pictures"), [("content_layers", 5), ("feature_distances", 4)])
 def test_examples_that_optimise(example, tmp_path, name, pictures):
     strip = images.load_image(example(name).main(4, tmp_path, size=32))
     assert strip.shape == (32, 32 * pictures, 3)

@@ -83,9 +83,10 @@ def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypa
     assert not list((out / "checkpoints").glob("[0-9]*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk(root, photos, tmp_path):
     """A limit on the size of files stands for it: two steps without, then on with it, then without
-    again."""
+    again. Its fast twin is in test_checkpoint.py."""
     out = tmp_path / "run"
     assert cli.main(command(photos, out, "--steps", "2")) == 0
     code = (

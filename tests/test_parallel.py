@@ -22,9 +22,7 @@ def expected():
     [
         *(pytest.param("shard_map", devices, marks=pytest.mark.slow) for devices in (1, 2)),
         ("shard_map", 4),
-        pytest.param(
-            "pmap", 4, marks=pytest.mark.slow
-        ),  # on four devices of two processes in test_distributed.py
+        pytest.param("pmap", 4, marks=pytest.mark.slow),
     ],
 )
 def test_every_engine_equals_the_single_device_jit(expected, engine, devices):
@@ -34,6 +32,12 @@ def test_every_engine_equals_the_single_device_jit(expected, engine, devices):
     step_runs.check(
         step_runs.both_widths(step_runs.mapped, config, jax.devices()[:devices]), expected
     )
+
+
+def test_pmap_takes_the_same_first_step(expected):
+    found = step_runs.mapped(step_runs.make_config("pmap"), jax.devices(), 1, "float32")
+    named = {f"float32.{k}": v for k, v in found.items()}
+    assert step_runs.difference(named, expected, "float32.gradient") < 1e-5
 
 
 def test_a_sum_in_place_of_the_mean_would_be_seen(expected, monkeypatch):

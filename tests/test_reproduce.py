@@ -5,6 +5,7 @@ where it stopped.
 import json
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxpercept import config, images
@@ -15,7 +16,7 @@ from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import samples
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg, weights_file
-from jaxpercept.synthesis.run import style_grams
+from jaxpercept.synthesis.run import Progress, Result, style_grams
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -82,6 +83,25 @@ def _short(monkeypatch):
     monkeypatch.setattr(measure, "TV_FACTORS", (0.0, 10.0))
 
 
+def drawn_at_once(made, photos, styles, *, vgg_params, progress=None):
+    """Optimisation that halves its loss at every iteration, without a loss network."""
+    size, steps = len(photos[0]), made.iterations[0]
+    losses = 1e6 * 0.5 ** np.arange(steps + 1)
+    evaluations = np.arange(steps + 1) + 1
+    picture = np.full((1, size, size, 3), 0.25, np.float32)
+    for i in range(steps + 1) if progress else ():
+        terms = {"loss": losses[i : i + 1], "style": losses[i : i + 1]}
+        progress(Progress(size, size, i, steps, evaluations[i : i + 1], terms, 0.5, picture, False))
+    return Result(picture, [losses[None]], [evaluations[None]], np.zeros(1), (0.5, steps))
+
+
+@pytest.fixture(params=["drawn at once", pytest.param("optimised", marks=pytest.mark.slow)])
+def _synthesis(request, monkeypatch):
+    if request.param == "drawn at once":
+        monkeypatch.setattr(measure, "synthesize", drawn_at_once)
+
+
+@pytest.mark.usefixtures("_synthesis")
 def test_every_part_and_the_report(place, tmp_path):
     said = []
     path = report.reproduce(config_of(place, tmp_path), said.append)

@@ -1,0 +1,95 @@
+"""Checkpoints by themselves, of a state of two arrays: what is kept, what is damaged, a full disk."""
+
+import logging
+import resource
+
+import numpy as np
+import pytest
+
+from jaxpercept.errors import InputError
+from jaxpercept.training.checkpoint import KEEP, Checkpoints
+
+
+def state(step, size=3):
+    random = np.random.default_rng(step)
+    return {"step": np.array(step, np.int32), "kernel": random.random((size, 4), np.float32)}
+
+
+def save(folder, *steps, size=3):
+    with Checkpoints(folder) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, state(step, size), {"seen": step})
+
+
+def restore(folder, size=3):
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(state(0, size))
+
+
+def cut(folder, step):
+    parts = [p for p in (folder / str(step) / "state").rglob("*") if p.is_file()]
+    assert parts
+    for part in parts:
+        part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+
+
+def test_the_newest_comes_back_and_the_last_few_stay(tmp_path):
+    assert restore(tmp_path / "none") is None
+    save(tmp_path, *range(1, KEEP + 3))
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [3, 4, 5]
+        found, about = checkpoints.restore(state(0))
+    assert about == {"seen": 5}
+    assert found["step"] == 5
+    np.testing.assert_array_equal(found["kernel"], state(5)["kernel"])
+
+
+def test_a_step_that_is_saved_stays_as_it_is(tmp_path):
+    save(tmp_path, 1)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state(2), {"seen": 2})
+    assert restore(tmp_path)[1] == {"seen": 1}
+
+
+def test_a_damaged_one_is_named_and_gives_way_to_the_one_before(tmp_path, caplog):
+    save(tmp_path, 1, 2)
+    cut(tmp_path, 2)
+    with caplog.at_level(logging.WARNING):
+        found, about = restore(tmp_path)
+    assert "checkpoint 2 is damaged" in caplog.text
+    assert about == {"seen": 1}
+    np.testing.assert_array_equal(found["kernel"], state(1)["kernel"])
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [1]  # its step can be saved again
+
+
+def test_when_none_can_be_read_all_are_left_alone(tmp_path):
+    save(tmp_path, 1, 2)
+    for step in (1, 2):
+        cut(tmp_path, step)
+    with pytest.raises(InputError, match=r"no checkpoint in it can be read \(2: .+\)"):
+        restore(tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [1, 2]
+
+
+@pytest.fixture
+def files_of_100_kb():
+    """A limit on the size of files stands for a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_error_and_the_one_before_is_good(tmp_path, request):
+    size = 60_000  # a megabyte
+    save(tmp_path, 1, size=size)
+    request.getfixturevalue("files_of_100_kb")
+    expected = "checkpoint 2 could not be saved (File too large); checkpoint 1 before it is good"
+    with pytest.raises(InputError) as raised:
+        save(tmp_path, 2, size=size)
+    assert expected in str(raised.value)
+    found, about = restore(tmp_path, size)
+    assert about == {"seen": 1}
+    np.testing.assert_array_equal(found["kernel"], state(1, size)["kernel"])
