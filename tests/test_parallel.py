@@ -53,7 +53,7 @@ def test_a_sum_in_place_of_the_mean_would_be_seen(expected, monkeypatch):
 
 def test_the_batch_must_divide():
     with pytest.raises(
-        InputError, match=r"--batch-size 6 does not divide among 4 devices; 4 or 8 would"
+        InputError, match=r"batch_size 6 does not divide among 4 devices; 4 or 8 would"
     ):
         engines.make_engine("shard_map", 6, jax.devices()[:4])
     with pytest.raises(InputError, match="2 would"):

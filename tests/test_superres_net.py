@@ -151,9 +151,7 @@ def test_pairs_belong_together(photos, degradation, workers):
 
 
 def test_a_patch_that_the_scale_does_not_divide(photos):
-    with pytest.raises(
-        InputError, match="--patch-size 30 is not a multiple of the scale 4; use 28"
-    ):
+    with pytest.raises(InputError, match="image_size 30 is not a multiple of the scale 4; use 28"):
         data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxpercept.data.pipeline import Batches, make_dataset
 from jaxpercept.data.sources import Source
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images.resampling import degrade
 
 
@@ -62,8 +62,9 @@ def make_pairs(
     divide."""
     if image_size % scale:
         raise InputError(
-            f"--patch-size {image_size} is not a multiple of the scale {scale}; use"
-            f" {image_size // scale * scale or scale}"
+            Name("image_size"),
+            f" {image_size} is not a multiple of the scale {scale}; use "
+            f"{image_size // scale * scale or scale}",
         )
     batches = make_dataset(
         sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs

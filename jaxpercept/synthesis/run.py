@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images import Float
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
@@ -257,9 +257,8 @@ class _Job:
         if not np.isfinite(values).all():
             raise FloatingPointError(
                 f"the loss of image {int(np.argmin(np.isfinite(values))) + 1} is not finite at "
-                f"iteration {iteration} "
-                f"({values.tolist()}); give smaller weights, or a smaller --learning-rate with "
-                "--optimizer adam"
+                f"iteration {iteration} ({values.tolist()}); give smaller weights or, with the "
+                "optimizer adam, a smaller learning rate"
             )
 
 
@@ -270,10 +269,8 @@ def _start(config: SynthesisConfig, targets: np.ndarray) -> np.ndarray:
         return targets
     if config.init not in INITS:
         if config.init.isidentifier():
-            raise InputError(
-                f"--init {config.init!r} is no image; choose {', '.join(INITS)}, or give an image "
-                "file"
-            )
+            allowed = f"choose {', '.join(INITS)}, or give an image file"
+            raise InputError(Name("init"), f" {config.init!r} is no image; {allowed}")
         return _resized([images.load_image(config.init)] * len(targets), targets)
     noise = np.stack(
         [

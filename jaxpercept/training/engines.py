@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxpercept.config import choose
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 
 AXIS = "data"
 
@@ -114,14 +114,11 @@ def make_engine(name: str, batch_size: int, devices: list[jax.Device] | None = N
             f"{min(counts.values())}"
         )
     if batch_size % len(devices):
-        below, above = (
-            batch_size // len(devices) * len(devices),
-            -(-batch_size // len(devices)) * len(devices),
-        )
-        fitting = " or ".join(str(b) for b in (below, above) if b)
+        below = batch_size // len(devices) * len(devices)
+        fitting = " or ".join(str(b) for b in (below, below + len(devices)) if b)
         raise InputError(
-            f"--batch-size {batch_size} does not divide among {len(devices)} devices; {fitting} "
-            "would "
-            f"(any multiple of {len(devices)})"
+            Name("batch_size"),
+            f" {batch_size} does not divide among {len(devices)} devices; {fitting} would (any "
+            f"multiple of {len(devices)})",
         )
     return ENGINES[name](devices)
