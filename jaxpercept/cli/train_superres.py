@@ -22,6 +22,8 @@ _EPILOG = """presets (--preset); options that you give override them:
           enlargement, small patches, cosine schedule, bicubic inputs.
           --loss pixel is L1. --loss feature adds L1 and hatch to relu2_2; start
           it from a trained pixel net (--init).
+  gated   ours: best with a ninth block and an attention gate in each block.
+          --init takes a trained best net too.
   paper   the paper's net: 200,000 steps of 4 patches of 288x288, Adam 1e-3, blurred
           inputs. --loss pixel is the mean square, --loss feature relu2_2 alone.
 
@@ -40,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "superres", help="one net that enlarges images", description=_SUPERRES, epilog=_EPILOG
     )
     groups = train_options.add(
-        parser, "the recipe to start from, best or paper, see below (default: best)"
+        parser, "the recipe to start from, best, gated or paper, see below (default: best)"
     )
     groups["net"].add_argument(
         "--scale", type=int, required=True, metavar="N", help="how many times larger: 2, 4 or 8"

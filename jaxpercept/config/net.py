@@ -22,6 +22,7 @@ class TransformNetConfig:
     head_scale: int = 1  # above 1: the last convolution makes head_scale² phases, which depth to space interleaves
     down: tuple[int, ...] = (64, 128)
     blocks: int = 5
+    gate: bool = False  # residual blocks with an attention gate, see layers.ResidualBlock
     up: tuple[int, ...] = (64, 32)
     start_padding: int = (
         0  # reflection padding before the first layer, undone by unpadded residual blocks
@@ -136,7 +137,7 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
 
 
 SCALES = (2, 4, 8)
-SUPERRES_PRESETS = ("paper", "best")
+SUPERRES_PRESETS = ("paper", "best", "gated")
 
 
 def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
@@ -144,18 +145,21 @@ def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
 
     "paper": [P] supplementary, table 2: c9s1-64, four residual blocks of 64, a stride-1/2 u64 per doubling, c9s1-3,
     zero padding, batch norm, scaled tanh. "best": [ours] all work at low resolution, as EDSR and ESPCN do (arXiv
-    1707.02921, 1609.05158): no norm, a sub-pixel head, the bicubic upsample as a global skip; 3×3 kernels only."""
+    1707.02921, 1609.05158): no norm, a sub-pixel head, the bicubic upsample as a global skip; 3×3 kernels only.
+    "gated": [ours] "best" with a ninth block and an attention gate in each (after SPAN, arXiv 2311.12770); a trained
+    "best" net is a start for it."""
     choose("scale", scale, SCALES)
     choose("super-resolution preset", preset, SUPERRES_PRESETS)
-    if preset == "best":
+    if preset != "paper":
         return TransformNetConfig(
-            preset="best",
+            preset=preset,
             stem=48,
             stem_size=3,
             head_size=3,
             head_scale=scale,
             down=(),
-            blocks=8,
+            blocks=9 if preset == "gated" else 8,
+            gate=preset == "gated",
             up=(),
             padding="zero",
             norm="none",

@@ -59,6 +59,7 @@ SUPERRES_LOSSES: dict[str, dict[str, dict[str, float]]] = {
     # pattern, however much L1 (about 8) is added
     "best": {"feature": {"content": 1.0, "l1": 300.0, "hatch": 2000.0}, "pixel": {"l1": 1.0}},
 }
+SUPERRES_LOSSES["gated"] = SUPERRES_LOSSES["best"]
 
 
 def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> dict[str, Any]:

@@ -194,13 +194,24 @@ class Identity(nnx.Module):
 class ResidualBlock(nnx.Module):
     """3×3 convolution, norm, ReLU, 3×3 convolution, norm, added to the input; no ReLU after the
     addition (Johnson et al. 2016, supplementary, figure 1; Gross and Wilber 2016). Unpadded
-    ("valid") convolutions crop the skip by 2."""
+    ("valid") convolutions crop the skip by 2.
 
-    def __init__(self, conv1: Conv, norm1: nnx.Module, conv2: Conv, norm2: nnx.Module):
+    `gate`: channels of a gate, 0 for none. The sum is multiplied by 1 + gate · clip(change, -1, 1),
+    where the change is what was added and `gate` is learned for each channel, from zero: so the
+    change decides, without further convolutions, which pixels count (after the symmetric attention
+    of SPAN, arXiv 2311.12770, whose sigmoid a clip replaces)."""
+
+    def __init__(
+        self, conv1: Conv, norm1: nnx.Module, conv2: Conv, norm2: nnx.Module, gate: int = 0
+    ):
         self.conv1, self.norm1, self.conv2, self.norm2 = conv1, norm1, conv2, norm2
+        self.gate = nnx.Param(jnp.zeros(gate)) if gate else None
 
     def __call__(self, x: Image, **mode: Any) -> Output:
         y = jax.nn.relu(self.norm1(self.conv1(x), **mode))
         y = self.norm2(self.conv2(y), **mode)
         crop = (x.shape[1] - y.shape[1]) // 2
-        return x[:, crop : x.shape[1] - crop, crop : x.shape[2] - crop] + y
+        total = x[:, crop : x.shape[1] - crop, crop : x.shape[2] - crop] + y
+        if self.gate is None:
+            return total
+        return total * (1 + _channels(self.gate[...].astype(y.dtype)) * jnp.clip(y, -1, 1))

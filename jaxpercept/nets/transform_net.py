@@ -8,6 +8,7 @@ statistics (empty without batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 12
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -79,6 +80,7 @@ class TransformNet(nnx.Module):
                 norm(w),
                 Conv(w, w, 3, padding=inner, bias=bias, rngs=rngs),
                 norm(w),
+                gate=w if c.gate else 0,
             )
             for _ in range(c.blocks)
         )
@@ -226,6 +228,24 @@ def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) 
         for name in style_parameters(config)
     }
     return {**params, **rows}
+
+
+def grown(
+    old: TransformNetConfig, params: Variables, config: TransformNetConfig
+) -> Variables | None:
+    """The parameters of `config`, a net that has more residual blocks than `old` or gates in them
+    and is alike in all else, for the same function: a new block adds nothing yet, and a gate of zero
+    lets all pass. None if the two differ in more."""
+    same = dataclasses.replace(old, preset=config.preset, blocks=config.blocks, gate=config.gate)
+    if same != config or config.blocks < old.blocks or (old.gate and not config.gate):
+        return None
+    if config.norm != "none" or config.start_padding:
+        return None
+    out = {**init(config)[0], **params}
+    for name in out.keys() - params.keys():
+        if ".conv2." in name:
+            out[name] = jnp.zeros_like(out[name])
+    return out
 
 
 @lru_cache(maxsize=64)

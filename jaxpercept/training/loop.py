@@ -71,7 +71,9 @@ def init_state(config: TrainConfig) -> tuple[TrainState, dict[str, Any] | None]:
             )
         if rows:
             net = dataclasses.replace(net, styles=config.net.styles)
-        if net != config.net:
+        bigger = transform_net.grown(net, params, config.net)
+        params = params if bigger is None else bigger
+        if net != config.net and bigger is None:
             raise InputError(
                 f"--init {config.init} is another net ({net}) than this run's ({config.net})"
             )

@@ -131,10 +131,18 @@ class ConditionalInstanceNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """conv, norm, ReLU, conv, norm, plus the (cropped) input."""
+    """conv, norm, ReLU, conv, norm, plus the (cropped) input; `gate`: times 1 + gate · clip."""
 
-    def __init__(self, width: int, padding: str, bias: bool, norm: Callable[[int], nn.Module]):
+    def __init__(
+        self,
+        width: int,
+        padding: str,
+        bias: bool,
+        norm: Callable[[int], nn.Module],
+        gate: bool = False,
+    ):
         super().__init__()
+        self.gate = nn.Parameter(torch.zeros(width)) if gate else None
         self.conv1, self.norm1 = (
             convolution(width, width, 3, padding=padding, bias=bias),
             norm(width),
@@ -148,4 +156,6 @@ class Residual(nn.Module):
         y = self.norm2(self.conv2(functional.relu(self.norm1(self.conv1(x)))))
         if y.shape != x.shape:
             x = x[:, :, 2:-2, 2:-2]
-        return x + y
+        if self.gate is None:
+            return x + y
+        return (x + y) * (1 + self.gate[:, None, None] * y.clamp(-1, 1))

@@ -62,7 +62,9 @@ class Net(nn.Module):
             for a, b in zip(widths, c.down, strict=False)
         )
         self.down_norm = nn.ModuleList(norm(b) for b in c.down)
-        self.blocks = nn.ModuleList(Residual(wide, inner, bias, norm) for _ in range(c.blocks))
+        self.blocks = nn.ModuleList(
+            Residual(wide, inner, bias, norm, c.gate) for _ in range(c.blocks)
+        )
         self.up = nn.ModuleList(up(a, b) for a, b in zip((wide, *c.up), c.up, strict=False))
         self.up_norm = nn.ModuleList(norm(b) for b in c.up)
         out, head_bias = 3 * c.head_scale**2, bias or not c.head_norm

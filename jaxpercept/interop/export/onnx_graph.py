@@ -178,6 +178,13 @@ def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
     )
 
 
+def _gated(b: _Builder, z: str, y: str, name: str) -> str:
+    """See layers.ResidualBlock."""
+    gate = b.array(np.reshape(np.asarray(b.weights[f"{name}.gate"], np.float32), (1, -1, 1, 1)))
+    clipped = b("Clip", y, b.array(-1.0), b.array(1.0))
+    return b("Mul", z, b("Add", b("Mul", gate, clipped), b.array(1.0)))
+
+
 def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
     """Every layer, cropped to the image's size times the scale."""
     before = z
@@ -196,6 +203,7 @@ def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
         if inner == "valid":
             z = b("Slice", z, b.integers(2, 2), b.integers(-2, -2), b.integers(2, 3))
         z = b("Add", y, z)
+        z = _gated(b, z, y, name) if c.gate else z
     for i in range(len(c.up)):
         z = relu_norm(b.up(z, f"up.{i}", c.upsample, c.padding), f"up_norm.{i}")
     z = b.conv(z, "head", padding=c.padding)
