@@ -28,6 +28,7 @@ NETS = {
     ),
     "subpixel": dataclasses.replace(RESIZE, upsample="subpixel", output="raw"),
     "superres best": dataclasses.replace(config.superres_net(4), stem=12, blocks=2),
+    "superres gated": dataclasses.replace(config.superres_net(4, "gated"), stem=12, blocks=2),
     "superres paper": dataclasses.replace(config.superres_net(2, "paper").scaled(0.125), blocks=1),
 }
 

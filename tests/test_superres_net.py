@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jaxpercept import config, data, images
 from jaxpercept.config import superres_net
@@ -75,6 +76,61 @@ def test_best_is_small():
     """354,672 at ×4; its head makes scale² phases."""
     assert count(superres_net(4)) == 9 * 3 * 48 + 48 + 16 * (9 * 48 * 48 + 48) + 9 * 48 * 48 + 48
     assert max(count(superres_net(scale)) for scale in config.SCALES) <= 700_000
+
+
+def test_gated_is_small():
+    """41,568 for its ninth block, 48 for each gate."""
+    assert count(superres_net(4, "gated")) == count(superres_net(4)) + 41_568 + 9 * 48 == 396_672
+
+
+def perturbed(net, seed):
+    random = np.random.default_rng(seed)
+    return {
+        name: value + 0.2 * random.standard_normal(value.shape).astype(np.float32)
+        for name, value in transform_net.init(net)[0].items()
+    }
+
+
+def test_a_best_net_grows_into_a_gated_one_of_the_same_function():
+    small, large = (superres_net(4, p).scaled(0.125) for p in ("best", "gated"))
+    params = perturbed(small, 0)
+    grown = transform_net.grown(small, params, large)
+    x = np.random.default_rng(1).random((1, 12, 10, 3)).astype(np.float32)
+    before, _ = transform_net.apply(small, params, {}, x)
+    after, _ = transform_net.apply(large, grown, {}, x)
+    np.testing.assert_array_equal(after, before)
+    other = dataclasses.replace(large, head_scale=2)
+    assert transform_net.grown(small, params, other) is None
+    assert transform_net.grown(large, grown, small) is None
+
+
+def test_training_starts_from_a_smaller_net(tmp_path):
+    recipe = config.superres_recipe(4, "gated")
+    small, large = superres_net(4).scaled(0.125), recipe["net"].scaled(0.125)
+    params = perturbed(small, 0)
+    file = tmp_path / "small.safetensors"
+    transform_net.save(file, small, params, {}, {"task": "superres"}, dtype=np.float32)
+    made = config.TrainConfig(**recipe | {"net": large, "data": ("x",), "init": str(file)})
+    state, _ = loop.init_state(made)
+    assert {k: v.shape for k, v in state.params.items()} == transform_net.shapes(large)[0]
+    np.testing.assert_array_equal(
+        state.params["blocks.0.conv1.kernel"], params["blocks.0.conv1.kernel"]
+    )
+
+
+def test_the_gate_is_the_change_clipped():
+    """Of one block, and for one channel the paper's formula by hand."""
+    rngs = nnx.Rngs(0)
+    convs = [layers.Conv(4, 4, 3, padding="zero", bias=True, rngs=rngs) for _ in range(2)]
+    parts = convs[0], layers.Identity(), convs[1], layers.Identity()
+    plain, gated = layers.ResidualBlock(*parts), layers.ResidualBlock(*parts, gate=4)
+    gated.gate[...] = jnp.array([0.0, 0.5, -1.0, 2.0])
+    x = 8 * jax.random.normal(jax.random.key(0), (1, 5, 5, 4))
+    total = plain(x)
+    change = jnp.clip(total - x, -1, 1)
+    assert float(jnp.abs(total - x).max()) > 1
+    expected = total * (1 + jnp.array([[[[0.0, 0.5, -1.0, 2.0]]]]) * change)
+    np.testing.assert_allclose(gated(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_best_adds_to_the_bicubic_upsample():
@@ -158,7 +214,7 @@ def test_a_patch_that_the_scale_does_not_divide(photos):
 @pytest.mark.parametrize(
     "preset",
     [
-        pytest.param(n, marks=pytest.mark.slow) if n == "paper" else n
+        n if n == "best" else pytest.param(n, marks=pytest.mark.slow)
         for n in config.SUPERRES_PRESETS
     ],
 )

@@ -1,4 +1,6 @@
-"""The commands beside training and inference: conversion, dataset packing, parity."""
+"""The commands beside training and inference: conversion, averages of weights, dataset packing,
+parity.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from pathlib import Path
 from jaxpercept.cli.outputs import check_file, write_text
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
 
 _VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
 
@@ -69,6 +72,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     net.set_defaults(run=_convert_transform_net)
 
+    blend = commands.add_parser(
+        "blend-weights",
+        help="a net between two nets",
+        description="Averages the weights of two nets of one shape, the second trained on from the first, into\n"
+        "the weights file OUT: (1 - X) A + X B. Between a pixel net and a feature net this sets how\n"
+        "sharp the result is.",
+        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x4-between.safetensors",
+    )
+    blend.add_argument("first", metavar="A", help="a shipped net or a weights file")
+    blend.add_argument("second", metavar="B", help="another of the same shape")
+    blend.add_argument(
+        "--at", type=float, required=True, metavar="X", help="0 for A, 1 for B, or between"
+    )
+    blend.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to write")
+    blend.set_defaults(run=_blend_weights)
+
     prepare = commands.add_parser(
         "prepare", help="pack a folder of images into a dataset", description=_PREPARE
     )
@@ -112,6 +131,20 @@ def _convert_transform_net(arguments: argparse.Namespace) -> None:
         else "infer.py upscale PHOTO --model"
     )
     print(f"{arguments.dst}: {header['format']}. Use it with: {command} {arguments.dst}")
+
+
+def _blend_weights(arguments: argparse.Namespace) -> None:
+    out = Path(arguments.out)
+    if out.suffix != weights_file.SUFFIX:
+        raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
+    check_file("-o", out)
+    from jaxpercept.nets import blending, transform_net
+
+    config, params, stats, header = blending.blend(arguments.first, arguments.second, arguments.at)
+    transform_net.save(out, config, params, stats, header)
+    print(
+        f"{out}: {1 - arguments.at:g} of {arguments.first}, {arguments.at:g} of {arguments.second}"
+    )
 
 
 def _prepare(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,67 @@
+"""Averages of two nets' weights. Where one net was trained on from the other, a net between them
+works, and changes smoothly from the one into the other: so between a pixel net, which blurs, and a
+feature net, which sharpens, lies a scale of sharpness (Wang et al. 2018, arXiv 1809.00219, section
+3.4, "network interpolation").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxpercept.config import TransformNetConfig
+from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, transform_net, weights_file
+from jaxpercept.nets.transform_net import Variables
+
+Loaded = tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]
+
+
+def load(name_or_file: str | os.PathLike[str]) -> tuple[Path, Loaded]:
+    """A shipped net or a weights file, as `transform_net.load` gives it. InputError for neither."""
+    given = os.fspath(name_or_file)
+    kind = "superres" if given in weights_file.available("superres") else "styles"
+    path = weights_file.resolve(given, kind)
+    return path, transform_net.load(path)
+
+
+def blend(
+    first: str | os.PathLike[str], second: str | os.PathLike[str], at: float
+) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
+    """(1 - at) · first + at · second: config, parameters, statistics and a header that names both.
+
+    InputError for `at` outside [0, 1], and for nets that differ in shape, or in their styles."""
+    if not 0 <= at <= 1:
+        raise InputError(
+            f"--at {at:g} is not allowed; 0 is the first net, 1 the second, 0.7 nearer the second"
+        )
+    (path, a), (other, b) = load(first), load(second)
+    if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:
+        fields = (f.name for f in dataclasses.fields(a[0]) if f.name != "preset")
+        wrong = next(f for f in fields if getattr(a[0], f) != getattr(b[0], f))
+        raise InputError(
+            f"{first} and {second} are different nets ({wrong} {getattr(a[0], wrong)} and "
+            f"{getattr(b[0], wrong)}); give two of one shape, the second trained on from the first"
+        )
+    if multistyle.names(a[3]) != multistyle.names(b[3]):
+        raise InputError(f"{first} and {second} hold different styles; give two nets of the same")
+    of = [
+        {"file": p.name, "sha256": weights_file.sha256(p), "training": net[3].get("training", {})}
+        for p, net in ((path, a), (other, b))
+    ]
+    params, stats = (mixed(a[i], b[i], at) for i in (1, 2))
+    return b[0], params, stats, _header(a[3], b[3]) | {"blend": {"at": at, "of": of}}
+
+
+def mixed(first: Variables, second: Variables, at: float) -> Variables:
+    """(1 - at) · first + at · second, array by array."""
+    return {name: (1 - at) * value + at * second[name] for name, value in first.items()}
+
+
+def _header(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """What holds of the average: what is said of the second, and what the first's note says too."""
+    notes = dict.fromkeys(h["note"] for h in (second, first) if "note" in h)
+    kept = {k: v for k, v in second.items() if k not in ("kind", "net", "blend", "note")}
+    return {**kept, **({"note": "; ".join(notes)} if notes else {})}
