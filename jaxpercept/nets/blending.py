@@ -51,7 +51,7 @@ def blend(
         {"file": p.name, "sha256": weights_file.sha256(p), "training": net[3].get("training", {})}
         for p, net in ((path, a), (other, b))
     ]
-    params, stats = (mixed(a[i], b[i], at) for i in (1, 2))
+    params, stats = mixed(a[1], b[1], at), mixed(a[2], b[2], at)
     return b[0], params, stats, _header(a[3], b[3]) | {"blend": {"at": at, "of": of}}
 
 
