@@ -1,0 +1,55 @@
+"""The weave: the measure itself, and the shipped nets on the noise probe."""
+
+import numpy as np
+import pytest
+
+from benchmarks import weave
+from jaxpercept.inference import upscaling
+
+GREY = np.full((128, 128, 3), 128, np.uint8)
+
+
+def drawn(luma):
+    """A picture of this luma (16-235) around that of GREY, as uint8 never is: not rounded."""
+    return GREY + np.repeat(luma[..., None] * 255 / 219, 3, -1)
+
+
+def test_noise_has_no_direction():
+    found = weave.weave([(drawn(np.random.default_rng(0).normal(0, 2, (128, 128))), GREY)])
+    assert found["x_band"] == pytest.approx(2 * 0.42, rel=0.05)
+    assert found["aniso"] == pytest.approx(1, rel=0.1)
+    assert found["windows"] == 13**2
+
+
+@pytest.mark.parametrize(("period", "seen"), [(3, 1), (2.5, 1), (6, 0), (16, 0)])
+def test_stripes_along_an_axis(period, seen):
+    """Of amplitude 1, and so of RMS 0.71; of other periods nothing."""
+    stripes = np.sin(2 * np.pi * np.arange(128) / period) * np.ones((128, 1))
+    for turned in (stripes, stripes.T):
+        found = weave.weave([(drawn(turned), GREY)])
+        assert found["x_band"] == pytest.approx(0.71 * seen, abs=0.05)
+        assert not seen or found["aniso"] > 1000
+
+
+def test_stripes_along_a_diagonal_are_not_the_weave():
+    rows = 2 * np.pi * np.arange(128) / 3
+    found = weave.weave([(drawn(np.sin(rows[:, None] + rows)), GREY)])
+    assert found["x_band"] < 0.01
+    assert found["aniso"] < 0.01
+
+
+def test_only_smooth_windows_count():
+    busy = GREY.copy()
+    busy[::2, :64] = 0
+    found = weave.weave([(GREY, busy)])
+    assert found["windows"] == 13 * 5
+    with pytest.raises(ValueError, match="smooth enough"):
+        weave.weave([(GREY[:, :64], busy[:, :64])])
+
+
+@pytest.mark.parametrize("name", ["x4-pixel"])
+def test_nets_do_not_draw_noise_as_stripes(name):
+    net = upscaling.load_upscaler(name)
+    found = weave.probe(lambda x: upscaling.run(net, x), net.config.scale)
+    assert found["x_band"] <= 0.3
+    assert found["aniso"] <= 2
