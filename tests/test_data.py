@@ -403,3 +403,46 @@ def test_a_data_set_with_cocos_features(coco, monkeypatch):
     assert "tensorflow" not in sys.modules
     with pytest.raises(InputError, match="Unknown split 'test'"):
         stream(["tfds:coco/2014:test"])
+
+
+def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, caplog):
+    """Trained on and packed; a FIFO is left out, not waited for, and what is no image is counted."""
+    odd = os.path.join(os.fsencode(folder), b"caf\xe9.jfif")
+    shutil.copy(folder / "0.jpg", odd)
+    Image.fromarray(gradient(20, 40, 40)).save(folder / "x.avif")
+    os.mkfifo(folder / "wait.jpg")
+    (folder / "notes.txt").write_text("")
+    assert describe([str(folder)])["count"] == 14
+    with caplog.at_level(logging.INFO):
+        stream(folder, shuffle=False, repeat=False, batch_size=14)
+    assert "left out of the folders: 1 .txt, 1 FIFO (pipe)" in caplog.text
+    done = prepare(folder, tmp_path / "packed")
+    assert (done["count"], done["left_out"]) == (14, {})
+    assert dict(done["other"]) == {".txt": 1, "FIFO (pipe)": 1}
+    assert describe([str(tmp_path / "packed")])["count"] == 14
+
+
+def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch):
+    def full(self, **_):
+        raise RuntimeError("write() failed: No space left on device; writing somewhere")
+
+    monkeypatch.setattr(tfds.core.GeneratorBasedBuilder, "download_and_prepare", full)
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space.*make room$"):
+        prepare(folder, tmp_path / "packed" / "out")
+    assert os.listdir(tmp_path / "packed") == []
+
+
+def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path):
+    """Red in Display P3 is beyond sRGB's red; half red is not what its numbers say."""
+    import profiles
+
+    made = Image.new("RGB", (40, 40), (200, 100, 60))
+    (tmp_path / "photos").mkdir()
+    made.save(tmp_path / "photos" / "p3.png", icc_profile=profiles.rgb())
+    batch = next(stream(tmp_path / "photos", batch_size=1, image_size=32))
+    seen = batch.reshape(-1, 3).mean(0)
+    assert seen[0] > 206
+    assert seen[1] < 98
+    prepare(tmp_path / "photos", tmp_path / "packed")
+    packed = next(stream(tmp_path / "packed", batch_size=1, image_size=32))
+    np.testing.assert_allclose(packed.reshape(-1, 3).mean(0), seen, atol=1)

@@ -6,6 +6,9 @@ import io
 import os
 import subprocess
 import sys
+import threading
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from PIL import Image
 from jaxpercept.errors import InputError
 from jaxpercept.images import (
     contact_sheet,
+    fetch,
+    left_out_line,
     list_images,
     load_image,
     load_uint8,
@@ -21,6 +26,7 @@ from jaxpercept.images import (
     read,
     resize,
     save_image,
+    size_of,
 )
 
 
@@ -284,6 +290,68 @@ def test_list_images_is_natural_nested_and_unique(tmp_path, picture):
     for nothing in (tmp_path / "empty", f"{tmp_path}/*.gif", tmp_path / "no.png"):
         with pytest.raises(InputError):
             list_images([nothing])
+
+
+def test_folders_count_what_they_have_besides_images(tmp_path):
+    for name in (
+        "a.JPE",
+        "b.jfif",
+        "c.mpo",
+        "d.avif",
+        "x.txt",
+        "y.txt",
+        "z.heic",
+        "none",
+        ".h.txt",
+    ):
+        (tmp_path / name).write_bytes(b"x")
+    os.mkfifo(tmp_path / "e.png")
+    (tmp_path / "null.png").symlink_to(os.devnull)
+    left_out = Counter()
+    found = list_images(tmp_path, left_out=left_out)
+    assert [path.name for path in found] == ["a.JPE", "b.jfif", "c.mpo", "d.avif"]
+    assert left_out_line(left_out) == (
+        "left out of the folders: 2 .txt, 1 .heic, 1 FIFO (pipe), 1 device, 1 no suffix"
+    )
+    assert left_out_line(Counter()) is None
+
+
+def test_a_file_given_twice_by_two_paths_is_done_once(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "link.png").symlink_to("a.png")
+    (tmp_path / "sub").mkdir()
+    given = [tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png", tmp_path / "link.png"]
+    assert list_images(given) == [tmp_path / "a.png"]
+
+
+def test_pipes_are_read_once_and_as_often_as_asked(tmp_path, picture, monkeypatch):
+    data = written(tmp_path, Image.fromarray(picture), "a.png").read_bytes()
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(InputError, match=r"fifo: is a FIFO \(pipe\), not a file"):
+        load_image(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_bytes(data))
+    writer.start()
+    source = fetch(fifo)
+    writer.join()
+    assert source == data
+    assert size_of(source) == (36, 52)
+    np.testing.assert_array_equal(load_uint8(source), picture)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert list_images("-") == [Path("-")]
+    assert fetch("-") == data
+    with pytest.raises(InputError, match="standard input: is empty"):
+        fetch("-")
+    assert fetch(tmp_path / "a.png") == tmp_path / "a.png"
+    assert fetch(tmp_path / "none.png") == tmp_path / "none.png"
+
+
+def test_a_name_of_245_bytes_and_one_that_is_not_utf8(tmp_path, picture):
+    long = save_image(tmp_path / ("n" * 241 + ".png"), picture)
+    odd = save_image(Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xe9.png"))), picture)
+    for path in (long, odd):
+        np.testing.assert_array_equal(load_uint8(path), picture)
+    assert set(list_images(tmp_path)) == {long, odd}
 
 
 def test_a_link_back_up_ends(tmp_path):

@@ -55,7 +55,7 @@ def test_bicubic_is_matlabs(size, new):
     x = np.random.default_rng(0).random((*size, 3))
     expected = np.swapaxes(matlab_axis(np.swapaxes(matlab_axis(x, new[0]), 0, 1), new[1]), 0, 1)
     np.testing.assert_allclose(
-        resampling.resize(x, new), expected, atol=1e-6
+        resampling.imresize(x, new), expected, atol=1e-6
     )  # weights are float32
 
 
@@ -78,7 +78,7 @@ def test_the_jax_upsample_is_differentiable_and_keeps_its_type():
 def test_a_constant_stays_constant(method):
     x = np.full((8, 12, 3), 0.3, np.float32)
     np.testing.assert_allclose(resampling.upscale(x, 4, method), 0.3, atol=1e-6)
-    np.testing.assert_allclose(resampling.resize(x, (2, 3), method), 0.3, atol=1e-6)
+    np.testing.assert_allclose(resampling.imresize(x, (2, 3), method), 0.3, atol=1e-6)
 
 
 def test_nearest_repeats_pixels():
@@ -91,7 +91,7 @@ def test_the_blur_is_scipys_gaussian():
     x = np.random.default_rng(3).random((24, 16, 3))
     blurred = ndimage.gaussian_filter(x, (1, 1, 0), mode="reflect", radius=(4, 4, 0))
     np.testing.assert_allclose(
-        resampling.degrade(x, 4, "blur"), resampling.resize(blurred, (6, 4)), atol=1e-6
+        resampling.degrade(x, 4, "blur"), resampling.imresize(blurred, (6, 4)), atol=1e-6
     )
 
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="bicubic"):
         resampling.degrade(np.zeros((8, 8, 3)), 4, "no-such")
     with pytest.raises(ValueError, match="lanczos"):
-        resampling.resize(np.zeros((8, 8, 3)), (4, 4), "no-such")
+        resampling.imresize(np.zeros((8, 8, 3)), (4, 4), "no-such")
     assert resampling.modcrop(np.zeros((9, 14, 3)), 4).shape == (8, 12, 3)
 
 

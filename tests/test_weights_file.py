@@ -1,5 +1,7 @@
 """Weights files: whole or not at all, and one resolver of names."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,10 @@ def test_a_file_cut_short_is_refused(shelf, cut):
 
 
 def test_what_cannot_be_read_or_written_is_named(tmp_path):
-    with pytest.raises(InputError, match="no such weights file"):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match=r"fifo: is a FIFO \(pipe\), not a file"):
+        weights_file.read_weights(tmp_path / "fifo")
+    with pytest.raises(InputError, match="no such file; give the path of a weights file"):
         weights_file.read_weights(tmp_path / "none.safetensors")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
@@ -78,7 +83,7 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="cannot be written"):
         weights_file.write_weights(tmp_path / "folder", {"a": np.zeros(1)}, {})
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fifo", "file", "folder"]
 
 
 def test_the_shipped_weights_are_found_in_a_checkout(root):

@@ -150,9 +150,11 @@ def _blend_weights(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     if arguments.max_side is not None and arguments.max_side < 16:
         raise InputError(f"--max-side {arguments.max_side} is not allowed; at least 16")
-    from jaxpercept import data
+    from jaxpercept import data, images
 
     done = data.prepare(arguments.folder, arguments.out, max_side=arguments.max_side)
+    if line := images.left_out_line(done["other"]):
+        print(line, file=sys.stderr)
     for name, reason in done["left_out"].items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
     print(f"{done['path']}: {done['count']} images. Train on it with --data {arguments.out}")

@@ -5,6 +5,7 @@ TensorFlow.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -83,7 +84,8 @@ class PackedImages(tfds.core.GeneratorBasedBuilder):
                     if isinstance(data, InputError):
                         self.left_out[name] = str(data)
                     else:
-                        yield name, {"image": io.BytesIO(data), "image/filename": name}
+                        text = os.fsencode(name).decode("utf-8", "backslashreplace")
+                        yield text, {"image": io.BytesIO(data), "image/filename": text}
 
 
 def prepare(
@@ -93,12 +95,13 @@ def prepare(
     max_side: int | None = None,
     max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Pack `folder` (nested; JPEG, PNG, WebP) into the new directory `out`, which `--data` then
+    """Pack `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data` then
     reads.
 
     max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`,
-    broken images and why; more of them than the share (and than 10), or nothing left, is an
-    `InputError`. `out` appears whole or not at all."""
+    broken images and why, and `other`, the folder's other files counted by suffix; more broken ones
+    than the share (and than 10), or nothing left, is an `InputError`. `out` appears whole or not at
+    all."""
     out = Path(out)
     if max_side is not None and max_side < 16:
         raise InputError(f"max side {max_side}: too small to train on; use at least 16")
@@ -124,7 +127,8 @@ def prepare(
             )
         Path(builder.data_dir).chmod(0o777 & ~_umask())
         os.replace(builder.data_dir, out)
-    return {"path": str(out), "count": len(source) - len(broken), "left_out": broken}
+    count = len(source) - len(broken)
+    return {"path": str(out), "count": count, "left_out": broken, "other": source.left_out}
 
 
 def _build(builder: PackedImages, scratch: Path) -> None:
@@ -137,6 +141,12 @@ def _build(builder: PackedImages, scratch: Path) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
+    except RuntimeError as error:  # ArrayRecord's; its text has the reason, but no number
+        numbers = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+        for number in numbers:
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number)) from error
+        raise
     finally:
         if shown:
             tfds.enable_progress_bar()

@@ -30,9 +30,9 @@ import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
-from jaxpercept.data.sources import Source, open_sources
+from jaxpercept.data.sources import Folder, Source, open_sources
 from jaxpercept.errors import InputError
-from jaxpercept.images import load_uint8, resize
+from jaxpercept.images import left_out_line, load_uint8, resize
 from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
@@ -289,6 +289,9 @@ def make_dataset(
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
     given = isinstance(sources, str | os.PathLike | list | tuple)
     source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
+    for part in getattr(source, "parts", [source]):
+        if isinstance(part, Folder) and (line := left_out_line(part.left_out)):
+            log.info("%s: %s", part.folder, line)
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     augment = crop == "patch" if augment is None else augment
     load = Load(source, image_size, crop, augment, shuffle, room // max(1, workers))

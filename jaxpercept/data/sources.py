@@ -14,6 +14,7 @@ import io
 import os
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 from jaxpercept.errors import InputError
 from jaxpercept.images import walk_images
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif")
 
 
 class Source(Protocol):
@@ -32,11 +33,13 @@ class Source(Protocol):
 
 
 class Folder:
-    """The JPEG, PNG and WebP files under a folder, nested, in natural order."""
+    """The JPEG, PNG, WebP and AVIF files under a folder, nested, in natural order. `left_out`
+    counts its other files, by suffix or kind."""
 
     def __init__(self, folder: str | os.PathLike[str], exclude: Sequence[str] = ()):
         self.folder = Path(folder)
-        files = walk_images(self.folder, SUFFIXES)
+        self.left_out: Counter[str] = Counter()
+        files = walk_images(self.folder, SUFFIXES, self.left_out)
         names = [p.relative_to(self.folder).as_posix() for p in files]
         self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
         if not self.names:
@@ -271,7 +274,9 @@ def describe(sources: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, A
     """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of
     names and sizes."""
     source = open_sources(sources, exclude)
-    digest = hashlib.sha256("\n".join(source.identity()).encode()).hexdigest()
+    digest = hashlib.sha256(
+        "\n".join(source.identity()).encode("utf-8", "surrogateescape")
+    ).hexdigest()
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     return {
         "sources": [os.fspath(s) for s in given],

@@ -14,7 +14,7 @@ from jaxpercept.images.formats import (
     names_a_file,
     written_suffix,
 )
-from jaxpercept.images.listing import list_images, natural_key, walk_images
+from jaxpercept.images.listing import left_out_line, list_images, natural_key, walk_images
 from jaxpercept.images.picture import About, Picture, over_white
 from jaxpercept.images.reading import (
     MAX_PIXELS,
@@ -52,6 +52,7 @@ __all__ = [
     "fit",
     "grain",
     "is_grey",
+    "left_out_line",
     "line_chart",
     "list_images",
     "load_image",

@@ -61,15 +61,18 @@ def _unwanted(path: Path, suffixes: tuple[str, ...]) -> str | None:
         mode = path.stat().st_mode
     except OSError:  # a link to nothing: a broken image, which reading names
         return None
-    return None if stat.S_ISREG(mode) else files.kind(mode)
+    return None if stat.S_ISREG(mode) else files.kind(mode).removeprefix("a ")
 
 
 def left_out_line(left_out: LeftOut) -> str | None:
-    """What `walk_images` left out, to be said once: "left out: 3 .txt, 1 .heic"; None: nothing."""
+    """What folders have besides images, to be said once: "left out: 3 .txt, 1 .heic"; None for
+    nothing."""
     if not left_out:
         return None
-    counts = ", ".join(f"{n} {why}" for why, n in sorted(left_out.items(), key=lambda i: -i[1]))
-    return f"left out: {counts}; images are {', '.join(READ_SUFFIXES)}"
+    counts = ", ".join(
+        f"{n} {why}" for why, n in sorted(left_out.items(), key=lambda i: (-i[1], i[0]))
+    )
+    return f"left out of the folders: {counts}"
 
 
 def list_images(

@@ -89,7 +89,7 @@ def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]
     return matrix
 
 
-def resize(x: NDArray[Any], size: tuple[int, int], method: str = "bicubic") -> NDArray[Any]:
+def imresize(x: NDArray[Any], size: tuple[int, int], method: str = "bicubic") -> NDArray[Any]:
     """(…, H, W, C) to (…, *size, C). uint8 in, uint8 out, rounded; else the input's float type."""
     h, w = x.shape[-3:-1]
     return _as(x, _apply(x, taps(h, size[0], method), taps(w, size[1], method)))
@@ -97,7 +97,7 @@ def resize(x: NDArray[Any], size: tuple[int, int], method: str = "bicubic") -> N
 
 def upscale(x: NDArray[Any], factor: int, method: str = "bicubic") -> NDArray[Any]:
     """(…, H, W, C) to (…, factor·H, factor·W, C)."""
-    return resize(x, (factor * x.shape[-3], factor * x.shape[-2]), method)
+    return imresize(x, (factor * x.shape[-3], factor * x.shape[-2]), method)
 
 
 def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArray[Any]:

@@ -54,7 +54,7 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
     if given in known:
         return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"
     if path.suffix == SUFFIX or len(path.parts) > 1:
-        wrong = "is a folder" if path.is_dir() else "no such weights file"
+        wrong = f"is {files.kind(path.stat().st_mode)}" if path.exists() else "no such weights file"
         raise InputError(
             f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}"
         )
@@ -104,11 +104,10 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    files.regular(path, "a weights file")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield file, {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-    except FileNotFoundError as e:
-        raise InputError(f"{path}: no such weights file") from e
     except json.JSONDecodeError as e:
         raise InputError(
             f"{path}: its header is not jaxpercept's; make one with `python -m jaxpercept convert`"
