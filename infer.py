@@ -1,4 +1,7 @@
-"""Stylize or enlarge images: `python infer.py --help`. Without arguments: sample photos in every shipped style."""
+"""Stylize or enlarge images: `python infer.py --help`.
+
+Without arguments, this stylizes the sample photos in every shipped style.
+"""
 
 import sys
 

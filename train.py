@@ -1,4 +1,7 @@
-"""Train a transform net: `python train.py --help`. Without arguments: a short, real training on sample photos."""
+"""Train a net: `python train.py --help`.
+
+Without arguments, this trains on the sample photos for two or three minutes.
+"""
 
 import sys
 

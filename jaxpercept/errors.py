@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Name(str):
-    """The name of a config's field in a message; the command line says the option's flag instead."""
+    """The name of a config's field in a message. The command line says the flag in its place."""
 
     __slots__ = ()
 

@@ -38,7 +38,8 @@ SMALL = "--iterations 2 --report-every 1"
 
 
 def test_a_style_several_images_and_their_frames(tmp_path, capsys):
-    line = "optimize style --content chelsea.png coffee.png tall.png --style style.png style.png --style-weights 1 2"
+    line = "optimize style --content chelsea.png coffee.png tall.png --style style.png style.png"
+    line += " --style-weights 1 2"
     assert (
         status(
             f"{line} {SMALL} --style-layers relu1_2 --save-every 2 --clip --preserve-color -o out"
@@ -79,7 +80,8 @@ def test_invert_and_texture(tmp_path, capsys):
         "from grey (seed 0), losses reference (content 1), content at relu1_1"
         in capsys.readouterr().err
     )
-    line = f"optimize texture --style style.png --layers relu1_1 relu1_2 --sizes 16 24 --optimizer adam {SMALL} -o t.png"
+    line = "optimize texture --style style.png --layers relu1_1 relu1_2 --sizes 16 24"
+    line += f" --optimizer adam {SMALL} -o t.png"
     assert status(line) == 0
     assert images.load_image("t.png").shape == (24, 24, 3)
     assert (

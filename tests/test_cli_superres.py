@@ -77,7 +77,8 @@ def test_the_papers_numbers():
 def test_defaults_are_the_recipes_and_options_override_them():
     made = parse("train superres --scale 4 --loss pixel --data d")
     assert made == config.TrainConfig(**config.superres_recipe(4), data=("d",))
-    line = "train superres --scale 4 --loss pixel --data d --patch-size 64 --degradation blur --weights.content 2"
+    line = "train superres --scale 4 --loss pixel --data d --patch-size 64 --degradation blur"
+    line += " --weights.content 2"
     made = parse(f"{line} --content-layers relu3_3 --width 0.5 --out o --init x4-pixel --steps 9")
     assert made.objective.weights == {"l1": 1.0, "content": 2.0}
     assert made.objective.content_layers == ("relu3_3",)
@@ -87,8 +88,9 @@ def test_defaults_are_the_recipes_and_options_override_them():
 
 
 def test_a_training_of_a_mix_resumes_and_its_file_says_how_it_was_made(shelf, tmp_path, capsys):
-    line = "train superres --scale 2 --loss feature --content-layers relu1_1 --weights.pixel 0.1 --weights.l1 0"
-    line += " --weights.hatch 0 --width 0.1 --patch-size 16 --batch-size 4 --out run --log-every 1"
+    line = "train superres --scale 2 --loss feature --content-layers relu1_1 --weights.pixel 0.1"
+    line += " --weights.l1 0 --weights.hatch 0 --width 0.1 --patch-size 16 --batch-size 4"
+    line += " --out run --log-every 1"
     line += " --degradation blur --data"
     assert status(*line.split(), shelf / "photos", "--steps", 1, "--schedule", "constant") == 0
     assert status(*line.split(), shelf / "photos", "--steps", 2, "--schedule", "constant") == 0

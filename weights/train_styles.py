@@ -1,9 +1,11 @@
 """Trains the shipped styles one after the other, and ships a net that is clearly better than the
 one here.
 
-    python -m weights.train_styles --photos photos/ --paintings paintings/                   # all, in order of priority
-    python -m weights.train_styles --photos photos/ --paintings paintings/ --styles wave     # one
-    python -m weights.train_styles --photos photos/ --paintings paintings/ --steps 40000 --batch-size 4    # with a GPU
+All in order of priority, one, and all with a GPU:
+    python -m weights.train_styles --photos photos/ --paintings paintings/
+    python -m weights.train_styles --photos photos/ --paintings paintings/ --styles wave
+    python -m weights.train_styles --photos photos/ --paintings paintings/ \\
+        --steps 40000 --batch-size 4
 
 `multi` is one net of all these styles, trained first: most of what its styles share need not be
 learned by each again. Each style then starts from its shipped net or from `multi`'s, whichever has

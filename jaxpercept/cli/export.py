@@ -6,33 +6,40 @@ import argparse
 
 from jaxpercept.cli.outputs import say
 
-DESCRIPTION = """Writes a trained net, clipped to [0, 1] as `load_model` gives it, for other runtimes, by OUT's suffix:
+DESCRIPTION = """Write a trained net for other runtimes. OUT's suffix names the format:
+  .onnx       ONNX, opset 18, for any batch, height and width
+  .stablehlo  StableHLO of jax.export, for CPU, CUDA and TPU: any batch, and any size
+              that the net's strides divide (for styles, a multiple of 4), or the one
+              of --size
 
-  .onnx       ONNX, opset 18; any batch, height and width
-  .stablehlo  StableHLO of jax.export, for CPU, CUDA and TPU; any batch, and any size that the net's strides divide
-              (a multiple of 4 for styles), or the one of --size
+Images go in and out as float32 RGB in [0, 1], (N, H, W, 3); the output is clipped.
+A net of several styles takes a second input, `blend`: one float32 weight for each
+style, which the net divides by their sum. FILE:BLEND fixes the blend instead.
 
-Images go in and out as float32 RGB in [0, 1], (N, H, W, 3). A net of several styles takes a second input, `blend`:
-one weight for each style, float32, which it divides by their sum; FILE:BLEND fixes the blend instead. The file is run back before it is kept, ONNX in ONNX
-Runtime, and must equal the net within 1/255."""
+Before the file is kept, it is run (an ONNX file in ONNX Runtime) and must equal the
+net within 1/255."""
 
 EPILOG = """examples:
-  python -m jaxpercept export starry_night starry_night.onnx
-  python -m jaxpercept export x4-pixel x4.stablehlo
-  python -m jaxpercept export multi multi.onnx
-  python -m jaxpercept export multi:wave=0.6,starry_night=0.4 blend.onnx
+  jaxpercept export starry_night starry_night.onnx
+  jaxpercept export x4-pixel x4.stablehlo
+  jaxpercept export multi multi.onnx
+  jaxpercept export multi:wave=0.6,starry_night=0.4 blend.onnx
 
-to run one:
+to run one, with {"image": x, "blend": weights} for a net of several styles:
   session = onnxruntime.InferenceSession("starry_night.onnx")
-  (y,) = session.run(["output"], {"image": x})                  # of several styles: {"image": x, "blend": weights}
+  (y,) = session.run(["output"], {"image": x})
 
-  y = jax.jit(jax.export.deserialize(bytearray(open("x4.stablehlo", "rb").read())).call)(x)"""
+  data = bytearray(open("x4.stablehlo", "rb").read())
+  y = jax.jit(jax.export.deserialize(data).call)(x)"""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `export` command."""
     parser = commands.add_parser(
-        "export", help="a trained net as ONNX or StableHLO", description=DESCRIPTION, epilog=EPILOG
+        "export",
+        help="write a trained net as ONNX or StableHLO",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     parser.add_argument(
         "model", metavar="MODEL", help="a shipped style or super-resolution net, or a weights file"
@@ -43,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs=2,
         type=int,
         metavar=("H", "W"),
-        help="of a .stablehlo file: this size alone",
+        help="make a .stablehlo file for this size alone",
     )
     parser.set_defaults(run=run)
 

@@ -21,16 +21,20 @@ from jaxpercept.nets import multistyle, shipped
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
-  python infer.py stylize photos/ 'more/*.png' --style starry_night runs/mine/model.safetensors -o styled/
+  python infer.py stylize photos/ 'more/*.png' -o styled/ \\
+      --style starry_night runs/mine/model.safetensors
   python infer.py stylize photo.jpg --style multi:wave=0.6,starry_night=0.4 -o out.jpg
   python infer.py stylize photo.jpg --style multi:all -o styled/
-  python infer.py stylize photo.jpg --style starry_night --strength 0.6 --preserve-color -o gentle.jpg
+  python infer.py stylize photo.jpg --style starry_night -o gentle.jpg \\
+      --strength 0.6 --preserve-color
   python infer.py stylize --list-styles
 
-Images of equal size share a compiled program and a batch; --size makes a mixed folder cheap, as each new size has to be
-compiled. Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
+Each new image size has to be compiled, which takes time: --size makes a folder of
+many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 none was done."""
 _SAMPLES_OUT = Path("outputs")
-GRAIN = 0.01  # on 30 photos the objective of starry_night is 0.3 % lower, of composition_vii 0.1 %; with 0.02 higher
+# on 30 photos the objective of starry_night is 0.3 % lower, of composition_vii 0.1 %; with 0.02 it
+# is higher
+GRAIN = 0.01
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +73,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=GRAIN,
         metavar="X",
-        help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes as well; "
-        "0: none, the net's own output (default: %(default)s, too faint to be seen)",
+        help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes too; "
+        "0 adds none (default: %(default)s, too faint to be seen)",
     )
     parser.add_argument(
         "--size",

@@ -22,8 +22,9 @@ SRC is told apart by its content:
   a torchvision state dict: .pth (read without running its pickles) or .safetensors
   an .npz of arrays named conv1_1_W, conv1_1_b and so on"""
 
-_TRANSFORM_NET = """Convert a trained style net of another codebase, exactly. `infer.py stylize --style
-DST` applies the result.
+_TRANSFORM_NET = """Convert a trained style net of another codebase, exactly.
+
+`infer.py stylize --style DST` applies the result.
 
 --from names the codebase:
   pytorch-examples  pytorch/examples, fast_neural_style: a state dict of any width,

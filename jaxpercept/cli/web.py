@@ -8,10 +8,12 @@ from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped, weights_file
 
-DESCRIPTION = """Writes a folder that is a web site: photos in, paintings out, all of it in the visitor's browser. Photos never leave
-their machine. The folder works on any static host, below any path, and offline after the first visit.
+DESCRIPTION = """Write a folder that is a web site: it turns photos into paintings in the
+visitor's browser.
 
-It holds the nets as ONNX and the npm package onnxruntime-web, which is taken with npm once and kept in the cache."""
+Photos never leave the visitor's machine. The folder works on any static host, below
+any path, and offline after the first visit. It holds the nets as ONNX and the npm
+package onnxruntime-web, which npm fetches once and the cache keeps."""
 
 EPILOG = """examples:
   python -m jaxpercept web site/ --serve

@@ -1,9 +1,12 @@
 """Frozen configurations and presets: what can be chosen, its default, and the source of every
 number.
 
-Imports no jax, so that `--help` and argument errors are instant. Sources, quoted beside the numbers:
-  [P]  Johnson, Alahi, Fei-Fei 2016, https://arxiv.org/abs/1603.08155 and its supplementary material (layer tables)
-  [L]  the authors' Lua code, https://github.com/jcjohnson/fast-neural-style (train.lua, fast_neural_style/*.lua)
+Imports no jax, so that `--help` and argument errors are instant. An option is a field declared with
+`options.option`. Sources are quoted beside the numbers:
+  [P]  Johnson, Alahi, Fei-Fei 2016, https://arxiv.org/abs/1603.08155, and its supplementary
+       material (layer tables)
+  [L]  the authors' Lua code, https://github.com/jcjohnson/fast-neural-style (train.lua,
+       fast_neural_style/*.lua)
   [ours] chosen by this project, with the reason
 """
 

@@ -27,8 +27,9 @@ _VERSION = "1.0.0"
 def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
     """JPEG or PNG bytes that every TFDS reader shows upright in RGB.
 
-    An upright RGB or grey JPEG that is small enough stays as it is, bit for bit; anything else is decoded and written
-    anew: PNG if it was PNG and keeps its size, else JPEG at quality 95. `InputError` if it is broken.
+    An upright RGB or grey JPEG that is small enough stays as it is, bit for bit; anything else is
+    decoded and written anew: PNG if it was PNG and keeps its size, else JPEG at quality 95.
+    `InputError` if it is broken.
     """
     pixels = load_uint8(data, name=name)
     kind, plain = encoding(data, name)

@@ -6,11 +6,12 @@ and where the stream was started do not change a bit of it, and its position is 
 shards, each takes its contiguous part of the same global batch, so the images of step k are the
 same on any number of hosts.
 
-`crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section 4.1) resizes to
-256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without resizing, for super-resolution; smaller
-images are left out and counted. Augmented, crops are turned by quarters and mirrored at random, and of "resize" the
-photo is zoomed into by 1 to 1.15 and its colours x, of [0, 1], become x^γ, with a γ of 0.67 to 1.49 for the photo and
-0.86 to 1.16 for each channel (their product), all at random. Without shuffling, crops are central and nothing is
+`crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section
+4.1) resizes to 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without
+resizing, for super-resolution; smaller images are left out and counted. Augmented, crops are turned
+by quarters and mirrored at random, and of "resize" the photo is zoomed into by 1 to 1.15 and its
+colours x, of [0, 1], become x^γ, with a γ of 0.67 to 1.49 for the photo and 0.86 to 1.16 for each
+channel (their product), all at random. Without shuffling, crops are central and nothing is
 augmented.
 """
 
@@ -174,7 +175,8 @@ class Batches:
         rest = self._batches[self._step :] if self._step else self._batches
         if self._workers:
             if not flags.FLAGS.is_parsed():
-                flags.FLAGS.mark_as_parsed()  # grain reads absl flags here, which nobody parses outside absl programs
+                # grain reads absl flags here, which nobody parses outside absl programs
+                flags.FLAGS.mark_as_parsed()
             lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
             options = grain.MultiprocessingOptions(
                 num_workers=self._workers, per_worker_buffer_size=4
@@ -233,7 +235,8 @@ def _signals_held() -> Iterator[None]:
     """Processes begun in here never see the signals that ask a training to stop, which reach every
     process of a group. The training answers them and ends its workers. They inherit the mask, so
     not even one that is still starting sees a signal."""
-    resource_tracker.ensure_running()  # begun later, it would lift the mask, in Python 3.11 and 3.12
+    # begun later, it would lift the mask, in Python 3.11 and 3.12
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -270,14 +273,16 @@ def make_dataset(
 ) -> Batches:
     """An iterator of uint8 (batch_size, image_size, image_size, 3).
 
-    sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of the global batch.
-    shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch, its last batch short unless sharded.
-    augment: see above; by default with `crop="patch"` only. workers: processes that decode; 0 uses `threads` (2 to 8,
-    by the machine). start_step: batches to pass over, at no cost. cache_bytes: decoded images stay
-    in memory up to this, shared out among the workers; what does not fit is decoded every time, to the same result.
-    max_broken_share: a broken image is replaced by another, counted and named, until they are more than this share of
-    the data (and more than 10, unless it is 0): then `InputError`, as when none is usable. each: applied to every cut
-    image's element, {"image": …, "skipped": …}; must be pure, and keep both.
+    sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of
+    the global batch. shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch,
+    its last batch short unless sharded. augment: see above; by default with `crop="patch"` only.
+    workers: processes that decode; 0 uses `threads` (2 to 8, by the machine). start_step: batches
+    to pass over, at no cost. cache_bytes: decoded images stay in memory up to this, shared out
+    among the workers; what does not fit is decoded every time, to the same result.
+    max_broken_share: a broken image is replaced by another, counted and named, until they are more
+    than this share of the data (and more than 10, unless it is 0): then `InputError`, as when none
+    is usable. each: applied to every cut image's element, {"image": …, "skipped": …}; must be pure,
+    and keep both.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:

@@ -174,7 +174,10 @@ def _disagreement(net: Model, degradation: str) -> str | None:
     trained = net.header.get("training", {}).get("config", {}).get("degradation")
     if trained in (None, degradation):
         return None
-    return f"{net.name} was trained on {trained} inputs and is measured on {degradation} ones; see --degradation"
+    return (
+        f"{net.name} was trained on {trained} inputs and is measured on {degradation} ones; see "
+        "--degradation"
+    )
 
 
 def feature_distance(

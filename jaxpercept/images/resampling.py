@@ -1,9 +1,10 @@
 """Resampling as MATLAB's `imresize` does it: antialiased, borders mirrored; an axis at a time.
 
-Images (…, H, W, C) of any float type and range, uint8 rounded back to uint8; a result may leave the input's range (the
-cubic overshoots): clip where a file would. NumPy for data and evaluation; `upsample` is the same function in JAX, for
-inside a network. Pillow and `jax.image.resize` cut the same cubic off at the borders: up to 20/255 off there.
-Sources: R. Keys, "Cubic convolution interpolation", 1981 (a = -0.5); MATLAB's documentation of `imresize`.
+Images (…, H, W, C) of any float type and range, uint8 rounded back to uint8; a result may leave the
+input's range (the cubic overshoots): clip where a file would. NumPy for data and evaluation;
+`upsample` is the same function in JAX, for inside a network. Pillow and `jax.image.resize` cut the
+same cubic off at the borders: up to 20/255 off there. Sources: R. Keys, "Cubic convolution
+interpolation", 1981 (a = -0.5); MATLAB's documentation of `imresize`.
 """
 
 from __future__ import annotations
@@ -103,8 +104,9 @@ def upscale(x: NDArray[Any], factor: int, method: str = "bicubic") -> NDArray[An
 def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArray[Any]:
     """The low-resolution input that belongs to `x`: (…, H, W, C) to (…, H/factor, W/factor, C).
 
-    "bicubic": plain, as in the literature's tables. "blur": after a Gaussian of σ = 1 (Johnson et al. 2016, section
-    4.2). uint8 in, uint8 out, as from a file. ValueError when `factor` does not divide the size (see `modcrop`)."""
+    "bicubic": plain, as in the literature's tables. "blur": after a Gaussian of σ = 1 (Johnson et
+    al. 2016, section 4.2). uint8 in, uint8 out, as from a file. ValueError when `factor` does not
+    divide the size (see `modcrop`)."""
     h, w = x.shape[-3:-1]
     if degradation not in DEGRADATIONS or h % factor or w % factor:
         raise ValueError(

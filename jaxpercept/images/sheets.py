@@ -24,9 +24,10 @@ def contact_sheet(
     """A grid of images (h, w, 3) of any sizes, float in [0, 1] or uint8, on white: float32 (H, W,
     3).
 
-    rows: a list per row; None leaves a place empty. row_labels: one a row, written above it (several lines allowed).
-    column_labels: one a column, above the grid. cell: the longer side of every image, resized; None keeps their sizes.
-    gap, text: space between images and the height of letters, in pixels.
+    rows: a list per row; None leaves a place empty. row_labels: one a row, written above it
+    (several lines allowed). column_labels: one a column, above the grid. cell: the longer side of
+    every image, resized; None keeps their sizes. gap, text: space between images and the height of
+    letters, in pixels.
     """
     if row_labels and len(row_labels) != len(rows):
         raise ValueError(f"{len(row_labels)} row labels for {len(rows)} rows")

@@ -137,9 +137,9 @@ def _value(term: LossTerm, inputs: LossInputs) -> Float[Array, " n"]:
 
 @jax.custom_vjp
 def projected(x: Array) -> Array:
-    """x clipped to [0, 1], as it is displayed. Its gradient is the projected one, a function of the clipped point
-    alone: zero only where descent would leave the range. So the values that a line search saw beyond it stay true once
-    x is clipped."""
+    """x clipped to [0, 1], as it is displayed. Its gradient is the projected one, a function of the
+    clipped point alone: zero only where descent would leave the range. So the values that a line
+    search saw beyond it stay true once x is clipped."""
     return jnp.clip(x, 0, 1)
 
 

@@ -94,8 +94,8 @@ def _cast(layer: Any, dtype: Any) -> tuple[Array, Array | None]:
 
 
 class InstanceNorm(nnx.Module):
-    """Per image and channel over (H, W), biased variance, then scale and bias (Ulyanov et al. 2016, arXiv
-    1607.08022)."""
+    """Per image and channel over (H, W), biased variance, then scale and bias (Ulyanov et al. 2016,
+    arXiv 1607.08022)."""
 
     def __init__(self, channels: int, *, eps: float):
         self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))

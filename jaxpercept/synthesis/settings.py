@@ -101,6 +101,6 @@ def check_size(name: str, height: int, width: int, layers: tuple[str, ...]) -> N
     fits = [layer for layer in VGG_LAYERS if min(height, width) >= 2 ** (int(layer[4]) - 1)]
     if too_deep := [layer for layer in layers if layer not in fits]:
         raise InputError(
-            f"{name}: {width}x{height} is too small for {', '.join(too_deep)}; the layers that fit: "
-            f"{', '.join(fits) or 'none'}; or give a larger image"
+            f"{name}: {width}x{height} is too small for {', '.join(too_deep)}; the layers that "
+            f"fit: {', '.join(fits) or 'none'}; or give a larger image"
         )

@@ -39,7 +39,8 @@ TOLERANCE = {
         "gradient": 0.5,
     },
 }
-TIMES_TORCH = 3.0  # float32: at most this many times as far from the float64 gradient as PyTorch's own float32 is
+# float32: at most this many times as far from the float64 gradient as PyTorch's own float32 is
+TIMES_TORCH = 3.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def report(rows: list[Row]) -> str:
     ]
     lines.append(f"{'':{width}}  max relative error  allowed")
     lines += [
-        f"{row.name:{width}}  {row.error:18.1e}  {row.tolerance:7.1e}{'' if row.ok else '  TOO LARGE'}"
+        f"{row.name:{width}}  {row.error:18.1e}  {row.tolerance:7.1e}"
+        f"{'' if row.ok else '  TOO LARGE'}"
         for row in rows
     ]
     bad = sum(not row.ok for row in rows)

@@ -1,9 +1,9 @@
 """What is compared: a `Case` is one function of arrays, written once for us and once for the
 PyTorch twin.
 
-Inputs are a flat dict of float64 arrays, the same everywhere: drawn by a counter-based generator that no library's
-version changes, or the photographs in scikit-image. Parameters are named "params.…", statistics "stats.…". Two sizes
-each: even, from the generator; odd, of photographs.
+Inputs are a flat dict of float64 arrays, the same everywhere: drawn by a counter-based generator
+that no library's version changes, or the photographs in scikit-image. Parameters are named
+"params.…", statistics "stats.…". Two sizes each: even, from the generator; odd, of photographs.
 """
 
 from __future__ import annotations

@@ -158,7 +158,8 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
             f"{row['style_image']:.4g} | {at} | {early}, {late} | {spent} |"
         )
     lines.append(
-        "\nMedians over the photos. Level: the first iteration whose loss is no higher than the net's.\n"
+        "\nMedians over the photos. Level: the first iteration whose loss is no higher than the "
+        "net's.\n"
     )
     for (style_name, size), group in _groups(units):
         name = f"reproduce-crossing-{style_name}-{size}.png"
@@ -198,7 +199,8 @@ def _speed(lab: Lab, units: list[Unit]) -> str:
     timed = lab.config.timed_iterations
     each = ", ".join(f"{u['evaluations_per_iteration']:.2f}" for u in units)
     lines.append(
-        f"\nSeconds of {timed} iterations, after {timed} others, multiplied: {each} evaluations an iteration "
+        f"\nSeconds of {timed} iterations, after {timed} others, multiplied: {each} evaluations an "
+        "iteration "
         "by size. Net: the median of five calls, one image each.\n"
     )
     return "\n".join(lines)

@@ -225,7 +225,10 @@ def _johnson(src: Path) -> Source:
             names |= {
                 f"{norm}.{our}": (f"{modules[1]}.{their}", VECTOR) for our, their in theirs.items()
             }
-    licence = "as their publisher says; of the authors' nets: personal or research use, commercial use on request"
+    licence = (
+        "as their publisher says; of the authors' nets: personal or research use, commercial use "
+        "on request"
+    )
     about = {"arch": model.arch, "options": model.options}
     return Source(
         model.config,
@@ -344,7 +347,8 @@ _READERS: dict[str, Callable[[Path], Source]] = {
 }
 _TAKES = {
     "pytorch-examples": "a state dict as .pth, .safetensors or .npz",
-    "lengstrom": "an .npz of Variable, Variable_1 … Variable_47, or a TensorFlow checkpoint (folder, prefix or .ckpt)",
+    "lengstrom": "an .npz of Variable, Variable_1 … Variable_47, or a TensorFlow checkpoint "
+    "(folder, prefix or .ckpt)",
     "johnson": "a Torch7 .t7",
 }
 FORMATS = tuple(_READERS)

@@ -29,7 +29,10 @@ NAMES = tuple(
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 _CAFFE_BGR = (103.939, 116.779, 123.68)
 _MAX_DATASETS, _MAX_DEPTH = 10_000, 32
-_PAPER = "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014"
+_PAPER = (
+    "Karen Simonyan and Andrew Zisserman, Very Deep Convolutional Networks for Large-Scale Image "
+    "Recognition, 2014"
+)
 _CC_BY = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 

@@ -36,8 +36,8 @@ def export(
     model: Model, out: str | os.PathLike[str], *, size: tuple[int, int] | None = None
 ) -> float:
     """Writes `model` to `out`, by its suffix, and returns the largest difference to the model, run
-    back at two sizes (or the one), each with three blends if the blend is an input. `size`: (height, width) of a StableHLO file, which has every
-    size that the strides divide without it.
+    back at two sizes (or the one), each with three blends if the blend is an input. `size`:
+    (height, width) of a StableHLO file, which has every size that the strides divide without it.
 
     Raises InputError for another suffix, an unwritable place, a missing library, or a file that is
     not equal within 1/255; then nothing is left behind."""

@@ -162,7 +162,8 @@ def _generator() -> dict[str, str]:
 
 
 def _finished(out: Path, about: dict[str, Any]) -> Path:
-    """Copies the page, writes what depends on all the rest, and removes what an earlier site left."""
+    """Copies the page, writes what depends on all the rest, and removes what an earlier site
+    left."""
     shell = []
     for source in resources.files("jaxpercept.interop.web").joinpath("static").iterdir():
         files.write(out / source.name, source.read_bytes())
