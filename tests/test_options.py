@@ -11,6 +11,7 @@ import pytest
 from jaxpercept import config
 from jaxpercept.cli.options import add_fields, add_groups, given
 from jaxpercept.cli.parser import build_parser
+from jaxpercept.cli.reference import reference
 from jaxpercept.config import options
 from jaxpercept.config.options import GROUPS, option, settle
 from jaxpercept.errors import InputError
@@ -162,3 +163,8 @@ def test_the_summary_names_what_makes_a_run_what_it_is():
     assert "average geometric" in said
     assert "degradation" not in said
     assert "degradation blur" in options.summary(made, "superres")
+
+
+def test_the_reference_in_docs_is_that_of_the_fields(root):
+    """To mend: python -m jaxpercept.cli.reference > docs/options.md"""
+    assert (root / "docs" / "options.md").read_text() == reference()

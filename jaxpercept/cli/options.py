@@ -1,4 +1,7 @@
-"""Options of the command line, made from the fields of a config: see `config.options`."""
+"""Options of the command line, made from the fields of a config: see `config.options`.
+
+python -m jaxpercept.cli.options > docs/options.md
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ def add_fields(
         if not about.help or name in leave_out or (about.only and command not in about.only):
             continue
         flag, text = about.elsewhere.get(command, (about.flag, about.help))
-        default = (shown or {}).get(name, _words(defaults[name]))
+        default = (shown or {}).get(name, words(defaults[name]))
         groups[about.group].add_argument(
             flag or f"--{name.replace('_', '-')}",
             dest=name,
             required=about.required,
-            help=_help(text, about, default),
+            help=sentence(text, about, default),
             **_reading(hints(kind)[name], about),
         )
 
@@ -72,14 +75,15 @@ def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
     return {name: weight for name, weight in found.items() if weight is not None}
 
 
-def _words(default: Any) -> str:
+def words(default: Any) -> str:
     """A default as the help shows it; nothing where the help says it in words."""
     if isinstance(default, tuple):
         return " ".join(map(str, default))
     return "" if default is None or isinstance(default, bool) else str(default)
 
 
-def _help(text: str, about: Option, default: str) -> str:
+def sentence(text: str, about: Option, default: str) -> str:
+    """A help text with the allowed values and the default, unless it names the default itself."""
     if "(default:" in text:
         return text
     allowed = " or ".join(map(str, about.choices)) if len(about.choices) <= 4 else ""
