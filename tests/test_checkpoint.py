@@ -1,4 +1,5 @@
-"""Checkpoints by themselves, of a state of two arrays: what is kept, what is damaged, a full disk."""
+"""Checkpoints by themselves, of a state of two arrays: what is kept, what is damaged, a full
+disk."""
 
 import logging
 import resource
