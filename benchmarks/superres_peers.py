@@ -133,10 +133,8 @@ def table(result: dict[str, Any]) -> str:
     lines = ["| | weights | s | set | " + " | ".join(keys) + " |", "|---" * (4 + len(keys)) + "|"]
     for name, row in result["nets"].items():
         for place, found in row["sets"].items():
-            cells = [
-                f"{found[k]:{'.2f' if k in ('psnr', 'x_band', 'aniso') else '.4f' if k == 'ssim' else ',.0f'}}"
-                for k in keys
-            ]
+            digits = {"psnr": ".2f", "x_band": ".2f", "aniso": ".2f", "ssim": ".4f"}
+            cells = [f"{found[k]:{digits.get(k, ',.0f')}}" for k in keys]
             head = f"{name} | {row['weights']:,} | {row['seconds']:.2f} | {place}"
             lines.append(f"| {head} | {' | '.join(cells)} |")
     return "\n".join(lines)

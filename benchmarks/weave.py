@@ -1,7 +1,8 @@
 """The weave of super-resolution nets: fine stripes along the axes that a net draws on smooth
 surfaces, out of the last bits of its input.
 
-    python -m benchmarks.weave --data Set5/ Set14/ --scale 4 --json docs/results/superres_weave_x4.json
+    python -m benchmarks.weave --data Set5/ Set14/ --scale 4 \\
+        --json docs/results/superres_weave_x4.json
 
 The measure, and its rule for windows. Pictures are those of `evaluate superres`: cropped to a
 multiple of the scale, inputs by MATLAB's bicubic, outputs rounded to 8 bits. Luma is Y of BT.601 in

@@ -36,6 +36,7 @@ _EPILOG = """all commands:
   jaxpercept evaluate superres  score super-resolution nets on your images
   jaxpercept reproduce          run the paper's experiments
   jaxpercept export             write a trained net as ONNX or StableHLO
+  jaxpercept blend-weights      make a net between two nets
   jaxpercept web                make a web page that applies nets in the browser
   jaxpercept convert vgg16      read the loss network from another format
   jaxpercept convert transform-net

@@ -37,6 +37,11 @@ _TRANSFORM_NET = """Convert a trained style net of another codebase, exactly.
 
 docs/import.md says more, also on licences."""
 
+_BLEND_WEIGHTS = """Average the weights of two nets of one shape: (1 - X) A + X B.
+
+B must have been trained on from A. Between a pixel net and a feature net, X sets
+how sharp the result is."""
+
 _PREPARE = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
 The dataset is of ArrayRecord files and needs no TensorFlow. Train on it with
@@ -75,11 +80,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     blend = commands.add_parser(
         "blend-weights",
-        help="a net between two nets",
-        description="Averages the weights of two nets of one shape, the second trained on from the first, into\n"
-        "the weights file OUT: (1 - X) A + X B. Between a pixel net and a feature net this sets how\n"
-        "sharp the result is.",
-        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x4-between.safetensors",
+        help="make a net between two nets",
+        description=_BLEND_WEIGHTS,
+        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o between.safetensors",
     )
     blend.add_argument("first", metavar="A", help="a shipped net or a weights file")
     blend.add_argument("second", metavar="B", help="another of the same shape")

@@ -234,8 +234,8 @@ def grown(
     old: TransformNetConfig, params: Variables, config: TransformNetConfig
 ) -> Variables | None:
     """The parameters of `config`, a net that has more residual blocks than `old` or gates in them
-    and is alike in all else, for the same function: a new block adds nothing yet, and a gate of zero
-    lets all pass. None if the two differ in more."""
+    and is alike in all else, for the same function: a new block adds nothing yet, and a gate of
+    zero lets all pass. None if the two differ in more."""
     same = dataclasses.replace(old, preset=config.preset, blocks=config.blocks, gate=config.gate)
     if same != config or config.blocks < old.blocks or (old.gate and not config.gate):
         return None
