@@ -406,7 +406,8 @@ def test_a_data_set_with_cocos_features(coco, monkeypatch):
 
 
 def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, caplog):
-    """Trained on and packed; a FIFO is left out, not waited for, and what is no image is counted."""
+    """Trained on and packed; a FIFO is left out, not waited for, and what is no image is
+    counted."""
     odd = os.path.join(os.fsencode(folder), b"caf\xe9.jfif")
     shutil.copy(folder / "0.jpg", odd)
     Image.fromarray(gradient(20, 40, 40)).save(folder / "x.avif")

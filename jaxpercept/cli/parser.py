@@ -41,7 +41,6 @@ _EPILOG = """all commands:
   jaxpercept convert vgg16      read the loss network from another format
   jaxpercept convert transform-net
                                 read a style net of another codebase
-  jaxpercept blend-weights      average two nets of one shape
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch
 

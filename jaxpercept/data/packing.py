@@ -96,8 +96,8 @@ def prepare(
     max_side: int | None = None,
     max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Pack `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data` then
-    reads.
+    """Pack `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data`
+    then reads.
 
     max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`,
     broken images and why, and `other`, the folder's other files counted by suffix; more broken ones
