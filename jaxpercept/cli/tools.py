@@ -82,7 +82,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "blend-weights",
         help="make a net between two nets",
         description=_BLEND_WEIGHTS,
-        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x4.safetensors",
+        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x.safetensors",
     )
     blend.add_argument("first", metavar="A", help="a shipped net or a weights file")
     blend.add_argument("second", metavar="B", help="another of the same shape")
