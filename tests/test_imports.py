@@ -42,6 +42,7 @@ BOUNDARIES = {
     "tensorflow": {"interop.convert"},
     "safetensors": {"nets.weights_file", "interop.convert"},
     "PIL": {"images", "data"},
+    "tifffile": {"images.float_tiff"},
     "tensorboardX": {"training.run_files"},
 }
 

@@ -304,3 +304,40 @@ def test_quality_is_that_of_the_lossy_formats(photo):
 )
 def test_names_of_files_and_of_folders_are_told_apart(name, file):
     assert images.names_a_file(name) == file
+
+
+def test_a_tiff_of_floats_is_read(photo):
+    import tifffile
+
+    def written(values):
+        out = io.BytesIO()
+        tifffile.imwrite(out, values.astype(np.float32), photometric="rgb")
+        return out.getvalue()
+
+    picture = images.read(written(photo / 255))
+    np.testing.assert_array_equal(images.to_uint8(picture.pixels), photo)
+    assert picture.notes == ("its floating-point colour is cut to 8 bits",)
+    assert images.size_of(written(photo / 255)) == (40, 56)
+    with pytest.raises(InputError, match=r"outside \[0, 1\]; save it as 8 or 16 bit"):
+        images.read(written(photo))
+    with pytest.raises(InputError, match="more than the limit of 2,239"):
+        images.read(written(photo / 255), max_pixels=40 * 56 - 1)
+    with pytest.raises(InputError, match="not an image that can be read"):
+        images.read(b"II*\0" + b"\0" * 50)
+
+
+def test_the_size_of_a_png_takes_its_header_alone(photo, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain, turned = saved(photo, "PNG"), saved(photo, "PNG", exif=exif)
+    end = turned.index(b"IDAT") - 4
+    at = turned.index(b"eXIf") - 4
+    assert at < end
+    length = 12 + int.from_bytes(turned[at : at + 4])
+    chunk, rest = turned[at : at + length], turned[:at] + turned[at + length :]
+    late = rest[:-12] + chunk + rest[-12:]  # behind the pixels, which is allowed
+    for data in (turned, late):
+        assert images.size_of(data) == (56, 40)
+        assert images.read(data).pixels.shape == (56, 40, 3)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    assert images.size_of(plain) == (40, 56)

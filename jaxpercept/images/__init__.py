@@ -15,18 +15,9 @@ from jaxpercept.images.formats import (
     written_suffix,
 )
 from jaxpercept.images.listing import left_out_line, list_images, natural_key, walk_images
+from jaxpercept.images.opening import MAX_PIXELS, Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
-from jaxpercept.images.reading import (
-    MAX_PIXELS,
-    Source,
-    encoding,
-    fetch,
-    is_grey,
-    load_image,
-    load_uint8,
-    read,
-    size_of,
-)
+from jaxpercept.images.reading import load_image, load_uint8, read
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 from jaxpercept.images.writing import check_quality, encode, save, save_image

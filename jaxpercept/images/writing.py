@@ -61,8 +61,8 @@ def encode(
             options = metadata.options(picture.about, kind, image.size, grey=grey)
         if kind in (JPEG, WEBP, AVIF):
             options["quality"] = QUALITY if quality is None else quality
-        if kind == JPEG:
-            options["subsampling"] = 0
+        if kind in (JPEG, AVIF):
+            options["subsampling"] = "4:4:4"
         out = io.BytesIO()
         image.save(out, kind, **options)
     except MemoryError as error:

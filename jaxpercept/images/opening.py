@@ -1,0 +1,219 @@
+"""Image files opened: what their headers say, before any pixel is decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from jaxpercept import files
+from jaxpercept.errors import InputError
+from jaxpercept.images import colour, float_tiff
+
+Source = str | os.PathLike[str] | bytes
+MAX_PIXELS = 400_000_000
+MOST_BYTES = 1 << 30  # that are read from a pipe
+_Turn = Image.Transpose
+_TURNS = {
+    2: _Turn.FLIP_LEFT_RIGHT,
+    3: _Turn.ROTATE_180,
+    4: _Turn.FLIP_TOP_BOTTOM,
+    5: _Turn.TRANSPOSE,
+    6: _Turn.ROTATE_270,
+    7: _Turn.TRANSVERSE,
+    8: _Turn.ROTATE_90,
+}  # by Exif's orientation
+_OPEN_LOCK = threading.Lock()
+
+
+def fetch(path: str | os.PathLike[str]) -> Source:
+    """What `read` and `size_of` take for `path`, as often as they are asked: the path of a regular
+    file as it is; the bytes of what can be read only once, which are `-` for standard input,
+    FIFOs, pipes and devices. `InputError` for more than 1 GiB of those."""
+    if os.fspath(path) == "-":
+        return _drained(sys.stdin.buffer, "standard input")
+    with contextlib.suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            with reported(os.fspath(path)), open(path, "rb") as file:
+                return _drained(file, os.fspath(path))
+    return path
+
+
+def _drained(file: Any, name: str) -> bytes:
+    data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{name}: gives more than 1 GiB; give an image")
+    if not data:
+        raise InputError(f"{name}: is empty; give an image")
+    return data
+
+
+def size_of(
+    source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> tuple[int, int]:
+    """(height, width) of an upright image file, from its header. `InputError` as in `read`."""
+    name = name or name_of(source)
+    with reported(name), open_image(source, name, max_pixels) as image:
+        return upright_size(image)
+
+
+def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
+    """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey
+    of 8 bits, in sRGB. `InputError` as in `read`."""
+    with reported(name), open_image(data, name, MAX_PIXELS) as image:
+        plain = image.mode in ("RGB", "L") and _orientation(image) == 1
+        return image.format, plain and colour.is_srgb(image.info.get("icc_profile"), image.mode)
+
+
+def is_grey(source: Source) -> bool:
+    """Whether the file has one channel of colour. `InputError` as in `read`."""
+    with reported(name_of(source)), open_image(source, name_of(source), MAX_PIXELS) as image:
+        return has_one_channel(image)
+
+
+def name_of(source: Source) -> str:
+    """What errors call a source that was given no name."""
+    return "image" if isinstance(source, bytes) else os.fspath(source)
+
+
+def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
+    """The image's header, checked against `max_pixels`; its pixels are not read yet."""
+    if not isinstance(source, bytes):
+        path = Path(source)
+        if not path.exists():
+            raise InputError(f"{name}: no such file; give the path of an image")
+        if path.is_dir():
+            raise InputError(f"{name}: is a folder; give the path of an image")
+        if not path.is_file():
+            kind = files.kind(path.stat().st_mode)
+            raise InputError(f"{name}: is {kind}, not a file; give the path of an image")
+    image: Image.Image
+    with _OPEN_LOCK:  # Pillow's own limit is a module global: set aside for ours, put back at once
+        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except Image.UnidentifiedImageError:
+            image = float_tiff.opened(source, name, max_pixels)
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
+    width, height = image.size
+    if width * height > max_pixels:
+        image.close()
+        raise InputError(
+            f"{name}: {width}x{height} is {width * height:,} pixels, more than the limit of"
+            f" {max_pixels:,}; shrink it or raise --max-pixels"
+        )
+    return image
+
+
+@contextlib.contextmanager
+def reported(name: str) -> Iterator[None]:
+    """Whatever Pillow's decoders raise on a broken file becomes one line that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(
+            f"{name}: not readable ({error.strerror}); check its permissions"
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f"{name}: not an image that can be read; use JPEG, PNG, WebP, AVIF, TIFF or BMP"
+        ) from error
+    except MemoryError as error:
+        raise InputError(f"{name}: too large for memory; shrink it") from error
+    except Exception as error:  # the plugins raise OSError, ValueError, SyntaxError, EOFError, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: broken image file ({reason}); replace it") from error
+
+
+def _turned(image: Image.Image) -> bool:
+    """Whether `image.size` is that of the picture lying on its side."""
+    if image.format == "TIFF" and (stored := getattr(image, "tag_v2", None)):
+        # newer versions of Pillow give a TIFF's upright size
+        lying = (stored.get(ExifTags.Base.ImageWidth), stored.get(ExifTags.Base.ImageLength))
+        if image.size != lying:
+            return False
+    return _orientation(image) in (5, 6, 7, 8)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and not _png_has_exif(image):
+        return 1  # asking Pillow would decode the pixels, since Exif may stand behind them
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
+        return 1
+
+
+def _png_has_exif(image: Image.Image) -> bool:
+    """Whether any chunk of an open PNG may hold Exif, by the chunks' names alone."""
+    file = getattr(image, "fp", None)  # gone once the pixels are decoded
+    if file is None or "exif" in image.info or "Raw profile type exif" in image.info:
+        return True
+    before, at = file.tell(), 8
+    try:
+        while True:
+            file.seek(at)
+            length, chunk = file.read(4), file.read(4)
+            if len(chunk) < 4 or chunk == b"IEND":
+                return False
+            if chunk == b"eXIf" or (chunk[1:] in (b"EXt", b"TXt") and b"exif" in file.read(40)):
+                return True
+            at += 12 + int.from_bytes(length)
+    finally:
+        file.seek(before)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The decoded picture, turned as its file says."""
+    image.load()  # which turns a TIFF, in newer versions of Pillow
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of the picture, turned as its file says."""
+    width, height = image.size
+    return (width, height) if _turned(image) else (height, width)
+
+
+def as_stored(image: Image.Image, wanted: tuple[int, int]) -> tuple[int, int]:
+    """An upright (height, width) as the (width, height) of the pixels as they are stored."""
+    return wanted if _turned(image) else (wanted[1], wanted[0])
+
+
+def has_one_channel(image: Image.Image) -> bool:
+    """Of colour, transparency aside."""
+    return image.mode in ("1", "L", "LA", "La") or is_deep(image)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Grey of more than 8 bits."""
+    return image.mode in ("F", "I") or image.mode.startswith("I;16")
+
+
+def notes_on(image: Image.Image) -> tuple[str, ...]:
+    """What the pixels will not have of the file."""
+    notes = []
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        what = "page" if image.format == "TIFF" else "frame"
+        line = f"only its first {what} is taken"
+        notes.append(f"{line}; `infer.py video` takes all frames" if what == "frame" else line)
+    tiles = getattr(image, "tile", None)  # Pillow's decoder and what it is told of the file
+    raw = str(tiles[0][3]) if tiles else ""
+    if image.mode not in ("1", "L") and not is_deep(image) and ";16" in raw:
+        notes.append("its 16 bits per colour are cut to 8")
+    if float_tiff.CUT in image.info:
+        notes.append("its floating-point colour is cut to 8 bits")
+    return tuple(notes)
