@@ -153,7 +153,7 @@ def test_the_parity_twin_knows_the_options_of_imported_nets(peer, name, size):
     for fit in ("crop", "reflect"):
         case = cases._net("net", name, dataclasses.replace(IMPORTED[name], fit=fit), size)
         error = parity.relative_error(
-            parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"]
+            parity.run_ours(case, "float32")["y"], parity.run_twin(case)["y"]
         )
         assert error < 5e-6  # rounding leaves 2e-6
 

@@ -44,7 +44,7 @@ def names(*depths):
 
 def compare(name):
     for case in BY_NAME[name]:
-        ours, twin = parity.evaluate(case, "float32"), parity.evaluate_twin(case)
+        ours, twin = parity.run_ours(case, "float32"), parity.run_twin(case)
         assert ours.keys() == twin.keys()
         yield from ((key, parity.relative_error(ours[key], value)) for key, value in twin.items())
 
@@ -78,9 +78,7 @@ def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
     )
     case = cases._net("net", "tiny", net, size)
     assert (
-        parity.relative_error(
-            parity.evaluate(case, "float32")["y"], parity.evaluate_twin(case)["y"]
-        )
+        parity.relative_error(parity.run_ours(case, "float32")["y"], parity.run_twin(case)["y"])
         < SEEN
     )
 
@@ -91,7 +89,7 @@ def test_full_width_at_256(torch_twin, preset):
     case = cases._net(
         "net", preset, NET_PRESETS[preset], (256, 256), NET_PRESETS[preset].norm == "batch"
     )
-    ours, twin = parity.evaluate(case, "float32"), parity.evaluate_twin(case)
+    ours, twin = parity.run_ours(case, "float32"), parity.run_twin(case)
     assert max(parity.relative_error(ours[k], v) for k, v in twin.items()) < FORWARD
 
 
@@ -107,7 +105,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
     case = BY_NAME[name][1]
     d = case.inputs()
     learn = [k for k in d if k not in ("mean", "var") and not k.startswith("stats.")]
-    cotangent = cases.uniform(name, parity.evaluate_twin(case)["y"].shape)
+    cotangent = cases.uniform(name, parity.run_twin(case)["y"].shape)
 
     def twin(tensors):
         return (case.twin(tensors)["y"] * torch_twin.torch.tensor(cotangent)).sum()
@@ -142,7 +140,7 @@ def test_total_variation_has_the_gradient_of_the_authors_lua(torch_twin):
 
 
 def test_the_table(torch_twin):
-    rows = parity.run("float32", depths=("loss",))
+    rows = parity.compare("float32", depths=("loss",))
     text = parity.report(rows)
     assert all(row.ok for row in rows)
     assert f"{len(rows)} rows, all within what is allowed" in text
@@ -166,7 +164,7 @@ def test_bfloat16_costs_what_it_costs(torch_twin, monkeypatch):
         for name in ("layer: conv 9x9 to rgb zero", "block: residual block, unpadded")
     ]
     monkeypatch.setattr(cases, "all_cases", lambda: few)
-    rows = parity.run("bfloat16", depths=("layer", "block"))
+    rows = parity.compare("bfloat16", depths=("layer", "block"))
     assert len(rows) == 2
     assert all(row.ok for row in rows), parity.report(rows)
     assert min(row.error for row in rows) > 1e-3
@@ -174,10 +172,10 @@ def test_bfloat16_costs_what_it_costs(torch_twin, monkeypatch):
 
 def test_mistakes_are_one_line(monkeypatch):
     with pytest.raises(InputError, match="float32, bfloat16"):
-        parity.run("float16")
+        parity.compare("float16")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install torch==2\.13\.0 --index-url"):
-        parity.run()
+        parity.compare()
 
 
 def test_relative_error_refuses_other_shapes():

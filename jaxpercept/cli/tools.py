@@ -170,7 +170,7 @@ def _parity(arguments: argparse.Namespace) -> int:
         check_file("--json", Path(arguments.json))
     from jaxpercept.evaluation import parity
 
-    rows = parity.run(arguments.precision)
+    rows = parity.compare(arguments.precision)
     print(parity.report(rows))
     if arguments.json:
         write_text(

@@ -47,7 +47,7 @@ def make() -> dict[str, np.ndarray]:
     """All sketches by "case name | tensor name"."""
     out = {}
     for name, case in named_cases():
-        for key, value in parity.evaluate_twin(case, np.float64).items():
+        for key, value in parity.run_twin(case, np.float64).items():
             out[f"{name} | {key}"] = sketch(value)
     for problem in gradients.problems():
         loss, grads = gradients.twin(problem, problem.inputs())

@@ -54,7 +54,7 @@ class Row:
     ok: bool
 
 
-def run(precision: str = "float32", depths: Collection[str] = DEPTHS) -> list[Row]:
+def compare(precision: str = "float32", depths: Collection[str] = DEPTHS) -> list[Row]:
     """The comparison on the default device, a minute or two on a CPU. `depths`: only these parts of
     it. Raises InputError for another precision, or if torch is not installed."""
     choose("precision", precision, PRECISIONS)
@@ -66,7 +66,7 @@ def run(precision: str = "float32", depths: Collection[str] = DEPTHS) -> list[Ro
     errors: dict[tuple[str, str], float] = {}
     for case in cases.all_cases():
         if case.depth in depths:
-            ours, twin = evaluate(case, precision), evaluate_twin(case)
+            ours, twin = run_ours(case, precision), run_twin(case)
             for key, value in twin.items():
                 row = case.depth, f"{case.name} {key}" if case.depth == "vgg" else case.name
                 errors[row] = max(errors.get(row, 0.0), relative_error(ours[key], value))
@@ -128,7 +128,7 @@ def _context(precision: str) -> Callable[[], Any]:
     )
 
 
-def evaluate(case: Case, precision: str) -> Arrays:
+def run_ours(case: Case, precision: str) -> Arrays:
     """Our results, float64 arrays. "float64" too, within `jax.enable_x64(True)`."""
     wide = np.float64 if precision == "float64" else np.float32
     arrays = {k: jnp.asarray(v.astype(wide)) for k, v in case.inputs().items()}
@@ -137,8 +137,8 @@ def evaluate(case: Case, precision: str) -> Arrays:
     return {k: np.asarray(v.astype(wide), np.float64) for k, v in results.items()}
 
 
-def evaluate_twin(case: Case, wide: Any = np.float32) -> Arrays:
+def run_twin(case: Case, wide: Any = np.float32) -> Arrays:
     """PyTorch's."""
     from jaxpercept.evaluation import torch_twin
 
-    return torch_twin.evaluate(case.twin, {k: v.astype(wide) for k, v in case.inputs().items()})
+    return torch_twin.on_arrays(case.twin, {k: v.astype(wide) for k, v in case.inputs().items()})

@@ -38,7 +38,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @_one_thread()
-def evaluate(fn: Callable[[Tensors], Tensors], arrays: Arrays) -> Arrays:
+def on_arrays(fn: Callable[[Tensors], Tensors], arrays: Arrays) -> Arrays:
     """`fn` of the arrays as tensors of the same type; its results as arrays."""
     with torch.no_grad():
         return {
