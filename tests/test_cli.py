@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from helpers import status
 
 from jaxpercept import config, images
-from jaxpercept.cli import demo, main, stylize
+from jaxpercept.cli import demo, stylize
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
@@ -41,13 +42,6 @@ def shelf(place, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(place / "weights"))
     monkeypatch.chdir(tmp_path)
     return place
-
-
-def status(*argv):
-    try:
-        return main([str(a) for a in argv])
-    except SystemExit as e:
-        return e.code
 
 
 def names(folder):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers import status
 
 from jaxpercept import images
-from jaxpercept.cli import main
 from jaxpercept.images import samples
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -25,13 +25,6 @@ def _inside(pictures, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for file in pictures.iterdir():
         (tmp_path / file.name).symlink_to(file)
-
-
-def status(line):
-    try:
-        return main(line.split())
-    except SystemExit as e:
-        return e.code
 
 
 SMALL = "--iterations 2 --report-every 1"

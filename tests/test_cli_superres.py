@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 from conftest import ROOT
+from helpers import status
 
 from jaxpercept import config, images
-from jaxpercept.cli import main, train_superres
+from jaxpercept.cli import train_superres
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.nets import transform_net, weights_file
 
@@ -45,13 +46,6 @@ def shelf(place, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(place / "weights"))
     monkeypatch.chdir(tmp_path)
     return place
-
-
-def status(*argv):
-    try:
-        return main([str(a) for a in argv])
-    except SystemExit as e:
-        return e.code
 
 
 def parse(line):

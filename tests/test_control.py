@@ -5,6 +5,7 @@ styles and batches.
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import noise
 
 from jaxpercept import cli, config, images, losses
 from jaxpercept.errors import InputError
@@ -17,12 +18,8 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def photo(seed, *size):
-    return np.random.default_rng(seed).random((*size, 3), np.float32)
-
-
 def test_the_ends_are_exact():
-    content, output = photo(0, 20, 24), photo(1, 20, 24)
+    content, output = noise(0, 20, 24), noise(1, 20, 24)
     assert images.controlled(output, content) is output
     np.testing.assert_array_equal(images.controlled(output, content, strength=0.0), content)
     colored = images.preserve_color(output, content)
@@ -40,7 +37,7 @@ def test_the_ends_are_exact():
 
 
 def test_preserve_color_keeps_the_contents_chroma():
-    content, other = 0.25 + 0.5 * photo(0, 20, 24), 0.25 + 0.5 * photo(1, 20, 24)
+    content, other = 0.25 + 0.5 * noise(0, 20, 24), 0.25 + 0.5 * noise(1, 20, 24)
     mixed = images.preserve_color(other, content)
     inside = ((mixed > 0) & (mixed < 1)).all(-1)
     assert inside.mean() > 0.9
@@ -52,9 +49,9 @@ def test_preserve_color_keeps_the_contents_chroma():
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan")])
 def test_a_strength_out_of_range_is_refused(strength):
     with pytest.raises(InputError, match=r"--strength .* is not allowed; from 0, the photo, to 1"):
-        images.controlled(photo(0, 4, 4), photo(1, 4, 4), strength=strength)
+        images.controlled(noise(0, 4, 4), noise(1, 4, 4), strength=strength)
     with pytest.raises(ValueError, match="of one shape"):
-        images.controlled(photo(0, 4, 4), photo(1, 4, 5))
+        images.controlled(noise(0, 4, 4), noise(1, 4, 5))
 
 
 def test_the_style_loss_falls_with_strength():
@@ -89,7 +86,7 @@ def test_files_styles_and_batches(styles, tmp_path):
     photo."""
     sizes = [(20, 24), (17, 18), (20, 24), (20, 24)]
     for i, size in enumerate(sizes):
-        images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *size))
+        images.save_image(tmp_path / "in" / f"{i}.png", noise(i, *size))
 
     def run(folder, *options):
         words = ["stylize", str(tmp_path / "in"), "--style", *styles, "-o", str(tmp_path / folder)]
@@ -159,7 +156,7 @@ def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
 
 
 def test_the_command_line_refuses_in_one_line(styles, tmp_path, capsys):
-    images.save_image(tmp_path / "a.png", photo(0, 20, 24))
+    images.save_image(tmp_path / "a.png", noise(0, 20, 24))
     for option in ("--strength", "--grain"):
         assert (
             cli.main(["stylize", str(tmp_path / "a.png"), "--style", styles[0], option, "1.5"]) == 2

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from helpers import noise
 
 from jaxpercept import config
 from jaxpercept.errors import InputError
@@ -26,12 +27,8 @@ def model(style):
     return load_model(style)
 
 
-def photo(seed, *size):
-    return np.random.default_rng(seed).random((*size, 3), np.float32)
-
-
 def test_a_model_is_a_callable_clipped_to_the_range(model):
-    x = np.stack([photo(0, 20, 24), photo(1, 20, 24)])
+    x = np.stack([noise(0, 20, 24), noise(1, 20, 24)])
     y = model(x)
     raw, _ = transform_net.apply(model.config, model.params, model.stats, x)
     np.testing.assert_allclose(y, np.clip(raw, 0, 1), atol=1e-6)
@@ -40,7 +37,7 @@ def test_a_model_is_a_callable_clipped_to_the_range(model):
 
 def test_every_image_equals_its_single_run_and_sizes_compile_once(model, monkeypatch):
     sizes = [(20, 24), (24, 20), (20, 24), (20, 24), (17, 33), (20, 24), (20, 24)]
-    items = [(i, photo(i, *size)) for i, size in enumerate(sizes)]
+    items = [(i, noise(i, *size)) for i, size in enumerate(sizes)]
     shapes = []
     run = Model.__call__
     monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.append(x.shape) or run(self, x))
@@ -60,7 +57,7 @@ def test_large_images_go_one_by_one(model, monkeypatch):
     monkeypatch.setattr("jaxpercept.inference.model.BATCH_PIXELS", 20 * 24)
     counts = []
     monkeypatch.setattr(Model, "__call__", lambda self, x: counts.append(len(x)) or x)
-    dict(run_batches(model, ((i, photo(i, 20, 24)) for i in range(3)), 8))
+    dict(run_batches(model, ((i, noise(i, 20, 24)) for i in range(3)), 8))
     assert counts == [1, 1, 1]
 
 
@@ -69,7 +66,7 @@ def test_what_waits_is_bounded(model, monkeypatch):
     shapes = []
     monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.append(x.shape[:3]) or x)
     sizes = [(20, 24), (24, 20), (20, 24), (20, 23), *[(20, 24)] * 4]
-    outputs = dict(run_batches(model, ((i, photo(i, *size)) for i, size in enumerate(sizes)), 4))
+    outputs = dict(run_batches(model, ((i, noise(i, *size)) for i, size in enumerate(sizes)), 4))
     assert sorted(outputs) == list(range(8))
     assert shapes == [
         (2, 20, 24),
@@ -86,7 +83,7 @@ def test_integers_are_refused(model):
 
 
 def test_bfloat16_is_near(style, model):
-    x = photo(3, 32, 32)[None]
+    x = noise(3, 32, 32)[None]
     rough = load_model(style, precision="bfloat16")(x)
     assert rough.dtype == jax.numpy.float32
     assert 0 < float(np.abs(np.asarray(rough) - np.asarray(model(x))).mean()) < 4 / 255

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import status
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
@@ -464,13 +465,6 @@ def shelf(trained, tmp_path, monkeypatch):
     )
     images.save_image(tmp_path / "a.png", np.asarray(photos(1)[0]))
     return tmp_path
-
-
-def status(line):
-    try:
-        return main(line.split())
-    except SystemExit as e:
-        return e.code
 
 
 def test_list_and_default(shelf, capsys):

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers import noise
 
 from jaxpercept import config, images
 from jaxpercept.inference import file_jobs
@@ -21,25 +22,21 @@ def model(tmp_path_factory):
     return load_model(path)
 
 
-def photo(seed, height, width):
-    return np.random.default_rng(seed).random((height, width, 3), np.float32)
-
-
 @pytest.fixture
 def folder(tmp_path):
     """Nine photos of two sizes."""
     sizes = [(32, 40), (40, 32)]
     return [
-        images.save_image(tmp_path / "in" / f"{i}.png", photo(i, *sizes[i % 2])) for i in range(9)
+        images.save_image(tmp_path / "in" / f"{i}.png", noise(i, *sizes[i % 2])) for i in range(9)
     ]
 
 
 def test_files_in_files_out(model, tmp_path):
     paths = []
     for i, size in enumerate([(20, 25), (33, 18)]):
-        paths.append(images.save_image(tmp_path / f"{i}.png", photo(i, *size)))
+        paths.append(images.save_image(tmp_path / f"{i}.png", noise(i, *size)))
     (tmp_path / "broken.jpg").write_bytes(b"not a jpeg")
-    small = images.save_image(tmp_path / "small.png", photo(9, 15, 40))
+    small = images.save_image(tmp_path / "small.png", noise(9, 15, 40))
     job = stylize_files(
         [paths[0], tmp_path / "broken.jpg", small, paths[1]],
         [model, model],
@@ -57,7 +54,7 @@ def test_files_in_files_out(model, tmp_path):
 
 
 def test_size_scales_the_longer_side_first(model, tmp_path):
-    path = images.save_image(tmp_path / "a.png", photo(0, 60, 90))
+    path = images.save_image(tmp_path / "a.png", noise(0, 60, 90))
     stylize_files([path], [model], lambda p, s: tmp_path / "out.png", size=45)
     assert images.load_image(tmp_path / "out.png").shape == (30, 45, 3)
 
