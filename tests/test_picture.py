@@ -341,3 +341,21 @@ def test_the_size_of_a_png_takes_its_header_alone(photo, monkeypatch):
         assert images.read(data).pixels.shape == (56, 40, 3)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     assert images.size_of(plain) == (40, 56)
+
+
+def test_a_copyright_that_stands_in_xmp_or_iptc_goes_into_exif(photo):
+    xmp = b"<x:xmpmeta><dc:creator><rdf:Seq><rdf:li>Ann &amp; Bo</rdf:li></rdf:Seq></dc:creator>"
+    xmp += b'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">(c) A</rdf:li></rdf:Alt></dc:rights>'
+    written = images.encode(images.read(saved(photo, "JPEG", xmp=xmp)), ".jpg")
+    found = opened(written).getexif()
+    assert (found[0x013B], found[0x8298]) == ("Ann & Bo", "(c) A")
+    assert "xmp" not in opened(written).info
+    entries = b"".join(
+        b"\x1c\x02" + bytes([k, 0, len(v)]) + v for k, v in ((80, b"Ann"), (116, b"(c) B"))
+    )
+    block = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + len(entries).to_bytes(4) + entries
+    block += b"\0" * (len(entries) % 2)
+    plain = saved(photo, "JPEG")
+    data = plain[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2) + block + plain[2:]
+    found = opened(images.encode(images.read(data), ".jpg")).getexif()
+    assert (found[0x013B], found[0x8298]) == ("Ann", "(c) B")

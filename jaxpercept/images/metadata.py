@@ -3,14 +3,18 @@
 Kept: the descriptive Exif entries (camera, author, copyright, date, exposure, GPS), dots per inch,
 a JPEG's comment, PNG's named texts. Corrected: orientation (1) and sizes. Dropped: whatever shows
 or describes the picture as it was before, which are thumbnails, makers' notes (they hold previews),
-multi-picture parts, gain maps, and editing histories (XMP).
+multi-picture parts, gain maps, and XMP with its editing history. An author and a copyright that
+stand only in XMP or IPTC go into Exif.
 """
 
 from __future__ import annotations
 
+import contextlib
+import html
+import re
 from typing import Any
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin, PngImagePlugin
 
 from jaxpercept.images import colour
 from jaxpercept.images.formats import AVIF, BMP, JPEG, PNG, TIFF, WEBP
@@ -39,6 +43,8 @@ def about(image: Image.Image) -> About:
         gps = dict(found.get_ifd(ExifTags.IFD.GPSInfo))
     except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
         main, exif, gps = {}, {}, {}
+    for tag, value in _credits(image).items():
+        main.setdefault(tag, value)
     info = image.info
     comment = info.get("comment")
     return About(
@@ -49,6 +55,25 @@ def about(image: Image.Image) -> About:
         comment=comment if isinstance(comment, bytes) else None,
         texts={k: str(v) for k, v in info.items() if k in _TEXTS and isinstance(v, str)},
     )
+
+
+def _credits(image: Image.Image) -> dict[int, str]:
+    """Author and copyright as XMP and IPTC have them, by Exif's tags."""
+    found: dict[int, str] = {}
+    iptc: dict[Any, Any] = {}
+    with contextlib.suppress(Exception):  # damaged: see above
+        if isinstance(image, ImageFile.ImageFile):
+            iptc = IptcImagePlugin.getiptcinfo(image) or {}
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    xmp = xmp.encode(errors="replace") if isinstance(xmp, str) else xmp
+    for tag, name, key in ((_Base.Artist, b"creator", 80), (_Base.Copyright, b"rights", 116)):
+        inside = re.search(rb"<dc:%b>(.{0,2000}?)</dc:%b>" % (name, name), xmp, re.DOTALL)
+        items = re.findall(rb"<rdf:li[^>]*>([^<]+)</rdf:li>", inside[1]) if inside else []
+        given = iptc.get((2, key))
+        items = items or (given if isinstance(given, list) else [given] if given else [])
+        if text := html.unescape("; ".join(i.decode(errors="replace") for i in items)).strip():
+            found[int(tag)] = text
+    return found
 
 
 def _dpi(given: Any) -> tuple[float, float] | None:
