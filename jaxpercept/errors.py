@@ -5,8 +5,12 @@ status 2.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
+
+_LONGEST, _TAIL = 1500, 400  # the fix often stands at the end
+_TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class Name(str):
@@ -32,10 +36,10 @@ def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
     """Raises InputError unless `value` is one of `allowed`; the message lists them and the nearest
     first."""
     if value not in allowed:
-        near = nearest(str(value), allowed)
+        near = nearest(str(value)[:100], allowed)
         hint = f"did you mean {near[0]}? Choose" if near else "choose"
         listed = ", ".join(map(str, allowed))
-        raise InputError(what, f" {value!r} is not known; {hint} one of: {listed}")
+        raise InputError(what, f" {value!r:.100} is not known; {hint} one of: {listed}")
 
 
 def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0.6) -> list[str]:
@@ -46,3 +50,16 @@ def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0
 def did_you_mean(word: str, known: Collection[Any]) -> str:
     """` (did you mean WORD?)` for the nearest known word, or nothing."""
     return "".join(f" (did you mean {near}?)" for near in nearest(word, known))
+
+
+def printable(text: str) -> str:
+    """One line that a terminal shows as it is, of at most some 1,500 characters: control characters,
+    which could repaint the screen, and those that turn the direction of writing are escaped; the
+    middle of a longer text is left out."""
+    if (extra := len(text) - _LONGEST) > 0:
+        text = f"{text[: _LONGEST - _TAIL]} … ({extra:,} characters left out) … {text[-_TAIL:]}"
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_shown(c: str) -> bool:
+    return unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") and c not in _TURNING

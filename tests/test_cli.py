@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -312,3 +315,14 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
             == 2
         )
         assert f"{option} -1 is not allowed" in capsys.readouterr().err
+
+
+def test_a_platform_that_is_not_here_is_one_line(root):
+    environment = {**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": "nonsense"}
+    command = [sys.executable, "-m", "jaxpercept", "upscale", "README.md", "--scale", "4"]
+    done = subprocess.run(
+        command, env=environment, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "JAX_PLATFORMS=nonsense: jax cannot start it here; unset JAX_PLATFORMS" in line

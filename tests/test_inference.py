@@ -35,6 +35,15 @@ def test_a_model_is_a_callable_clipped_to_the_range(model):
     assert (model.name, model.header["task"]) == ("tiny", "style")
 
 
+def test_a_model_is_itself_alone_and_can_be_compiled(model, style):
+    """It holds arrays, which have no truth value: two models are compared by identity."""
+    assert model == model
+    assert model != load_model(style)
+    assert len({model, model}) == 1
+    x = np.stack([photo(0, 20, 24)])
+    np.testing.assert_allclose(jax.jit(model)(x), model(x), atol=1e-6)
+
+
 def test_every_image_equals_its_single_run_and_sizes_compile_once(model, monkeypatch):
     sizes = [(20, 24), (24, 20), (20, 24), (20, 24), (17, 33), (20, 24), (20, 24)]
     items = [(i, noise(i, *size)) for i, size in enumerate(sizes)]

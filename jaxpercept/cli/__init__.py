@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from jaxpercept.cli.parser import build_parser
-from jaxpercept.errors import InputError
-from jaxpercept.runtime import allocator, streams
+from jaxpercept.errors import InputError, printable
+from jaxpercept.runtime import allocator, backend, streams
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
@@ -27,20 +27,24 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:
-        print(f"{parser.prog}: error: {e.with_flags(parser.flags())}", file=sys.stderr)
-        return 2
+        return _failed(f"{parser.prog}: error: {e.with_flags(parser.flags())}", 2)
     except PermissionError as e:  # pathlib's questions raise it where they may not look
-        print(
-            f"{parser.prog}: error: {e.filename or e}: {e.strerror}; check its permissions",
-            file=sys.stderr,
-        )
-        return 2
+        reason = f"{e.filename or e}: {e.strerror}; check its permissions"
+        return _failed(f"{parser.prog}: error: {reason}", 2)
     except FloatingPointError as e:
-        print(f"{parser.prog}: stopped: {e}", file=sys.stderr)
-        return 1
+        return _failed(f"{parser.prog}: stopped: {e}", 1)
+    except (RuntimeError, AssertionError):
+        if (problem := backend.problem()) is None:
+            raise
+        return _failed(f"{parser.prog}: error: {problem}", 2)
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _failed(line: str, status: int) -> int:
+    print(printable(line), file=sys.stderr)
+    return status

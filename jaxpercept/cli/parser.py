@@ -22,7 +22,7 @@ from jaxpercept.cli import (
     upscale,
     web,
 )
-from jaxpercept.errors import nearest
+from jaxpercept.errors import nearest, printable
 
 _EPILOG = """all commands:
   jaxpercept train style        train a net on a style image
@@ -100,8 +100,8 @@ class Parser(argparse.ArgumentParser):
                 message += f" The loss terms: {', '.join(config.TERM_NAMES)}"
         elif unknown:
             message = f"unexpected argument {unknown!r}"
-        message = " ".join(message.split())
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        line = f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)"
+        print(printable(line), file=sys.stderr)
         raise SystemExit(2)
 
     def _unknown(self, known: list[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +53,19 @@ class TransformNetConfig:
     )
 
     def __post_init__(self) -> None:
-        for name, allowed in _NET_CHOICES.items():
-            choose(f"transform net: {name}", getattr(self, name), allowed)
-        if min(self.stem, self.blocks, *self.down, *self.up, 1) < 1 and self.blocks != 0:
-            raise InputError(f"transform net: channels and blocks must be positive, got {self}")
-        if not self.stem_size % 2 or not self.head_size % 2 or self.head_scale < 1:
-            raise InputError(
-                f"transform net: stem and head kernels must be odd, head_scale at least 1, got "
-                f"{self}"
-            )
-        if self.styles < 0 or (self.styles and self.norm != "instance"):
+        for name in _NET_CHOICES:
+            choose(f"transform net: {name}", getattr(self, name), _NET_CHOICES[name])
+        for name, (low, high) in BOUNDS.items():
+            _check_number(name, getattr(self, name), low, high)
+        flags = [f.name for f in dataclasses.fields(self) if isinstance(f.default, bool)]
+        for name in flags:
+            if not isinstance(getattr(self, name), bool):
+                raise _wrong(name, getattr(self, name), "true or false")
+        if not isinstance(self.preset, str):
+            raise _wrong("preset", self.preset, "a name")
+        if not self.stem_size % 2 or not self.head_size % 2:
+            raise InputError(f"transform net: stem and head kernels must be odd, got {self}")
+        if self.styles and self.norm != "instance":
             raise InputError(
                 f"transform net: {self.styles} styles in one net need the norm 'instance', got "
                 f"{self.norm!r}; choose "
@@ -91,6 +95,43 @@ class TransformNetConfig:
         return dataclasses.replace(
             self, stem=n(self.stem), down=tuple(map(n, self.down)), up=tuple(map(n, self.up))
         )
+
+
+# What a net may ask for, both ends included: of a count, a number, or each of a tuple. A header
+# beyond it is damaged, or made to fill the memory.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "stem": (1, 4096),
+    "stem_size": (1, 31),
+    "head_size": (1, 31),
+    "head_scale": (1, 16),
+    "down": (1, 4096),
+    "blocks": (0, 128),
+    "up": (1, 4096),
+    "start_padding": (0, 512),
+    "styles": (0, 10_000),
+    "norm_eps": (0.0, 1.0),
+    "norm_momentum": (0.0, 1.0),
+    "output_scale": (-10_000.0, 10_000.0),
+}
+_MAX_LAYERS = 6  # in `down`, and in `up`
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    """A tuple's numbers are whole, and so is a number whose bounds are."""
+    if name in ("down", "up"):
+        if not isinstance(value, tuple) or len(value) > _MAX_LAYERS:
+            raise _wrong(name, value, f"at most {_MAX_LAYERS} widths")
+        for width in value:
+            _check_number(f"a width in {name}", width, low, high)
+        return
+    kind: Any = numbers.Integral if isinstance(low, int) else numbers.Real
+    if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+        what = "a whole number" if isinstance(low, int) else "a number"
+        raise _wrong(name, value, f"{what} from {low:,} to {high:,}")
+
+
+def _wrong(name: str, value: Any, wanted: str) -> InputError:
+    return InputError(f"transform net: {name} is {value!r:.80}; it has to be {wanted}")
 
 
 _NET_CHOICES = {
@@ -185,7 +226,7 @@ def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
     check_known(TransformNetConfig, values, f"{source}: its network config")
     try:
         return TransformNetConfig(**tuples(values))
-    except TypeError as e:
+    except (InputError, TypeError) as e:
         raise InputError(
             f"{source}: its network config cannot be read ({e}); the file is damaged"
         ) from e
@@ -193,6 +234,8 @@ def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
 
 def check_known(kind: Any, values: dict[str, Any], what: str) -> None:
     """Raises InputError for fields that the dataclass `kind` lacks: those of a newer version."""
+    if not isinstance(values, dict):
+        raise InputError(f"{what} is {values!r:.80}, not a dict; the file is damaged")
     if extra := set(values) - {field.name for field in dataclasses.fields(kind)}:
         raise InputError(f"{what} has unknown fields {sorted(extra)}; update jaxpercept")
 

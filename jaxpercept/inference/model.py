@@ -30,7 +30,9 @@ BATCH_PIXELS = (
 WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 bytes each)
 
 
-@dataclass(frozen=True)
+@dataclass(
+    frozen=True, eq=False
+)  # equal to itself alone, so that it has a hash and jax.jit takes it
 class Model:
     """A trained transform net. `model(x)`: (N, H, W, 3) in [0, 1] to the same size (times
     `config.scale`), clipped to [0, 1]; compiled once a shape for all nets of one config, and all

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError, did_you_mean
-from jaxpercept.nets import shipped, weights_file
+from jaxpercept.nets import headers, shipped, weights_file
 
 ALL = "all"
 
@@ -41,7 +41,7 @@ class Style:
 def names(header: dict[str, Any]) -> tuple[str, ...]:
     """The styles of a weights file of several, in the order of their rows; none for any other
     file."""
-    return tuple(style["name"] for style in header.get("styles", ()))
+    return tuple(style.get("name", "") for style in header.get("styles", ()))
 
 
 def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
@@ -253,10 +253,10 @@ def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def style_name(name: str, given: str | os.PathLike[str]) -> str:
     """`name`, if it can name a style. InputError naming the file, or option, that gave it."""
-    if name == ALL or not name or set(name) & set(",=:/"):
+    if name == ALL or not headers.is_name(name):
         raise InputError(
             f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot be "
-            f"{ALL!r} or contain ',', '=', ':' or '/'; rename the file"
+            f"{ALL!r} or contain ',', '=', ':', '/' or control characters; rename the file"
         )
     return name
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +278,20 @@ def save(
     dtype: Any = np.float16,
 ) -> None:
     """Writes a weights file that describes itself: parameters in `dtype`, float32 statistics,
-    `header`, the config."""
-    arrays = {f"params.{name}": np.asarray(value).astype(dtype) for name, value in params.items()}
-    arrays |= {
-        f"stats.{name}": np.asarray(value).astype(np.float32) for name, value in stats.items()
-    }
+    `header`, the config. Raises InputError for values that are not finite there."""
+    kinds = (("params", params, dtype), ("stats", stats, np.float32))
+    with np.errstate(over="ignore"):
+        arrays = {
+            f"{kind}.{name}": np.asarray(value).astype(dtype)
+            for kind, values, dtype in kinds
+            for name, value in values.items()
+        }
+    if bad := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
+        raise InputError(
+            f"{path}: not written, as values are not finite in {np.dtype(dtype).name}: "
+            f"{', '.join(bad)}; go back to an earlier checkpoint, or train anew with a lower "
+            "--learning-rate"
+        )
     weights_file.write_weights(
         path, arrays, {"kind": "transform_net", "net": to_dict(config), **header}
     )
@@ -291,32 +300,10 @@ def save(
 def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
     """A weights file's config, parameters and statistics (float32) and header. InputError names
     every key that is missing, extra or misshapen."""
-    arrays, header = weights_file.read_weights(path)
-    if header.get("kind") != "transform_net":
-        raise InputError(
-            f"{path}: not a transform net's weights file but "
-            f"{header.get('kind', 'of unknown kind')!r}"
-        )
-    if not isinstance(header.get("net"), dict):
-        raise InputError(
-            f"{path}: its header has no net config; train it again, or convert the original again"
-        )
+    arrays, header = weights_file.read_net(path, "transform_net", partial(_check, str(path)))
     config = net_from_dict(header["net"], str(path))
     arrays = learned.completed(path, arrays, header)
-    params, stats = shapes(config)
-    expected = {f"params.{k}": v for k, v in params.items()} | {
-        f"stats.{k}": v for k, v in stats.items()
-    }
-    found = {k: v.shape for k, v in arrays.items()}
-    if found != expected:
-        wrong = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
-        raise InputError(
-            f"{path}: does not fit its own config: missing, extra or misshapen: {', '.join(wrong)}"
-        )
-    if bad := sorted(k for k, v in arrays.items() if not np.isfinite(v).all()):
-        raise InputError(
-            f"{path}: values that are not finite in {', '.join(bad)}; take another copy"
-        )
+    weights_file.check_shapes(path, weights_file.shapes_of(arrays), _stored_shapes(config))
     split = {
         kind: {
             k.removeprefix(kind): jnp.asarray(v, jnp.float32)
@@ -326,6 +313,35 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
         for kind in ("params.", "stats.")
     }
     return config, split["params."], split["stats."], header
+
+
+def _check(path: str, header: dict[str, Any], found: weights_file.Shapes) -> None:
+    """InputError where a file does not hold the arrays that its config asks for, or, on top of a
+    shared net, their part. Layers are counted first: the shapes of many take long to make."""
+    if "net" not in header:
+        raise InputError(
+            f"{path}: its header has no net config; train it again, or convert the original again"
+        )
+    config, is_part = net_from_dict(header["net"], path), learned.BASE in header
+    last = ".scale" if is_part else ".kernel"
+    count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
+    count -= is_part and not config.head_norm
+    if count != (held := sum(name.endswith(last) for name in found)):
+        raise InputError(
+            f"{path}: does not fit its own config: {held} arrays named …{last} instead of {count}; "
+            "the file is damaged"
+        )
+    wanted = _stored_shapes(config)
+    if is_part:
+        wanted = {name: shape for name, shape in wanted.items() if learned.is_norm(name)}
+    weights_file.check_shapes(path, found, wanted)
+
+
+def _stored_shapes(config: TransformNetConfig) -> dict[str, tuple[int, ...]]:
+    params, stats = shapes(config)
+    return {f"params.{k}": v for k, v in params.items()} | {
+        f"stats.{k}": v for k, v in stats.items()
+    }
 
 
 def _flat(state: Any) -> Variables:

@@ -103,14 +103,18 @@ def load_vgg16(path: str | Path | None = None) -> Params:
     `preprocess.mean`, `preprocess.std` (3,) in 0-255 units. Default: the shipped ImageNet weights.
     InputError: not a VGG-16 file."""
     file = source(path)
-    arrays, header = weights_file.read_weights(file)
-    if header.get("kind") != "vgg16" or {k: v.shape for k, v in arrays.items()} != shapes():
-        raise InputError(
-            f"{file}: not a VGG-16 weights file; make one with `python -m jaxpercept convert vgg16`"
-        )
+    arrays, header = weights_file.read_net(
+        file, "vgg16", lambda header, found: weights_file.check_shapes(file, found, shapes())
+    )
     if missing := [key for key in ("channel_order", "mean", "std") if key not in header]:
         raise InputError(
             f"{file}: its header has no {', '.join(missing)}; convert the original again"
+        )
+    choose(f"{file}: the channel order", header["channel_order"], ("RGB", "BGR"))
+    if len(header["mean"]) != 3 or len(header["std"]) != 3 or min(header["std"]) <= 0:
+        raise InputError(
+            f"{file}: its mean and std have to be three numbers each, std above 0; convert the "
+            "original again"
         )
     rgb = slice(None, None, -1 if header["channel_order"] == "BGR" else 1)
     arrays["conv1_1.kernel"] = arrays["conv1_1.kernel"][:, :, rgb]

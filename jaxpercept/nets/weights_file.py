@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,13 @@ from safetensors.numpy import save
 import jaxpercept
 from jaxpercept import files
 from jaxpercept.errors import InputError, did_you_mean
+from jaxpercept.nets import headers
 
+Shapes = Mapping[str, tuple[int, ...]]
 SUFFIX = ".safetensors"
+LARGEST = 1e12  # of a weight; a layer of larger ones overflows float32
+_DTYPES = ("F16", "F32", "F64")
+_KINDS = {"transform_net": "a transform net's", "vgg16": "a VGG-16"}
 _FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
 
 
@@ -93,7 +98,50 @@ def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     """Arrays and header of a weights file. Raises InputError when it is missing, cut short or not
     one of ours."""
     with _opened(path) as (file, header):
+        _check_dtypes(path, file)
         return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
+
+
+def read_net(
+    path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], Shapes], None]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """`read_weights` of a network of this kind. `check` sees the header and the arrays' shapes before
+    an array is read. Raises InputError for another kind, and for values that are not finite or too
+    large to compute with."""
+    with _opened(path) as (file, header):
+        if header.get("kind") != kind:
+            raise InputError(
+                f"{path}: not {_KINDS[kind]} weights file but "
+                f"{header.get('kind', 'of unknown kind')!r:.80}"
+            )
+        _check_dtypes(path, file)
+        names = list(file.keys())
+        check(header, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+        arrays = {name: file.get_tensor(name) for name in names}
+    if bad := sorted(k for k, v in arrays.items() if v.size and not _usable(v)):
+        raise InputError(
+            f"{path}: values that are not finite, or above {LARGEST:g}, in {', '.join(bad)}; take "
+            "another copy"
+        )
+    return arrays, header
+
+
+def check_shapes(path: str | os.PathLike[str], found: Shapes, wanted: Shapes) -> None:
+    """InputError with every key that is missing, extra or misshapen."""
+    both = found.keys() | wanted.keys()
+    if wrong := sorted(k for k in both if found.get(k) != wanted.get(k)):
+        raise InputError(
+            f"{path}: does not fit its own config: missing, extra or misshapen: {', '.join(wrong)}"
+        )
+
+
+def shapes_of(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """By name."""
+    return {name: value.shape for name, value in arrays.items()}
+
+
+def _usable(value: np.ndarray) -> bool:
+    return bool(np.isfinite(value).all()) and float(np.abs(value).max()) <= LARGEST
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -102,21 +150,37 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         return header
 
 
+def _check_dtypes(path: str | os.PathLike[str], file: Any) -> None:
+    for name in file.keys():  # noqa: SIM118 - not a dict
+        if (dtype := file.get_slice(name).get_dtype()) not in _DTYPES:
+            raise InputError(
+                f"{path}: {name} is in {dtype}, which is not read; save it in F16 or F32"
+            )
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    files.regular(path, "a weights file")
     try:
+        check_size(path)
         with safe_open(os.fspath(path), framework="numpy") as file:
-            yield file, {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-    except json.JSONDecodeError as e:
-        raise InputError(
-            f"{path}: its header is not jaxpercept's; make one with `python -m jaxpercept convert`"
-        ) from e
+            yield file, headers.parse(file.metadata() or {}, os.fspath(path))
     except (SafetensorError, OSError) as e:
         reason = str(e).split("\n")[0]
         raise InputError(
             f"{path}: not a whole safetensors file ({reason}); download or convert it again"
         ) from e
+
+
+def check_size(path: str | os.PathLike[str]) -> None:
+    """InputError for a safetensors file that is missing or whose header is too large to read."""
+    files.regular(path, "a weights file")
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if headers.MAX_BYTES < size < os.stat(path).st_size:
+        raise InputError(
+            f"{path}: a header of {size:,} bytes is larger than any weights file's; the file is "
+            "damaged"
+        )
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -1,8 +1,14 @@
-"""The persistent compilation cache: a second start of the same program skips XLA's work."""
+"""The persistent compilation cache: a second start of the same program skips XLA's work.
+
+Its entries are native code, which runs as it is. So its directory has to be the user's own, and
+nobody else may write there.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from pathlib import Path
 
 import jax
@@ -19,9 +25,48 @@ def folder() -> Path:
 
 def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it
-    off. A cache that was configured already stays as it is."""
+    off. A cache that was configured already stays as it is. A directory that others own or can
+    write is refused with a line on standard error, and nothing is kept."""
     given = os.environ.get(VARIABLE)
     if given == "off" or jax.config.values["jax_compilation_cache_dir"]:
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder()))
+    place = Path(os.path.abspath(folder()))
+    if (wrong := _made(place) or _foreign(place)) is not None:
+        print(
+            f"no compilation cache: {wrong}; give a folder of your own in ${VARIABLE}, or "
+            f"{VARIABLE}=off",
+            file=sys.stderr,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _made(place: Path) -> str | None:
+    """Makes the folder, for its user alone. What is wrong where that fails."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, exist_ok=True)
+    except OSError as e:
+        return f"{place}: {e.strerror}"
+    return None
+
+
+def _foreign(cache: Path) -> str | None:
+    """Why others could put code into this folder; None where they could not. Every folder and link
+    on the way counts, for who may replace one may replace the rest: only where it is sticky, as
+    /tmp is, may others write to it."""
+    if not hasattr(os, "geteuid"):  # Windows: a profile's folders are its user's
+        return None
+    for place in (path for end in (cache, cache.resolve()) for path in (end, *end.parents)):
+        is_last = place in (cache, cache.resolve())
+        about = place.lstat()
+        if about.st_uid not in (os.geteuid(), *(() if is_last else (0,))):
+            return f"{place} belongs to another user"
+        if stat.S_ISLNK(about.st_mode):
+            continue
+        private = about.st_gid == os.getegid() == os.geteuid()  # a group of this user alone
+        others = stat.S_IWOTH if private else stat.S_IWOTH | stat.S_IWGRP
+        if about.st_mode & others and (is_last or not about.st_mode & stat.S_ISVTX):
+            return f"{place} can be written by others (chmod go-w {place})"
+    return None

@@ -331,7 +331,8 @@ def _photos(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
 def _style(name: str, folders: tuple[str, ...]) -> Style:
     model = load_model(name)
     header = model.header
-    if "training" not in header or "style" not in header:
+    known = {"config", "steps"} <= header.get("training", {}).keys()
+    if not known or "sha256" not in header.get("style", {}):
         raise InputError(
             f"{name}: its weights file does not say how it was trained; give one that train.py "
             "wrote"

@@ -7,14 +7,29 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
+from safetensors import deserialize
 
 from jaxpercept.errors import InputError
+from jaxpercept.nets.weights_file import check_size
 
 _TIMES = 4  # compressed weights shrink by a tenth; tensors that share a storage may double them
 _FREE = 16 << 20
-MAX_MEMBERS = 100_000
+_SAFETENSORS: dict[str, Any] = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": ml_dtypes.bfloat16,
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
 
 
 class Budget:
@@ -64,6 +79,25 @@ def _array(name: str, data: bytes) -> np.ndarray:
     if not dtype.hasobject and count * dtype.itemsize != len(data) - file.tell():
         raise InputError(f"{name}: its shape {shape} does not fit its data; the file is damaged")
     return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Another codebase's arrays, by name; bfloat16 as float32, which holds all its values. Raises
+    InputError for numbers of a kind that is not read, and safetensors' own error for damage."""
+    check_size(path)
+    arrays = {}
+    for name, said in deserialize(path.read_bytes()):
+        if said["dtype"] not in _SAFETENSORS:
+            raise InputError(f"{name} is in {said['dtype']}, which is not read; save it in F32")
+        dtype = np.dtype(_SAFETENSORS[said["dtype"]])
+        value = np.frombuffer(bytes(said["data"]), dtype) if said["data"] else np.zeros(0, dtype)
+        arrays[name] = wide(value.reshape(said["shape"]))
+    return arrays
+
+
+def wide(value: np.ndarray) -> np.ndarray:
+    """bfloat16 as float32."""
+    return value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
 
 
 def reason(error: Exception) -> str:

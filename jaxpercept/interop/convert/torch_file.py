@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxpercept.errors import InputError
 from jaxpercept.interop.convert import torch_pickle
-from jaxpercept.interop.convert.bounds import Budget, reason
+from jaxpercept.interop.convert.bounds import Budget, reason, wide
 from jaxpercept.interop.convert.torch_pickle import Storage, StorageKind
 
 _DTYPES: dict[str, Any] = {
@@ -65,7 +65,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: holds no state dict; save `model.state_dict()` with torch.save")
     found = {str(k): v for k, v in value.items() if isinstance(v, np.ndarray)}
     Budget(path).take(sum(v.nbytes for v in found.values()), "its tensors")
-    return {k: np.array(v, _wide(v.dtype)) for k, v in found.items()}
+    return {k: wide(np.array(v)) for k, v in found.items()}
 
 
 def unprefixed(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -75,10 +75,6 @@ def unprefixed(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     if all(k.startswith("module.") for k in plain):
         return {k.removeprefix("module."): v for k, v in plain.items()}
     return plain
-
-
-def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype(np.float32) if dtype == ml_dtypes.bfloat16 else dtype
 
 
 def _read_zip(file: BinaryIO, budget: Budget) -> Any:

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.bounds import read_npz, reason
+from jaxpercept.interop.convert.bounds import read_npz, read_safetensors, reason
 from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 from jaxpercept.nets.weights_file import sha256
 
@@ -254,7 +253,7 @@ def _state_dict(src: Path) -> Arrays:
         if _is_npz(src):
             return read_npz(src)
         if head[8:9] == b"{":  # JSON behind its length
-            return dict(load_file(src))
+            return read_safetensors(src)
     except InputError:
         raise
     except Exception as e:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert.bounds import Budget, read_npz, reason
+from jaxpercept.interop.convert.bounds import Budget, read_npz, read_safetensors, reason
 from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 from jaxpercept.nets.weights_file import sha256, write_weights
 
@@ -244,7 +243,7 @@ def _torchvision(src: Path) -> Source:
     classifier ignored."""
     with src.open("rb") as file:
         is_safetensors = file.read(9)[8:9] == b"{"
-    state = unprefixed(load_file(src) if is_safetensors else read_state_dict(src))
+    state = unprefixed(read_safetensors(src) if is_safetensors else read_state_dict(src))
     indices = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
     names = {
         f"{n}.{ours}": f"features.{i}.{theirs}"

@@ -1,0 +1,75 @@
+"""Whose the folder of compiled programs may be: what lies there runs as it is."""
+
+import os
+import types
+
+import pytest
+
+from jaxpercept.runtime import compilation_cache
+
+
+@pytest.fixture
+def enabled(monkeypatch, capsys):
+    """Enables the cache with a folder; gives the folder that jax then uses, and what was said."""
+
+    def enable(folder):
+        used = {}
+        monkeypatch.setenv("JAXPERCEPT_CACHE", str(folder))
+        values = {"jax_compilation_cache_dir": None}
+        config = types.SimpleNamespace(values=values, update=used.__setitem__)
+        monkeypatch.setattr(compilation_cache, "jax", types.SimpleNamespace(config=config))
+        compilation_cache.enable()
+        monkeypatch.undo()
+        return used.get("jax_compilation_cache_dir"), capsys.readouterr().err
+
+    return enable
+
+
+def test_a_new_folder_is_its_users_alone(enabled, tmp_path):
+    folder = tmp_path / "a" / "cache"
+    assert enabled(folder) == (str(folder), "")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert enabled(folder) == (str(folder), "")
+
+
+def test_a_link_of_ones_own_to_a_folder_of_ones_own_is_taken(enabled, tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert enabled(tmp_path / "link") == (str(tmp_path / "link"), "")
+
+
+@pytest.mark.parametrize("way", ["mode", "link", "parent", "parent of a link"])
+def test_a_folder_that_others_can_write_is_refused(enabled, tmp_path, way):
+    folder = tmp_path / "open" / "cache"
+    folder.mkdir(parents=True, mode=0o700)
+    guilty = folder if way in ("mode", "link") else folder.parent
+    guilty.chmod(0o757)
+    given = folder
+    if "link" in way:
+        given = tmp_path / "link"
+        given.symlink_to(folder)
+    used, said = enabled(given)
+    assert used is None
+    assert said.count("\n") == 1
+    # a link's own path is judged by the folder it leads to
+    assert "can be written by others (chmod go-w" in said
+
+
+def test_a_folder_or_link_of_another_user_is_refused(enabled, tmp_path):
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    os.chown(tmp_path / "theirs", 12345, 12345)
+    used, said = enabled(tmp_path / "theirs")
+    assert used is None
+    assert "belongs to another user" in said
+    (tmp_path / "mine").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    os.chown(tmp_path / "link", 12345, 12345, follow_symlinks=False)
+    assert "belongs to another user" in enabled(tmp_path / "link")[1]
+
+
+def test_a_folder_that_cannot_be_made_is_said(enabled, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert enabled(tmp_path / "file" / "cache")[0] is None
+    assert enabled(tmp_path / "file")[0] is None
