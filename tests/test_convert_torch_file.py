@@ -191,6 +191,29 @@ def test_keys_that_are_deep_tuples_are_left_out(tmp_path):
         np.testing.assert_array_equal(found["a"], [1])
 
 
+def shared(depth):
+    """The opcodes of a tuple of a tuple twice, of a tuple twice …: 2 ** depth paths through it."""
+    return b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(depth))
+
+
+@pytest.mark.parametrize("part_of", ["kind", "key", "size", "call", "keys"])
+def test_values_with_endless_text_are_never_shown(tmp_path, part_of):
+    """Where such a value is where another should be, the error does not print it."""
+    deep = shared(60)
+    kind, key, size = b"ctorch\nFloatStorage\n", part("0"), part(1)
+    kind, key, size = {
+        "kind": (deep, key, size),
+        "key": (kind, deep, size),
+        "size": (kind, key, deep),
+    }.get(part_of, (kind, key, size))
+    body = b"(" + part("storage") + kind + key + part("cpu") + size + b"NtQ"
+    if part_of == "call":
+        body = deep + b")R"
+    path = legacy(tmp_path / "w.pth", body, (1.0,), keys=([["0"]],) if part_of == "keys" else "0")
+    with pytest.raises(InputError, match="damaged"):
+        read_state_dict(path)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

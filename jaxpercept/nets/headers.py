@@ -41,7 +41,8 @@ def parse(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
         header = {key: json.loads(text) for key, text in metadata.items()}
     except (ValueError, RecursionError) as e:
         raise InputError(
-            f"{source}: its header is not jaxpercept's; make one with `python -m jaxpercept convert`"
+            f"{source}: its header is not jaxpercept's; make one with "
+            "`python -m jaxpercept convert`"
         ) from e
     _plain(header, source)
     _check(header, _FIELDS, source, "header")

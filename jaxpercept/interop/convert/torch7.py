@@ -60,7 +60,8 @@ def read_net(path: Path) -> Net:
             f"{path}: a Torch7 file, but no checkpoint of fast-neural-style with model and opt"
         )
     try:
-        options = {k: _whole(v) for k, v in table["opt"].items()}
+        plain = {k: v for k, v in table["opt"].items() if isinstance(v, str | float | bool)}
+        options = {k: _whole(v) for k, v in plain.items() if v == v}  # NaN is no option
         return _net(path, options, list(_modules(table["model"], "model", itertools.count())))
     except InputError:
         raise
@@ -100,7 +101,7 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
             f"{path}: its modules are not those of its architecture {arch}; train.lua wrote none "
             "such"
         )
-    kept = {k: options[k] for k in _KEPT if isinstance(options.get(k), str | int | float)}
+    kept = {k: options[k] for k in _KEPT if k in options}
     return Net(config, layers, arrays, arch, kept)
 
 
@@ -126,10 +127,10 @@ def _config(
     padding = options.get("padding_type", "reflect-start")
     start = {"reflect-start": 2 * len(blocks) * 2 ** len(down), "zero": 0}.get(padding)
     first = modules[0][2] if modules[0][1] == "SpatialReflectionPadding" else None
-    padded = 0 if first is None else first["pad_l"]
+    padded = 0 if first is None else float(first["pad_l"])
     if start is None or padded != start:
         raise InputError(
-            f"{path}: its padding is {padding!r}, {padded} pixels at the start; read are "
+            f"{path}: its padding is {padding!r}, {padded:g} pixels at the start; read are "
             "reflect-start "
             f"({2 * len(blocks) * 2 ** len(down)} pixels for {arch}) and zero"
         )

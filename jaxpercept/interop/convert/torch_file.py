@@ -129,7 +129,8 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Any:
     if not isinstance(machine, dict) or not machine.get("little_endian", True):
         raise InputError("written on a big-endian machine; save it again on a little-endian one")
     value, keys = load(), load()
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not named or sorted(keys) != sorted(storages):
         raise InputError("its storages are not those that its tensors name; the file is damaged")
     for key in keys:
         array = storages[key]
@@ -146,7 +147,9 @@ def _giver(read: ReadStorage) -> Callable[[Any], Storage]:
         if not isinstance(said, tuple) or len(said) < 5 or said[0] != "storage":
             raise InputError("an unknown kind of storage; the file is damaged")
         _, kind, key, _, size, *view = said
-        if not isinstance(kind, StorageKind) or kind not in _DTYPES:
+        if not isinstance(kind, StorageKind):  # never shown: it may be a large or deep value
+            raise InputError("a storage of no kind; the file is damaged")
+        if kind not in _DTYPES:
             raise InputError(
                 f"its numbers are of torch.{kind}, which is not read; save it with .float()"
             )
@@ -155,7 +158,11 @@ def _giver(read: ReadStorage) -> Callable[[Any], Storage]:
         array = read(key, np.dtype(_DTYPES[kind]), size)
         if view and view[0] is not None:
             _, offset, length = view[0]
-            if not 0 <= offset <= offset + length <= array.size:
+            if (
+                type(offset) is not int
+                or type(length) is not int
+                or not 0 <= offset <= offset + length <= array.size
+            ):
                 raise InputError("a part of a storage reaches beyond it; the file is damaged")
             return Storage(array[offset : offset + length])
         return Storage(array)
