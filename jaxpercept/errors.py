@@ -53,9 +53,9 @@ def did_you_mean(word: str, known: Collection[Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """One line that a terminal shows as it is, of some 1,500 characters at most. Control characters,
-    which could repaint the screen, and those that turn the direction of writing are escaped. The
-    middle of a longer text is left out."""
+    """One line that a terminal shows as it is, of some 1,500 characters at most. Control
+    characters, which could repaint the screen, and those that turn the direction of writing are
+    escaped. The middle of a longer text is left out."""
     if (extra := len(text) - _LONGEST) > 0:
         text = f"{text[: _LONGEST - _TAIL]} … ({extra:,} characters left out) … {text[-_TAIL:]}"
     return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)

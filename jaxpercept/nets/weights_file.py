@@ -106,8 +106,8 @@ def read_net(
     path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], Shapes], None]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """`read_weights` of a network of this kind. `check` sees the header and the arrays' shapes
-    before an array is read. Raises InputError for another kind, and for values that are not finite or too
-    large to compute with."""
+    before an array is read. Raises InputError for another kind, and for values that are not finite
+    or too large to compute with."""
     with _opened(path) as (file, header):
         if header.get("kind") != kind:
             raise InputError(
