@@ -40,7 +40,7 @@ def test_a_model_is_itself_alone_and_can_be_compiled(model, style):
     assert model == model
     assert model != load_model(style)
     assert len({model, model}) == 1
-    x = np.stack([photo(0, 20, 24)])
+    x = noise(0, 20, 24)[None]
     np.testing.assert_allclose(jax.jit(model)(x), model(x), atol=1e-6)
 
 
