@@ -2,6 +2,7 @@
 
 const at = (id) => document.getElementById(id);
 const LONGEST = [256, 384, 512, 768, 1024, 1536, 2048, 3072];
+let wantedLong = 512; // what the visitor chose last, for photos where it is to be had
 const LIVE = [128, 192, 256, 384, 512];
 
 function element(tag, properties = {}, ...children) {
@@ -39,7 +40,10 @@ export function build(site, changed) {
     changed('finish');
   });
   at('colours').addEventListener('change', () => changed('finish'));
-  at('size').addEventListener('change', () => changed('size'));
+  at('size').addEventListener('change', () => {
+    if (at('size').dataset.kind === 'photo') wantedLong = long();
+    changed('size');
+  });
   for (const input of document.getElementsByName('mode')) {
     input.addEventListener('change', () => {
       at('painting').hidden = mode() !== 'paint';
@@ -114,10 +118,9 @@ export function long() {
   return Number(at('size').value);
 }
 
-// Offers the sizes for a photo, those above `largest` pixels for reading only; keeps what was
-// chosen where it can.
-export function offerSizes({ height, width }, largest, preferred = 512) {
-  const earlier = at('size').dataset.kind === 'photo' ? long() : preferred;
+// Offers the sizes for a photo, its own for reading only where that is above `largest` pixels, and
+// chooses what the visitor wants, or else the largest.
+export function offerSizes({ height, width }, largest) {
   const side = Math.max(height, width);
   const fits = (s) => (height * width * s * s) / (side * side) <= largest;
   const options = LONGEST.filter((s) => s < side && fits(s)).map((s) => option(s, `${s} pixels`));
@@ -125,7 +128,7 @@ export function offerSizes({ height, width }, largest, preferred = 512) {
   const original = option(0, `Original, ${width} × ${height}${tooLarge ? ' (too large here)' : ''}`);
   original.disabled = tooLarge;
   at('size').replaceChildren(...options, original);
-  const kept = [...at('size').options].find((o) => Number(o.value) === earlier && !o.disabled);
+  const kept = [...at('size').options].find((o) => Number(o.value) === wantedLong && !o.disabled);
   const enabled = [...at('size').options].filter((o) => !o.disabled);
   (kept ?? enabled.at(-1) ?? original).selected = true;
   at('size').dataset.kind = 'photo';

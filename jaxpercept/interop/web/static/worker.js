@@ -75,7 +75,7 @@ async function sessionOf(net, progress) {
       net,
       await ort.InferenceSession.create(data, {
         executionProviders: [backend],
-        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3, // errors; that shapes are computed on the CPU is none
       }),
     );
   }
@@ -99,7 +99,6 @@ async function open({ blob }) {
     bitmap = await createImageBitmap(blob, {
       imageOrientation: 'from-image',
       premultiplyAlpha: 'none',
-      colorSpaceConversion: 'none', // numbers as stored, as the command line has it
     });
   } catch {
     throw new Refusal('This file is not a picture that the browser can read. Try JPEG or PNG.');

@@ -1,0 +1,226 @@
+"""The page in headless Chromium: `pytest -m browser`.
+
+Needs Node.js, npm's playwright-core where $NODE_PATH finds it, and Chromium ($CHROMIUM, or one on
+the PATH). $ONNXRUNTIME_WEB may give the unpacked npm package, which is fetched otherwise.
+"""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxpercept import cli, images
+from jaxpercept.images.samples import sample_photos
+
+VISIT = Path(__file__).parent / "browser" / "visit.mjs"
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+def _missing():
+    if not (node := shutil.which("node")):
+        return "needs Node.js"
+    if not CHROMIUM:
+        return "needs Chromium, or its path in $CHROMIUM"
+    found = subprocess.run(
+        [node, "-e", "require('playwright-core')"], capture_output=True, check=False
+    )
+    return "needs npm's playwright-core in a folder of $NODE_PATH" if found.returncode else None
+
+
+pytestmark = pytest.mark.browser
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def served(folder):
+    """A plain server of a folder, as `python -m http.server` is, and its address."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://localhost:{server.server_address[1]}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`below/site` with two styles, and photos to open."""
+    if reason := _missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("web")
+    package = os.environ.get("ONNXRUNTIME_WEB")
+    given = ["--style", "wave", "multi", *(["--runtime", package] if package else [])]
+    assert cli.main(["web", str(folder / "below" / "site"), *given]) == 0
+    photos = sample_photos()
+    images.save_image(folder / "photo.png", images.resize(photos["coffee"], (86, 129)))
+    images.save_image(folder / "small.png", images.resize(photos["coffee"], (48, 64)))
+    images.save_image(folder / "large.png", images.resize(photos["astronaut"], (1000, 801)))
+    images.save_image(folder / "dot.png", np.zeros((1, 1, 3), np.float32))
+    images.save_image(folder / "wide.png", np.tile(photos["rocket"][:400], (6, 19, 1))[:, :12000])
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    clear = np.dstack([photos["chelsea"][:90, :120], np.linspace(0, 1, 120)[None].repeat(90, 0)])
+    Image.fromarray(images.to_uint8(clear)).save(folder / "clear.png")
+    turned = Image.fromarray(images.to_uint8(photos["chelsea"][:96, :128]))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(folder / "turned.jpg", exif=exif, quality=95, subsampling=0)
+    _film(folder / "film.y4m", photos["astronaut"])
+    return folder
+
+
+def _film(path, photo):
+    """Sixteen frames of 320×240 that brighten: what Chromium takes for a camera."""
+    frame = Image.fromarray(images.to_uint8(images.resize(photo, (240, 320)))).convert("YCbCr")
+    luma, *chroma = (np.asarray(plane) for plane in frame.split())
+    small = b"".join(plane[::2, ::2].tobytes() for plane in chroma)
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W320 H240 F10:1 Ip A1:1 C420jpeg\n")
+        for i in range(16):
+            file.write(b"FRAME\n" + (luma // 16 * (i + 1)).astype(np.uint8).tobytes() + small)
+
+
+def visit(folder, scenario):
+    """What the scenario of visit.mjs saw; checked to be free of errors and foreign requests."""
+    server, address = served(folder)
+    command = ["node", VISIT, scenario, f"{address}/below/site/", folder]
+    environment = {**os.environ, "CHROMIUM": CHROMIUM}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        lines = []
+        for line in process.stdout:
+            if line == "stop\n":
+                server.shutdown()
+                server.server_close()
+            lines.append(line)
+        error = process.stderr.read()
+    if scenario != "offline":
+        server.shutdown()
+        server.server_close()
+    assert process.returncode == 0, error
+    found = json.loads(lines[-1])
+    assert found["errors"] == []
+    assert found["elsewhere"] == []
+    return found
+
+
+def stylized(folder, name, *options):
+    """`infer.py stylize` of a photo, as uint8."""
+    out = folder / "ours.png"
+    assert cli.main(["stylize", str(folder / name), "-o", str(out), *options]) == 0
+    return images.load_uint8(out).astype(int)
+
+
+def differs(folder, saved, expected):
+    """The largest difference of a saved picture, in 1/255."""
+    found = images.load_uint8(folder / saved).astype(int)
+    assert found.shape == expected.shape
+    return np.abs(found - expected).max()
+
+
+def test_the_first_visit(folder):
+    found = visit(folder, "first")
+    assert found["state"] == "done"
+    assert found["isolated"]  # by the service worker, as the server sends no such headers
+    assert "WebAssembly, " in found["status"]
+    assert found["unnamed"] == []
+    asked = {url.split("?")[0].rpartition("/below/site/")[2] for url in found["loaded"]}
+    assert not [name for name in asked if "asyncify" in name or "webgpu" in name]
+    assert [name for name in asked if name.startswith("nets/")] == ["nets/wave.onnx"]
+    site = folder / "below" / "site"
+    loaded = [site / (name or "index.html") for name in asked]
+    assert sum(path.stat().st_size for path in loaded) < 17e6
+
+
+def test_paintings_are_those_of_the_command_line(folder):
+    found = visit(folder, "paint")
+    assert found["name"] == "photo_wave.png"
+    wave = stylized(folder, "photo.png", "--style", "wave")
+    assert differs(folder, "wave.png", wave) <= 2
+    assert np.abs(images.load_uint8(folder / "wave.jpg").astype(int) - wave).mean() < 5  # JPEG
+    gentle = ("--style", "wave", "--strength", "0.4", "--preserve-color")
+    assert differs(folder, "gentle.png", stylized(folder, "photo.png", *gentle)) <= 2
+    photo = images.load_uint8(folder / "photo.png").astype(int)
+    assert differs(folder, "none.png", photo) == 0
+    smaller = stylized(folder, "large.png", "--style", "wave", "--size", "512")
+    assert differs(folder, "smaller.png", smaller) <= 2
+
+
+BLEND = "multi:wave=0.75,composition_vii=0.25"
+
+
+def test_a_blend_needs_no_new_net(folder):
+    found = visit(folder, "blend")
+    assert found["parts"][1::2][:2] == ["Wave", "Composition VII"]
+    assert found["more"] == []
+    assert differs(folder, "blend.png", stylized(folder, "photo.png", "--style", BLEND)) <= 2
+
+
+def test_odd_files(folder):
+    answers = visit(folder, "odd")["answers"]
+    assert "not a picture" in answers["broken.jpg"]["message"]
+    assert "at least 16 pixels a side" in answers["dot.png"]["message"]
+    for name, size in (("wide.png", ("--size", "512")), ("clear.png", ()), ("turned.jpg", ())):
+        assert answers[name]["message"] == ""
+        ours = stylized(folder, name, "--style", "wave", *size)
+        assert differs(folder, f"painted-{name}.png", ours) <= 2, name
+
+
+def test_by_keyboard_alone(folder):
+    found = visit(folder, "keyboard")
+    assert found["divider"] == "51"
+    assert found["label"].endswith("in the style Blend")
+    assert found["strength"] == "0"
+    assert found["saved"] == "chelsea_multi.png"
+
+
+def test_enlarged(folder):
+    visit(folder, "enlarge")
+    for scale in (4, 2):
+        size = images.load_uint8(folder / f"x{scale}.png").shape
+        assert size == (86 * scale, 129 * scale, 3)
+    ours = folder / "ours.png"
+    assert cli.main(["upscale", str(folder / "photo.png"), "--scale", "4", "-o", str(ours)]) == 0
+    assert differs(folder, "x4.png", images.load_uint8(ours).astype(int)) <= 2
+
+
+def test_cancelling(folder):
+    found = visit(folder, "cancel")
+    assert found["cancelled"]["status"] == "Cancelled."
+    assert found["after"]["state"] == "done"
+
+
+def test_the_camera(folder):
+    found = visit(folder, "camera")
+    assert found["first"]["size"] == [192, 144]
+    assert found["first"]["sum"] != found["second"]["sum"]
+    assert found["taken"]["state"] == "done"
+    assert found["taken"]["status"].split(" · ")[1] == "320 × 240"
+
+
+def test_a_second_visit_offline(folder):
+    found = visit(folder, "offline")
+    assert found["state"] == "done"
+    assert found["message"] == ""
+
+
+def test_webgpu(folder):
+    """On a software adapter, which takes 10 to 20 seconds for a picture of 64×48."""
+    found = visit(folder, "webgpu")
+    assert found["wave"]["status"].startswith("WebGPU")
+    assert found["blend"]["status"].startswith("WebGPU")
+    wave = stylized(folder, "small.png", "--style", "wave")
+    assert differs(folder, "webgpu.png", wave) <= 2
+    blend = stylized(folder, "small.png", "--style", "multi:starry_night=0.5,wave=0.5")
+    assert differs(folder, "webgpu-blend.png", blend) <= 2
