@@ -23,6 +23,7 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
 from jaxpercept.interop.export import onnx_graph
 from jaxpercept.interop.web import packages
+from jaxpercept.nets import shipped
 
 _PICTURE = 256  # pixels a side of a style's picture: the first sample in that style
 _SAMPLE = 1024  # longer side of the samples, at most
@@ -98,9 +99,11 @@ def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) ->
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=85)
         return {"name": label, "title": _title(label), "picture": file}
 
+    credit = shipped.credits().get(model.source, "")
+
     about = {"net": net, "least": onnx_graph.smallest_side(model.config)}
     if not export.takes_blend(model):
-        return {**picture(model, name), **about}
+        return {**picture(model, name), **about, "credit": credit}
     parts = [picture(model.blend(style), f"{name}-{style}") for style in model.styles]
     for part, style in zip(parts, model.styles, strict=True):
         part["title"] = _title(style)

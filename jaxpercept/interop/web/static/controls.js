@@ -29,12 +29,12 @@ export function build(site, changed) {
     });
     const tile = element('label', { className: 'tile' }, input, face, style.title);
     input.addEventListener('change', () => {
-      showSliders(site, changed);
+      describeStyle(site, changed);
       changed('net');
     });
     at('styles').append(tile);
   });
-  showSliders(site, changed);
+  describeStyle(site, changed);
   at('strength').addEventListener('input', ({ target }) => {
     at('strength-value').textContent = `${target.value} %`;
     changed('finish');
@@ -67,8 +67,10 @@ function chosen(name) {
   return document.querySelector(`input[name="${name}"]:checked`)?.value;
 }
 
-function showSliders(site, changed) {
-  const { blend } = style(site);
+function describeStyle(site, changed) {
+  const { blend, credit } = style(site);
+  at('credit').textContent = credit ? `After ${credit}` : '';
+  at('credit').hidden = !credit;
   at('blend').hidden = !blend;
   const made = at('sliders').dataset.of;
   if (!blend || made === chosen('style')) return;
