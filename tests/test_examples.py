@@ -107,3 +107,15 @@ def test_help_and_no_and_bad_arguments(root, monkeypatch, capsys, name):
 
     monkeypatch.setattr(samples, "sample_photos", begun)
     assert run() == "error: begun"
+
+
+def test_gradio_app(example):
+    """The app's own HTTP interface is not started; its function is called as Gradio calls it."""
+    pytest.importorskip("gradio", reason="needs gradio")
+    module = example("gradio_app")
+    photo = images.to_uint8(samples.sample_photos()["coffee"][:96, :64])
+    painted = module.app.fns[0].fn(photo, "wave", 1.0, False, 1024)
+    assert painted.shape == photo.shape
+    assert painted.dtype == np.uint8
+    assert np.abs(painted.astype(int) - photo).mean() > 10
+    np.testing.assert_array_equal(module.paint(photo, "wave", 0.0, False, 1024), photo)

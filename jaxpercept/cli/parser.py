@@ -13,6 +13,7 @@ from jaxpercept import config
 from jaxpercept.cli import (
     evaluate,
     export,
+    gallery,
     optimize,
     reproduce,
     runs,
@@ -38,6 +39,7 @@ _EPILOG = """all commands:
   jaxpercept export             write a trained net as ONNX or StableHLO
   jaxpercept blend-weights      make a net between two nets
   jaxpercept web                make a web page that applies nets in the browser
+  jaxpercept gallery            make a page that shows photos in styles
   jaxpercept convert vgg16      read the loss network from another format
   jaxpercept convert transform-net
                                 read a style net of another codebase
@@ -168,6 +170,7 @@ def build_parser(prog: str) -> Parser:
         reproduce.add(commands)
         export.add(commands)
         web.add(commands)
+        gallery.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)

@@ -156,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    models = _told_apart(
+    models = told_apart(
         [load_model(style, precision=arguments.precision) for style in styles], styles
     )
     if any(m.config.scale != 1 for m in models):
@@ -203,7 +203,7 @@ def _sheets(
             say(str(images.save_image(name_output(path, label), sheet)))
 
 
-def _told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
+def told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
     """Models with one name each: two runs' model.safetensors are told apart by their folders, then
     by number."""
     counts, seen, named = Counter(m.name for m in models), Counter[str](), []

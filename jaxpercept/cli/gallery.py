@@ -1,0 +1,91 @@
+"""The `gallery` command: a page of photos × styles."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jaxpercept.cli import stylize
+from jaxpercept.cli.outputs import ending, say
+from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, shipped
+
+DESCRIPTION = """Write a page that shows every photo in every style.
+
+Pictures are small on the page, with the full size behind a link. The page needs no
+server."""
+
+EPILOG = """examples:
+  python -m jaxpercept gallery photos/ -o gallery/
+  python -m jaxpercept gallery photos/ -o gallery/ --style runs/mine/model.safetensors --size 800"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `gallery` command."""
+    parser = commands.add_parser(
+        "gallery", help="a page of photos × styles", description=DESCRIPTION, epilog=EPILOG
+    )
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="image files, folders (searched) or patterns"
+    )
+    parser.add_argument(
+        "-o", "--out", default="gallery", metavar="OUT", help="the folder (default: gallery)"
+    )
+    parser.add_argument(
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="STYLE",
+        help="as in `stylize` (default: the shipped nets of one style)",
+    )
+    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="as in `stylize` (default: 1)"
+    )
+    parser.add_argument(
+        "--preserve-color", action="store_true", help="the result's luminance, the photo's colours"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`gallery`: 0, or 1 when some photos failed. Raises InputError when none could be done."""
+    if arguments.size is not None and arguments.size < 16:
+        raise InputError(f"--size {arguments.size} is not allowed; at least 16")
+    given = arguments.style or shipped.singles()
+    if not given:
+        raise InputError(
+            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
+        )
+    styles = list({key: text for one in given for key, text in multistyle.expand(one)}.values())
+    out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"-o {out}: a file, not a folder; give the name of a folder")
+    from jaxpercept import images
+
+    images.check_strength(arguments.strength)
+    missing: list[str] = []
+    photos = images.list_images(arguments.photos, missing)
+    for line in missing:
+        say(f"error: {line}")
+    from jaxpercept.inference.model import load_model
+    from jaxpercept.interop.web import gallery
+    from jaxpercept.runtime import compilation_cache
+
+    compilation_cache.enable()
+    models = stylize.told_apart([load_model(style) for style in styles], styles)
+    if any(model.config.scale != 1 for model in models):
+        raise InputError("a super-resolution net was given as --style; choose a style net")
+    job = gallery.write(
+        out,
+        photos,
+        models,
+        size=arguments.size,
+        strength=arguments.strength,
+        keep_color=arguments.preserve_color,
+        grain=stylize.GRAIN,
+        progress=say,
+    )
+    status = ending(job, missing, len(missing) + len(photos))
+    say(f"{out / 'index.html'}: {len(models)} styles")
+    return status

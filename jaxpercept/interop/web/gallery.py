@@ -1,0 +1,101 @@
+"""A page of photos × styles, for people who train styles and want to show them: plain HTML, with
+every picture at full size behind a small one. It works from a file, without a server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from html import escape
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+from jaxpercept import files, images
+from jaxpercept.inference import stylizing
+from jaxpercept.inference.file_jobs import Job
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import shipped
+
+_SMALL = 480  # longer side of the pictures on the page
+
+
+def write(
+    out: str | os.PathLike[str],
+    photos: Sequence[Path],
+    models: Sequence[Model],
+    *,
+    size: int | None = None,
+    strength: float = 1.0,
+    keep_color: bool = False,
+    grain: float = 0.0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Job:
+    """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
+    and `small/`. The options are those of `stylizing.stylize_files` and `images.controlled`. A
+    photo that cannot be read is noted in the job, and left out of the page."""
+    out = Path(out)
+    labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
+
+    def place(path: Path, style: str) -> Path:
+        return out / "pictures" / f"{labels[path]}_{style}.jpg"
+
+    job = stylizing.stylize_files(
+        photos,
+        models,
+        place,
+        size=size,
+        grain=grain,
+        finish=partial(images.controlled, strength=strength, keep_color=keep_color),
+        progress=progress,
+    )
+    written, sections = set(job.written), []
+    for path in photos:
+        painted = [m for m in models if place(path, m.name) in written]
+        if painted:
+            names = [(_original(path, place(path, "photo"), size), "Photo")]
+            names += [(place(path, m.name), m.name) for m in painted]
+            figures = "\n".join(_figure(out, file, name) for file, name in names)
+            sections.append(
+                f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
+            )
+    if sections:
+        settings = [f"longer side {size} pixels" if size else "at the photos' own size"]
+        settings += [f"strength {strength:g}"] if strength != 1 else []
+        settings += ["the photos' colours kept"] if keep_color else []
+        page = resources.files("jaxpercept.interop.web").joinpath("gallery.html").read_text("utf-8")
+        page = page.replace("<!--settings-->", escape(f"{', '.join(settings)}."))
+        page = page.replace("<!--styles-->", "\n".join(map(_about, models)))
+        files.write_text(out / "index.html", page.replace("<!--photos-->", "\n".join(sections)))
+    return job
+
+
+def _original(path: Path, target: Path, size: int | None) -> Path:
+    photo = images.load_image(path)
+    return images.save_image(target, images.resize(photo, size, "long") if size else photo)
+
+
+def _figure(out: Path, file: Path, name: str) -> str:
+    picture = images.load_image(file)
+    height, width = picture.shape[:2]
+    if max(height, width) > _SMALL:
+        picture = images.resize(picture, _SMALL, "long")
+    images.save_image(out / "small" / file.name, picture, quality=85)
+    full, small = (f"{folder}/{quote(file.name)}" for folder in ("pictures", "small"))
+    h, w = picture.shape[:2]
+    return (
+        f'<figure><a href="{full}"><img src="{small}" width="{w}" height="{h}" loading="lazy" '
+        f'alt="{escape(name)}"></a><figcaption>{escape(name)} <span>{width} × {height}</span>'
+        "</figcaption></figure>"
+    )
+
+
+def _about(model: Model) -> str:
+    """What is known of a style: the work that it follows, its steps, its width."""
+    style = model.name.rpartition(":")[2]
+    facts = [shipped.credits().get(style, "")]
+    if steps := model.header.get("training", {}).get("steps"):
+        facts += [f"{steps:,} steps"]
+    facts += [f"{sum(v.size for v in model.single_style().values()):,} numbers"]
+    return f"<li><b>{escape(model.name)}</b> {escape('; '.join(filter(None, facts)))}</li>"
