@@ -181,12 +181,12 @@ def test_starts_are_what_they_say(photos):
     ("kwargs", "message"),
     [
         ({"optimizer": "sgd"}, "lbfgs, adam"),
-        ({"iterations": (0,)}, "--iterations 0"),
+        ({"iterations": (0,)}, "^iterations 0 is not allowed; at least 1"),
         ({"iterations": (1, 2)}, "2 numbers for 0 sizes"),
-        ({"sizes": (1,)}, "--sizes 1"),
-        ({"report_every": 0}, "--report-every 0"),
-        ({"learning_rate": 0.0}, "--learning-rate 0.0"),
-        ({"style_size": 1}, "--style-size 1"),
+        ({"sizes": (1,)}, "^sizes 1 is not allowed; at least 2"),
+        ({"report_every": 0}, "^report_every 0 is not allowed; at least 1"),
+        ({"learning_rate": 0.0}, "^learning_rate 0 is not allowed; above 0"),
+        ({"style_size": 1}, "^style_size 1 is not allowed; at least 2, or 0"),
     ],
 )
 def test_settings_out_of_range(kwargs, message):

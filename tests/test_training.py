@@ -208,6 +208,21 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
         loop.train(dataclasses.replace(made, steps=2), terms=[term])
 
 
+@pytest.fixture
+def signals_at_rest():
+    """Also where the tests run in the background or under nohup, which has them ignored."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_at_rest")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):
     made = make_config(photos, tmp_path / "run", **PIXEL, steps=50, checkpoint_every=50)
@@ -219,6 +234,7 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == [str(steps)]
 
 
+@pytest.mark.usefixtures("signals_at_rest")
 def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch):
     """Not even where Python's own handler would raise into a callback that drops exceptions."""
 
