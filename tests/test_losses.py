@@ -82,6 +82,26 @@ def test_an_unknown_convention_lists_the_known():
         losses.total_variation(jnp.zeros((1, 4, 4, 3)), convention="lua")
 
 
+def test_flat_counts_where_the_target_is_smooth():
+    """A step of 100 grey values between two even halves, and texture below."""
+    target = np.full((1, 64, 64, 3), 0.3, np.float32)
+    target[:, :, 32:] += 100 / 255
+    target[:, 40:] += np.random.default_rng(0).normal(0, 0.1, (1, 24, 64, 1)).astype(np.float32)
+
+    def loss(rows, columns):
+        output = target.copy()
+        output[:, rows, columns] += 0.01
+        share = (output != target).mean()
+        return float(losses.flat_loss(output, target)[0]) / (0.01 * share)
+
+    assert loss(slice(0, 30), slice(0, 20)) == pytest.approx(1, rel=1e-3)  # an even surface
+    assert loss(slice(0, 30), slice(30, 34)) < 1e-6  # beside the step
+    assert loss(slice(50, 64), slice(0, 64)) < 1e-3  # texture
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)[:, None, None] * np.ones((64, 3), np.float32)
+    slope = float(losses.flat_loss(ramp[None] + 0.01, ramp[None])[0]) / 0.01
+    assert slope > 0.9  # all of it, but for the mirrored border
+
+
 def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
     plain = jnp.zeros((1, 96, 96, 3))
     pattern = jnp.asarray(
@@ -94,3 +114,19 @@ def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
     np.testing.assert_allclose(losses.hatch_loss(plain + 0.5, plain), 0, atol=1e-6)
     with pytest.raises(ValueError, match="at least 8x8"):
         losses.hatch_loss(plain[:, :7], plain[:, :7])
+
+
+def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
+    """Stripes count in full; noise of their deviation a fifth; what a texture hides, nothing."""
+    target = jnp.full((1, 96, 96, 3), 0.5)
+    stripes = 0.01 * np.sin(2 * np.pi * np.arange(96) / 3)[:, None, None] * np.ones((96, 3))
+    stripes = jnp.asarray(stripes, jnp.float32)[None]
+    noise = np.random.default_rng(0).normal(0, 0.01 / np.sqrt(2), (1, 96, 96, 1)) * np.ones(3)
+    found = losses.weave_loss(target + stripes, target)
+    np.testing.assert_allclose(found, 0.75 * jnp.abs(stripes).mean(), rtol=0.02)
+    turned = losses.weave_loss(target + stripes.swapaxes(1, 2), target)
+    np.testing.assert_allclose(turned, found, rtol=1e-5)
+    assert losses.weave_loss(target + jnp.asarray(noise, jnp.float32), target) < 0.75 * found
+    texture = target + 40 * jnp.asarray(noise, jnp.float32)
+    assert losses.weave_loss(texture + stripes, texture) < 1e-3 * found
+    np.testing.assert_allclose(losses.weave_loss(target + 0.1, target), 0, atol=1e-7)

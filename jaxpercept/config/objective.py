@@ -30,6 +30,8 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("pixel", "mean squared difference of output and target, in 0-255 units"),
     TermSpec("l1", "mean absolute difference of output and target, in 0-255 units"),
     TermSpec("hatch", "patterns that repeat every 8 pixels, which feature losses bring"),
+    TermSpec("flat", "mean absolute difference where the target is smooth, in 0-255 units"),
+    TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 # What else a logged line holds beside the terms; no term may have one of these names.

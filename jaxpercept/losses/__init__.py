@@ -5,25 +5,33 @@
 """
 
 from jaxpercept.losses.functions import (
+    FLAT_DEVIATION,
+    FLAT_WINDOW,
     HATCH_PERIOD,
     HATCH_WINDOW,
     absolute_loss,
     feature_loss,
+    flat_loss,
     gram_matrix,
     hatch_loss,
     pixel_loss,
     style_loss,
     total_variation,
+    weave_loss,
 )
 
 __all__ = [
+    "FLAT_DEVIATION",
+    "FLAT_WINDOW",
     "HATCH_PERIOD",
     "HATCH_WINDOW",
     "absolute_loss",
     "feature_loss",
+    "flat_loss",
     "gram_matrix",
     "hatch_loss",
     "pixel_loss",
     "style_loss",
     "total_variation",
+    "weave_loss",
 ]

@@ -114,6 +114,60 @@ def hatch_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     return jnp.square(difference).mean((1, 2, 3, 4, 5))
 
 
+FLAT_WINDOW, FLAT_DEVIATION = 9, 3.0  # pixels a side; grey values of 255
+
+
+def flat_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """`absolute_loss` where b is smooth, of RGB images (N, H, W, 3) in [0, 1]; not in the paper.
+
+    Each pixel of |a - b| is weighted by exp(-v / (2 · 3²)), v the mean square, over the 9×9 pixels
+    around, of b's luma in 0-255 less its own 9×9 mean: 1 on an even surface or slope, and next to
+    nothing in texture. Against what feature losses leave there, such as amplified noise."""
+    _same_shape("flat_loss", a, b)
+    return (_smoothness(b) * jnp.abs(_widen(a) - _widen(b))).mean((1, 2, 3))
+
+
+def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+    """How much of a - b is fine stripes along the axes where b is smooth, of RGB images (N, H, W,
+    3) in [0, 1]; not in the paper.
+
+    Feature losses leave a net free to draw the last bits of its input as stripes, 2 to 4 pixels
+    apart. The luma of a - b is differenced twice along one axis and averaged over 9 pixels along
+    the other, where stripes add up and grain does not; then the absolute value, weighted as in
+    `flat_loss`, averaged over the image and summed over the two axes."""
+    _same_shape("weave_loss", a, b)
+    luma, weight = _luma(_widen(a) - _widen(b)), _smoothness(b)
+
+    def along(axis: int) -> Array:
+        size = luma.shape[axis]
+        one, two, three = (lax.slice_in_dim(luma, i, i + size - 2, axis=axis) for i in (0, 1, 2))
+        stripes = _averaged((2 * two - one - three) / 4, 3 - axis)
+        inner = lax.slice_in_dim(weight, 1, size - 1, axis=axis)
+        return (inner * jnp.abs(stripes)).mean((1, 2, 3))
+
+    return along(1) + along(2)
+
+
+def _luma(x: Array) -> Array:
+    return x @ jnp.array([[0.299], [0.587], [0.114]], x.dtype)
+
+
+def _smoothness(b: Array) -> Array:
+    """The weights of `flat_loss`, (N, H, W, 1)."""
+    luma = 255 * _luma(_widen(b))
+    rough = jnp.square(luma - _averaged(_averaged(luma, 1), 2))
+    return jnp.exp(-_averaged(_averaged(rough, 1), 2) / (2 * FLAT_DEVIATION**2))
+
+
+def _averaged(x: Array, axis: int) -> Array:
+    """The mean over each pixel's FLAT_WINDOW along an axis, mirrored at the border."""
+    half, size = FLAT_WINDOW // 2, x.shape[axis]
+    pads = [(half, half) if i == axis else (0, 0) for i in range(4)]
+    padded = jnp.pad(x, pads, mode="symmetric")
+    first, *rest = (lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(FLAT_WINDOW))
+    return sum(rest, first) / FLAT_WINDOW
+
+
 def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") -> Float[Array, " n"]:
     """ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading: the paper
     prints no formula).

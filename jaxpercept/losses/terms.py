@@ -132,6 +132,21 @@ def hatch(inputs: LossInputs) -> Float[Array, " n"]:
     return CONVENTIONS[inputs.convention].units * losses.hatch_loss(inputs.output, inputs.target)
 
 
+def flat(inputs: LossInputs) -> Float[Array, " n"]:
+    """Mean absolute difference from the target where that is smooth, in 0-255 units."""
+    return CONVENTIONS[inputs.convention].units ** 0.5 * losses.flat_loss(
+        inputs.output, inputs.target
+    )
+
+
+def weave(inputs: LossInputs) -> Float[Array, " n"]:
+    """Fine stripes along the axes that the output has and a smooth target has not, in 0-255
+    units."""
+    return CONVENTIONS[inputs.convention].units ** 0.5 * losses.weave_loss(
+        inputs.output, inputs.target
+    )
+
+
 def sum_of(values: Iterable[Array]) -> Array:
     """The sum of at least one array, without the rank-promoting 0 of `sum`."""
     first, *rest = values

@@ -366,6 +366,12 @@ def _losses(size: tuple[int, int]) -> Iterator[Case]:
         lambda d: losses.hatch_loss(d["a"], d["b"]),
         lambda t, d: t.hatch_loss(d["a"], d["b"]),
     )
+    for name in ("flat", "weave"):  # of RGB
+        yield case(
+            name,
+            lambda d, n=name: getattr(losses, f"{n}_loss")(d["a"][..., :3], d["b"][..., :3]),
+            lambda t, d, n=name: getattr(t, f"{n}_loss")(d["a"][..., :3], d["b"][..., :3]),
+        )
     yield case(
         "Gram matrix", lambda d: losses.gram_matrix(d["a"]), lambda t, d: t.gram_matrix(d["a"])
     )

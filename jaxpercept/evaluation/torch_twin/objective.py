@@ -34,6 +34,43 @@ def hatch_loss(a: Tensor, b: Tensor) -> Tensor:
     return (means - means.mean(2, keepdim=True)).pow(2).flatten(1).mean(1)
 
 
+def _luma(x: Tensor) -> Tensor:
+    return (x @ torch.tensor([0.299, 0.587, 0.114], dtype=x.dtype))[:, None]
+
+
+def _boxed(x: Tensor, axes: tuple[int, ...] = (2, 3)) -> Tensor:
+    for axis in axes:
+        ends = x.narrow(axis, 0, 4).flip(axis), x.narrow(axis, x.shape[axis] - 4, 4).flip(axis)
+        kernel = [9 if i == axis else 1 for i in (2, 3)]
+        padded = torch.cat([ends[0], x, ends[1]], axis)
+        x = functional.avg_pool2d(padded, tuple(kernel), stride=1)
+    return x
+
+
+def _smoothness(b: Tensor) -> Tensor:
+    luma = 255 * _luma(b)
+    return torch.exp(-_boxed((luma - _boxed(luma)) ** 2) / 18)
+
+
+def flat_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference, weighted by exp(-v / 18), v the mean square over 9×9 pixels of b's
+    luma (0-255) less its 9×9 mean."""
+    return (_smoothness(b)[:, 0, :, :, None] * (a - b).abs()).flatten(1).mean(1)
+
+
+def weave_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Of the luma of a - b, the second difference along an axis, averaged over 9 pixels of the
+    other; its mean absolute value, weighted as in `flat_loss`; both axes."""
+    luma, weight = _luma(a - b), _smoothness(b)
+    rows = (2 * luma[:, :, 1:-1] - luma[:, :, :-2] - luma[:, :, 2:]) / 4
+    columns = (2 * luma[..., 1:-1] - luma[..., :-2] - luma[..., 2:]) / 4
+    parts = (
+        weight[:, :, 1:-1] * _boxed(rows, (3,)).abs(),
+        weight[..., 1:-1] * _boxed(columns, (2,)).abs(),
+    )
+    return sum(part.flatten(1).mean(1) for part in parts)
+
+
 def gram_matrix(f: Tensor) -> Tensor:
     """Equation 3: (N, C, C)."""
     n, h, w, c = f.shape
@@ -95,4 +132,8 @@ def objective(
     total = total + weights.get("hatch", 0) * (
         hatch_loss(255 * output, 255 * target) if "hatch" in weights else 0
     )
+    if "flat" in weights:
+        total = total + weights["flat"] * 255 * flat_loss(output, target)
+    if "weave" in weights:
+        total = total + weights["weave"] * 255 * weave_loss(output, target)
     return (total + weights.get("l1", 0) * absolute_loss(255 * output, 255 * target)).mean()

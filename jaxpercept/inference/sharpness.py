@@ -1,0 +1,70 @@
+"""What `upscale` does with super-resolution nets beside applying one: a net between the two shipped
+ones of a scale, and the mean of a net's answers to the turned and mirrored image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxpercept.config import TransformNetConfig
+from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model
+from jaxpercept.inference.upscaling import load_upscaler, shipped
+from jaxpercept.nets import blending
+
+
+def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Model:
+    """The net between the shipped pixel net of a scale (0) and its feature net (1), by averaging
+    their weights. InputError for a sharpness outside [0, 1], or a scale that lacks either net."""
+    if not 0 <= sharpness <= 1:
+        raise InputError(f"--sharpness {sharpness:g} is not allowed; 0 is softest, 1 sharpest")
+    names = [f"x{scale}-{loss}" for loss in ("pixel", "feature")]
+    if not set(names) <= set(shipped(scale)):
+        raise InputError(
+            f"--sharpness needs the nets {names[0]} and {names[1]}; shipped of scale {scale}: "
+            f"{', '.join(shipped(scale)) or 'none'}"
+        )
+    first, second = (load_upscaler(name, scale, precision=precision) for name in names)
+    if first.config != second.config:
+        raise InputError(f"--sharpness: {names[0]} and {names[1]} are nets of different shapes")
+    return dataclasses.replace(
+        second,
+        name=f"x{scale}-sharpness-{sharpness:g}",
+        params=blending.mixed(dict(first.params), dict(second.params), sharpness),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """A net asked eight times, for the image, its quarter turns and their mirror images; its
+    answers, turned back, are averaged (Timofte et al. 2016, arXiv 1511.02228, "enhanced
+    prediction"). A `Net`, eight times as slow."""
+
+    model: Model
+
+    @property
+    def name(self) -> str:
+        """What outputs are called after."""
+        return f"{self.model.name}-ensemble"
+
+    @property
+    def config(self) -> TransformNetConfig:
+        """The net's."""
+        return self.model.config
+
+    def __call__(self, x: Float[Any, "n h w 3"]) -> Float[np.ndarray, "n h2 w2 3"]:
+        """The mean: (N, H, W, 3) in [0, 1] to the same times the scale."""
+        total = np.zeros((), np.float32)
+        for turns in range(4):
+            for mirrored in (False, True):
+                view = np.rot90(x, turns, (1, 2))
+                view = view[:, :, ::-1] if mirrored else view
+                y = np.asarray(self.model(np.ascontiguousarray(view)))
+                y = y[:, :, ::-1] if mirrored else y
+                total = total + np.rot90(y, -turns, (1, 2))
+        return total / 8
