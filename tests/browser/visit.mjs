@@ -263,8 +263,7 @@ const SCENARIOS = {
 
   async cancel({ context }) {
     const page = await visit(context);
-    await page.setInputFiles('#file', at('large.png'));
-    await done(page);
+    await open(page, 'large.png');
     await page.selectOption('#size', '0');
     await cancelled(page);
     const stopped = await state(page);

@@ -6,7 +6,7 @@ import { Engine } from './engine.js';
 import { isolated } from './isolation.js';
 import * as view from './view.js';
 
-const LARGEST = { wasm: 4e6, webgpu: 4e6 }; // pixels that are painted at once
+const LARGEST = 4e6; // pixels that are painted at once
 const LIVE = { wasm: 192, webgpu: 384 };
 const at = (id) => document.getElementById(id);
 
@@ -17,7 +17,8 @@ let photo; // {blob, name, height, width}
 let openedBy; // the worker that holds the photo
 let result; // {before, after}: ImageData of what is shown
 let wanted = new Set(); // what is to be done: "paint", "finish"
-let working = false;
+let working = false; // shown, and can be cancelled
+let looping = false;
 
 function newEngine(backend) {
   engine?.stop();
@@ -30,37 +31,37 @@ function newEngine(backend) {
 async function handOver() {
   await engine.ready(view.report);
   if (openedBy === engine.started) return;
-  Object.assign(photo, await engine.ask('open', { blob: photo.blob }));
-  openedBy = engine.started;
+  const { started } = engine;
+  const mine = photo;
+  await engine.ask('open', { blob: mine.blob });
+  if (photo === mine) openedBy = started;
 }
 
 async function openPhoto(blob, name) {
   stopCamera();
   view.message('');
-  const earlier = photo;
-  photo = { blob, name };
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image' });
+  } catch {
+    view.message('This file is not a picture that the browser can read. Try JPEG or PNG.');
+    return;
+  }
+  photo = { blob, name, height: bitmap.height, width: bitmap.width };
   openedBy = undefined;
-  result = undefined;
-  await job(async () => {
-    try {
-      await handOver();
-    } catch (error) {
-      photo = earlier;
-      openedBy = undefined;
-      throw error;
-    }
-    controls.offerSizes(photo, LARGEST[engine.about.backend]);
-    await showPhoto();
-  });
-  if (photo?.blob === blob && controls.mode() === 'paint') request('paint');
+  controls.offerSizes(photo, LARGEST);
+  await showPhoto(bitmap);
+  if (controls.mode() === 'paint') await request('paint');
 }
 
-async function showPhoto() {
-  const bitmap = await createImageBitmap(photo.blob, { imageOrientation: 'from-image' });
+// The photo alone, as small as a screen needs it.
+async function showPhoto(bitmap) {
+  result = undefined;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
   const small = await createImageBitmap(bitmap, {
     resizeWidth: Math.max(1, Math.round(bitmap.width * scale)),
     resizeHeight: Math.max(1, Math.round(bitmap.height * scale)),
+    resizeQuality: 'high',
   });
   bitmap.close();
   view.show({ before: small, after: small, state: 'photo', label: 'The photo' });
@@ -99,15 +100,23 @@ async function failed(error) {
   }
 }
 
-// Asks for a painting; what is asked for meanwhile is done after, once.
+// Asks for a painting, or its finish alone; what is asked for meanwhile is done after, once.
 async function request(what) {
   wanted.add(what);
-  if (working || camera.on || controls.mode() !== 'paint') return;
-  while (wanted.size) {
-    const paint = wanted.has('paint') || !result;
-    wanted = new Set();
-    if (!photo) return;
-    if (!(await (paint ? job(paintPhoto) : finish().then(() => true))) && !wanted.size) return;
+  await goOn();
+}
+
+async function goOn() {
+  if (looping || working || camera.on || !photo) return;
+  looping = true;
+  try {
+    while (wanted.size && controls.mode() === 'paint') {
+      const paint = wanted.has('paint') || !result;
+      wanted = new Set();
+      await (paint ? job(paintPhoto) : finish().catch(failed));
+    }
+  } finally {
+    looping = false;
   }
 }
 
@@ -115,9 +124,11 @@ async function paintPhoto() {
   view.message('');
   await handOver();
   const style = controls.style(site);
+  const mine = photo;
   const given = { net: style.net, least: style.least, blend: controls.blend(site) };
-  const largest = LARGEST[engine.about.backend];
-  const done = await engine.ask('paint', { ...given, long: controls.long(), largest }, view.report);
+  const size = { long: controls.long(), largest: LARGEST };
+  const done = await engine.ask('paint', { ...given, ...size }, view.report);
+  if (photo !== mine || controls.mode() !== 'paint') return; // something else is shown by now
   result = { before: done.before };
   await finish();
   view.took(done.times.runMs / 1000, done.height * done.width);
@@ -151,6 +162,7 @@ async function enlarge() {
     view.status(`${backendName()} · ${result.after.width} × ${result.after.height}`);
   });
   if (done) allowSaving();
+  await goOn();
 }
 
 function describeEnlarged() {
@@ -236,8 +248,8 @@ function allowSaving() {
 }
 
 async function openSample({ file, name }, button) {
-  await openPhoto(await (await fetch(file)).blob(), `${name}.jpg`);
   mark(button);
+  await openPhoto(await (await fetch(file)).blob(), `${name}.jpg`);
 }
 
 function mark(button) {
@@ -252,13 +264,19 @@ function openFile(file) {
   openPhoto(file, file.name || 'picture.png');
 }
 
+async function changeMode() {
+  const mine = photo;
+  if (!mine) return;
+  const bitmap = await createImageBitmap(mine.blob, { imageOrientation: 'from-image' });
+  if (photo === mine) await showPhoto(bitmap);
+  if (controls.mode() === 'paint') request('paint');
+}
+
 function changed(what) {
   if (what === 'mode') {
     if (controls.mode() === 'enlarge') stopCamera();
-    result = undefined;
     view.message('');
-    if (photo) showPhoto();
-    if (controls.mode() === 'paint') request('paint');
+    changeMode();
   } else if (what === 'factor') describeEnlarged();
   else if (what === 'finish') request('finish');
   else request('paint');
