@@ -54,7 +54,7 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     index = site.write(out, [single, multi], grain=0.01, package=package)
     assert index == out / "index.html"
     about = json.loads((out / "site.json").read_text())
-    assert [style["title"] for style in about["styles"]] == ["Lines", "Blend"]
+    assert [style["title"] for style in about["styles"]] == ["Lines", "Both"]
     assert [part["title"] for part in about["styles"][1]["blend"]] == ["Sea", "Fire II"]
     assert [(e["scale"], e["netScale"]) for e in about["enlarge"]] == [(2, 4), (4, 4)]
     assert about["enlarge"][0]["reach"] == upscaling.reach(small)

@@ -19,6 +19,8 @@ from PIL import Image
 
 from jaxpercept import cli, images
 from jaxpercept.images.samples import sample_photos
+from jaxpercept.interop.web import site
+from jaxpercept.nets import shipped
 
 VISIT = Path(__file__).parent / "browser" / "visit.mjs"
 CHROMIUM = os.environ.get("CHROMIUM") or next(
@@ -138,8 +140,7 @@ def test_the_first_visit(folder):
     asked = {url.split("?")[0].rpartition("/below/site/")[2] for url in found["loaded"]}
     assert not [name for name in asked if "asyncify" in name or "webgpu" in name]
     assert [name for name in asked if name.startswith("nets/")] == ["nets/wave.onnx"]
-    site = folder / "below" / "site"
-    loaded = [site / (name or "index.html") for name in asked]
+    loaded = [folder / "below" / "site" / (name or "index.html") for name in asked]
     assert sum(path.stat().st_size for path in loaded) < 17e6
 
 
@@ -157,12 +158,13 @@ def test_paintings_are_those_of_the_command_line(folder):
     assert differs(folder, "smaller.png", smaller) <= 2
 
 
-BLEND = "multi:wave=0.75,composition_vii=0.25"
+STYLES = shipped.rows("multi")
+BLEND = f"multi:{STYLES[1]}=0.75,{STYLES[3]}=0.25"
 
 
 def test_a_blend_needs_no_new_net(folder):
     found = visit(folder, "blend")
-    assert found["parts"][1::2][:2] == ["Wave", "Composition VII"]
+    assert found["parts"] == [site._title(style) for style in STYLES]
     assert found["more"] == []
     assert differs(folder, "blend.png", stylized(folder, "photo.png", "--style", BLEND)) <= 2
 
@@ -222,5 +224,5 @@ def test_webgpu(folder):
     assert found["blend"]["status"].startswith("WebGPU")
     wave = stylized(folder, "small.png", "--style", "wave")
     assert differs(folder, "webgpu.png", wave) <= 2
-    blend = stylized(folder, "small.png", "--style", "multi:starry_night=0.5,wave=0.5")
+    blend = stylized(folder, "small.png", "--style", f"multi:{STYLES[0]},{STYLES[1]}")
     assert differs(folder, "webgpu-blend.png", blend) <= 2

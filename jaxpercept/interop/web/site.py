@@ -92,23 +92,19 @@ def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) ->
     net = f"nets/{name}.onnx"
     worst = export.export(model, out / net)
     say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
-    square = images.square(photo, _PICTURE)
+    square, credits = images.square(photo, _PICTURE), shipped.credits()
 
-    def picture(painter: Model, label: str) -> dict[str, str]:
+    def picture(painter: Model, label: str, style: str) -> dict[str, str]:
         file = f"pictures/{label}.jpg"
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=85)
-        return {"name": label, "title": _title(label), "picture": file}
+        return {"name": label, "title": _title(style), "picture": file}
 
-    credit = shipped.credits().get(model.source, "")
-
-    about = {"net": net, "least": onnx_graph.smallest_side(model.config)}
+    about = {"name": name, "net": net, "least": onnx_graph.smallest_side(model.config)}
     if not export.takes_blend(model):
-        return {**picture(model, name), **about, "credit": credit}
-    parts = [picture(model.blend(style), f"{name}-{style}") for style in model.styles]
-    for part, style in zip(parts, model.styles, strict=True):
-        part["title"] = _title(style)
-    half = picture(model.blend(",".join(model.styles)), name)
-    return {**half, **about, "title": "Blend", "blend": parts}
+        style = model.header.get("style", {}).get("name", name)
+        return {**about, **picture(model, name, style), "credit": credits.get(style, "")}
+    parts = [picture(model.blend(style), f"{name}-{style}", style) for style in model.styles]
+    return {**about, "title": "Blend" if name == "multi" else _title(name), "blend": parts}
 
 
 def _title(name: str) -> str:
@@ -173,7 +169,7 @@ def _finished(out: Path, about: dict[str, Any]) -> Path:
         shell.append(source.name)
     small = [s["file"] for s in about["samples"][:1]]
     for style in about["styles"]:
-        small += [style["picture"], *(part["picture"] for part in style.get("blend", ()))]
+        small += [part["picture"] for part in style.get("blend", (style,))]
     wanted = {*shell, *small, *(s["file"] for s in about["samples"]), *_loaded(about)}
     about["bytes"] = {name: (out / name).stat().st_size for name in sorted(_loaded(about))}
     files.write_text(out / _MARK, json.dumps(about, indent=1) + "\n")
