@@ -166,7 +166,10 @@ def test_a_blend_needs_no_new_net(folder):
     found = visit(folder, "blend")
     assert found["parts"] == [site._title(style) for style in STYLES]
     assert found["more"] == []
+    assert found["unnamed"] == []
     assert differs(folder, "blend.png", stylized(folder, "photo.png", "--style", BLEND)) <= 2
+    only = stylized(folder, "photo.png", "--style", f"multi:{STYLES[2]}")
+    assert differs(folder, "only.png", only) <= 2
 
 
 def test_odd_files(folder):

@@ -194,7 +194,9 @@ const SCENARIOS = {
     const parts = await page.evaluate(() =>
       [...document.querySelectorAll('#sliders label')].map((x) => x.textContent),
     );
-    return { parts, more: seen.loaded.slice(before) };
+    await choose(page, '#sliders .slider:nth-child(3) button');
+    await save(page, 'only.png');
+    return { parts, more: seen.loaded.slice(before), unnamed: await unnamed(page) };
   },
 
   async odd({ context }) {

@@ -79,14 +79,23 @@ function describeStyle(site, changed) {
     ...blend.map((part, i) => {
       const value = i < 2 ? 50 : 0;
       const input = element('input', { type: 'range', min: 0, max: 100, value, id: `mix-${i}` });
-      const shown = element('output', {}, String(value));
+      const shown = element('output', { id: `mix-${i}-value` }, String(value));
       shown.htmlFor.add(input.id);
       input.addEventListener('input', () => {
         shown.textContent = input.value;
         changed('net');
       });
+      const title = `Only ${part.title}`;
+      const only = element('button', { type: 'button', title, ariaLabel: title }, picture(part));
+      only.addEventListener('click', () => {
+        blend.forEach((_, k) => {
+          at(`mix-${k}`).value = k === i ? 100 : 0;
+          at(`mix-${k}-value`).textContent = at(`mix-${k}`).value;
+        });
+        changed('net');
+      });
       const label = element('label', { htmlFor: input.id }, part.title);
-      return element('div', { className: 'slider' }, picture(part), label, input, shown);
+      return element('div', { className: 'slider' }, only, label, input, shown);
     }),
   );
 }
