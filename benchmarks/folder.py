@@ -20,8 +20,10 @@ import numpy as np
 
 from jaxpercept import images
 from jaxpercept.images import samples
-from jaxpercept.inference import stylizing
-from jaxpercept.inference.model import load_model, run_batches
+from jaxpercept.inference.batches import run_batches
+from jaxpercept.inference.flow import Task, process
+from jaxpercept.inference.model import load_model
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.runtime import allocator, compilation_cache
 
 SIZES = ((256, 256), (240, 320), (384, 256), (300, 400))
@@ -76,7 +78,8 @@ def main() -> None:
                     pass
 
             def whole(files: list[Path] = files) -> None:
-                job = stylizing.stylize_files(files, [model], name_output)
+                tasks = [Task(f, str(f), name_output(f, given.style)) for f in files]
+                job = process(tasks, Treatment(grain=0.0), model, batch_size=4)
                 assert len(job.written) == len(files), job.failed
 
             sides = {"net": alone, "folder": whole}

@@ -7,7 +7,8 @@ from helpers import noise
 
 from jaxpercept import config
 from jaxpercept.errors import InputError
-from jaxpercept.inference.model import Model, load_model, run_batches
+from jaxpercept.inference.batches import run_batches
+from jaxpercept.inference.model import Model, load_model
 from jaxpercept.nets import transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -63,7 +64,7 @@ def test_every_image_equals_its_single_run_and_sizes_compile_once(model, monkeyp
 
 
 def test_large_images_go_one_by_one(model, monkeypatch):
-    monkeypatch.setattr("jaxpercept.inference.model.BATCH_PIXELS", 20 * 24)
+    monkeypatch.setattr("jaxpercept.inference.batches.BATCH_PIXELS", 20 * 24)
     counts = []
     monkeypatch.setattr(Model, "__call__", lambda self, x: counts.append(len(x)) or x)
     dict(run_batches(model, ((i, noise(i, 20, 24)) for i in range(3)), 8))
@@ -71,7 +72,7 @@ def test_large_images_go_one_by_one(model, monkeypatch):
 
 
 def test_what_waits_is_bounded(model, monkeypatch):
-    monkeypatch.setattr("jaxpercept.inference.model.WAITING_PIXELS", 3 * 20 * 24)
+    monkeypatch.setattr("jaxpercept.inference.batches.WAITING_PIXELS", 3 * 20 * 24)
     shapes = []
     monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.append(x.shape[:3]) or x)
     sizes = [(20, 24), (24, 20), (20, 24), (20, 23), *[(20, 24)] * 4]

@@ -13,7 +13,7 @@ import pytest
 from jaxpercept import config, images
 from jaxpercept.evaluation import superres
 from jaxpercept.images import resampling, samples
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import shipped, transform_net, vgg, weights_file
 
@@ -82,7 +82,7 @@ def test_super_resolution_beats_interpolation(name, photo):
     scale = model.config.scale
     small = resampling.degrade(photo, scale, "bicubic").astype(np.float32) / 255
     distance = superres.feature_distance(("relu3_3", "relu4_3"))
-    ours = upscaling.run(model, small)
+    ours = tiles.run(model, small)
     bicubic = np.asarray(255 * resampling.upscale(small, scale).clip(0, 1) + 0.5, np.uint8)
     if name.endswith("pixel"):
         gain = (

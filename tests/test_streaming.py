@@ -10,7 +10,7 @@ import pytest
 from jaxpercept import cli, config, images
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
-from jaxpercept.inference import tiles
+from jaxpercept.inference import statistics, tiles
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import transform_net
 
@@ -93,7 +93,7 @@ def test_statistics_are_of_the_whole_image():
 
 def test_moments_of_parts():
     values = np.random.default_rng(0).normal(100, 1, (50, 3))
-    total = tiles._Moments()
+    total = statistics._Moments()
     for part in (values[:7], values[7:8], values[8:]):
         total.add(len(part), part.mean(0), np.square(part - part.mean(0)).sum(0))
     np.testing.assert_allclose(total.mean, values.mean(0), rtol=1e-12)
@@ -103,9 +103,9 @@ def test_moments_of_parts():
 def test_chosen_by_the_memory_at_hand(monkeypatch):
     net = model("resize")
     monkeypatch.setattr(tiles, "_memory", lambda: 1 << 30)
-    assert tiles.choose_tile(net, 1024, 1024) == 0
-    assert tiles.choose_tile(net, 10_000, 10_000) == tiles.TILE
-    assert tiles.choose_tile(model("reference"), 9_999, 10_000) == 0
+    assert tiles.choose(net, 1024, 1024) == 0
+    assert tiles.choose(net, 10_000, 10_000) == tiles.TILE
+    assert tiles.choose(model("reference"), 9_999, 10_000) == 0
     monkeypatch.undo()
     assert tiles._memory() > 1 << 26
 

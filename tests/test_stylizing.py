@@ -9,8 +9,9 @@ from helpers import noise
 
 from jaxpercept import config, images
 from jaxpercept.inference import file_jobs
+from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Model, load_model
-from jaxpercept.inference.stylizing import stylize_files
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import transform_net
 
 
@@ -20,6 +21,17 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
     transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
     return load_model(path)
+
+
+def stylize_files(paths, models, name, progress=lambda line: None, batch_size=4, **options):
+    """Files through the one flow, as `stylize` does it; `name` says where each goes."""
+    skip = options.pop("skip_existing", False)
+    job = file_jobs.Job(len(paths) * len(models), progress)
+    for net in models:
+        tasks = [Task(path, str(path), name(path, net.name)) for path in paths]
+        how = Treatment(grain=0.0, **options)
+        process(tasks, how, net, job, batch_size=batch_size, skip_existing=skip)
+    return job
 
 
 @pytest.fixture

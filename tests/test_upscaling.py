@@ -13,9 +13,11 @@ from jaxpercept import images
 from jaxpercept.config import NET_PRESETS, superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles
+from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import transform_net
+from jaxpercept.inference.treatment import Treatment
+from jaxpercept.nets import geometry, transform_net
 
 BEST = dataclasses.replace(superres_net(4).scaled(0.15), blocks=2)
 NETS = {
@@ -44,6 +46,13 @@ def model(net, name="x4-tiny"):
     return Model(name, net, params, stats, {})
 
 
+def upscale(net, paths, name, **options):
+    """Files through the one flow, as `upscale` does it; `name` says where each goes."""
+    plain = {"skip_existing": options.pop("skip_existing", False)}
+    tasks = [Task(path, str(path), name(path)) for path in paths]
+    return process(tasks, Treatment(keep_grey=True, **options), net, **plain)
+
+
 def noise(*size):
     return np.random.default_rng(1).random((*size, 3), np.float32)
 
@@ -56,9 +65,9 @@ def tiny():
 @pytest.mark.parametrize("kind", list(NETS))
 def test_tiles_equal_the_whole(kind):
     net, x = model(NETS[kind]), noise(53, 45)
-    whole = upscaling.run(net, x, tile=0)
+    whole = tiles.run(net, x, tile=0)
     assert whole.shape == (53 * net.config.scale, 45 * net.config.scale, 3)
-    tiled = upscaling.run(net, x, tile=16)
+    tiled = tiles.run(net, x, tile=16)
     assert np.abs(whole.astype(int) - tiled).max() <= 1
     assert (whole != tiled).mean() < 1e-3
 
@@ -80,32 +89,32 @@ def test_reach_is_where_the_gradient_ends(kind):
     read = np.flatnonzero(
         np.asarray(gradient(np.full((1, 41, 41, 3), 0.9, np.float32)))[0].any((1, 2))
     )
-    assert max(20 - read[0], read[-1] - 20) in (upscaling.reach(net), upscaling.reach(net) - 1)
+    assert max(20 - read[0], read[-1] - 20) in (geometry.reach(net), geometry.reach(net) - 1)
 
 
 def test_large_images_are_tiled_by_themselves_in_one_shape(tiny, monkeypatch):
-    monkeypatch.setattr(upscaling, "TILE_OUTPUT", 4 * 16)
+    monkeypatch.setattr(tiles, "TILE_OUTPUT", 4 * 16)
     shapes, call = set(), Model.__call__
     monkeypatch.setattr(Model, "__call__", lambda self, x: shapes.add(x.shape) or call(self, x))
-    upscaling.run(tiny, noise(60, 45))
-    side = 16 + 2 * upscaling.reach(BEST)
+    tiles.run(tiny, noise(60, 45))
+    side = 16 + 2 * geometry.reach(BEST)
     assert shapes == {(1, side, side, 3)}
-    upscaling.run(tiny, noise(32, 32))
+    tiles.run(tiny, noise(32, 32))
     assert (1, 32, 32, 3) in shapes
 
 
 def test_a_net_that_sees_everything_is_not_tiled():
     net = model(dataclasses.replace(BEST, norm="instance"))
-    assert upscaling.reach(net.config) is None
-    assert upscaling.reach(NET_PRESETS["resize"]) is None
+    assert not geometry.seamless(net.config)
+    assert not geometry.seamless(NET_PRESETS["resize"])
     with pytest.raises(InputError, match="cannot work in tiles"):
-        upscaling.run(net, noise(40, 40), tile=16)
+        tiles.run(net, noise(40, 40), tile=16)
 
 
 def test_transparency_is_scaled_apart(tiny, tmp_path):
     rgb, alpha = noise(12, 16), noise(12, 16)[..., 0]
     path = images.save_image(tmp_path / "a.png", rgb, alpha=alpha)
-    job = upscaling.upscale_files([path], tiny, lambda p: tmp_path / "out" / p.name)
+    job = upscale(tiny, [path], lambda p: tmp_path / "out" / p.name)
     made = images.read(job.written[0])
     out, alpha_out = made.pixels, made.alpha
     assert out.shape == (48, 64, 3)
@@ -119,22 +128,23 @@ def test_grey_palette_and_16_bits(tiny, tmp_path):
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     Image.fromarray(images.to_uint8(noise(20, 24))).quantize(32).save(tmp_path / "palette.png")
-    outputs = {
-        n: upscaling.upscale_image(tiny, tmp_path / f"{n}.png") for n in ("grey", "deep", "palette")
-    }
-    for output, alpha in outputs.values():
-        assert output.shape == (80, 96, 3)
-        assert alpha is None
-    assert (outputs["grey"][0] == outputs["grey"][0][..., :1]).all()
-    assert not (outputs["palette"][0] == outputs["palette"][0][..., :1]).all()
-    np.testing.assert_array_equal(outputs["grey"][0], outputs["deep"][0])
+    paths = [tmp_path / f"{n}.png" for n in ("grey", "deep", "palette")]
+    upscale(tiny, paths, lambda p: tmp_path / "out" / p.name)
+    grey, deep, palette = (images.read(tmp_path / "out" / path.name) for path in paths)
+    for output in (grey, deep, palette):
+        assert output.pixels.shape == (80, 96, 3)
+        assert output.alpha is None
+    assert (grey.grey, deep.grey, palette.grey) == (True, True, False)
+    assert (grey.bits, deep.bits) == (8, 16)
+    np.testing.assert_allclose(grey.pixels, deep.pixels, atol=1.01 / 255)
 
 
 def test_histograms_follow_the_input(tiny, tmp_path):
     path = images.save_image(tmp_path / "dark.png", noise(24, 24) ** 2)
     rgb = images.to_uint8(images.load_image(path))
-    plain, _ = upscaling.upscale_image(tiny, path, match=False)
-    matched, _ = upscaling.upscale_image(tiny, path)
+    upscale(tiny, [path], lambda p: tmp_path / "plain.png")
+    upscale(tiny, [path], lambda p: tmp_path / "matched.png", match_histogram=True)
+    plain, matched = (images.load_uint8(tmp_path / f"{n}.png") for n in ("plain", "matched"))
 
     def apart(output):
         return np.abs(
@@ -154,9 +164,7 @@ def test_8_bit_matching_is_the_same_as_in_floating_point():
 def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
     paths = [images.save_image(tmp_path / f"{n}.png", noise(9, 9)) for n in "ab"]
     (tmp_path / "file").write_text("")
-    job = upscaling.upscale_files(
-        paths, tiny, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name
-    )
+    job = upscale(tiny, paths, lambda p: tmp_path / ("file" if p.stem == "a" else "out") / p.name)
     assert [p.name for p in job.written] == ["b.png"]
     assert len(job.failed) == 1
 
@@ -165,9 +173,9 @@ def test_what_is_there_is_left_alone(tiny, tmp_path):
     paths = [images.save_image(tmp_path / f"{i}.png", noise(9, 10)) for i in range(3)]
     out = tmp_path / "out"
     images.save_image(out / "1.png", noise(2, 2))
-    job = upscaling.upscale_files(paths, tiny, lambda p: out / p.name, skip_existing=True)
+    job = upscale(tiny, paths, lambda p: out / p.name, skip_existing=True)
     assert [p.name for p in job.skipped] == ["1.png"]
     assert [p.name for p in job.written] == ["0.png", "2.png"]
     assert images.size_of(out / "1.png") == (2, 2)
-    expected, _ = upscaling.upscale_image(tiny, paths[2])
+    expected = tiles.run(tiny, images.load_image(paths[2]))
     assert np.array_equal(images.to_uint8(images.load_image(out / "2.png")), expected)

@@ -16,7 +16,7 @@ from jaxpercept import cli, config, images
 from jaxpercept.errors import InputError
 from jaxpercept.inference import upscaling
 from jaxpercept.interop.web import packages, site
-from jaxpercept.nets import transform_net, weights_file
+from jaxpercept.nets import geometry, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
@@ -57,7 +57,7 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     assert [style["title"] for style in about["styles"]] == ["Lines", "Both"]
     assert [part["title"] for part in about["styles"][1]["blend"]] == ["Sea", "Fire II"]
     assert [(e["scale"], e["netScale"]) for e in about["enlarge"]] == [(2, 4), (4, 4)]
-    assert about["enlarge"][0]["reach"] == upscaling.reach(small)
+    assert about["enlarge"][0]["reach"] == geometry.reach(small)
     for name, size in about["bytes"].items():
         assert (out / name).stat().st_size == size
     shell = (out / "sw-files.js").read_text()
@@ -191,6 +191,6 @@ def test_scripts_compute_what_we_compute(root, tmp_path):
     same("matched", np.dstack([matched, np.full_like(matched[..., :1], 255)]), 0)
     expected = [
         {"first": a, "end": b, "start": c, "length": d}
-        for a, b, c, d in upscaling._tiles(300, 128, 9)
+        for a, b, c, d, _ in geometry.cut(300, 128, 9)
     ]
     assert found["tiles"] == expected

@@ -200,7 +200,11 @@ def _reserve(photos: list[Path]) -> float:
 
 def _stylize(model: Any, photos: list[Path], out: Path) -> int:
     from jaxpercept.cli.outputs import ending, namer
-    from jaxpercept.inference import stylizing
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task, process
+    from jaxpercept.inference.treatment import Treatment
 
-    job = stylizing.stylize_files(photos, [model], namer(photos, 1, out), progress=say)
+    name_output = namer(photos, 1, out)
+    tasks = [Task(photo, str(photo), name_output(photo, model.name)) for photo in photos]
+    job = process(tasks, Treatment(grain=0.0), model, Job(len(tasks), say))
     return ending(job, [], len(photos))

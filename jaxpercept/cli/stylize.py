@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -145,38 +144,42 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import images
 
     images.check_strength(arguments.strength)
-    images.check_grain(arguments.grain)
+    images.check_grain(arguments.grain or 0)
     missing: list[str] = []
     paths = images.list_images(arguments.inputs, missing)
     for line in missing:
         say(f"error: {line}")
     name_output = namer(paths, len(styles), Path(arguments.out))
-    from jaxpercept.inference import stylizing
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.model import load_model
+    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
+    how = Treatment(
+        size=arguments.size,
+        max_pixels=arguments.max_pixels,
+        grain=arguments.grain,
+        tile=arguments.tile,
+        strength=arguments.strength,
+        keep_color=arguments.preserve_color,
+    )
     models = told_apart(
         [load_model(style, precision=arguments.precision) for style in styles], styles
     )
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
-    finish = functools.partial(
-        images.controlled, strength=arguments.strength, keep_color=arguments.preserve_color
-    )
-    job = stylizing.stylize_files(
-        paths,
-        models,
-        name_output,
-        size=arguments.size,
-        tile=arguments.tile,
-        max_pixels=arguments.max_pixels,
-        batch_size=arguments.batch_size,
-        skip_existing=arguments.skip_existing,
-        grain=arguments.grain,
-        finish=finish,
-        progress=say,
-    )
+    job = Job(len(paths) * len(models), say)
+    for model in models:
+        process(
+            [Task(path, str(path), name_output(path, model.name)) for path in paths],
+            how,
+            model,
+            job,
+            batch_size=arguments.batch_size,
+            skip_existing=arguments.skip_existing,
+        )
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     for one in given:
         file, blend = multistyle.split(one)
@@ -238,16 +241,17 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
         raise InputError("no style is shipped here; train one: python train.py")
     from jaxpercept import images
     from jaxpercept.images.samples import sample_photos
-    from jaxpercept.inference.model import load_model, run_batches
+    from jaxpercept.inference.batches import run_batches
+    from jaxpercept.inference.model import load_model
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     photos = sample_photos()
-    seen = {name: images.grain(photo, GRAIN) for name, photo in photos.items()}
     rows = [list(photos.values())]
     for style in styles:
         model = load_model(style)
-        outputs = dict(run_batches(model, iter(seen.items()), 1))
+        seen = ((name, images.grain(photo, model.grain)) for name, photo in photos.items())
+        outputs = dict(run_batches(model, seen, 1))
         for name, output in outputs.items():
             say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])

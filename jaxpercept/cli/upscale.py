@@ -99,6 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {line}")
     name_output = namer(paths, 1, Path(arguments.out))
     from jaxpercept.inference import upscaling
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task, process
+    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
@@ -106,14 +109,12 @@ def run(arguments: argparse.Namespace) -> int:
     model = upscaling.load_upscaler(chosen, scale, precision=arguments.precision)
     factor = f"x{model.config.scale}"
     label = model.name if factor in model.name else f"{factor}-{model.name}"
-    job = upscaling.upscale_files(
-        paths,
-        model,
-        lambda path: name_output(path, label),
-        match=arguments.match,
-        tile=arguments.tile,
+    tasks = [Task(path, str(path), name_output(path, label)) for path in paths]
+    how = Treatment(
         max_pixels=arguments.max_pixels,
-        skip_existing=arguments.skip_existing,
-        progress=say,
+        tile=arguments.tile,
+        match_histogram=arguments.match,
+        keep_grey=True,
     )
+    job = process(tasks, how, model, Job(len(tasks), say), skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(paths))

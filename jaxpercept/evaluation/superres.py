@@ -20,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images, losses
-from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
+from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose, superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics
 from jaxpercept.images import resampling
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import vgg
+from jaxpercept.nets import geometry, vgg
 
 MATCHED = "+histogram"
 CROP = 96  # of the sheet's details
 SHEET_ROWS = 12
+LEAST_INPUT = geometry.least_side(superres_net(4))  # pixels a side; the same at every scale
 Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
 
 
@@ -130,10 +131,10 @@ def score(
 
 def _target(path: Path, scale: int) -> NDArray[np.uint8]:
     image = resampling.modcrop(images.load_uint8(path), scale)
-    if min(image.shape[:2]) < upscaling.MIN_INPUT * scale:
+    if min(image.shape[:2]) < (least := LEAST_INPUT * scale):
         raise InputError(
             f"{path}: {image.shape[1]}x{image.shape[0]} is too small for ×{scale}; at least"
-            f" {upscaling.MIN_INPUT * scale} pixels a side"
+            f" {least} pixels a side"
         )
     return image
 
@@ -143,7 +144,7 @@ def _upscalers(scale: int, nets: Sequence[Model]) -> dict[str, Upscaler]:
         return lambda small: resampling.upscale(small, scale, method)
 
     def network(net: Model) -> Upscaler:
-        return lambda small: upscaling.run(net, small)
+        return lambda small: tiles.run(net, small)
 
     made = {method: plain(method) for method in ("nearest", "bicubic", "lanczos")}
     for net in nets:

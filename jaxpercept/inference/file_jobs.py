@@ -29,6 +29,7 @@ class Job:
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    noted: set[str] = field(default_factory=set)
 
     def done(self, path: Path) -> None:
         """Counts a file that was written."""
@@ -47,6 +48,13 @@ class Job:
             self.failed.append(str(error))
             if self.total > 1:
                 self.progress(f"error: {error}")
+
+    def note(self, name: str, notes: Iterable[str]) -> None:
+        """Says what was left out of a file in reading it, once."""
+        for line in (f"{name}: {note}" for note in notes):
+            if line not in self.noted:
+                self.noted.add(line)
+                self.progress(line)
 
 
 def ahead(

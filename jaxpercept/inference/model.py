@@ -1,33 +1,45 @@
-"""Trained transform nets at work: one image or many, through one compiled function per size.
-
-Instance-norm statistics see every pixel, so an image is never padded to share a size with another:
-images of exactly equal size share a batch, and a batch cut short is filled up with copies.
-"""
+"""Trained transform nets as functions of images, compiled once for every size."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import Float
 
 from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
+from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, transform_net, weights_file
 
-BATCH_PIXELS = (
-    4_000_000  # a batch is cut to this many, so that large images do not multiply their memory
-)
-WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 bytes each)
+TRAINED_GRAIN = 0.01  # lowers the objective of the shipped styles by 0.1 to 0.3 %; 0.02 raises it
+LIVE = 16  # compiled programs that are kept, of 10 to 20 MB each
+
+
+class Net(Protocol):
+    """What `process` needs of a net, of any runtime: a call on (N, H, W, 3) float32 in [0, 1],
+    which gives the same size times `config.scale`, clipped to [0, 1]."""
+
+    @property
+    def name(self) -> str:
+        """What outputs are called after."""
+        ...
+
+    @property
+    def config(self) -> TransformNetConfig:
+        """The net's geometry and scale."""
+        ...
+
+    def __call__(self, x: Any) -> Any:
+        """The net's output."""
+        ...
 
 
 @dataclass(
@@ -35,8 +47,8 @@ WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 by
 )  # equal to itself alone, so that it has a hash and jax.jit takes it
 class Model:
     """A trained transform net. `model(x)`: (N, H, W, 3) in [0, 1] to the same size (times
-    `config.scale`), clipped to [0, 1]; compiled once a shape for all nets of one config, and all
-    blends.
+    `config.scale`), clipped to [0, 1]. Compiled once per shape for all nets of one config and all
+    blends; the programs of the last `LIVE` shapes are kept.
 
     `mix`: in a net of several styles, their weights, (1, styles); None until `blend` is called on a
     net loaded with `any_blend`. `source`: the name or file,
@@ -69,6 +81,19 @@ class Model:
             mix=jnp.asarray(multistyle.row(weights, self.styles)),
         )
 
+    @property
+    def grain(self) -> float:
+        """The grain that goes under an image before the net, unless the user asks for another: the
+        header's or, where it has none, that of our style trainings, and none for other nets."""
+        ours = self.config.scale == 1 and "training" in self.header
+        value = self.header.get("grain", TRAINED_GRAIN if ours else 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise InputError(
+                f"{self.source or self.name}: its header has grain {str(value)[:40]!r}, allowed is "
+                "0 to 1; give --grain, or another copy of the file"
+            )
+        return float(value)
+
     def single_style(self) -> transform_net.Variables:
         """The parameters of a net of one style: of several, those of the chosen one or blend."""
         if self.mix is None:
@@ -79,13 +104,16 @@ class Model:
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
-        return _compiled(self.config, self.dtype)(
-            self.params, self.stats, x.astype(jnp.float32), self.mix
-        )
+        apply = _compiled(self.config, self.dtype, x.shape, self.mix is not None)
+        return apply(self.params, self.stats, x.astype(jnp.float32), self.mix)
 
 
-@lru_cache(maxsize=64)
-def _compiled(config: TransformNetConfig, dtype: Any) -> Callable[..., Array]:
+@lru_cache(maxsize=LIVE)
+def _compiled(
+    config: TransformNetConfig, dtype: Any, shape: tuple[int, ...], blended: bool
+) -> Callable[..., Array]:
+    """A function for one shape alone: `jax.jit` itself forgets no program, this cache does."""
+
     @jax.jit
     def apply(
         params: transform_net.Variables, stats: transform_net.Variables, x: Array, mix: Array | None
@@ -123,34 +151,3 @@ def load_model(
     if not (any_blend and model.styles and blend is None):
         multistyle.parse(file, blend, model.styles)
     return model.blend(blend) if blend else model
-
-
-def run_batches(
-    model: Model, items: Iterator[tuple[Any, np.ndarray]], batch_size: int
-) -> Iterator[tuple[Any, np.ndarray]]:
-    """(key, image) pairs in, (key, output) pairs out, images of equal size together: as soon as a
-    batch is full, or when too much waits, that of the size which has waited longest. Each size has
-    one batch length, set by its first."""
-    waiting: dict[tuple[int, ...], list[tuple[Any, np.ndarray]]] = defaultdict(list)
-    compiled: dict[tuple[int, ...], int] = {}
-
-    def pixels(shape: tuple[int, ...]) -> int:
-        return shape[0] * shape[1]
-
-    def flush(shape: tuple[int, ...]) -> Iterator[tuple[Any, np.ndarray]]:
-        group = waiting.pop(shape)
-        count = compiled.setdefault(shape, len(group))
-        batch = [image for _, image in group]
-        outputs = np.asarray(model(np.stack(batch + batch[:1] * (count - len(group)))))
-        yield from zip([key for key, _ in group], outputs, strict=False)
-
-    for key, image in items:
-        shape = image.shape
-        waiting[shape].append((key, image))
-        full = compiled.get(shape, max(1, min(batch_size, BATCH_PIXELS // pixels(shape))))
-        if len(waiting[shape]) == full:
-            yield from flush(shape)
-        while sum(len(group) * pixels(shape) for shape, group in waiting.items()) > WAITING_PIXELS:
-            yield from flush(next(iter(waiting)))
-    for shape in list(waiting):
-        yield from flush(shape)

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
-from jaxpercept.nets import learned, weights_file
+from jaxpercept.nets import geometry, learned, weights_file
 from jaxpercept.nets.layers import (
     BatchNorm,
     ConditionalInstanceNorm,
@@ -44,7 +44,6 @@ VGG_MEAN_BGR = (
     116.779,
     123.68,
 )  # the authors' preprocess.lua; the loss network's own mean lives in its file
-MIN_SIDE = 16
 
 
 class TransformNet(nnx.Module):
@@ -157,7 +156,8 @@ def apply(
     mix: Float[Array, "m s"] | None = None,
     probe: list[Array] | None = None,
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
-    """f_W(x) and the running statistics (updated if `train`). Any height and width of at least 16.
+    """f_W(x) and the running statistics (updated if `train`). Any height and width of at least
+    `geometry.least_side`.
 
     Sizes that the stride-2 layers do not divide are reflected at the bottom and right (not so if
     `config.fit` is "crop", for imported nets that round up by themselves) and the output is
@@ -166,10 +166,10 @@ def apply(
     batch norm is given, in order. `mix`: for a net of several styles, their weights for each image,
     or (1, styles) for all images. Raises ValueError on another rank, channel count, or a shorter
     side; and where `mix` does not fit the net."""
-    least = MIN_SIDE if config.down else 1
+    least = geometry.least_side(config)
     if x.ndim != 4 or x.shape[-1] != 3 or any(side < least for side in x.shape[1:3]):
         raise ValueError(
-            f"expected images (N, H, W, 3) with H and W of at least {MIN_SIDE}, got {x.shape}"
+            f"expected images (N, H, W, 3) with H and W of at least {least}, got {x.shape}"
         )
     if (None if mix is None else mix.shape) not in _mix_shapes(config, x.shape[0]):
         raise ValueError(
@@ -182,7 +182,7 @@ def apply(
     graph, empty_params, empty_stats = _structure(config)
     model = nnx.merge(graph, _nested(empty_params, params), _nested(empty_stats, stats))
     h, w = x.shape[1:3]
-    multiple, start = 2 ** len(config.down) if config.fit == "reflect" else 1, config.start_padding
+    multiple, start = geometry.rounding(config), config.start_padding
     pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
     z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
     y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name, **mode)

@@ -22,6 +22,7 @@ from jaxpercept.evaluation.torch_twin.layers import (
     upsampled,
 )
 from jaxpercept.images import resampling
+from jaxpercept.nets import geometry
 
 Tensors = dict[str, Tensor]
 _MEAN_BGR = (103.939, 116.779, 123.68)  # preprocess.lua
@@ -98,7 +99,7 @@ def transform(
     """f_W(x), (N, H, W, 3) in [0, 1] to the same times the scale, and the running statistics."""
     net = Net(config, mix).train(train)
     h, w = x.shape[1:3]
-    multiple = 2 ** len(config.down) if config.fit == "reflect" else 1
+    multiple = geometry.rounding(config)
     mean = torch.tensor(_MEAN_BGR, dtype=x.dtype)
     z = {"vgg": 255 * x.flip(-1) - mean, "raw": 255 * x, "centered": 2 * x - 1}[config.input]
     for axis, size in ((1, h), (2, w)):

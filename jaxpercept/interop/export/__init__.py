@@ -24,7 +24,7 @@ from jax import export as jax_export
 from jaxpercept import files
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import conv, transform_net
+from jaxpercept.nets import conv, geometry, transform_net
 
 SUFFIXES = (".onnx", ".stablehlo")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -44,10 +44,12 @@ def export(
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise InputError(f"{out}: what to export is told by its suffix; {' or '.join(SUFFIXES)}")
-    if size is not None and (out.suffix == ".onnx" or min(size) < transform_net.MIN_SIDE):
+    if size is not None and (
+        out.suffix == ".onnx" or min(size) < geometry.least_side(model.config)
+    ):
         raise InputError(
             f"--size {size[0]} {size[1]}: of a .stablehlo file, and at least "
-            f"{transform_net.MIN_SIDE} a side; an .onnx "
+            f"{geometry.least_side(model.config)} a side; an .onnx "
             "file takes every size"
         )
     data = _onnx(model) if out.suffix == ".onnx" else _stablehlo(model, size)
@@ -126,9 +128,9 @@ def _run_onnx(data: bytes) -> Run:
 
 def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
     config = model.config
-    multiple = 2 ** len(config.down)
+    multiple = geometry.multiple(config)
     if size is None:
-        least = -(-max(transform_net.MIN_SIDE, config.start_padding + 1) // multiple)
+        least = -(-max(geometry.least_side(config), config.start_padding + 1) // multiple)
         shape: Any = jax_export.symbolic_shape(
             f"n, {multiple}*h, {multiple}*w, 3",
             constraints=[f"h >= {least}", f"w >= {least}", "n >= 1"],

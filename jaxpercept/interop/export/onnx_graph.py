@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from jaxpercept.config import TransformNetConfig
+from jaxpercept.nets import geometry
 
 OPSET = 18
 _MEAN_BGR = (103.939, 116.779, 123.68)
@@ -167,7 +168,7 @@ def _mean(b: _Builder) -> str:
 
 def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
     """Reflected up to a multiple of the stride, and by `start_padding`."""
-    multiple = 2 ** len(c.down) if c.fit == "reflect" else 1
+    multiple = geometry.rounding(c)
     if multiple == 1 and not c.start_padding:
         return x
     m, start = b.integers(multiple), c.start_padding

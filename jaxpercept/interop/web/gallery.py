@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
 from jaxpercept import files, images
-from jaxpercept.inference import stylizing
 from jaxpercept.inference.file_jobs import Job
+from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Model
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import shipped
 
 _SMALL = 480  # longer side of the pictures on the page
@@ -33,7 +33,7 @@ def write(
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
-    and `small/`. The options are those of `stylizing.stylize_files` and `images.controlled`. A
+    and `small/`. The options are those of `Treatment`. A
     photo that cannot be read is noted in the job, and left out of the page."""
     out = Path(out)
     labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
@@ -41,15 +41,11 @@ def write(
     def place(path: Path, style: str) -> Path:
         return out / "pictures" / f"{labels[path]}_{style}.jpg"
 
-    job = stylizing.stylize_files(
-        photos,
-        models,
-        place,
-        size=size,
-        grain=grain,
-        finish=partial(images.controlled, strength=strength, keep_color=keep_color),
-        progress=progress,
-    )
+    job = Job(len(photos) * len(models), progress)
+    how = Treatment(size=size, grain=grain, strength=strength, keep_color=keep_color)
+    for model in models:
+        tasks = [Task(path, str(path), place(path, model.name)) for path in photos]
+        process(tasks, how, model, job, batch_size=4)
     written, sections = set(job.written), []
     for path in photos:
         painted = [m for m in models if place(path, m.name) in written]

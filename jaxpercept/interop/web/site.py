@@ -23,7 +23,7 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
 from jaxpercept.interop.export import onnx_graph
 from jaxpercept.interop.web import packages
-from jaxpercept.nets import shipped
+from jaxpercept.nets import geometry, shipped
 
 _PICTURE = 256  # pixels a side of a style's picture: the first sample in that style
 _SAMPLE = 1024  # longer side of the samples, at most
@@ -129,7 +129,7 @@ def _enlargers(out: Path, say: Say) -> list[dict[str, Any]]:
                 "scale": scale,
                 "net": net,
                 "netScale": model.config.scale,
-                "reach": upscaling.reach(model.config),
+                "reach": geometry.reach(model.config),
             }
         )
     return found

@@ -1,0 +1,162 @@
+"""A net over many image files: the one way in which commands apply a net.
+
+Decoding and encoding overlap the net's work, and what waits is bounded. Whatever goes wrong with
+one file is that file's failure, and the others are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.inference import tiles, treatment
+from jaxpercept.inference.batches import Batch, Batches
+from jaxpercept.inference.file_jobs import Job, Writer, ahead, overlapping
+from jaxpercept.inference.model import Net
+from jaxpercept.inference.treatment import STANDARD, Treatment
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file: where its image comes from (a path, or bytes), what it is called in messages, and
+    where the result goes: a path, or `-` for standard output in the format `suffix`."""
+
+    source: images.Source
+    name: str
+    target: Path
+    suffix: str = ".png"
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A task, and the side of the tiles that it needs, 0 for none."""
+
+    task: Task
+    tile: int
+
+
+def process(
+    files: Sequence[Task],
+    how: Treatment,
+    model: Net,
+    job: Job | None = None,
+    *,
+    batch_size: int = 1,
+    skip_existing: bool = False,
+) -> Job:
+    """Applies `model` to every file as `how` says, and returns `job` (a new one by default), which
+    tells what was written, skipped and failed. `batch_size`: images of equal size that the net
+    sees at once. An output that exists is left alone with `skip_existing`."""
+    job = Job(len(files)) if job is None else job
+    todo = [f for f in files if not (skip_existing and f.target != STANDARD and job.skip(f.target))]
+    batches = Batches(batch_size)
+    with overlapping(job) as (readers, writer):
+        apply = partial(_apply, how, model, job, writer)
+        for begun, reading in ahead(readers, _readings(todo, how, model, job)):
+            try:
+                picture, seen = reading.result()
+            except Exception as error:
+                job.fail(_failure(begun.task.name, error))
+                continue
+            job.note(begun.task.name, picture.notes)
+            if begun.tile:
+                apply(
+                    [(begun.task, picture)],
+                    partial(_in_tiles, model, seen, begun.tile, picture, job.progress),
+                )
+            else:
+                for batch in batches.add((begun.task, picture), seen):
+                    _apply_batch(apply, model, batch)
+        for batch in batches.rest():
+            _apply_batch(apply, model, batch)
+    return job
+
+
+def _readings(
+    files: Iterable[Task], how: Treatment, model: Net, job: Job
+) -> Iterator[tuple[_Begun, Callable[[], Any], int]]:
+    """What `ahead` reads; files that are known by their headers to fail are noted and left out."""
+    for task in files:
+        try:
+            height, width = treatment.checked_size(how, model, task.source, task.name)
+        except Exception as error:
+            job.fail(_failure(task.name, error))
+            continue
+        tile = tiles.choose(model, height, width, how.tile)
+        small = bool(tile) and model.config.scale == 1
+        call = partial(treatment.read, how, model, task.source, task.name, uint8=small)
+        yield _Begun(task, tile), call, height * width * model.config.scale**2
+
+
+def _in_tiles(
+    model: Net,
+    seen: NDArray[Any],
+    tile: int,
+    picture: images.Picture,
+    progress: Callable[[str], None],
+) -> list[NDArray[Any]]:
+    deep = picture.bits > 8 and seen.dtype != np.uint8
+    return [tiles.run(model, seen, tile, deep=deep, progress=progress)]
+
+
+def _apply_batch(apply: Callable[..., bool], model: Net, batch: Batch) -> None:
+    """Runs a batch; its images one by one where that fails, since one may be too much alone."""
+    if not apply(batch.keys, partial(batch.run, model), alone=len(batch.keys) == 1):
+        for one in batch.alone():
+            apply(one.keys, partial(one.run, model))
+
+
+def _apply(
+    how: Treatment,
+    model: Net,
+    job: Job,
+    writer: Writer,
+    keys: Sequence[tuple[Task, images.Picture]],
+    run: Callable[[], Sequence[NDArray[Any]]],
+    *,
+    alone: bool = True,
+) -> bool:
+    """Runs the net and begins to write its outputs; False where it fails. Unless `alone`, nothing
+    is noted of that."""
+    try:
+        outputs = run()
+    except Exception as error:
+        for task, _ in keys if alone else ():
+            job.fail(_failure(task.name, error))
+        return False
+    for (task, picture), output in zip(keys, outputs, strict=True):
+        if model.config.scale > 1 and picture.bits == 8:
+            output = images.to_uint8(output)  # a quarter of the memory while it waits
+        call = partial(_save, how, picture, output, task)
+        writer.write(call, output.shape[0] * output.shape[1])
+    return True
+
+
+def _save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: Task) -> Path:
+    try:
+        finished = treatment.finish(how, picture, output)
+        return treatment.write(how, finished, task.target, task.suffix)
+    except Exception as error:
+        raise _failure(str(task.target), error) from error
+
+
+def _failure(name: str, error: Exception) -> InputError:
+    """The one line that says what failed and what would do."""
+    if isinstance(error, InputError):
+        return error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in reason:
+        return InputError(
+            f"{name}: too large for memory; shrink it, give a smaller --size, or give --tile"
+        )
+    return InputError(
+        f"{name}: failed ({type(error).__name__}: {reason[:300]}); try it as a PNG, or report it"
+    )

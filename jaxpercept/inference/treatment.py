@@ -1,0 +1,157 @@
+"""What is done to an image besides the net: how it is read, what comes before the net, what is made
+of the net's output, and how that is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.images import resampling
+from jaxpercept.inference.model import Net
+from jaxpercept.nets import geometry
+
+STANDARD = Path("-")  # standard input, or standard output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """A plain value, which can be compared, pickled and sent to another process.
+
+    Read: the longer side `size` to scale to first; `max_pixels` of the image read and of the one
+    made. Before the net: `grain` (None: the net's own). The net: `tile`, as in `tiles.choose`.
+    After: `strength`, `keep_color` (as in `images.controlled`), `keep_grey` (a grey file stays
+    grey), `match_histogram`. Transparency is kept. Written: `quality` (None: the format's) and
+    `strip` (nothing but the pixels); the format is the target's suffix."""
+
+    size: int | None = None
+    max_pixels: int = images.MAX_PIXELS
+    grain: float | None = None
+    tile: int | None = None
+    strength: float = 1.0
+    keep_color: bool = False
+    keep_grey: bool = False
+    match_histogram: bool = False
+    quality: int | None = None
+    strip: bool = False
+
+    def __post_init__(self) -> None:
+        images.check_strength(self.strength)
+        images.check_grain(self.grain or 0.0)
+        images.check_quality(self.quality)
+
+
+def checked_size(
+    treatment: Treatment, model: Net, source: images.Source, name: str
+) -> tuple[int, int]:
+    """The height and width that the net will see, from the file's header. InputError for too few
+    pixels, or too many of the result."""
+    config = model.config
+    height, width = images.size_of(source, max_pixels=treatment.max_pixels, name=name)
+    if treatment.size:
+        height, width = images.fit(height, width, treatment.size, "long")
+    if (count := height * width * config.scale**2) > treatment.max_pixels:
+        made, fix = f"{width * config.scale}x{height * config.scale}", "shrink it"
+        what = f"{width}x{height} would become {made}"
+        if treatment.size:
+            what, fix = f"--size {treatment.size} makes it {made}", "give a smaller --size"
+        raise InputError(
+            f"{name}: {what}, {count:,} pixels, more than the limit of {treatment.max_pixels:,}; "
+            f"{fix} or raise --max-pixels"
+        )
+    if min(height, width) < (least := geometry.least_side(config)):
+        larger = ", larger with --size" if config.scale == 1 else ""
+        raise InputError(
+            f"{name}: {width}x{height} is too small; at least {least} pixels a side{larger}"
+        )
+    return height, width
+
+
+def read(
+    treatment: Treatment, model: Net, source: images.Source, name: str, *, uint8: bool
+) -> tuple[images.Picture, NDArray[Any]]:
+    """The picture at the size that the net sees, and its pixels as the net sees them. `uint8`: for
+    images that are large for the memory."""
+    picture = images.read(
+        source,
+        size=treatment.size,
+        uint8=uint8,
+        max_pixels=treatment.max_pixels,
+        name=name,
+    )
+    own = getattr(model, "grain", 0.0)
+    return picture, images.grain(
+        picture.pixels, own if treatment.grain is None else treatment.grain
+    )
+
+
+def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) -> images.Picture:
+    """What is saved of a net's `output` (uint8 or float32) for `picture`: a picture of the output's
+    size."""
+    scale = output.shape[0] // picture.pixels.shape[0]
+    if treatment.keep_grey and picture.grey:
+        output = _grey(output)
+    if treatment.keep_color or treatment.strength != 1:
+        output = _controlled(treatment, enlarged(picture.pixels, scale), output)
+    alpha = None if picture.alpha is None else enlarged(picture.alpha, scale)
+    if treatment.match_histogram:
+        eight = images.to_uint8(output), images.to_uint8(picture.pixels)
+        output = images.to_uint8(images.match_histogram(*eight))
+    return picture.replaced(output, alpha)
+
+
+def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:
+    """(H, W, 3) or (H, W), `scale` times as large by bicubic interpolation, in [0, 1]."""
+    if scale == 1:
+        return x
+    x = images.to_float(x) if x.dtype == np.uint8 else x
+    large = resampling.upscale(x if x.ndim == 3 else x[..., None], scale)
+    large = np.clip(np.asarray(large), 0, 1)
+    return large if x.ndim == 3 else large[..., 0]
+
+
+def _controlled(treatment: Treatment, content: NDArray[Any], output: NDArray[Any]) -> NDArray[Any]:
+    """`images.controlled`, in strips where the output is uint8, for which memory is short."""
+    how: dict[str, Any] = {"strength": treatment.strength, "keep_color": treatment.keep_color}
+    if output.dtype != np.uint8:
+        floats = images.to_float(content) if content.dtype == np.uint8 else content
+        return images.controlled(output, floats, **how)
+    made = np.empty_like(output)
+    for top in range(0, len(output), 64):
+        part = np.s_[top : top + 64]
+        below = images.to_float(content[part]) if content.dtype == np.uint8 else content[part]
+        made[part] = images.to_uint8(images.controlled(images.to_float(output[part]), below, **how))
+    return made
+
+
+def _grey(output: NDArray[Any]) -> NDArray[Any]:
+    whole = images.to_float(output) if output.dtype == np.uint8 else output
+    mean = np.repeat(whole.mean(-1, keepdims=True), 3, axis=-1)
+    return images.to_uint8(mean) if output.dtype == np.uint8 else mean
+
+
+def write(treatment: Treatment, picture: images.Picture, target: Path, suffix: str) -> Path:
+    """Writes a picture: whole or not at all. `target` `-` is standard output, in the format that
+    `suffix` names."""
+    how: dict[str, Any] = {"quality": treatment.quality, "strip": treatment.strip}
+    if target != STANDARD:
+        return images.save(target, picture, **how)
+    data = images.encode(picture, suffix, **how)
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"standard output: cannot be written ({os.strerror(error.errno or 0)})"
+        ) from error
+    return target

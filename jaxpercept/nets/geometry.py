@@ -1,0 +1,124 @@
+"""The geometry of a transform net: which sizes it takes, how far a pixel sees, where its norms lie,
+and the tiles that an image is cut into for it. Pixels are the input's; computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jaxpercept.config import TransformNetConfig
+
+
+def multiple(config: TransformNetConfig) -> int:
+    """What the stride-2 layers divide a side by."""
+    return 2 ** len(config.down)
+
+
+def rounding(config: TransformNetConfig) -> int:
+    """The multiple that sides are reflected up to before the net; 1 where nothing is reflected."""
+    return multiple(config) if config.fit == "reflect" else 1
+
+
+def least_side(config: TransformNetConfig) -> int:
+    """The shortest side that an image may have."""
+    return 16 if config.down else 8
+
+
+def reach(config: TransformNetConfig) -> int:
+    """How far, on every side, the pixels lie that an output pixel depends on, an instance norm's
+    statistics aside."""
+    farthest = 2 if config.skip == "bicubic" else 0
+    for place in range(max(multiple(config), config.scale)):  # from one output pixel backwards
+        low = high = place // config.head_scale
+        low, high = low - config.head_size // 2, high + config.head_size // 2
+        for _ in config.up:
+            low, high = low // 2 - 1, high // 2 + 1  # a 3×3 convolution at either resolution
+        low, high = low - 2 * config.blocks, high + 2 * config.blocks
+        for _ in config.down:
+            low, high = 2 * low - 1, 2 * high + 1
+        low, high = low - config.stem_size // 2, high + config.stem_size // 2
+        at = place // config.scale
+        farthest = max(farthest, at - low, high - at)
+    return farthest
+
+
+def seamless(config: TransformNetConfig) -> bool:
+    """Whether overlapping tiles equal the whole image: each pixel sees the same part of the image
+    wherever the tile begins."""
+    return not (config.norm == "instance" or config.down or config.start_padding)
+
+
+def overlap(config: TransformNetConfig) -> int:
+    """What tiles overlap by: the reach, as a multiple of the strides, and what rounding up inside
+    the net may move the content by."""
+    step = multiple(config)
+    moved = step if config.down and config.fit == "crop" else 0
+    return -(-reach(config) // step) * step + moved
+
+
+class Tile(NamedTuple):
+    """A tile along one axis: it is good for [first, end), and the net sees `length` pixels from
+    `start`. Divided by the strides, `length` leaves what `size`, the image's, leaves, so that the
+    layers round up, and pad, in the same places."""
+
+    first: int
+    end: int
+    start: int
+    length: int
+    size: int
+
+    @property
+    def seen(self) -> slice:
+        """What the net sees, of the image."""
+        return slice(self.start, self.start + self.length)
+
+    @property
+    def own(self) -> slice:
+        """What the tile is good for, of the image."""
+        return slice(self.first, self.end)
+
+    @property
+    def inside(self) -> slice:
+        """What the tile is good for, of what the net sees."""
+        return slice(self.first - self.start, self.end - self.start)
+
+
+def tiles(config: TransformNetConfig, size: int, side: int) -> Iterator[Tile]:
+    """The tiles of an axis of `size` pixels for a net."""
+    return cut(size, side, overlap(config), multiple(config))
+
+
+def cut(size: int, side: int, over: int, step: int = 1) -> Iterator[Tile]:
+    """The tiles of an axis of `size` pixels, each good for `side` of them (the last for what is
+    left), and with `over` more on both sides. All have one length, so that they are compiled
+    once, and leave what `size` leaves when divided by `step`."""
+    length = min(size, side + 2 * over + size % step)
+    for first in range(0, size, side):
+        start = min(max(first - over, 0), size - length)
+        yield Tile(first, min(first + side, size), start, length, size)
+
+
+class Norm(NamedTuple):
+    """A norm of the net: the name that its parameters begin with, how many pixels lie from one of
+    its places to the next, and the multiple that its length in pixels was rounded up to."""
+
+    name: str
+    step: int
+    rounding: int
+
+
+def norms(config: TransformNetConfig) -> list[Norm]:
+    """The norms in the order in which the net applies them; none where `config.norm` is "none"."""
+    if config.norm == "none":
+        return []
+    deepest = multiple(config)
+    found = [Norm("stem_norm", 1, 1)]
+    found += [Norm(f"down_norm.{i}", 2 ** (i + 1), 2 ** (i + 1)) for i in range(len(config.down))]
+    for i in range(config.blocks):
+        found += [Norm(f"blocks.{i}.norm{n}", deepest, deepest) for n in (1, 2)]
+    found += [
+        Norm(f"up_norm.{i}", max(1, deepest // 2 ** (i + 1)), deepest)
+        for i in range(len(config.up))
+    ]
+    return [*found, Norm("head_norm", 1, deepest)] if config.head_norm else found
