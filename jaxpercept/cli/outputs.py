@@ -2,35 +2,103 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxpercept import files
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, choose
 from jaxpercept.inference.file_jobs import Job
 
-_UNWRITABLE = (".avif", ".heic", ".jp2")  # meant as files, not as folders
+STANDARD = Path("-")  # standard input, or standard output
 
 
-def namer(paths: Sequence[Path], models: int, out: Path) -> Callable[[Path, str], Path]:
-    """`name_output(image, label)`: `out` itself if it has an image suffix, else IMAGE_LABEL in the
-    folder `out` with the image's suffix, `.png` where we cannot write that; never one name for two,
-    nor an input's. InputError where `out` cannot hold what `models` nets make of `paths`."""
+def add_written(parser: argparse.ArgumentParser) -> None:
+    """The options of how images are written."""
+    parser.add_argument(
+        "--format",
+        metavar="NAME",
+        help="of files in a folder and of standard output: png, jpg, webp, avif, tif or bmp "
+        "(default: the input's; png where that is not written)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=int,
+        metavar="Q",
+        help="1 to 100, of JPEG, WebP and AVIF (default: 95)",
+    )
+    parser.add_argument(
+        "--strip",
+        action="store_true",
+        help="write nothing but the pixels: no camera, place, copyright, date or resolution",
+    )
+
+
+def chosen_suffix(arguments: argparse.Namespace) -> str | None:
+    """The suffix that `--format` names, None for none. InputError for another format, or another
+    quality than there is."""
     from jaxpercept import images
 
-    _check_writable(out)
-    if out.suffix.lower() in (*images.READ_SUFFIXES, *_UNWRITABLE) and not out.is_dir():
-        images.check_writable_name(out)
+    images.check_quality(arguments.quality)
+    if (given := arguments.format) is None:
+        return None
+    choose("--format", given.lower().lstrip("."), [s[1:] for s in images.WRITE_SUFFIXES])
+    return f".{given.lower().lstrip('.')}"
+
+
+def find(inputs: Sequence[str], missing: list[str]) -> dict[Path, Any]:
+    """The images of `inputs`, each with its source: itself, or the bytes of standard input (`-`) or
+    a pipe, which can be read but once. Says what folders have besides images; adds a line to
+    `missing` for each input that is not there."""
+    from jaxpercept import images
+
+    left_out: Counter[str] = Counter()
+    sources: dict[Path, Any] = {}
+    for path in images.list_images(inputs, missing, left_out):
+        try:
+            sources[path] = images.fetch(path)
+        except InputError as error:
+            missing.append(str(error))
+    if line := images.left_out_line(left_out):
+        say(line)
+    for line in missing:
+        say(f"error: {line}")
+    if not sources:
+        raise InputError(missing[0])
+    return sources
+
+
+def title(path: Path) -> str:
+    """What messages call an input."""
+    return "standard input" if path == STANDARD else str(path)
+
+
+def namer(
+    paths: Sequence[Path], models: int, out: Path, suffix: str | None = None
+) -> Callable[[Path, str], Path]:
+    """`name_output(image, label)`: `out` itself if it has an image suffix, is a device or a FIFO,
+    or is `-`; else IMAGE_LABEL in the folder `out` with `suffix`, by default the image's, `.png`
+    where we cannot write that; never one name for two, nor an input's. InputError where `out`
+    cannot hold what `models` nets make of `paths`."""
+    from jaxpercept import images
+
+    special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
+    if not special:
+        _check_writable(out)
+    if special or (images.names_a_file(out) and not out.is_dir()):
+        if not special:
+            images.check_writable_name(out)
         if len(paths) * models > 1:
             raise InputError(
                 f"-o {out} names one file, but {len(paths) * models} images are to be made; give "
                 "a folder"
             )
-        if out.resolve() == paths[0].resolve():
+        if not special and out.resolve() == paths[0].resolve():
             raise InputError(f"-o {out} is the input itself; give another name")
         return lambda path, label: out
     if out.exists() and not out.is_dir():
@@ -38,6 +106,10 @@ def namer(paths: Sequence[Path], models: int, out: Path) -> Callable[[Path, str]
             f"-o {out} is a file without a known image suffix; give a folder or a name ending in "
             ".jpg"
         )
+
+    def _suffix(path: Path) -> str:
+        return suffix or images.written_suffix(path)
+
     wanted = Counter((path.stem, _suffix(path)) for path in paths)
     common = os.path.commonpath([path.absolute().parent for path in paths])
     taken: dict[str, tuple[Path, str] | None] = {_key(path): None for path in paths}
@@ -47,7 +119,7 @@ def namer(paths: Sequence[Path], models: int, out: Path) -> Callable[[Path, str]
         # even then is counted
         alone = wanted[path.stem, _suffix(path)] == 1
         folders = () if alone else path.absolute().parent.relative_to(common).parts
-        stem = "-".join((*folders, path.stem))
+        stem = "-".join((*folders, "stdin" if path == STANDARD else path.stem))
         for number in itertools.count(1):
             name = out / f"{stem}_{label}{'' if number == 1 else f'-{number}'}{_suffix(path)}"
             if taken.setdefault(_key(name), (path, label)) == (path, label):
@@ -88,12 +160,6 @@ def write_text(option: str, path: Path, text: str) -> None:
         files.write_text(path, text)
     except InputError as e:
         raise InputError(f"{option} {e}") from e
-
-
-def _suffix(path: Path) -> str:
-    from jaxpercept import images
-
-    return path.suffix if path.suffix.lower() in images.WRITE_SUFFIXES else ".png"
 
 
 def ending(job: Job, missing: Sequence[str], count: int) -> int:

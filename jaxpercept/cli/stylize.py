@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxpercept.cli.outputs import ending, namer, say
+from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
@@ -42,7 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="image files, folders (searched, nested) or patterns",
+        help="image files, folders (searched, nested), patterns, or - for standard input",
     )
     parser.add_argument(
         "--style",
@@ -55,7 +55,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         "a sheet for each image (default: the first of --list-styles)",
     )
     parser.add_argument(
-        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
+        "-o",
+        "--out",
+        default="outputs",
+        metavar="OUT",
+        help="file or folder, or - for standard output (default: outputs)",
     )
     parser.add_argument(
         "--strength",
@@ -115,6 +119,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the shipped styles and the works that they follow",
     )
+    add_written(parser)
     parser.set_defaults(run=run)
 
 
@@ -145,11 +150,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain or 0)
+    suffix = chosen_suffix(arguments)
     missing: list[str] = []
-    paths = images.list_images(arguments.inputs, missing)
-    for line in missing:
-        say(f"error: {line}")
-    name_output = namer(paths, len(styles), Path(arguments.out))
+    sources = find(arguments.inputs, missing)
+    paths = list(sources)
+    name_output = namer(paths, len(styles), Path(arguments.out), suffix)
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.model import load_model
@@ -164,6 +169,8 @@ def run(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         strength=arguments.strength,
         keep_color=arguments.preserve_color,
+        quality=arguments.quality,
+        strip=arguments.strip,
     )
     models = told_apart(
         [load_model(style, precision=arguments.precision) for style in styles], styles
@@ -173,7 +180,15 @@ def run(arguments: argparse.Namespace) -> int:
     job = Job(len(paths) * len(models), say)
     for model in models:
         process(
-            [Task(path, str(path), name_output(path, model.name)) for path in paths],
+            [
+                Task(
+                    source,
+                    title(path),
+                    name_output(path, model.name),
+                    suffix or images.written_suffix(path),
+                )
+                for path, source in sources.items()
+            ],
             how,
             model,
             job,

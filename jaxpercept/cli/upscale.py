@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept.cli.outputs import ending, namer, say
+from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
 from jaxpercept.config import PRECISIONS, SCALES, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="image files, folders (searched, nested) or patterns",
+        help="image files, folders (searched, nested), patterns, or - for standard input",
     )
     parser.add_argument(
         "--scale",
@@ -44,7 +44,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="shipped name or weights file (default: the first of that scale)",
     )
     parser.add_argument(
-        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
+        "-o",
+        "--out",
+        default="outputs",
+        metavar="OUT",
+        help="file or folder, or - for standard output (default: outputs)",
     )
     parser.add_argument(
         "--no-match-histogram",
@@ -71,6 +75,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
     )
+    add_written(parser)
     parser.set_defaults(run=run)
 
 
@@ -91,13 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.model is not None:
         weights_file.resolve(arguments.model, "superres")
-    from jaxpercept import images
-
+    suffix = chosen_suffix(arguments)
     missing: list[str] = []
-    paths = images.list_images(arguments.inputs, missing)
-    for line in missing:
-        say(f"error: {line}")
-    name_output = namer(paths, 1, Path(arguments.out))
+    sources = find(arguments.inputs, missing)
+    paths = list(sources)
+    name_output = namer(paths, 1, Path(arguments.out), suffix)
+    from jaxpercept import images
     from jaxpercept.inference import upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
@@ -109,12 +113,17 @@ def run(arguments: argparse.Namespace) -> int:
     model = upscaling.load_upscaler(chosen, scale, precision=arguments.precision)
     factor = f"x{model.config.scale}"
     label = model.name if factor in model.name else f"{factor}-{model.name}"
-    tasks = [Task(path, str(path), name_output(path, label)) for path in paths]
+    tasks = [
+        Task(source, title(path), name_output(path, label), suffix or images.written_suffix(path))
+        for path, source in sources.items()
+    ]
     how = Treatment(
         max_pixels=arguments.max_pixels,
         tile=arguments.tile,
         match_histogram=arguments.match,
         keep_grey=True,
+        quality=arguments.quality,
+        strip=arguments.strip,
     )
     job = process(tasks, how, model, Job(len(tasks), say), skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(paths))

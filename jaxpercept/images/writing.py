@@ -85,14 +85,15 @@ def save(
     path: str | os.PathLike[str],
     picture: Picture,
     *,
+    suffix: str | None = None,
     quality: int | None = None,
     strip: bool = False,
 ) -> Path:
-    """Writes `picture` as `encode` does, in the format of the suffix, and whole or not at all as
-    `files.write` does. `InputError` names the path."""
-    path = check_writable_name(path)
+    """Writes `picture` as `encode` does, in the format of `suffix` (by default the path's own), and
+    whole or not at all as `files.write` does. `InputError` names the path."""
+    path = Path(path) if suffix else check_writable_name(path)
     try:
-        data = encode(picture, path.suffix, quality=quality, strip=strip)
+        data = encode(picture, suffix or path.suffix, quality=quality, strip=strip)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return files.write(path, data)

@@ -139,11 +139,12 @@ def _grey(output: NDArray[Any]) -> NDArray[Any]:
 
 
 def write(treatment: Treatment, picture: images.Picture, target: Path, suffix: str) -> Path:
-    """Writes a picture: whole or not at all. `target` `-` is standard output, in the format that
-    `suffix` names."""
+    """Writes a picture: whole or not at all. `target` `-` is standard output. That, and a target
+    without an image suffix (a device, a FIFO), gets the format that `suffix` names."""
     how: dict[str, Any] = {"quality": treatment.quality, "strip": treatment.strip}
     if target != STANDARD:
-        return images.save(target, picture, **how)
+        own = target.suffix.lower() in images.WRITE_SUFFIXES
+        return images.save(target, picture, suffix=None if own else suffix, **how)
     data = images.encode(picture, suffix, **how)
     try:
         sys.stdout.buffer.write(data)
