@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.inference import tiles
+from jaxpercept.inference import cutting
 from jaxpercept.inference.model import LIVE, Model, Net
 from jaxpercept.nets import geometry, transform_net
 from jaxpercept.runtime import allocator
@@ -52,7 +52,7 @@ def run(
     for norm in norms:
         unknown = jnp.zeros_like(params[f"{norm.name}.scale"])
         stats |= {f"{norm.name}.mean": unknown, f"{norm.name}.var": unknown}
-    parts = tiles.both_axes(model, whole, side)
+    parts = cutting.both_axes(model, whole, side)
     for number, norm in enumerate(norms):
         allocator.release()  # what the decoder, then the pass before, has used
         progress(
@@ -60,7 +60,7 @@ def run(
         )
         total = _Moments()
         for rows, columns in parts:
-            seen = tiles.seen(whole, rows, columns)
+            seen = cutting.seen(whole, rows, columns)
             before = _before(config, number, model.dtype, seen.shape)(params, stats, seen)
             own = [
                 _own(norm, axis, sides)
@@ -77,16 +77,24 @@ def run(
     def call(seen: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(_output(config, model.dtype, seen.shape)(params, stats, seen))
 
-    out = tiles.assembled(model, whole, side, call, deep=deep)
+    out = cutting.assembled(model, whole, side, call, deep=deep)
     allocator.release()  # room for the encoder
     return out[:height, :width]
+
+
+def fits(model: Net, height: int, width: int) -> bool:
+    """Whether a style net's tiles can equal the whole: reflection up to the strides, then start
+    padding, is not done tile by tile."""
+    config = model.config
+    divided = not any(side % geometry.multiple(config) for side in (height, width))
+    return config.scale == 1 and (divided or config.fit == "crop" or not config.start_padding)
 
 
 def _check(model: Net, height: int, width: int) -> None:
     least = geometry.least_side(model.config)
     if not isinstance(model, Model):
         raise InputError(f"{model.name}: its runtime has no tiles; leave out --tile")
-    if min(height, width) < least or not tiles.statistics_fit(model, height, width):
+    if min(height, width) < least or not fits(model, height, width):
         raise InputError(
             f"{model.name}: no tiles for {width}x{height}; at least {least} pixels a side and, for "
             f"this net's padding, multiples of {geometry.multiple(model.config)}; leave out "

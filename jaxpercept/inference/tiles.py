@@ -6,7 +6,6 @@ by it. Style nets also need the statistics of the whole image: see `statistics`.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
+from jaxpercept.inference import cutting, statistics
 from jaxpercept.inference.model import Model, Net
 from jaxpercept.nets import geometry
 
@@ -38,7 +38,7 @@ def choose(model: Net, height: int, width: int, tile: int | None = None) -> int:
         return tile if max(height, width) > tile else 0
     if tile is not None:
         return tile
-    if not isinstance(model, Model) or not statistics_fit(model, height, width):
+    if not isinstance(model, Model) or not statistics.fits(model, height, width):
         return 0
     return TILE if LIVE * 4 * config.stem * height * width > _memory() else 0
 
@@ -59,64 +59,15 @@ def run(
     side = choose(model, x.shape[0], x.shape[1], tile)
     if not side:
         seen = images.to_float(x) if x.dtype == np.uint8 else x
-        return _kept(np.asarray(model(seen[None]))[0], deep)
+        return cutting.kept(np.asarray(model(seen[None]))[0], deep)
     if model.config.scale == 1:
-        from jaxpercept.inference import statistics
-
         return statistics.run(model, x, side, deep=deep, progress=progress)
     if not geometry.seamless(model.config):
         raise InputError(
             f"{model.name}: its norm sees the whole image, so it cannot work in tiles; leave out "
             "--tile"
         )
-    return assembled(model, x, side, lambda seen: np.asarray(model(seen)), deep=deep)
-
-
-def assembled(
-    model: Net,
-    x: NDArray[Any],
-    side: int,
-    call: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    *,
-    deep: bool,
-) -> NDArray[Any]:
-    """What `call` makes of the tiles of (H, W, 3), put together."""
-    height, width = x.shape[:2]
-    scale = model.config.scale
-    out = np.empty((scale * height, scale * width, 3), np.float32 if deep else np.uint8)
-    for rows, columns in both_axes(model, x, side):
-        part = call(seen(x, rows, columns))[0]
-        inside = part[_scaled(rows.inside, scale), _scaled(columns.inside, scale)]
-        out[_scaled(rows.own, scale), _scaled(columns.own, scale)] = _kept(inside, deep)
-    return out
-
-
-def both_axes(model: Net, x: NDArray[Any], side: int) -> list[tuple[geometry.Tile, geometry.Tile]]:
-    """The tiles of (H, W, 3): rows and columns."""
-    rows, columns = (geometry.tiles(model.config, size, side) for size in x.shape[:2])
-    return list(itertools.product(rows, columns))
-
-
-def seen(x: NDArray[Any], rows: geometry.Tile, columns: geometry.Tile) -> NDArray[np.float32]:
-    """What the net sees of a tile: (1, height, width, 3)."""
-    part = x[None, rows.seen, columns.seen]
-    return images.to_float(part) if part.dtype == np.uint8 else part
-
-
-def _kept(output: NDArray[np.float32], deep: bool) -> NDArray[Any]:
-    return output if deep else images.to_uint8(output)
-
-
-def _scaled(part: slice, scale: int) -> slice:
-    return slice(scale * part.start, scale * part.stop)
-
-
-def statistics_fit(model: Net, height: int, width: int) -> bool:
-    """Whether a style net's tiles can equal the whole: reflection up to the strides, then start
-    padding, is not done tile by tile."""
-    config = model.config
-    divided = not any(side % geometry.multiple(config) for side in (height, width))
-    return config.scale == 1 and (divided or config.fit == "crop" or not config.start_padding)
+    return cutting.assembled(model, x, side, lambda seen: np.asarray(model(seen)), deep=deep)
 
 
 def _memory() -> int:
