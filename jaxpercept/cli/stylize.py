@@ -80,11 +80,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "0 adds none (default: %(default)s, too faint to be seen)",
     )
     parser.add_argument(
-        "--size",
-        type=int,
-        metavar="N",
-        help="scale to this longer side first; strokes keep "
-        "their size in pixels, so the smaller the image, the coarser they are in it",
+        "--stroke",
+        default="auto",
+        metavar="F",
+        help="size of the strokes: auto, as on a picture of 800 pixels; or how many times larger "
+        "than the net paints them, where 1 leaves them as they are (default: auto)",
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="scale the image to this longer side first"
     )
     parser.add_argument(
         "--max-pixels",
@@ -147,7 +150,9 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = {key: style for one in given for key, style in multistyle.expand(one)}
     styles = list(keyed.values())
     from jaxpercept import images
+    from jaxpercept.inference import strokes
 
+    stroke = strokes.wanted(arguments.stroke)
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain or 0)
     suffix = chosen_suffix(arguments)
@@ -164,6 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     compilation_cache.enable()
     how = Treatment(
         size=arguments.size,
+        stroke=stroke,
         max_pixels=arguments.max_pixels,
         grain=arguments.grain,
         tile=arguments.tile,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
-from jaxpercept.inference import tiles, treatment
+from jaxpercept.inference import strokes, tiles, treatment
 from jaxpercept.inference.batches import Batch, Batches
 from jaxpercept.inference.file_jobs import Job, Writer, ahead, overlapping
 from jaxpercept.inference.model import Net
@@ -86,13 +86,14 @@ def _readings(
     """What `ahead` reads; files that are known by their headers to fail are noted and left out."""
     for task in files:
         try:
-            height, width = treatment.checked_size(how, model, task.source, task.name)
+            sizes = treatment.checked_sizes(how, model, task.source, task.name)
         except Exception as error:
             job.fail(_failure(task.name, error))
             continue
-        tile = tiles.choose(model, height, width, how.tile)
+        height, width = sizes.picture
+        tile = tiles.choose(model, *sizes.seen, how.tile)
         small = bool(tile) and model.config.scale == 1
-        call = partial(treatment.read, how, model, task.source, task.name, uint8=small)
+        call = partial(treatment.read, how, model, task.source, task.name, sizes, uint8=small)
         yield _Begun(task, tile), call, height * width * model.config.scale**2
 
 
@@ -135,6 +136,12 @@ def _apply(
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
             output = images.to_uint8(output)  # a quarter of the memory while it waits
+        if model.config.scale == 1:
+            try:
+                output = strokes.to_size(output, *picture.pixels.shape[:2])
+            except Exception as error:
+                job.fail(_failure(task.name, error))
+                continue
         call = partial(_save, how, picture, output, task)
         writer.write(call, output.shape[0] * output.shape[1])
     return True

@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
+from jaxpercept.inference import strokes
 from jaxpercept.inference.model import Net
 from jaxpercept.nets import geometry
 
@@ -27,13 +28,15 @@ class Treatment:
     """A plain value, which can be compared, pickled and sent to another process.
 
     Read: the longer side `size` to scale to first; `max_pixels` of the image read and of the one
-    made. Before the net: `grain` (None: the net's own). The net: `tile`, as in `tiles.choose`.
+    made. Before the net: `stroke`, by what factor strokes are larger than the net paints them
+    (None: by the size of the picture, see `strokes`), for nets of scale 1; `grain` (None: the net's own). The net: `tile`, as in `tiles.choose`.
     After: `strength`, `keep_color` (as in `images.controlled`), `keep_grey` (a grey file stays
     grey), `match_histogram`. Transparency is kept. Written: `quality` (None: the format's) and
     `strip` (nothing but the pixels); the format is the target's suffix."""
 
     size: int | None = None
     max_pixels: int = images.MAX_PIXELS
+    stroke: float | None = 1.0
     grain: float | None = None
     tile: int | None = None
     strength: float = 1.0
@@ -44,16 +47,22 @@ class Treatment:
     strip: bool = False
 
     def __post_init__(self) -> None:
+        strokes.check(self.stroke)
         images.check_strength(self.strength)
         images.check_grain(self.grain or 0.0)
         images.check_quality(self.quality)
 
 
-def checked_size(
-    treatment: Treatment, model: Net, source: images.Source, name: str
-) -> tuple[int, int]:
-    """The height and width that the net will see, from the file's header. InputError for too few
-    pixels, or too many of the result."""
+class Sizes(NamedTuple):
+    """(height, width) of a picture as it is read, and as the net sees it."""
+
+    picture: tuple[int, int]
+    seen: tuple[int, int]
+
+
+def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name: str) -> Sizes:
+    """The sizes, from the file's header. InputError for too few pixels, or too many of the
+    result."""
     config = model.config
     height, width = images.size_of(source, max_pixels=treatment.max_pixels, name=name)
     if treatment.size:
@@ -67,30 +76,36 @@ def checked_size(
             f"{name}: {what}, {count:,} pixels, more than the limit of {treatment.max_pixels:,}; "
             f"{fix} or raise --max-pixels"
         )
-    if min(height, width) < (least := geometry.least_side(config)):
+    seen = (height, width)
+    if config.scale == 1:
+        seen = strokes.seen_size(treatment.stroke, height, width)
+    if min(seen) < (least := geometry.least_side(config)):
         larger = ", larger with --size" if config.scale == 1 else ""
+        larger += ", or a smaller --stroke" if seen != (height, width) else ""
         raise InputError(
-            f"{name}: {width}x{height} is too small; at least {least} pixels a side{larger}"
+            f"{name}: {seen[1]}x{seen[0]} is too small; at least {least} pixels a side{larger}"
         )
-    return height, width
+    return Sizes((height, width), seen)
 
 
 def read(
-    treatment: Treatment, model: Net, source: images.Source, name: str, *, uint8: bool
+    treatment: Treatment, model: Net, source: images.Source, name: str, sizes: Sizes, *, uint8: bool
 ) -> tuple[images.Picture, NDArray[Any]]:
-    """The picture at the size that the net sees, and its pixels as the net sees them. `uint8`: for
-    images that are large for the memory."""
+    """The picture, and its pixels as the net sees them. `uint8`: for images that are large for the
+    memory."""
     picture = images.read(
         source,
         size=treatment.size,
-        uint8=uint8,
+        uint8=uint8 or sizes.seen != sizes.picture,
         max_pixels=treatment.max_pixels,
         name=name,
     )
     own = getattr(model, "grain", 0.0)
-    return picture, images.grain(
-        picture.pixels, own if treatment.grain is None else treatment.grain
-    )
+    seen = picture.pixels
+    if sizes.seen != sizes.picture:
+        seen = strokes.reduced(seen, sizes.seen)
+        seen = seen if uint8 or seen.dtype != np.uint8 else images.to_float(seen)
+    return picture, images.grain(seen, own if treatment.grain is None else treatment.grain)
 
 
 def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) -> images.Picture:
