@@ -69,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in missing:
         say(f"error: {line}")
     from jaxpercept.inference.model import load_model
+    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.interop.web import gallery
     from jaxpercept.runtime import compilation_cache
 
@@ -80,10 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         out,
         photos,
         models,
-        size=arguments.size,
-        strength=arguments.strength,
-        keep_color=arguments.preserve_color,
-        grain=stylize.GRAIN,
+        how=Treatment(
+            size=arguments.size,
+            stroke=None,
+            strength=arguments.strength,
+            keep_color=arguments.preserve_color,
+        ),
         progress=say,
     )
     status = ending(job, missing, len(missing) + len(photos))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxpercept.cli.outputs import say
+from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, weights_file
 
@@ -199,12 +199,11 @@ def _reserve(photos: list[Path]) -> float:
 
 
 def _stylize(model: Any, photos: list[Path], out: Path) -> int:
-    from jaxpercept.cli.outputs import ending, namer
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.treatment import Treatment
 
-    name_output = namer(photos, 1, out)
-    tasks = [Task(photo, str(photo), name_output(photo, model.name)) for photo in photos]
-    job = process(tasks, Treatment(grain=0.0), model, Job(len(tasks), say))
+    place = namer(photos, 1, out)
+    tasks = [Task(photo, str(photo), place(photo, model.name)) for photo in photos]
+    job = process(tasks, Treatment(stroke=None), model, Job(len(tasks), say))
     return ending(job, [], len(photos))

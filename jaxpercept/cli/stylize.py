@@ -31,9 +31,6 @@ EPILOG = """examples:
 Each new image size has to be compiled, which takes time: --size makes a folder of
 many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 none was done."""
 _SAMPLES_OUT = Path("outputs")
-# on 30 photos the objective of starry_night is 0.3 % lower, of composition_vii 0.1 %; with 0.02 it
-# is higher
-GRAIN = 0.01
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +71,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grain",
         type=float,
-        default=GRAIN,
         metavar="X",
-        help="0 to 1: noise under the photo, so that surfaces of one even colour get strokes too; "
-        "0 adds none (default: %(default)s, too faint to be seen)",
+        help="0 to 1: noise under the photo, too faint to be seen, which gives strokes to surfaces of "
+        "one even colour (default: the net's own, 0.01 for nets trained here, else 0)",
     )
     parser.add_argument(
         "--stroke",

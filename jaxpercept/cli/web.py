@@ -65,14 +65,14 @@ def run(arguments: argparse.Namespace) -> None:
         )
     for style in styles:
         weights_file.resolve(multistyle.split(style)[0], "styles")
-    from jaxpercept.cli import stylize
+    from jaxpercept.inference.model import TRAINED_GRAIN
     from jaxpercept.interop.web import serve, site
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     try:
         index = site.write(
-            arguments.out, styles, grain=stylize.GRAIN, package=arguments.runtime, say=say
+            arguments.out, styles, grain=TRAINED_GRAIN, package=arguments.runtime, say=say
         )
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e

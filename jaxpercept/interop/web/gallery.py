@@ -26,15 +26,12 @@ def write(
     photos: Sequence[Path],
     models: Sequence[Model],
     *,
-    size: int | None = None,
-    strength: float = 1.0,
-    keep_color: bool = False,
-    grain: float = 0.0,
+    how: Treatment,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
-    and `small/`. The options are those of `Treatment`. A
-    photo that cannot be read is noted in the job, and left out of the page."""
+    and `small/`. `how`: what is done to each photo besides the net. A photo that cannot be read is
+    noted in the job, and left out of the page."""
     out = Path(out)
     labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
 
@@ -42,7 +39,6 @@ def write(
         return out / "pictures" / f"{labels[path]}_{style}.jpg"
 
     job = Job(len(photos) * len(models), progress)
-    how = Treatment(size=size, grain=grain, strength=strength, keep_color=keep_color)
     for model in models:
         tasks = [Task(path, str(path), place(path, model.name)) for path in photos]
         process(tasks, how, model, job, batch_size=4)
@@ -50,16 +46,16 @@ def write(
     for path in photos:
         painted = [m for m in models if place(path, m.name) in written]
         if painted:
-            names = [(_original(path, place(path, "photo"), size), "Photo")]
+            names = [(_original(path, place(path, "photo"), how.size), "Photo")]
             names += [(place(path, m.name), m.name) for m in painted]
             figures = "\n".join(_figure(out, file, name) for file, name in names)
             sections.append(
                 f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
             )
     if sections:
-        settings = [f"longer side {size} pixels" if size else "at the photos' own size"]
-        settings += [f"strength {strength:g}"] if strength != 1 else []
-        settings += ["the photos' colours kept"] if keep_color else []
+        settings = [f"longer side {how.size} pixels" if how.size else "at the photos' own size"]
+        settings += [f"strength {how.strength:g}"] if how.strength != 1 else []
+        settings += ["the photos' colours kept"] if how.keep_color else []
         page = resources.files("jaxpercept.interop.web").joinpath("gallery.html").read_text("utf-8")
         page = page.replace("<!--settings-->", escape(f"{', '.join(settings)}."))
         page = page.replace("<!--styles-->", "\n".join(map(_about, models)))
