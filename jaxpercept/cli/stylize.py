@@ -72,7 +72,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--grain",
         type=float,
         metavar="X",
-        help="0 to 1: noise under the photo, too faint to be seen, which gives strokes to surfaces of "
+        help="0 to 1: noise under the photo, too faint to be seen, gives strokes to surfaces of "
         "one even colour (default: the net's own, 0.01 for nets trained here, else 0)",
     )
     parser.add_argument(
