@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxpercept.cli import runtimes
 from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
@@ -113,6 +114,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
     )
+    runtimes.add(parser)
     parser.add_argument(
         "--list-styles",
         action="store_true",
@@ -134,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
     choose("--precision", arguments.precision, PRECISIONS)
+    runtimes.check(arguments)
     if not arguments.inputs:
         raise InputError(
             "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
@@ -180,7 +183,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
     job = Job(len(paths) * len(models), say)
-    for model in models:
+    for model in runtimes.chosen(arguments, models):
         process(
             [
                 Task(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept.cli import runtimes
 from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
 from jaxpercept.config import PRECISIONS, SCALES, choose
 from jaxpercept.errors import InputError
@@ -75,6 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
     )
+    runtimes.add(parser)
     add_written(parser)
     parser.set_defaults(run=run)
 
@@ -86,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if scale is not None:
         choose("scale", scale, SCALES)
     choose("--precision", arguments.precision, PRECISIONS)
+    runtimes.check(arguments)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 16, or 0 for no tiles")
     if arguments.max_pixels < 1:
@@ -125,5 +128,6 @@ def run(arguments: argparse.Namespace) -> int:
         quality=arguments.quality,
         strip=arguments.strip,
     )
-    job = process(tasks, how, model, Job(len(tasks), say), skip_existing=arguments.skip_existing)
+    (net,) = runtimes.chosen(arguments, [model])
+    job = process(tasks, how, net, Job(len(tasks), say), skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(paths))

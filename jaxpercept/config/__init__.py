@@ -37,6 +37,7 @@ from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
 from jaxpercept.config.training import (
     DEGRADATIONS,
     PRECISIONS,
+    RUNTIMES,
     TrainConfig,
     to_dict,
     train_config_from_dict,
@@ -51,6 +52,7 @@ __all__ = [
     "PRECISIONS",
     "RECIPES",
     "RESERVED",
+    "RUNTIMES",
     "SCALES",
     "STYLE_LAYERS",
     "SUPERRES_LOSSES",

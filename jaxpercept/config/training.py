@@ -19,6 +19,7 @@ from jaxpercept.errors import InputError
 # Of the photos that super-resolution starts from, and of what a net computes in.
 DEGRADATIONS = ("blur", "bicubic")
 PRECISIONS = ("float32", "bfloat16")
+RUNTIMES = ("jax", "openvino", "onnxruntime")  # what may run a trained net
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,13 @@ class Model:
         return apply(self.params, self.stats, x.astype(jnp.float32), self.mix)
 
 
+def in_jax(net: Net) -> Model | None:
+    """The net in JAX, where it can be cut at its norms: a `Model`, or the one that a net of another
+    runtime has as `in_jax`."""
+    found = net if isinstance(net, Model) else getattr(net, "in_jax", None)
+    return found if isinstance(found, Model) else None
+
+
 @lru_cache(maxsize=LIVE)
 def _compiled(
     config: TransformNetConfig, dtype: Any, shape: tuple[int, ...], blended: bool

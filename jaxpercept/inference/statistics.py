@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference import cutting
-from jaxpercept.inference.model import LIVE, Model, Net
+from jaxpercept.inference.model import LIVE, Net, in_jax
 from jaxpercept.nets import geometry, transform_net
 from jaxpercept.runtime import allocator
 
@@ -42,7 +42,11 @@ def run(
     tiled."""
     height, width = pixels.shape[:2]
     _check(model, height, width)
-    assert isinstance(model, Model)
+    if (found := in_jax(model)) is None:
+        raise InputError(f"{model.name}: its runtime has no tiles; leave out --tile")
+    if found is not model:
+        progress(f"{model.name}: in tiles, which only JAX can do")
+    model = found
     whole, step = _padded(model.config, pixels), geometry.multiple(model.config)
     side = max(step, tile // step * step)
     config, params, stats = model.config, model.single_style(), dict(model.stats)
@@ -92,8 +96,6 @@ def fits(model: Net, height: int, width: int) -> bool:
 
 def _check(model: Net, height: int, width: int) -> None:
     least = geometry.least_side(model.config)
-    if not isinstance(model, Model):
-        raise InputError(f"{model.name}: its runtime has no tiles; leave out --tile")
     if min(height, width) < least or not fits(model, height, width):
         raise InputError(
             f"{model.name}: no tiles for {width}x{height}; at least {least} pixels a side and, for "

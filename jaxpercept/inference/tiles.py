@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.inference import cutting, statistics
-from jaxpercept.inference.model import Model, Net
+from jaxpercept.inference.model import Net, in_jax
 from jaxpercept.nets import geometry
 
 TILE = 768  # pixels a side of a style net's tiles, overlap not included
@@ -38,7 +38,7 @@ def choose(model: Net, height: int, width: int, tile: int | None = None) -> int:
         return tile if max(height, width) > tile else 0
     if tile is not None:
         return tile
-    if not isinstance(model, Model) or not statistics.fits(model, height, width):
+    if in_jax(model) is None or not statistics.fits(model, height, width):
         return 0
     return TILE if LIVE * 4 * config.stem * height * width > _memory() else 0
 

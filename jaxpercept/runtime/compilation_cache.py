@@ -23,20 +23,30 @@ def folder() -> Path:
     return Path(given) if given and given != "off" else home / "jaxpercept"
 
 
+def own_folder() -> tuple[Path | None, str]:
+    """The user's cache, made if needed; or None and why nothing is kept: nothing where the user
+    has turned it off."""
+    if os.environ.get(VARIABLE) == "off":
+        return None, ""
+    place = Path(os.path.abspath(folder()))
+    wrong = _made(place) or _foreign(place)
+    return (None, wrong) if wrong else (place, "")
+
+
 def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it
     off. A cache that was configured already stays as it is. A directory that others own or can
     write is refused with a line on standard error, and nothing is kept."""
-    given = os.environ.get(VARIABLE)
-    if given == "off" or jax.config.values["jax_compilation_cache_dir"]:
+    if jax.config.values["jax_compilation_cache_dir"]:
         return
-    place = Path(os.path.abspath(folder()))
-    if (wrong := _made(place) or _foreign(place)) is not None:
+    place, wrong = own_folder()
+    if wrong:
         print(
             f"no compilation cache: {wrong}; give a folder of your own in ${VARIABLE}, or "
             f"{VARIABLE}=off",
             file=sys.stderr,
         )
+    if place is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxpercept import files
+from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
+from jaxpercept.interop.runtimes import onnxruntime
 from jaxpercept.nets import conv, geometry, transform_net
 
 SUFFIXES = (".onnx", ".stablehlo")
 PLATFORMS = ("cpu", "cuda", "tpu")
 TOLERANCE = 1 / 255
+ODD_SHAPES = ((1, 64, 48), (2, 47, 61))
 Run = Callable[..., np.ndarray]  # (image) or (image, blend)
 
 
@@ -52,24 +55,26 @@ def export(
             f"{geometry.least_side(model.config)} a side; an .onnx "
             "file takes every size"
         )
-    data = _onnx(model) if out.suffix == ".onnx" else _stablehlo(model, size)
-    run = (_run_onnx if out.suffix == ".onnx" else _run_stablehlo)(data)
-    worst = max(_difference(model, run, *shape) for shape in _shapes(model, out.suffix, size))
-    if not worst <= TOLERANCE:
-        raise InputError(
-            f"{out}: not written, as it differs from {model.name} by {255 * worst:.2f}/255; "
-            "report it"
-        )
+    if out.suffix == ".onnx":
+        data = onnx_bytes(model)
+        worst = checked(model, onnxruntime.load(data).run, f"{out}: not written, as it")
+    else:
+        data = _stablehlo(model, size)
+        shapes = [(1, *size)] if size else [(1, 64, 48), (2, 80, 96)]
+        worst = checked(model, _run_stablehlo(data), f"{out}: not written, as it", shapes)
     files.write(out, data)
     return worst
 
 
-def _shapes(model: Model, suffix: str, size: tuple[int, int] | None) -> list[tuple[int, int, int]]:
-    if size is not None:
-        return [(1, *size)]
-    if suffix == ".onnx":  # odd ones too
-        return [(1, 64, 48), (2, 47, 61)]
-    return [(1, 64, 48), (2, 80, 96)]
+def checked(
+    model: Model, run: Run, what: str, shapes: Sequence[tuple[int, int, int]] = ODD_SHAPES
+) -> float:
+    """The largest difference between `run` and `model` at these (N, H, W). InputError, which says
+    that `what` differs, where it is more than `TOLERANCE`."""
+    worst = max(_difference(model, run, *shape) for shape in shapes)
+    if not worst <= TOLERANCE:
+        raise InputError(f"{what} differs from {model.name} by {255 * worst:.2f}/255; report it")
+    return worst
 
 
 def takes_blend(model: Model) -> bool:
@@ -95,7 +100,18 @@ def _largest(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
 
 
-def _onnx(model: Model) -> bytes:
+def smallest_side(config: TransformNetConfig) -> int:
+    """Of an image for an ONNX graph, which reflects less far than the image reaches."""
+    return max(16, config.start_padding + 1)
+
+
+def graph_code() -> bytes:
+    """The source of what writes ONNX graphs: where it is the same, a net's graph is the same."""
+    return Path(__file__).with_name("onnx_graph.py").read_bytes()
+
+
+def onnx_bytes(model: Model) -> bytes:
+    """The net as an ONNX file. InputError where the package onnx is missing."""
     try:
         from jaxpercept.interop.export import onnx_graph
     except ImportError as e:
@@ -105,25 +121,13 @@ def _onnx(model: Model) -> bytes:
     about = {
         "name": model.name,
         "image": "float32 RGB in [0, 1], (N, H, W, 3), in and out",
-        "smallest side": str(onnx_graph.smallest_side(model.config)),
+        "smallest side": str(smallest_side(model.config)),
         "net": json.dumps(model.header.get("net", {})),
         "steps": str(training.get("steps", "unknown")),
         **blend,
     }
     params = model.params if takes_blend(model) else model.single_style()
     return onnx_graph.graph(model.config, params, model.stats, about).SerializeToString()
-
-
-def _run_onnx(data: bytes) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as e:
-        raise InputError(
-            "checking an ONNX file needs onnxruntime: pip install 'jaxpercept[export]'"
-        ) from e
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    names = [given.name for given in session.get_inputs()]
-    return lambda *given: session.run(["output"], dict(zip(names, given, strict=True)))[0]
 
 
 def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:

@@ -1,7 +1,7 @@
 """A trained transform net as an ONNX graph, written from its config: opset 18, float32.
 
 Input "image" and output "output" are as in our API: (N, H, W, 3) RGB in [0, 1], of any N, H and W
-(at least `smallest_side`); inside it is NCHW, as ONNX has it. Parameters of several styles, (styles,
+(at least `export.smallest_side`); inside it is NCHW, as ONNX has it. Parameters of several styles, (styles,
 C), make a second input, "blend": (styles,) weights, divided by their sum. Only `onnx` is imported,
 no jax.
 """
@@ -20,11 +20,6 @@ from jaxpercept.nets import geometry
 
 OPSET = 18
 _MEAN_BGR = (103.939, 116.779, 123.68)
-
-
-def smallest_side(config: TransformNetConfig) -> int:
-    """Of an image: ONNX reflects less far than the image reaches."""
-    return max(16, config.start_padding + 1)
 
 
 def graph(

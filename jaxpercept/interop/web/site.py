@@ -21,7 +21,6 @@ from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference import upscaling
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
-from jaxpercept.interop.export import onnx_graph
 from jaxpercept.interop.web import packages
 from jaxpercept.nets import geometry, shipped
 
@@ -99,7 +98,7 @@ def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) ->
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=85)
         return {"name": label, "title": _title(style), "picture": file}
 
-    about = {"name": name, "net": net, "least": onnx_graph.smallest_side(model.config)}
+    about = {"name": name, "net": net, "least": export.smallest_side(model.config)}
     if not export.takes_blend(model):
         style = model.header.get("style", {}).get("name", name)
         return {**about, **picture(model, name, style), "credit": credits.get(style, "")}

@@ -1,0 +1,44 @@
+"""`--runtime` of the commands that apply nets, and what is said of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jaxpercept.cli.outputs import say
+from jaxpercept.config import RUNTIMES, choose
+
+if TYPE_CHECKING:
+    from jaxpercept.inference.model import Model, Net
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the option."""
+    parser.add_argument(
+        "--runtime",
+        default="jax",
+        metavar="R",
+        help=f"what runs the net: {', '.join(RUNTIMES)} (default: jax); openvino is about twice as "
+        "fast on a CPU that has bfloat16, with --precision bfloat16",
+    )
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """InputError for an unknown runtime."""
+    choose("--runtime", arguments.runtime, RUNTIMES)
+
+
+def chosen(arguments: argparse.Namespace, models: Sequence[Model]) -> Sequence[Net]:
+    """The nets in the runtime that was chosen. Says which is in use, and its precision, where
+    either is not the default."""
+    if arguments.runtime == "jax":
+        if arguments.precision != "float32":
+            say(f"runtime: JAX, {arguments.precision}")
+        return models
+    from jaxpercept.interop import exported_net
+
+    nets = exported_net.nets(models, arguments.runtime, arguments.precision)
+    for about in dict.fromkeys(net.loaded.about for net in nets):
+        say(f"runtime: {about}")
+    return nets

@@ -1,0 +1,118 @@
+"""A trained net in another runtime than JAX: its exported ONNX graph, as a `Net` of
+`inference.model`.
+
+The graph has every size, batch and blend, so it is made once per net. It is kept in the user's
+cache, under a name that holds a hash of the net and of the code that writes graphs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept import files
+from jaxpercept.config import TransformNetConfig, choose
+from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model
+from jaxpercept.interop import export
+from jaxpercept.interop.runtimes import Loaded, onnxruntime, openvino
+from jaxpercept.runtime import compilation_cache
+
+LOAD = {"openvino": openvino.load, "onnxruntime": onnxruntime.load}
+_DIGEST = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedNet:
+    """`in_jax` in another runtime. A call takes and gives what `Model` does; images that are too
+    small for the graph run in JAX, and so do a style net's tiles (see `inference.tiles`)."""
+
+    in_jax: Model
+    loaded: Loaded
+
+    @property
+    def name(self) -> str:
+        """What outputs are called after."""
+        return self.in_jax.name
+
+    @property
+    def config(self) -> TransformNetConfig:
+        """The net's geometry and scale."""
+        return self.in_jax.config
+
+    @property
+    def grain(self) -> float:
+        """The net's own grain."""
+        return self.in_jax.grain
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """(N, H, W, 3) in [0, 1] to the same size times `config.scale`, clipped to [0, 1]."""
+        x = np.asarray(x, np.float32)
+        if min(x.shape[1:3]) < export.smallest_side(self.config):
+            return np.asarray(self.in_jax(x))
+        blend = [] if self.in_jax.mix is None else [np.asarray(self.in_jax.mix, np.float32)[0]]
+        return self.loaded.run(x, *blend)
+
+
+def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> list[ExportedNet]:
+    """The nets in a runtime of `RUNTIMES` other than jax. Blends of one net share its graph.
+
+    InputError for an unknown runtime or one that is not installed, for a precision that it does not
+    have, or where it does not give what the net gives."""
+    choose("--runtime", runtime, LOAD)
+    made: dict[str, Loaded] = {}
+    for model in models:
+        if (key := _key(model)) not in made:
+            made[key] = _loaded(model, key, runtime, precision)
+    return [ExportedNet(model, made[_key(model)]) for model in models]
+
+
+def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
+    """The net's graph: from the cache where it is there and whole; else it is made, checked in
+    `runtime`, and kept."""
+    load = LOAD[runtime]
+    cache, _ = compilation_cache.own_folder()
+    path = cache and cache / "graphs" / f"{key}.onnx+sha256"
+    if path and (data := _kept(path)) is not None:
+        return load(data, precision)
+    plain = replace(model, mix=None, dtype=None)
+    data = export.onnx_bytes(plain)
+    export.checked(plain, load(data).run, f"--runtime {runtime}: its output")
+    loaded = load(data, precision)
+    if path:
+        _keep(path, data)
+    return loaded
+
+
+def _key(model: Model) -> str:
+    """Names the net's graph: a hash of its config and weights, and of the code of the graph."""
+    seen = hashlib.sha256(export.graph_code())
+    seen.update(repr(model.config).encode())
+    for name, value in sorted({**model.params, **model.stats}.items()):
+        array = np.ascontiguousarray(value)
+        seen.update(f"{name} {array.dtype} {array.shape}".encode())
+        seen.update(array.data)
+    return seen.hexdigest()[:32]
+
+
+def _kept(path: Path) -> bytes | None:
+    """The graph that is kept at `path`; None where it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    graph = data[:-_DIGEST]
+    return graph if hashlib.sha256(graph).digest() == data[-_DIGEST:] else None
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Keeps a graph, followed by its hash. A cache that cannot be written is none."""
+    try:
+        files.write(path, data + hashlib.sha256(data).digest())
+    except InputError:
+        return

@@ -1,0 +1,19 @@
+"""Runtimes for the ONNX graph of a trained net: one module for each, with `load(data, precision)`.
+
+Both import their library on first use, and raise an InputError that says how to install it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Loaded(NamedTuple):
+    """A graph that is ready to run. `run`: its inputs, float32 in their order, to its output.
+    `about`: the library, its version and the precision in use."""
+
+    run: Callable[..., np.ndarray]
+    about: str

@@ -1,0 +1,51 @@
+"""OpenVINO on the CPU, in float32, or in bfloat16 where the processor has it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from jaxpercept.errors import InputError
+from jaxpercept.interop.runtimes import Loaded
+
+_TELEMETRY = "openvino_telemetry"
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def load(data: bytes, precision: str = "float32") -> Loaded:
+    """The graph of an ONNX file's bytes. InputError without the package openvino."""
+    openvino = _library()
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    )
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    names = {hint: name for name, hint in _HINTS.items()}
+    request = compiled.create_infer_request()
+
+    def run(*given: np.ndarray) -> np.ndarray:
+        """Copies the output: the request keeps its own buffer for the next call."""
+        found = request.infer([np.ascontiguousarray(x) for x in given], share_inputs=True)
+        return np.array(found[0])
+
+    version = openvino.__version__.partition("-")[0]
+    return Loaded(run, f"OpenVINO {version}, {names.get(used, used)}")
+
+
+def _library() -> Any:
+    """The package, imported without its telemetry: that reports every import over the network."""
+    absent = object()
+    before = sys.modules.get(_TELEMETRY, absent)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError("OpenVINO is not installed; pip install 'jaxpercept[openvino]'") from error
+    finally:
+        if before is absent:
+            del sys.modules[_TELEMETRY]
+        else:
+            sys.modules[_TELEMETRY] = before  # type: ignore[assignment]
+    return openvino

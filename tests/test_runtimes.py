@@ -1,0 +1,155 @@
+"""Other runtimes give what JAX gives, from one graph per net that is kept."""
+
+import dataclasses
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from test_export import RESIZE, model
+
+from jaxpercept import cli, images
+from jaxpercept.errors import InputError
+from jaxpercept.inference import tiles
+from jaxpercept.inference.model import Model, load_model
+from jaxpercept.interop import export, exported_net
+from jaxpercept.interop.runtimes import Loaded
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+OPENVINO = pytest.param(
+    "openvino",
+    marks=pytest.mark.skipif(
+        importlib.util.find_spec("openvino") is None,
+        reason="needs OpenVINO: pip install 'jaxpercept[openvino]'",
+    ),
+)
+RUNTIMES = ["onnxruntime", OPENVINO]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXPERCEPT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return [load_model(name) for name in ("wave", "multi:wave=0.3,starry_night=0.7", "x4-pixel")]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_shipped_nets_equal_jax(runtime, shipped):
+    nets = exported_net.nets(shipped, runtime)
+    for net, in_jax in zip(nets, shipped, strict=True):
+        assert (net.name, net.config, net.grain) == (in_jax.name, in_jax.config, in_jax.grain)
+        for shape in export.ODD_SHAPES:
+            x = np.random.default_rng(1).random((*shape, 3), np.float32)
+            np.testing.assert_allclose(net(x), in_jax(x), atol=1 / 255)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_graph_is_made_once_per_net_and_blend_alike(runtime, tmp_path, monkeypatch):
+    net = model(RESIZE)
+    (first,) = exported_net.nets([net], runtime)
+    (file,) = (tmp_path / "cache" / "graphs").iterdir()
+    x = np.random.default_rng(0).random((1, 32, 48, 3), np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "onnx_bytes", lambda model: pytest.fail("made a second time"))
+        (again,) = exported_net.nets([net], runtime)
+    np.testing.assert_array_equal(first(x), again(x))
+    whole = file.read_bytes()
+    damaged = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
+    for bad in (damaged, whole[:1000], b""):
+        file.write_bytes(bad)
+        exported_net.nets([net], runtime)
+        assert file.read_bytes() == whole
+
+
+def test_another_net_has_another_graph(tmp_path):
+    net = model(RESIZE)
+    other = Model("net", RESIZE, {**net.params, "head.bias": net.params["head.bias"] + 1}, {}, {})
+    exported_net.nets([net, net, other], "onnxruntime")
+    assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 2
+
+
+def test_blends_share_a_graph(shipped, monkeypatch):
+    made = []
+    monkeypatch.setattr(export, "onnx_bytes", lambda model: made.append(model) or b"")
+    monkeypatch.setattr(export, "checked", lambda *given: 0.0)
+    loaded = Loaded(lambda *given: given[0], "")
+    monkeypatch.setitem(exported_net.LOAD, "onnxruntime", lambda data, precision="": loaded)
+    blend = shipped[1]
+    exported_net.nets([blend, blend.blend("wave"), blend.blend("starry_night=1")], "onnxruntime")
+    assert len(made) == 1
+
+
+def test_a_graph_that_gives_something_else_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    with pytest.raises(InputError, match="--runtime onnxruntime: its output differs from net"):
+        exported_net.nets([model(RESIZE)], "onnxruntime")
+    assert not (tmp_path / "cache" / "graphs").exists()
+
+
+def test_without_a_cache_nothing_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXPERCEPT_CACHE", "off")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    exported_net.nets([model(RESIZE)], "onnxruntime")
+    assert not list(tmp_path.iterdir())
+
+
+def test_tiles_and_tiny_images_run_in_jax(shipped):
+    net = model(dataclasses.replace(RESIZE, norm="batch", blocks=0))  # one pass over the tiles
+    (other,) = exported_net.nets([net], "onnxruntime")
+    x = images.to_uint8(np.random.default_rng(0).random((80, 64, 3), np.float32))
+    said = []
+    tiled = tiles.run(other, x, 64, progress=said.append)
+    np.testing.assert_array_equal(tiled, tiles.run(net, x, 64))
+    assert said[0] == "net: in tiles, which only JAX can do"
+    (other,) = exported_net.nets(shipped[2:], "onnxruntime")
+    small = np.random.default_rng(0).random((1, 8, 12, 3), np.float32)  # too small for the graph
+    np.testing.assert_array_equal(other(small), shipped[2](small))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_command_lines(runtime, tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    images.save_image(photo, np.random.default_rng(0).random((47, 61, 3), np.float32))
+    command = ["upscale", str(photo), "--model", "x4-pixel", "--no-match-histogram"]
+    for out, given in (("a.png", []), ("b.png", ["--runtime", runtime])):
+        assert cli.main([*command, "-o", str(tmp_path / out), *given], prog="infer.py") == 0
+    said = capsys.readouterr().err
+    assert {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[runtime] in said
+    assert "float32" in said
+    made = [images.load_image(tmp_path / name) for name in ("a.png", "b.png")]
+    np.testing.assert_allclose(*made, atol=1.01 / 255)
+
+
+def test_bfloat16(tmp_path):
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'jaxpercept[openvino]'")
+    net = model(RESIZE)
+    (single,) = exported_net.nets([net], "openvino", "float32")
+    (half,) = exported_net.nets([net], "openvino", "bfloat16")
+    assert single.loaded.about.endswith(", float32")
+    assert half.loaded.about.endswith((", bfloat16", ", float32"))  # by the processor
+    x = np.random.default_rng(0).random((1, 64, 48, 3), np.float32)
+    assert np.abs(half(x) - single(x)).mean() < 4 / 255
+
+
+@pytest.mark.parametrize("command", ["stylize", "upscale"])
+def test_an_unknown_runtime_lists_the_known(command, capsys):
+    assert cli.main([command, "x.jpg", "--runtime", "openvno"], prog="infer.py") == 2
+    said = capsys.readouterr().err
+    assert "did you mean openvino? Choose one of: jax, openvino, onnxruntime" in said
+
+
+@pytest.mark.parametrize(
+    ("runtime", "extra"), [("openvino", "openvino"), ("onnxruntime", "export")]
+)
+def test_what_is_not_installed_is_named(runtime, extra, monkeypatch):
+    monkeypatch.setitem(sys.modules, runtime, None)
+    with pytest.raises(InputError, match=rf"not installed; pip install 'jaxpercept\[{extra}\]'"):
+        exported_net.LOAD[runtime](b"")
+
+
+def test_onnx_runtime_has_no_bfloat16():
+    with pytest.raises(InputError, match="float32 alone"):
+        exported_net.LOAD["onnxruntime"](b"", "bfloat16")
