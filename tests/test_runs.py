@@ -3,6 +3,7 @@ a run is.
 """
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -64,6 +65,26 @@ def test_the_command_prints_and_plots(two, tmp_path, capsys):
     assert cli.main(["runs", two[0], "--term", "style", "--plot", str(tmp_path / "style.png")]) == 0
     assert cli.main(["runs", two[0], "--term", "stile"]) == 2
     assert "did you mean style?" in capsys.readouterr().err
+
+
+def test_a_run_as_a_page(two, tmp_path, capsys):
+    for step in range(0, 30):
+        images.save_image(f"{two[0]}/previews/{step:08d}.jpg", np.zeros((4, 4, 3), np.float32))
+    page = tmp_path / "shown" / "index.html"
+    assert cli.main(["runs", two[0], "--page", str(page)]) == 0
+    text = page.read_text()
+    assert re.findall(r'points="(.*?)"', text) == [
+        "0.0,6.0 160.0,104.2 320.0,114.0",  # 100, 10, 1
+        "0.0,114.0 160.0,114.0 320.0,114.0",  # all 0.5
+    ]
+    assert "loss: 100 at step 10, 1 at step 30" in text
+    pictures = re.findall(r'src="(.*?)"', text)
+    assert len(pictures) == 10
+    assert pictures[-1] == "../a/previews/00000029.jpg"
+    assert all((page.parent / picture).is_file() for picture in pictures)
+    assert "&quot;task&quot;: &quot;style&quot;" in text
+    assert cli.main(["runs", two[0], "--page", two[0]]) == 2
+    assert "it is a folder" in capsys.readouterr().err
 
 
 def test_what_is_not_a_run(tmp_path, capsys):

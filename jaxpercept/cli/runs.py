@@ -13,7 +13,8 @@ over the steps, one colour per run. Runs that are still going can be read too.""
 
 _EPILOG = """examples:
   jaxpercept runs runs/wave
-  jaxpercept runs runs/wave runs/w2 --term style --plot style.png"""
+  jaxpercept runs runs/wave runs/w2 --term style --plot style.png
+  jaxpercept runs runs/wave --page runs/wave/index.html"""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -31,15 +32,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--plot", metavar="FILE", help="image to write (default: curves.png in the first RUN)"
     )
+    parser.add_argument(
+        "--page",
+        metavar="FILE",
+        help="also write the first RUN as an HTML page: previews, curves, settings",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from jaxpercept import images
-    from jaxpercept.training import runs
+    from jaxpercept.training import run_page, runs
 
     path = Path(arguments.plot or Path(arguments.runs[0]) / "curves.png")
     images.check_writable_name(str(path))
     found = [runs.read_run(folder) for folder in dict.fromkeys(arguments.runs)]
     print(runs.table(found), end="")
     print(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")
+    if arguments.page:
+        print(f"page: {run_page.write(found[0], Path(arguments.page))}")
