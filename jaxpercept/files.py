@@ -65,11 +65,12 @@ def write_text(path: Name, text: str) -> Path:
 @contextlib.contextmanager
 def replacing(path: Name) -> Iterator[BinaryIO]:
     """`write` for what is written in parts: gives a binary file, which takes the place of `path` at
-    the end, or is removed at an exception."""
+    the end, or is removed at an exception. Its `name` is a path, for libraries that write to
+    one."""
     with reported(path):
         place, mode = _place(Path(path))
         if mode is not None and not stat.S_ISREG(mode):
-            with open(os.open(place, os.O_WRONLY), "wb") as device:
+            with open(place, "wb", opener=lambda p, _: os.open(p, os.O_WRONLY)) as device:
                 yield device
             return
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +176,14 @@ def _created(folder: Path) -> tuple[BinaryIO, Path]:
     """A new temporary file, open and locked."""
     while True:
         name = _name(folder)
-        file = open(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "wb")  # noqa: SIM115
+        file = open(name, "wb", opener=_exclusively)  # noqa: SIM115
         if _locked(file.fileno(), name):
             return file, name
         file.close()
+
+
+def _exclusively(name: str, _: int) -> int:
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def _made(folder: Path) -> tuple[Path, int | None]:

@@ -44,6 +44,8 @@ BOUNDARIES = {
     "safetensors": {"nets.weights_file", "interop.convert"},
     "PIL": {"images", "data"},
     "tifffile": {"images.float_tiff"},
+    "av": {"inference.containers"},
+    "cv2": {"inference.optical_flow"},
     "tensorboardX": {"training.run_files"},
 }
 

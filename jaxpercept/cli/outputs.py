@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,37 +79,58 @@ def title(path: Path) -> str:
     return "standard input" if path == STANDARD else str(path)
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Of what is made: `what` it is called; whether a name is meant as a file's; a check of such a
+    name; and the suffix of what is made of a path."""
+
+    what: str
+    names_a_file: Callable[[Path], bool]
+    check: Callable[[Path], object]
+    suffix: Callable[[Path], str]
+
+
+def _images() -> Kind:
+    from jaxpercept import images
+
+    check, suffix = images.check_writable_name, images.written_suffix
+    return Kind("image", images.names_a_file, check, suffix)
+
+
 def namer(
-    paths: Sequence[Path], models: int, out: Path, suffix: str | None = None
+    paths: Sequence[Path],
+    models: int,
+    out: Path,
+    suffix: str | None = None,
+    kind: Kind | None = None,
 ) -> Callable[[Path, str], Path]:
     """`name_output(image, label)`: `out` itself if it has an image suffix, is a device or a FIFO,
     or is `-`; else IMAGE_LABEL in the folder `out` with `suffix`, by default the image's, `.png`
-    where we cannot write that; never one name for two, nor an input's. InputError where `out`
-    cannot hold what `models` nets make of `paths`."""
-    from jaxpercept import images
-
+    where we cannot write that; never one name for two, nor an input's. `kind`: what is made,
+    images by default. InputError where `out` cannot hold what `models` nets make of `paths`."""
+    kind = kind or _images()
     special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
     if not special:
         _check_writable(out)
-    if special or (images.names_a_file(out) and not out.is_dir()):
+    if special or (kind.names_a_file(out) and not out.is_dir()):
         if not special:
-            images.check_writable_name(out)
+            kind.check(out)
         if len(paths) * models > 1:
             raise InputError(
-                f"-o {out} names one file, but {len(paths) * models} images are to be made; give "
-                "a folder"
+                f"-o {out} names one file, but {len(paths) * models} {kind.what}s are to be made; "
+                "give a folder"
             )
         if not special and out.resolve() == paths[0].resolve():
             raise InputError(f"-o {out} is the input itself; give another name")
         return lambda path, label: out
     if out.exists() and not out.is_dir():
         raise InputError(
-            f"-o {out} is a file without a known image suffix; give a folder or a name ending in "
-            ".jpg"
+            f"-o {out} is a file without a known {kind.what} suffix; give a folder or a name "
+            f"ending in {kind.suffix(Path('x'))}"
         )
 
     def _suffix(path: Path) -> str:
-        return suffix or images.written_suffix(path)
+        return suffix or kind.suffix(path)
 
     wanted = Counter((path.stem, _suffix(path)) for path in paths)
     common = os.path.commonpath([path.absolute().parent for path in paths])
@@ -162,15 +184,16 @@ def write_text(option: str, path: Path, text: str) -> None:
         raise InputError(f"{option} {e}") from e
 
 
-def ending(job: Job, missing: Sequence[str], count: int) -> int:
+def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") -> int:
     """The exit status: 0, or 1 when some of `count` images failed, the `missing` ones with them.
-    Says how many were there already. InputError when none could be done."""
+    `what`: what they are called. Says how many were there already. InputError when none
+    could be done."""
     failed = [*missing, *job.failed]
     if job.skipped:
-        say(f"{len(job.skipped)} of {job.total} images were there already")
+        say(f"{len(job.skipped)} of {job.total} {what}s were there already")
     if not job.written and not job.skipped:
         raise InputError(
-            failed[0] if len(failed) == 1 else f"none of the {count} images could be done"
+            failed[0] if len(failed) == 1 else f"none of the {count} {what}s could be done"
         )
     return 1 if failed else 0
 

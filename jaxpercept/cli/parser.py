@@ -21,6 +21,7 @@ from jaxpercept.cli import (
     tools,
     train,
     upscale,
+    video,
     web,
 )
 from jaxpercept.errors import nearest, printable
@@ -31,6 +32,7 @@ _EPILOG = """all commands:
   jaxpercept train superres     train a net that enlarges images
   jaxpercept runs               compare training runs: table and loss curves
   jaxpercept stylize            apply trained styles to images
+  jaxpercept video              apply trained styles to films
   jaxpercept upscale            enlarge images
   jaxpercept optimize KIND      make single images by optimisation, where KIND is
                                 style, invert or texture
@@ -47,7 +49,7 @@ _EPILOG = """all commands:
   jaxpercept parity             compare every number with PyTorch
 
 In a checkout, `python train.py` is `jaxpercept train`, and `python infer.py` has
-stylize and upscale. `jaxpercept COMMAND --help` explains a command."""
+stylize, video and upscale. `jaxpercept COMMAND --help` explains a command."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -183,6 +185,14 @@ def build_parser(prog: str) -> Parser:
             help="apply trained styles to images",
             description=stylize.__doc__,
             epilog=stylize.EPILOG,
+        )
+    )
+    video.add(
+        commands.add_parser(
+            "video",
+            help="apply trained styles to films",
+            description=video.__doc__,
+            epilog=video.EPILOG,
         )
     )
     upscale.add(

@@ -79,9 +79,13 @@ def list_images(
     inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     failed: list[str] | None = None,
     left_out: LeftOut | None = None,
+    *,
+    suffixes: Iterable[str] = READ_SUFFIXES,
+    what: str = "image",
 ) -> list[Path]:
     """Files as given, folders searched (nested), globs expanded; each once, in order. `-` is
-    standard input, for `fetch`. `left_out` counts what folders have besides images.
+    standard input, for `fetch`. `left_out` counts what folders have besides images. `suffixes`
+    and `what`: for files of another kind.
 
     `InputError` where one of them has nothing; with `failed`, that line is added to it and the rest
     listed, and only nothing at all is an error."""
@@ -92,10 +96,10 @@ def list_images(
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            new = walk_images(path, left_out=left_out)
+            new = walk_images(path, suffixes, left_out)
             if not new:
                 nothing.append(
-                    f"{path}: no image in this folder; looked for {', '.join(READ_SUFFIXES)}"
+                    f"{path}: no {what} in this folder; looked for {', '.join(suffixes)}"
                 )
         elif path.exists() or os.fspath(given) == "-":
             new = [path]
@@ -105,19 +109,19 @@ def list_images(
                 q
                 for m in matches
                 for q in (
-                    walk_images(Path(m), left_out=left_out) if Path(m).is_dir() else [Path(m)]
+                    walk_images(Path(m), suffixes, left_out) if Path(m).is_dir() else [Path(m)]
                 )
             ]
             if not new:
                 nothing.append(
-                    f"{path}: no such file, folder or pattern; give images or folders of images"
+                    f"{path}: no such file, folder or pattern; give {what}s or folders of {what}s"
                 )
         for one in new:
             found.setdefault(os.path.realpath(one) if os.fspath(one) != "-" else "-", one)
     if nothing and (failed is None or not found):
         raise InputError(nothing[0])
     if not found:
-        raise InputError("no input image; give files, folders or patterns")
+        raise InputError(f"no input {what}; give files, folders or patterns")
     if failed is not None:
         failed += nothing
     return list(found.values())

@@ -49,6 +49,11 @@ class Job:
             if self.total > 1:
                 self.progress(f"error: {error}")
 
+    def damaged(self, line: str) -> None:
+        """Notes a file of which only a part could be done, and written."""
+        self.failed.append(line)
+        self.progress(f"error: {line}")
+
     def note(self, name: str, notes: Iterable[str]) -> None:
         """Says what was left out of a file in reading it, once."""
         for line in (f"{name}: {note}" for note in notes):

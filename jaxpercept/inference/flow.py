@@ -64,7 +64,7 @@ def process(
             try:
                 picture, seen = reading.result()
             except Exception as error:
-                job.fail(_failure(begun.task.name, error))
+                job.fail(failure(begun.task.name, error))
                 continue
             job.note(begun.task.name, picture.notes)
             if begun.tile:
@@ -88,7 +88,7 @@ def _readings(
         try:
             sizes = treatment.checked_sizes(how, model, task.source, task.name)
         except Exception as error:
-            job.fail(_failure(task.name, error))
+            job.fail(failure(task.name, error))
             continue
         height, width = sizes.picture
         tile = tiles.choose(model, *sizes.seen, how.tile)
@@ -131,7 +131,7 @@ def _apply(
         outputs = run()
     except Exception as error:
         for task, _ in keys if alone else ():
-            job.fail(_failure(task.name, error))
+            job.fail(failure(task.name, error))
         return False
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
@@ -140,7 +140,7 @@ def _apply(
             try:
                 output = strokes.to_size(output, *picture.pixels.shape[:2])
             except Exception as error:
-                job.fail(_failure(task.name, error))
+                job.fail(failure(task.name, error))
                 continue
         call = partial(_save, how, picture, output, task)
         writer.write(call, output.shape[0] * output.shape[1])
@@ -152,10 +152,10 @@ def _save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: T
         finished = treatment.finish(how, picture, output)
         return treatment.write(how, finished, task.target, task.suffix)
     except Exception as error:
-        raise _failure(str(task.target), error) from error
+        raise failure(str(task.target), error) from error
 
 
-def _failure(name: str, error: Exception) -> InputError:
+def failure(name: str, error: Exception) -> InputError:
     """The one line that says what failed and what would do."""
     if isinstance(error, InputError):
         return error

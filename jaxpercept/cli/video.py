@@ -1,0 +1,220 @@
+"""Apply trained styles to films: MP4, MOV, MKV and WebM (with the extra `video`), and animated GIF,
+WebP and PNG.
+
+The sound is copied, and every frame keeps its time. -o with a film's suffix names the one file;
+else it is a folder, and each output is called FILM_STYLE with the input's suffix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from jaxpercept.cli.outputs import Kind, ending, namer, say
+from jaxpercept.config import PRECISIONS, choose
+from jaxpercept.errors import InputError
+from jaxpercept.nets import multistyle, shipped
+
+EPILOG = """examples:
+  python infer.py video clip.mp4 --style starry_night -o out.mp4
+  python infer.py video clips/ anim.gif --style the_scream wave --size 640 -o styled/
+  python infer.py video clip.mov --style multi:wave=0.6,starry_night=0.4 --strength 0.7 -o out.mp4
+  python infer.py video clip.mp4 --style udnie --from 0:10 --to 0:15 --compare -o out.webm
+
+Exit status: 0 all done, 1 some films failed or were damaged, 2 nothing could be done."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Fills the `video` command."""
+    option = parser.add_argument
+    option(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="films, folders of them (searched, nested) or patterns",
+    )
+    option(
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="STYLE",
+        help="as in stylize: shipped names, weights files, FILE:NAME and blends (default: the "
+        "first of stylize --list-styles)",
+    )
+    option(
+        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
+    )
+    option("--size", type=int, metavar="N", help="scale frames to this longer side first")
+    option("--from", dest="start", metavar="T", help="begin there: seconds, M:SS or H:MM:SS")
+    option("--to", dest="end", metavar="T", help="end there, on the same clock")
+    option("--fps", metavar="N", help="frames per second, 30 or 30000/1001 (default: the film's)")
+    option("--codec", metavar="X", help="h264, h265, vp9 or av1 (default: h264; in WebM vp9)")
+    option("--crf", type=int, metavar="N", help="0 to 63: the smaller, the better and the larger")
+    option(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="0 to 1: from the film to the whole style, mixed (default: 1)",
+    )
+    option(
+        "--preserve-color", action="store_true", help="the result's luminance, the film's colours"
+    )
+    option(
+        "--grain",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="0 to 1: fixed noise under each frame; it sticks to the screen (default: 0)",
+    )
+    option("--tile", type=int, metavar="PX", help="as in stylize (default: where memory asks)")
+    option("--batch-size", type=int, default=4, metavar="N", help="frames at once (default: 4)")
+    option(
+        "--max-pixels",
+        type=int,
+        default=40_000_000,
+        metavar="N",
+        help="refuse films with larger frames (default: %(default)s)",
+    )
+    option("--compare", action="store_true", help="write each frame beside its result")
+    option("--still", action="store_true", help="write a contact sheet of frames as well")
+    option("--skip-existing", action="store_true", help="leave outputs that exist alone")
+    option(
+        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`video`: 0, or 1 when some of several films failed. Raises InputError when none could be
+    done."""
+    _check(arguments)
+    start, end = _time("--from", arguments.start), _time("--to", arguments.end)
+    if end is not None and end <= (start or 0):
+        raise InputError(f"--to {arguments.end} is not after --from; give a later time")
+    fps, out = _rate(arguments.fps), Path(arguments.out)
+    if str(out) == "-" or (out.exists() and not out.is_dir() and not out.is_file()):
+        raise InputError(f"-o {out}: films are written to files only; give a file or a folder")
+    given = arguments.style or shipped.styles()[:1]
+    if not given:
+        raise InputError(
+            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
+        )
+    styles = list({key: style for one in given for key, style in multistyle.expand(one)}.values())
+    from jaxpercept import images
+    from jaxpercept.images.frames import Cut
+    from jaxpercept.inference import containers, films
+
+    images.check_strength(arguments.strength)
+    images.check_grain(arguments.grain)
+    if arguments.codec is not None:
+        choose("--codec", arguments.codec, containers.CODECS)
+    missing: list[str] = []
+    paths = images.list_images(arguments.inputs, missing, suffixes=films.READ_SUFFIXES, what="film")
+    for line in missing:
+        say(f"error: {line}")
+    name_output = namer(paths, len(styles), out, kind=_films())
+    from jaxpercept.cli.stylize import told_apart
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task
+    from jaxpercept.inference.model import load_model
+    from jaxpercept.inference.treatment import Treatment
+    from jaxpercept.runtime import compilation_cache
+
+    compilation_cache.enable()
+    how = Treatment(
+        size=arguments.size,
+        max_pixels=arguments.max_pixels,
+        grain=arguments.grain,
+        tile=arguments.tile,
+        strength=arguments.strength,
+        keep_color=arguments.preserve_color,
+    )
+    making = films.Making(
+        cut=Cut(start=start or Fraction(0), end=end, fps=fps),
+        encoding=containers.Encoding(codec=arguments.codec, crf=arguments.crf),
+        batch=arguments.batch_size,
+        compare=arguments.compare,
+        still=arguments.still,
+    )
+    loaded = [load_model(style, precision=arguments.precision) for style in styles]
+    if any(m.config.scale != 1 for m in loaded):
+        raise InputError("a super-resolution net was given as --style; choose a style net")
+    job = Job(len(paths) * len(loaded), say)
+    for model in told_apart(loaded, styles):
+        tasks = [Task(path, str(path), name_output(path, model.name)) for path in paths]
+        films.process(tasks, how, model, job, making, skip_existing=arguments.skip_existing)
+    return ending(job, missing, len(missing) + len(paths), "film")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1), ("crf", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
+    if arguments.crf is not None and arguments.crf > 63:
+        raise InputError(f"--crf {arguments.crf} is not allowed; at most 63")
+    if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
+        raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
+    choose("--precision", arguments.precision, PRECISIONS)
+    if not arguments.inputs:
+        raise InputError("no input film; give files, folders or patterns, as in: video clip.mp4")
+
+
+def _time(option: str, text: str | None) -> Fraction | None:
+    """Seconds, of S, M:SS or H:MM:SS with decimals."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise InputError(f"{option} {text!r} is no time; give seconds, M:SS or H:MM:SS")
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = 60 * total + Fraction(part)
+    return total
+
+
+def _rate(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise InputError(
+            f"--fps {text!r} is not allowed; above 0 and at most 1000, such as 25 or 30000/1001"
+        )
+    return rate.limit_denominator(10_000)
+
+
+def _looks_like_a_file(path: Path) -> bool:
+    """`x.xyz`, which nothing knows, is a mistyped film rather than a folder."""
+    return bool(re.fullmatch(r"\.[a-z]\w{2,3}", path.suffix.lower())) and not path.is_dir()
+
+
+def _films() -> Kind:
+    """How films are named."""
+    from jaxpercept import images
+    from jaxpercept.inference import films
+
+    known = (*films.READ_SUFFIXES, *films.WRITE_SUFFIXES)
+
+    def check(path: Path) -> Any:
+        if path.suffix.lower() not in films.WRITE_SUFFIXES:
+            raise InputError(
+                f"{path}: films are not written as {path.suffix!r}; use one of "
+                f"{', '.join(films.WRITE_SUFFIXES)}"
+            )
+
+    def suffix(path: Path) -> str:
+        return path.suffix if path.suffix.lower() in films.WRITE_SUFFIXES else ".mp4"
+
+    return Kind(
+        "film",
+        lambda p: p.suffix.lower() in known or images.names_a_file(p) or _looks_like_a_file(p),
+        check,
+        suffix,
+    )

@@ -1,0 +1,103 @@
+"""Animated GIF, WebP and PNG, by Pillow: frames, their times, and how often they are shown.
+
+They are read a frame at a time. In writing, Pillow keeps all frames in memory until the file is
+complete, so a long film belongs in another format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from jaxpercept.errors import InputError
+from jaxpercept.images.bleeding import bled
+from jaxpercept.images.frames import Film, Frame
+
+_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+_LEAST = Fraction(20, 1000)  # browsers show a GIF's frame of less than that for 0.1 s
+_INSTEAD = Fraction(100, 1000)
+
+
+def read(path: Path) -> Film:
+    """The film in an animation. InputError for another file, or one of a single frame."""
+    try:
+        image = Image.open(path)
+        count = getattr(image, "n_frames", 1)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError(
+            f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
+        ) from error
+    if count < 2:
+        image.close()
+        raise InputError(f"{path}: is a single image, not an animation; use stylize for images")
+    film = Film(path, count=count, loop=_loop(image))
+    film.frames = _frames(image, film)
+    return film
+
+
+def _loop(image: Image.Image) -> int:
+    """How often an animation is shown. A GIF without a loop extension is shown once."""
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        return 1 if loop is None else int(loop) and int(loop) + 1  # a GIF counts its repetitions
+    return int(loop or 0)
+
+
+def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
+    start = Fraction(0)
+    first = 1 if image.info.get("default_image") else 0  # a picture for readers without animation
+    with image:
+        for index in range(first, film.count):
+            try:
+                image.seek(index)
+                image.load()
+            except (OSError, EOFError, SyntaxError, ValueError) as error:
+                film.damage = f"damaged at frame {index + 1} of {film.count} ({str(error)[:100]})"
+                return
+            duration = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
+            if image.format == "GIF" and duration < _LEAST:
+                duration = _INSTEAD
+            rgba = np.asarray(image.convert("RGBA"))
+            alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
+            pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
+            yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)
+            start += duration
+
+
+def write(
+    file: BinaryIO, suffix: str, frames: Iterable[Frame], loop: int | None, quality: int | None
+) -> None:
+    """Writes an animation in the format that `suffix` names. `loop`: as in `Film`; None, for
+    ever. `quality`: of WebP, 0 to 100."""
+    kind = _FORMATS[suffix]
+    times: list[int] = []
+    images = _images(frames, times)
+    first = next(images)
+    rest = list(images) if kind == "PNG" else images  # which Pillow goes through twice
+    how: dict[str, Any] = {"save_all": True, "append_images": rest, "duration": times}
+    if kind != "GIF" or not loop:
+        how["loop"] = loop or 0
+    elif loop > 1:
+        how["loop"] = loop - 1
+    if kind == "WEBP":
+        how |= {"quality": 80 if quality is None else quality, "method": 4, "minimize_size": False}
+    elif kind == "GIF":
+        how |= {"disposal": 2 if first.mode == "RGBA" else 1, "optimize": False}
+    first.save(file, kind, **how)
+
+
+def _images(frames: Iterable[Frame], times: list[int]) -> Iterator[Image.Image]:
+    """Pillow asks for a frame's time after it has taken the frame: `times` grows with them. Times
+    are rounded to milliseconds without adding up what is lost."""
+    for frame in frames:
+        end, start = (round(1000 * t) for t in (frame.end, frame.start))
+        times.append(max(1, end - start))
+        rgb = Image.fromarray(frame.pixels)
+        if frame.alpha is not None:
+            rgb.putalpha(Image.fromarray(frame.alpha))
+        yield rgb

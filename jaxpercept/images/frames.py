@@ -1,0 +1,104 @@
+"""What a film holds, as values: what the readers give and the writers take, whatever the format."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Read and written by Pillow, without the extra.
+ANIMATION_SUFFIXES = (".gif", ".webp", ".apng", ".png")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An upright frame in sRGB: pixels (H, W, 3) uint8, opacity (H, W) uint8 or None, and when it
+    is shown: seconds from the film's beginning, and for how long (0: not known)."""
+
+    pixels: NDArray[np.uint8]
+    start: Fraction
+    duration: Fraction
+    alpha: NDArray[np.uint8] | None = None
+
+    @property
+    def end(self) -> Fraction:
+        """When the next frame is due."""
+        return self.start + self.duration
+
+
+@dataclass
+class Film:
+    """A film that is being read. `frames` may be taken once.
+
+    count: how many frames there are, as the header says, 0 where it does not. rate: frames per
+    second, on average. time_base: the unit of the frames' times, in seconds. loop: how often an
+    animation is shown, 0 for ever, None where the format has no such thing. colorspace: the
+    matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273). aspect: the width of a
+    pixel over its height. notes: what was changed in reading, a line each. damage: what ended the
+    film before its time."""
+
+    path: Path
+    frames: Iterator[Frame] = field(default_factory=lambda: iter(()))
+    count: int = 0
+    rate: Fraction = Fraction(25)
+    time_base: Fraction = Fraction(1, 1000)
+    loop: int | None = None
+    colorspace: int | None = None
+    aspect: Fraction = Fraction(1)
+    notes: list[str] = field(default_factory=list)
+    damage: str | None = None
+
+    def close(self) -> None:
+        """Closes the file; no frame may be being read."""
+        if isinstance(self.frames, Generator):
+            self.frames.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Which part of a film is taken: from `start` up to `end` seconds (None: to its end), and at
+    `fps` frames per second (None: the frames that there are)."""
+
+    start: Fraction = Fraction(0)
+    end: Fraction | None = None
+    fps: Fraction | None = None
+
+    def applied(self, film: Film) -> Iterator[Frame]:
+        """The frames of this part, with times that begin at 0."""
+        part = self._part(film.frames)
+        return part if self.fps is None else self._resampled(part, self.fps)
+
+    def _part(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            if self.end is not None and frame.start >= self.end:
+                return
+            start = max(frame.start, self.start) if self.start > 0 else frame.start
+            if frame.end > start or frame.start >= start:
+                yield _moved(frame, start - self.start, max(frame.end - start, Fraction(0)))
+
+    def _resampled(self, frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
+        """At each k / fps the frame that is shown then."""
+        shown, k = None, 0
+        for frame in frames:
+            while shown is not None and Fraction(k) / fps < frame.start:
+                yield _moved(shown, k / fps, 1 / fps)
+                k += 1
+            shown = frame
+        if shown is not None:
+            yield _moved(shown, k / fps, 1 / fps)
+            while (k := k + 1) / fps < shown.end:
+                yield _moved(shown, k / fps, 1 / fps)
+
+
+def _moved(frame: Frame, start: Fraction, duration: Fraction | None = None) -> Frame:
+    return Frame(frame.pixels, start, frame.duration if duration is None else duration, frame.alpha)
+
+
+def side_by_side(left: Any, right: NDArray[Any]) -> NDArray[np.uint8]:
+    """Two frames of one size, the first on the left."""
+    return np.concatenate([left, right], axis=1)

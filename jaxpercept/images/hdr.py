@@ -1,0 +1,41 @@
+"""Films of high dynamic range to the standard one: PQ and HLG in BT.2020 to BT.709."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WHITE = 203.0  # cd/m² of diffuse white, ITU-R BT.2408
+_KNEE = 0.8  # of white: what is brighter is bent into the rest
+# BT.2020 to BT.709 primaries, ITU-R BT.2087
+_TO_709 = np.array(
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+    np.float32,
+)
+
+
+def to_standard(rgb: NDArray[np.uint16], transfer: str) -> NDArray[np.uint8]:
+    """(H, W, 3) of 16 bits, PQ or HLG, to 8 bits of BT.709: 1 is diffuse white, and highlights
+    are bent below it."""
+    light = _light(transfer)[rgb] @ _TO_709.T
+    peak = np.maximum(light.max(-1, keepdims=True), 1e-6)
+    over = np.maximum(peak - _KNEE, 0)
+    bent = np.minimum(peak, _KNEE) + (1 - _KNEE) * over / (over + 1 - _KNEE)
+    light = np.clip(light * (bent / peak), 0, 1)
+    made = np.where(light < 0.018, 4.5 * light, 1.099 * light**0.45 - 0.099)  # BT.709
+    return (made * 255 + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _light(transfer: str) -> NDArray[Any]:
+    """Linear light of each of 65,536 values, in units of diffuse white."""
+    x = np.linspace(0, 1, 65536)
+    if transfer == "PQ":  # SMPTE ST 2084
+        root = x ** (1 / 78.84375)
+        ratio = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
+        return (10_000 / _WHITE * ratio ** (1 / 0.1593017578125)).astype(np.float32)
+    scene = np.where(x <= 0.5, x**2 / 3, (np.exp((x - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+    return (1000 / _WHITE * scene**1.2).astype(np.float32)  # a display of 1000 cd/m², BT.2100

@@ -1,0 +1,351 @@
+"""`video`: films and animations as a person gives them: times, sound, colours, sizes, bad input."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxpercept import config, files, images
+from jaxpercept.cli import main
+from jaxpercept.errors import InputError
+from jaxpercept.images import hdr
+from jaxpercept.images.frames import Cut, Film, Frame
+from jaxpercept.inference import containers, films
+from jaxpercept.inference.file_jobs import Job
+from jaxpercept.inference.flow import Task
+from jaxpercept.inference.treatment import Treatment
+from jaxpercept.nets import transform_net
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+TIMES = [0, 40, 100, 120, 300, 340]  # milliseconds
+
+
+@pytest.fixture
+def av():
+    return pytest.importorskip("av", reason="needs the extra `video`")
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "one.safetensors"
+    tiny = config.NET_PRESETS["resize"].scaled(0.1)
+    transform_net.save(path, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
+    return path
+
+
+def status(*argv):
+    try:
+        return main([str(a) for a in argv])
+    except SystemExit as e:
+        return e.code
+
+
+def pictures(count, height=48, width=64):
+    tiles = np.random.default_rng(0).integers(0, 255, (height // 8 + 1, width // 8 + 1, 3))
+    base = tiles.astype(np.uint8).repeat(8, 0).repeat(8, 1)[:height, :width]
+    return [np.ascontiguousarray(np.roll(base, i, 1)) for i in range(count)]
+
+
+def film(
+    av, path, *, frames=None, times=TIMES, sound=None, pix="yuv420p", codec="libx264", **about
+):
+    """Writes a film of `frames`, shown at `times` in milliseconds; `about`: of its codec."""
+    frames = pictures(len(times)) if frames is None else frames
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options={"crf": "1"})
+        stream.height, stream.width = frames[0].shape[:2]
+        context = stream.codec_context
+        stream.pix_fmt, context.time_base = pix, Fraction(1, 1000)
+        for name, value in about.items():
+            setattr(context, name, value)
+        noise = out.add_stream(sound, rate=48000) if sound else None
+        matrix = {"dst_colorspace": 1 if about.get("colorspace") == 1 else 5}
+        matrix["dst_color_range"] = about.get("color_range", 1)
+        for pixels, time in zip(frames, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(format=pix, src_color_range=2, interpolation=0x46004, **matrix)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+        if noise:
+            for i in range(18):
+                wave = np.sin(np.arange(1024 * i, 1024 * (i + 1)) / 20).astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(wave[None] / 3, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = 48000, 1024 * i
+                out.mux(noise.encode(frame))
+            out.mux(noise.encode(None))
+    return path
+
+
+def times(av, path):
+    with av.open(str(path)) as container:
+        return [round(1000 * f.time) for f in container.decode(video=0)]
+
+
+def sound(av, path):
+    with av.open(str(path)) as container:
+        return [(p.pts, bytes(p)) for p in container.demux(audio=0) if p.size]
+
+
+def animation(path, durations=(40, 80, 120, 200), **how):
+    first, *rest = (Image.fromarray(x) for x in pictures(len(durations)))
+    kind = "PNG" if path.suffix in (".png", ".apng") else None
+    first.save(path, kind, save_all=True, append_images=rest, duration=list(durations), **how)
+    return path
+
+
+def shown(path):
+    with Image.open(path) as image:
+        found = []
+        for index in range(image.n_frames):
+            image.seek(index)
+            image.load()
+            found.append(image.info.get("duration"))
+        return found, image.info.get("loop"), image.size
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng", ".png"])
+def test_animations_keep_their_times_and_loops(net, tmp_path, suffix):
+    source = animation(tmp_path / f"a{suffix}", loop=3)
+    out = tmp_path / f"b{suffix}"
+    assert status("video", source, "--style", net, "-o", out) == 0
+    assert shown(out) == ([40, 80, 120, 200], 3, (64, 48))
+
+
+def test_an_animation_without_a_loop_is_shown_once(net, tmp_path):
+    source = animation(tmp_path / "a.gif")
+    assert status("video", source, "--style", net, "--compare", "-o", tmp_path / "b.gif") == 0
+    assert shown(tmp_path / "b.gif") == ([40, 80, 120, 200], None, (128, 48))
+
+
+def test_transparent_animations_stay_so(net, tmp_path):
+    rgba = [np.dstack([x, np.full(x.shape[:2], 255, np.uint8)]) for x in pictures(3)]
+    for x in rgba:
+        x[..., 3] = 255 * np.tri(*x.shape[:2], dtype=np.uint8)
+    first, *rest = (Image.fromarray(x) for x in rgba)
+    first.save(tmp_path / "a.webp", save_all=True, append_images=rest, duration=50, lossless=True)
+    assert status("video", tmp_path / "a.webp", "--style", net, "-o", tmp_path / "b.webp") == 0
+    made = np.asarray(Image.open(tmp_path / "b.webp").convert("RGBA"))
+    np.testing.assert_array_equal(made[..., 3], rgba[0][..., 3])
+
+
+def test_a_film_keeps_its_times_and_its_sound(av, net, tmp_path):
+    source = film(av, tmp_path / "a.mp4", sound="aac")
+    out = tmp_path / "b.mp4"
+    assert status("video", source, "--style", net, "-o", out) == 0
+    assert times(av, out) == TIMES
+    assert sound(av, out) == sound(av, source)
+    data = out.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # faststart
+    with av.open(str(out)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+
+
+def test_sound_that_a_container_cannot_hold_is_encoded_anew(av, net, tmp_path, capsys):
+    source = film(av, tmp_path / "a.mp4", sound="aac")
+    assert status("video", source, "--style", net, "--size", 32, "-o", tmp_path / "b.webm") == 0
+    assert "webm cannot hold the sound (aac): it is re-encoded" in capsys.readouterr().err
+    with av.open(str(tmp_path / "b.webm")) as container:
+        assert container.streams.audio[0].codec_context.name == "opus"
+        assert container.streams.video[0].codec_context.name == "vp9"
+
+
+def test_parts_and_rates(av, net, tmp_path):
+    source, out = film(av, tmp_path / "a.mp4"), tmp_path / "b.mkv"
+    part = ["--from", "0.05", "--to", "0:00.31"]
+    assert status("video", source, "--style", net, *part, "-o", out) == 0
+    assert times(av, out) == [0, 50, 70, 250]  # the frame that is shown at 0.05 begins at 0
+    assert status("video", source, "--style", net, "--fps", "10", "-o", out) == 0
+    assert times(av, out)[:4] == [0, 100, 200, 300]
+
+
+def test_odd_sizes_and_rotation(av, net, tmp_path, monkeypatch):
+    odd = [x[:47, :63] for x in pictures(3)]
+    odd = [np.ascontiguousarray(x) for x in odd]
+    source = film(av, tmp_path / "a.mkv", frames=odd, times=[0, 40, 80], pix="yuv444p")
+    out = tmp_path / "b.mp4"
+    assert status("video", source, "--style", net, "--strength", 0, "-o", out) == 0
+    with av.open(str(out)) as container:
+        made = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert made.shape == (48, 64, 3)
+    assert np.abs(made[47].astype(int) - made[46]).mean() < 8  # repeated
+
+    class Turned:
+        """A frame that says it is to be turned."""
+
+        def __init__(self, frame):
+            self.frame, self.rotation = frame, 90
+
+        def __getattr__(self, name):
+            return getattr(self.frame, name)
+
+    with av.open(str(source)) as container:
+        frame = next(container.decode(video=0))
+        upright, turned = containers._upright(frame), containers._upright(Turned(frame))
+    np.testing.assert_array_equal(turned, np.rot90(upright))
+
+
+@pytest.mark.parametrize(("matrix", "full"), [(1, 1), (6, 1), (1, 2)])
+def test_colours_come_back(av, net, tmp_path, matrix, full):
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2)
+    bars = np.zeros((64, 256, 3), np.uint8)
+    for i in range(8):
+        bars[:, 32 * i : 32 * i + 32] = [255 * (i >> c & 1) for c in range(3)]
+    inside = np.arange(256) % 32
+    inside = (inside >= 6) & (inside < 26)
+    for image, columns, most in ((ramp, slice(8, -8), 2), (bars, inside, 3)):
+        tags = {"colorspace": matrix, "color_range": full}
+        tags |= {"color_primaries": matrix, "color_trc": matrix}
+        source = film(av, tmp_path / "a.mp4", frames=[image] * 2, times=[0, 40], **tags)
+        out = tmp_path / "b.mp4"
+        assert status("video", source, "--style", net, "--strength", 0, "-o", out) == 0
+        made = next(films.open_film(out).frames).pixels
+        assert np.abs(made.astype(int) - image)[8:-8, columns].max() <= most
+
+
+def test_a_truncated_film_is_done_up_to_its_damage(av, net, tmp_path, capsys):
+    first = film(av, tmp_path / "a.mp4", frames=pictures(40), times=[40 * i for i in range(40)])
+    whole = tmp_path / "whole.mp4"
+    assert status("video", first, "--style", net, "--strength", 0, "-o", whole) == 0  # faststart
+    data = whole.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
+    out = tmp_path / "b.mp4"
+    assert status("video", tmp_path / "cut.mp4", "--style", net, "-o", out) == 1
+    assert 5 < len(times(av, out)) < 40
+    assert "has what comes before" in capsys.readouterr().err
+
+
+def test_a_bad_film_is_named_and_the_rest_done(av, net, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    film(av, tmp_path / "in" / "a.mp4")
+    (tmp_path / "in" / "bad.mp4").write_bytes(b"no film" * 50)
+    assert status("video", tmp_path / "in", "--style", net, "-o", tmp_path / "out") == 1
+    assert "bad.mp4: cannot be read as a film" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a_one.mp4"]
+    again = ["--skip-existing", "-o", tmp_path / "out"]
+    assert status("video", tmp_path / "in/a.mp4", "--style", net, *again) == 0
+    assert "there already" in capsys.readouterr().err
+
+
+BAD = {
+    "unknown suffix": ("a.gif -o b.xyz --style NET", "b.xyz"),
+    "not written": ("a.gif -o b.wmv --style NET", "films are not written as '.wmv'"),
+    "one picture": ("still.png --style NET", "a single image, not an animation"),
+    "no such file": ("none.mp4 --style NET", "none.mp4"),
+    "times": ("a.gif --from 5 --to 4 --style NET", "--to 4 is not after --from"),
+    "no time": ("a.gif --from x --style NET", "--from 'x' is no time"),
+    "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
+    "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
+    "codec": ("a.gif --codec x -o b.mp4 --style NET", "h264"),
+    "too small": ("tiny.gif --style NET", "too small"),
+    "standard output": ("a.gif -o - --style NET", "files only"),
+    "no input": ("--style NET", "no input film"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_input_is_one_line(net, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    animation(tmp_path / "a.gif")
+    images.save_image(tmp_path / "still.png", pictures(1)[0])
+    small = [Image.fromarray(x[:8, :8]) for x in pictures(2)]
+    small[0].save("tiny.gif", save_all=True, append_images=small[1:])
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+    line, said = BAD[case]
+    assert status("video", *line.replace("NET", str(net)).split()) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert "\n" not in error
+    after = sorted(p.name for p in tmp_path.rglob("*"))
+    assert [name for name in after if name != "outputs"] == before
+
+
+def test_without_the_extra(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    assert status("video", tmp_path / "a.mp4", "--style", net, "-o", tmp_path / "b.mp4") == 2
+    assert "jaxpercept[video]" in capsys.readouterr().err
+    source = animation(tmp_path / "a.gif")
+    assert status("video", source, "--style", net, "-o", tmp_path / "b.gif") == 0
+
+
+def test_a_film_without_pictures(av, net, tmp_path, capsys):
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        stream = out.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 48000
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert status("video", tmp_path / "a.mp4", "--style", net, "-o", tmp_path / "b.mp4") == 2
+    assert "no video stream" in capsys.readouterr().err
+    assert not (tmp_path / "b.mp4").exists()
+
+
+class Plain:
+    """A net that changes nothing; it may be interrupted."""
+
+    name = "plain"
+    config = config.NET_PRESETS["resize"].scaled(0.1)
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def __call__(self, x):
+        if self.error:
+            raise self.error
+        return x
+
+
+def test_nothing_half_written_stays(av, tmp_path, monkeypatch):
+    source = film(av, tmp_path / "a.mp4")
+    out = tmp_path / "out" / "b.mp4"
+    task = Task(source, "a.mp4", out)
+    with pytest.raises(KeyboardInterrupt):
+        films.process([task], Treatment(), Plain(KeyboardInterrupt()), Job(1))
+
+    def full(self, frame):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(containers._Picture, "add", full)
+    job = films.process([task], Treatment(), Plain(), Job(1))
+    assert "No space left on device" in job.failed[0]
+    assert "make room" in job.failed[0]
+    assert not list(out.parent.iterdir())
+
+
+def test_broken_times_are_mended(tmp_path):
+    class Broken:
+        pts, duration, time_base = None, 0, Fraction(1, 1000)
+
+    made = Film(tmp_path, rate=Fraction(25))
+    decoding = containers._Decoding.__new__(containers._Decoding)
+    decoding.film, decoding.begin, decoding.step = made, Fraction(0), Fraction(1, 25)
+    decoding.due = decoding.last = None
+    found = [decoding.time(Broken()) for _ in range(3)]
+    assert found == [(Fraction(i, 25), Fraction(1, 25)) for i in range(3)]
+    assert len(made.notes) == 1
+
+
+def test_resampling_repeats_and_drops():
+    frames = [Frame(np.zeros((1, 1, 3), np.uint8), Fraction(t), Fraction(1)) for t in (0, 1, 2)]
+    made = Film(files.Path("x"), iter(frames))
+    found = [(f.start, f.duration) for f in Cut(fps=Fraction(2)).applied(made)]
+    assert found == [(Fraction(i, 2), Fraction(1, 2)) for i in range(6)]
+
+
+def test_hdr_white_is_bright_and_black_is_black():
+    grey = np.array([[[0] * 3, [38055] * 3, [65535] * 3]], np.uint16)  # PQ: 0, 203 and 10,000 cd/m²
+    made = hdr.to_standard(grey, "PQ")[0]
+    assert made[0].max() == 0
+    assert 225 < made[1].min() < 255
+    assert made[2].min() >= 253
+    assert np.ptp(made, axis=-1).max() <= 1
+
+
+def test_no_film_in_a_folder(tmp_path):
+    with pytest.raises(InputError, match="no film in this folder"):
+        images.list_images(tmp_path, suffixes=films.READ_SUFFIXES, what="film")
