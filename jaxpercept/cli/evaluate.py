@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept.cli import evaluate_video
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.nets import weights_file
@@ -80,6 +81,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--sheet", metavar="FILE", help="write a contact sheet of crops to this file"
     )
     parser.set_defaults(run=_superres)
+    evaluate_video.add(kinds)
 
 
 def _superres(arguments: argparse.Namespace) -> int:

@@ -37,6 +37,7 @@ _EPILOG = """all commands:
   jaxpercept optimize KIND      make single images by optimisation, where KIND is
                                 style, invert or texture
   jaxpercept evaluate superres  score super-resolution nets on your images
+  jaxpercept evaluate video     measure how much style nets flicker on films
   jaxpercept reproduce          run the paper's experiments
   jaxpercept export             write a trained net as ONNX or StableHLO
   jaxpercept blend-weights      make a net between two nets

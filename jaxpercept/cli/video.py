@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     """`video`: 0, or 1 when some of several films failed. Raises InputError when none could be
     done."""
     _check(arguments)
-    start, end = _time("--from", arguments.start), _time("--to", arguments.end)
+    start, end = seconds("--from", arguments.start), seconds("--to", arguments.end)
     if end is not None and end <= (start or 0):
         raise InputError(f"--to {arguments.end} is not after --from; give a later time")
     fps, out = _rate(arguments.fps), Path(arguments.out)
@@ -164,7 +164,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError("no input film; give files, folders or patterns, as in: video clip.mp4")
 
 
-def _time(option: str, text: str | None) -> Fraction | None:
+def seconds(option: str, text: str | None) -> Fraction | None:
     """Seconds, of S, M:SS or H:MM:SS with decimals."""
     if text is None:
         return None

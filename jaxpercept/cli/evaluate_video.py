@@ -1,0 +1,79 @@
+"""`evaluate video`: how still style nets hold on films, as a table and JSON."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jaxpercept.cli.outputs import check_file, say, write_text
+from jaxpercept.errors import InputError
+
+_ABOUT = """Measure how much style nets flicker on films.
+
+Neighbouring frames, and frames 5 and 10 apart, are laid over each other along the
+optical flow of the film (OpenCV's DIS), where that may be relied on. The numbers are
+root mean square errors between 0 and 1; the row `input` is the film itself. `shift1`
+and `shift4` say how much a net's picture changes when the photo moves by that many
+pixels. Needs the extra `video`."""
+
+_EPILOG = """examples:
+  jaxpercept evaluate video clip.mp4 --style starry_night the_scream
+  jaxpercept evaluate video clips/*.mp4 --style multi:wave runs/mine/model.safetensors \\
+      --frames 30 --json scores.json"""
+
+
+def add(kinds: argparse._SubParsersAction) -> None:
+    """Adds the kind `video` to `evaluate`."""
+    parser = kinds.add_parser(
+        "video", help="how still style nets hold", description=_ABOUT, epilog=_EPILOG
+    )
+    option = parser.add_argument
+    option("clips", nargs="+", metavar="CLIP", help="films")
+    option(
+        "--style",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="STYLE",
+        help="shipped names or weights files",
+    )
+    option("--size", type=int, default=320, metavar="N", help="width of frames (default: 320)")
+    option("--frames", type=int, default=16, metavar="N", help="of each clip (default: 16)")
+    option("--from", dest="start", metavar="T", help="begin there: seconds, M:SS or H:MM:SS")
+    option("--json", metavar="FILE", help="write the numbers to this file")
+    option("--markdown", metavar="FILE", help="write the table to this file too")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`evaluate video`: 0, or 1 when some clips could not be used."""
+    from jaxpercept.cli.video import seconds
+
+    for name, least in (("size", 64), ("frames", 2)):
+        if (value := getattr(arguments, name)) < least:
+            raise InputError(f"--{name} {value} is not allowed; at least {least}")
+    start = seconds("--from", arguments.start) or 0
+    for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
+        if file:
+            check_file(option, Path(file))
+    from fractions import Fraction
+
+    from jaxpercept.evaluation import video
+    from jaxpercept.runtime import compilation_cache
+
+    compilation_cache.enable()
+    result = video.evaluate_video(
+        arguments.clips,
+        arguments.style,
+        size=arguments.size,
+        frames=arguments.frames,
+        start=Fraction(start),
+        progress=say,
+    )
+    table = video.markdown(result)
+    print(table, end="")
+    if arguments.json:
+        write_text("--json", Path(arguments.json), video.to_json(result))
+    if arguments.markdown:
+        write_text("--markdown", Path(arguments.markdown), table)
+    return 1 if result["failed"] else 0

@@ -1,0 +1,153 @@
+"""How still a style net holds: its warping error on films, and what it makes of a shift.
+
+The error at a lag of n frames is the root of the mean of (O_t − W(O_{t−n}))² over the pixels where
+the flow W may be relied on, and over channels and pairs of frames, O in [0, 1]. W comes from the
+input frames alone. A net that draws nothing has a low error too: read it beside the input's own,
+and beside the net's objective.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.images import Float
+from jaxpercept.images.frames import Cut
+from jaxpercept.inference import films, optical_flow
+from jaxpercept.inference.model import Net, load_model
+
+LAGS = (1, 5, 10)
+SHIFTS = (1, 4)  # pixels; 4 is the stride of our nets
+INPUT = "input"  # the row of the film itself
+Outputs = Callable[[Float], Float]  # (H, W, 3) in [0, 1] to the same
+
+
+def evaluate_video(
+    clips: Sequence[str | os.PathLike[str]],
+    styles: Sequence[str | os.PathLike[str]],
+    *,
+    size: int = 320,
+    frames: int = 16,
+    start: Fraction = Fraction(0),
+    lags: Sequence[int] = LAGS,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
+    seconds, at a width of `size`, without grain.
+
+    Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
+    pair]}}}, "size", "frames", "lags", "failed"}; a row "input" is the clip's own error. A bad
+    clip is noted in "failed". InputError where no clip can be used."""
+    nets: dict[str, Net] = {str(style): load_model(style) for style in styles}
+    for name, net in nets.items():
+        if net.config.scale != 1:
+            raise InputError(f"{name}: is a super-resolution net; choose a style net")
+    result: dict[str, Any] = {"clips": {}, "size": size, "frames": frames}
+    result |= {"lags": list(lags), "failed": []}
+    for clip in clips:
+        try:
+            seen = [_fitted(x, size) for x in _first(Path(clip), frames, start)]
+            if len(seen) < 2:
+                raise InputError(f"{clip}: has fewer than two frames there; give a longer one")
+            calls = {name: _single(net) for name, net in nets.items()}
+            result["clips"][str(clip)] = measured(seen, calls, lags)
+        except InputError as error:
+            result["failed"].append(str(error))
+            progress(f"error: {error}")
+            continue
+        progress(f"{clip}: {len(seen)} frames")
+    if not result["clips"]:
+        raise InputError(f"no clip could be used, the first: {result['failed'][0]}")
+    return result
+
+
+def measured(
+    frames: Sequence[Float], nets: Mapping[str, Outputs], lags: Sequence[int] = LAGS
+) -> dict[str, dict[str, Any]]:
+    """The numbers of one clip, frames (H, W, 3) in [0, 1] of one size: for "input" and each of
+    `nets` the error at each of `lags` that the clip is long enough for, that of each neighbouring
+    pair, and how much a shift changes its output, on the first frame."""
+    calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
+    squares: dict[tuple[str, int], list[float]] = defaultdict(list)
+    window: deque[tuple[Float, dict[str, Float]]] = deque(maxlen=max(lags) + 1)
+    for frame in frames:
+        window.append((frame, {name: np.asarray(call(frame)) for name, call in calls.items()}))
+        for lag in (n for n in lags if n < len(window)):
+            before, earlier = window[-1 - lag]
+            back, forward = optical_flow.flow(frame, before), optical_flow.flow(before, frame)
+            mask = optical_flow.valid(back, forward)
+            if not mask.any():
+                continue
+            for name, output in window[-1][1].items():
+                apart = output - optical_flow.warped(earlier[name], back)
+                squares[name, lag].append(float((apart[mask] ** 2).mean()))
+    rows: dict[str, dict[str, Any]] = {}
+    for name, call in calls.items():
+        row: dict[str, Any] = {
+            f"lag{lag}": float(np.sqrt(np.mean(squares[name, lag])))
+            for lag in lags
+            if squares[name, lag]
+        }
+        row |= {f"shift{n}": shift_error(call, frames[0], n) for n in SHIFTS}
+        row["each"] = [float(np.sqrt(s)) for s in squares[name, lags[0]]]
+        rows[name] = row
+    return rows
+
+
+def shift_error(net: Outputs, image: Float, pixels: int) -> float:
+    """RMSE, away from the borders, between a net's picture of an image and that of the image
+    moved to the right by `pixels`, moved back. A net that commutes with shifts has 0. Both are
+    cut from the one image (H, W, 3), of one size."""
+    whole = image.shape[1] - pixels - (image.shape[1] - pixels) % 4
+    a, b = (np.asarray(net(image[:, i : i + whole])) for i in (pixels, 0))
+    edge = min(32, min(a.shape[:2]) // 4)
+    inside = np.s_[edge:-edge, edge : whole - pixels - edge]
+    apart = a[:, : whole - pixels][inside] - b[:, pixels:][inside]
+    return float(np.sqrt(np.mean(apart**2)))
+
+
+def _first(clip: Path, count: int, start: Fraction) -> Iterator[Float]:
+    film = films.open_film(clip, start)
+    for frame in islice(Cut(start=start).applied(film), count):
+        yield images.to_float(frame.pixels)
+
+
+def _fitted(x: Float, width: int) -> Float:
+    return images.resize(x, (max(16, round(x.shape[0] * width / x.shape[1])), width))
+
+
+def _single(net: Net) -> Outputs:
+    return lambda x: np.asarray(net(x[None]))[0]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a Markdown table for each clip; each error with its ratio to the input's."""
+    lines: list[str] = []
+    for clip, rows in result["clips"].items():
+        keys = [key for key in rows[INPUT] if key != "each"]
+        lines += ["", f"{Path(clip).name}, RMSE", "", f"| style | {' | '.join(keys)} |"]
+        lines += ["|---|" + "---|" * len(keys)]
+        for name, row in rows.items():
+            cells = (_cell(key, row[key], rows[INPUT][key]) for key in keys)
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _cell(key: str, value: float, own: float) -> str:
+    ratio = f" ({value / own:.1f}×)" if key.startswith("lag") and own and value != own else ""
+    return f"{value:.4f}{ratio}"
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """The result as JSON."""
+    return json.dumps(result, indent=2) + "\n"

@@ -1,0 +1,67 @@
+"""Optical flow by OpenCV's DIS (Kroeger et al. 2016, arXiv 1603.03590), and where it may be relied
+on. The only module that imports cv2, which is in the extra `video`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.images import Float
+
+
+def _cv2() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise InputError(
+            "optical flow needs the extra `video`, which is not installed; "
+            "pip install 'jaxpercept[video]'"
+        ) from error
+    return cv2
+
+
+def flow(first: NDArray[Any], second: NDArray[Any]) -> Float:
+    """(H, W, 2): for each pixel of `first` how far to the right and down it has moved in `second`,
+    in pixels. (H, W, 3) both, float in [0, 1] or uint8, at least 16 pixels a side."""
+    cv2 = _cv2()
+    grey = [cv2.cvtColor(images.to_uint8(x), cv2.COLOR_RGB2GRAY) for x in (first, second)]
+    made = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    return np.asarray(made, np.float32)
+
+
+def warped(x: NDArray[Any], motion: Float) -> Float:
+    """`x` (H, W, C) read where each pixel's `motion` (H, W, 2) leads, bilinearly; outside, the
+    nearest pixel of the border."""
+    height, width = motion.shape[:2]
+    across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype="f"))
+    cv2 = _cv2()
+    made = cv2.remap(
+        np.asarray(x, np.float32),
+        across + motion[..., 0],
+        down + motion[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(made, np.float32)
+
+
+def valid(back: Float, forward: Float) -> NDArray[np.bool_]:
+    """Where `back`, the flow (H, W, 2) of a frame to an earlier one, may be relied on: it leads
+    inside; `forward`, the flow of the earlier frame, leads back, so that nothing was hidden; and
+    it is no motion boundary. After Ruder et al. 2016, arXiv 1604.08610, section 4.3, with the sign
+    of their flows."""
+    height, width = back.shape[:2]
+    down, across = np.mgrid[:height, :width].astype(np.float32)
+    x, y = across + back[..., 0], down + back[..., 1]
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    there = warped(forward, back)
+    apart = ((there + back) ** 2).sum(-1)
+    seen = apart <= 0.01 * ((there**2).sum(-1) + (back**2).sum(-1)) + 0.5
+    slopes = sum((part**2).sum(-1) for part in np.gradient(back, axis=(0, 1)))
+    smooth = slopes <= 0.01 * (back**2).sum(-1) + 0.002
+    return np.asarray(inside & seen & smooth)

@@ -1,0 +1,102 @@
+"""`evaluate video` on made-up films whose flow is known."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxpercept import config, images
+from jaxpercept.cli import main
+from jaxpercept.evaluation import video
+from jaxpercept.inference import optical_flow
+from jaxpercept.nets import transform_net
+
+pytest.importorskip("cv2", reason="needs the extra `video`")
+
+
+def smooth(height=96, width=160, seed=0):
+    """A texture that a flow can follow."""
+    small = np.random.default_rng(seed).random((height // 6, width // 6, 3), np.float32)
+    return images.resize(small, (height, width), method="bicubic")
+
+
+def moving(step, count=12):
+    """Frames in which everything moves to the right by `step` pixels."""
+    wide = smooth(width=160 + step * count)
+    return [wide[:, step * (count - i) :][:, :160] for i in range(count)]
+
+
+def test_the_flow_of_a_shift_is_found_and_used():
+    before, after = moving(3, 2)
+    back = optical_flow.flow(after, before)
+    assert np.median(back[..., 0]) == pytest.approx(-3, abs=0.1)
+    assert np.median(back[..., 1]) == pytest.approx(0, abs=0.1)
+    mask = optical_flow.valid(back, optical_flow.flow(before, after))
+    assert mask[8:-8, 16:-16].mean() > 0.9
+    assert not mask[:, 0].any()  # came in at the border
+    apart = (after - optical_flow.warped(before, back))[mask]
+    assert np.sqrt((apart**2).mean()) < 0.02
+
+
+def test_what_is_hidden_and_what_moves_against_its_ground_is_left_out():
+    back = np.zeros((40, 40, 2), np.float32)
+    back[:, 20:, 0] = 5
+    mask = optical_flow.valid(back, -back)
+    assert mask[5:-5, 5:15].all()
+    assert not mask[:, 19:21].any()  # the boundary
+    assert not optical_flow.valid(back, back)[:, 22:].any()  # does not lead back
+
+
+def test_a_net_that_commutes_scores_0_and_fresh_noise_its_noise():
+    random = np.random.default_rng(0)
+    still = [np.full((64, 96, 3), 0.5, np.float32)] * 12
+    textured = [smooth(64, 96)] * 12
+    nets = {
+        "commutes": lambda x: 1 - x,
+        "noise": lambda x: x + random.normal(0, 0.05, x.shape).astype(np.float32),
+    }
+    for frames in (still, textured):
+        rows = video.measured(frames, nets)
+        for lag in ("lag1", "lag5", "lag10"):
+            assert rows["input"][lag] == rows["commutes"][lag] == pytest.approx(0, abs=1e-6)
+            assert rows["noise"][lag] == pytest.approx(0.05 * 2**0.5, rel=0.03)
+        assert len(rows["noise"]["each"]) == 11
+
+
+def test_on_a_moving_film_a_net_that_commutes_scores_as_the_film_does():
+    rows = video.measured(moving(2), {"commutes": lambda x: 1 - x, "stuck": pattern})
+    assert rows["commutes"]["lag1"] == pytest.approx(rows["input"]["lag1"], rel=1e-3)
+    assert rows["stuck"]["lag1"] > 0.05 > 5 * rows["input"]["lag1"]
+
+
+def pattern(x):
+    """Adds stripes that stay where they are on the screen."""
+    columns = np.arange(x.shape[1]) % 4 < 2
+    return x + 0.1 * columns[None, :, None].astype(np.float32)
+
+
+def test_shifts_show_what_does_not_move_along():
+    x = smooth()
+    assert video.shift_error(lambda x: 1 - x, x, 1) == 0
+    assert video.shift_error(pattern, x, 4) == pytest.approx(0, abs=1e-6)  # its period
+    assert video.shift_error(pattern, x, 1) == pytest.approx(0.1 * 0.5**0.5, rel=0.05)
+
+
+def test_the_command(tmp_path, capsys):
+    weights = tmp_path / "one.safetensors"
+    tiny = config.NET_PRESETS["resize"].scaled(0.1)
+    transform_net.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
+    first, *rest = (Image.fromarray(images.to_uint8(x)) for x in moving(2, 7))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=rest, lossless=True)
+    (tmp_path / "bad.gif").write_bytes(b"no")
+    scores = tmp_path / "scores.json"
+    clips = [str(tmp_path / "a.webp"), str(tmp_path / "bad.gif")]
+    line = ["evaluate", "video", *clips, "--style", str(weights), "--size", "80"]
+    assert main([*line, "--json", str(scores)]) == 1
+    said = capsys.readouterr()
+    assert "| input |" in said.out
+    assert "bad.gif" in said.err
+    found = json.loads(scores.read_text())["clips"][clips[0]]
+    assert set(found[str(weights)]) == {"lag1", "lag5", "shift1", "shift4", "each"}
+    assert found["input"]["lag1"] < found[str(weights)]["lag1"]
