@@ -129,14 +129,19 @@ BAD = {
         "blur, bicubic",
     ),
     "upscale: no input": ("upscale --scale 4", "no input image"),
-    "upscale: scale": ("upscale A --scale 3", "2, 4, 8"),
+    "upscale: scale": ("upscale A --scale 9", "--scale 9 is not allowed; more than 1"),
+    "upscale: two sizes": ("upscale A --scale 3 --width 99", "give one of them"),
+    "upscale: no width": ("upscale A --width 0", "--width 0 is not allowed"),
+    "upscale: too wide": ("upscale A --width 999", "22.7 times larger is more than 8"),
+    "upscale: too sharp": ("upscale A --sharpness 2", "--sharpness 2 is not allowed"),
+    "upscale: two nets": ("upscale A --sharpness 1 --model x4-pixel", "give one of them"),
     "upscale: none shipped": (
         "upscale A --scale 8",
         "there is: x4-feature, x4-pixel); train one: python train.py",
     ),
     "upscale: another scale": (
-        "upscale A --scale 2 --model x4-pixel",
-        "of scale 4, not 2; of scale 2: none",
+        "upscale A --scale 4.5 --model x4-pixel",
+        "a net of scale 4 does not enlarge 4.5 times",
     ),
     "upscale: unknown model": ("upscale A --model x4-pixels", "did you mean x4-pixel?"),
     "upscale: a style": ("upscale A --model style.safetensors", "scale 1, a style's"),
@@ -211,15 +216,30 @@ def test_upscale_does_what_it_can_of_a_mixed_folder(shelf, tmp_path, capsys):
     assert "small.png: 7x40 is too small" in errors
 
 
-def test_colours_are_matched_unless_told_not_to(shelf, tmp_path):
+def test_colours_are_matched_when_asked(shelf, tmp_path):
     photo = shelf / "photos" / "a.png"
-    assert status("upscale", photo, "-o", "matched.png") == 0
-    assert status("upscale", photo, "-o", "plain.png", "--no-match-histogram") == 0
+    assert status("upscale", photo, "-o", "matched.png", "--match-histogram") == 0
+    assert status("upscale", photo, "-o", "plain.png") == 0
+    assert status("upscale", photo, "-o", "old.png", "--no-match-histogram") == 0
     means = [
         abs(images.load_image(p).mean((0, 1)) - images.load_image(photo).mean((0, 1))).max()
         for p in ("matched.png", "plain.png")
     ]
     assert means[0] < 1 / 255 < means[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size"),
+    [
+        ("--scale 2.5", "a_x4-feature-by-2.5.png", (100, 110, 3)),
+        ("--width 99", "a_x4-feature-99px.png", (90, 99, 3)),
+        ("--sharpness 0.25 --ensemble", "a_x4-sharpness-0.25-ensemble.png", (160, 176, 3)),
+    ],
+)
+def test_any_size_any_sharpness_and_eight_views(shelf, tmp_path, options, name, size):
+    assert status("upscale", shelf / "photos" / "a.png", *options.split()) == 0
+    assert [p.name for p in (tmp_path / "outputs").iterdir()] == [name]
+    assert images.load_image(tmp_path / "outputs" / name).shape == size
 
 
 def test_evaluate_prints_and_saves(shelf, tmp_path, capsys):

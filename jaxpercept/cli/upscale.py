@@ -1,9 +1,9 @@
 """Enlarge images by a trained super-resolution net: files, folders and patterns.
 
-Outputs are exactly N times as large, transparency is kept, and each channel's histogram is matched
-to the input's, as in the paper. -o with an image suffix names the one file; else it is a folder,
-and each output is called IMAGE_MODEL with the input's suffix. Large images are done in overlapping
-tiles, with the same result.
+Outputs are N times as large, for any N up to 8: the net of the next larger scale enlarges, and
+resampling takes away what is too much. Transparency is kept. -o with an image suffix names the one
+file; else it is a folder, and each output is called IMAGE_MODEL with the input's suffix. Large
+images are done in overlapping tiles, with the same result.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jaxpercept.nets import weights_file
 
 EPILOG = """examples:
   python infer.py upscale small.png --scale 4 -o large.png
+  python infer.py upscale small.png --width 1920 --sharpness 0.5 -o wide.png
   python infer.py upscale photos/ 'more/*.png' --model runs/x4/model.safetensors -o enlarged/
 
 Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
@@ -35,14 +36,30 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scale",
-        type=int,
+        type=float,
         metavar="N",
-        help=f"2, 4 or 8 (default: the model's; {_DEFAULT_SCALE} without --model)",
+        help=f"how many times larger, such as 4 or 2.5 (default: the model's; {_DEFAULT_SCALE} "
+        "without --model)",
+    )
+    parser.add_argument(
+        "--width", type=int, metavar="W", help="the result's width in pixels, instead of --scale"
     )
     parser.add_argument(
         "--model",
         metavar="M",
         help="shipped name or weights file (default: the first of that scale)",
+    )
+    parser.add_argument(
+        "--sharpness",
+        type=float,
+        metavar="X",
+        help="instead of --model: between the shipped pixel net, 0, and the feature net, 1",
+    )
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="average what the net makes of eight turned and mirrored copies: a little more exact, "
+        "in eight times the time",
     )
     parser.add_argument(
         "-o",
@@ -52,10 +69,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="file or folder, or - for standard output (default: outputs)",
     )
     parser.add_argument(
-        "--no-match-histogram",
+        "--match-histogram",
         dest="match",
-        action="store_false",
-        help="keep the net's own colours",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="match each channel's histogram to the input's, as the paper does",
     )
     parser.add_argument(
         "--tile",
@@ -84,9 +102,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """`upscale`: 0, or 1 when some of several images failed. Raises InputError when none could be
     done."""
-    scale = arguments.scale
-    if scale is not None:
-        choose("scale", scale, SCALES)
+    _check_choices(arguments)
     choose("--precision", arguments.precision, PRECISIONS)
     runtimes.check(arguments)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
@@ -105,17 +121,32 @@ def run(arguments: argparse.Namespace) -> int:
     paths = list(sources)
     name_output = namer(paths, 1, Path(arguments.out), suffix)
     from jaxpercept import images
-    from jaxpercept.inference import upscaling
+    from jaxpercept.inference import sharpness, upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
+    from jaxpercept.inference.model import Net
     from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    chosen = arguments.model or upscaling.default_model(scale or _DEFAULT_SCALE)
-    model = upscaling.load_upscaler(chosen, scale, precision=arguments.precision)
-    factor = f"x{model.config.scale}"
-    label = model.name if factor in model.name else f"{factor}-{model.name}"
+    factor = upscaling.factor(arguments.scale, arguments.width, list(sources.values()))
+    if arguments.sharpness is not None:
+        scale = upscaling.net_scale(factor or _DEFAULT_SCALE)
+        model = sharpness.sharpened(scale, arguments.sharpness, precision=arguments.precision)
+    else:
+        chosen = arguments.model or upscaling.default_model(
+            upscaling.net_scale(factor or _DEFAULT_SCALE)
+        )
+        model = upscaling.load_upscaler(chosen, precision=arguments.precision)
+    if factor and factor > model.config.scale:
+        raise InputError(
+            f"{model.name}: a net of scale {model.config.scale} does not enlarge {factor:.4g} "
+            "times; give another --model, or less"
+        )
+    net: Net
+    (net,) = runtimes.chosen(arguments, [model])
+    net = sharpness.Ensemble(net) if arguments.ensemble else net
+    label = upscaling.label(net, arguments.scale, arguments.width)
     tasks = [
         Task(source, title(path), name_output(path, label), suffix or images.written_suffix(path))
         for path, source in sources.items()
@@ -125,9 +156,24 @@ def run(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         match_histogram=arguments.match,
         keep_grey=True,
+        factor=arguments.scale,
+        width=arguments.width,
         quality=arguments.quality,
         strip=arguments.strip,
     )
-    (net,) = runtimes.chosen(arguments, [model])
     job = process(tasks, how, net, Job(len(tasks), say), skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(paths))
+
+
+def _check_choices(arguments: argparse.Namespace) -> None:
+    largest = max(SCALES)
+    if arguments.scale is not None and arguments.width is not None:
+        raise InputError("--scale and --width both set the size; give one of them")
+    if arguments.scale is not None and not 1 < arguments.scale <= largest:
+        raise InputError(
+            f"--scale {arguments.scale:g} is not allowed; more than 1 and at most {largest}"
+        )
+    if arguments.width is not None and arguments.width < 1:
+        raise InputError(f"--width {arguments.width} is not allowed; pixels, at least 1")
+    if arguments.sharpness is not None and arguments.model is not None:
+        raise InputError("--sharpness chooses the net, and so does --model; give one of them")

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.inference.model import Model
+from jaxpercept.inference.model import Model, Net
 from jaxpercept.inference.upscaling import load_upscaler, shipped
 from jaxpercept.nets import blending
 
@@ -45,7 +45,7 @@ class Ensemble:
     answers, turned back, are averaged (Timofte et al. 2016, arXiv 1511.02228, "enhanced
     prediction"). A `Net`, eight times as slow."""
 
-    model: Model
+    model: Net
 
     @property
     def name(self) -> str:

@@ -31,7 +31,8 @@ class Treatment:
     made. Before the net: `stroke`, by what factor strokes are larger than the net paints them
     (None: by the size of the picture, see `strokes`), for nets of scale 1; `grain` (None: the net's own). The net: `tile`, as in `tiles.choose`.
     After: `strength`, `keep_color` (as in `images.controlled`), `keep_grey` (a grey file stays
-    grey), `match_histogram`. Transparency is kept. Written: `quality` (None: the format's) and
+    grey), `match_histogram`; the result's size where it is not the net's, `factor` times the
+    picture's or `width` pixels wide. Transparency is kept. Written: `quality` (None: the format's) and
     `strip` (nothing but the pixels); the format is the target's suffix."""
 
     size: int | None = None
@@ -43,6 +44,8 @@ class Treatment:
     keep_color: bool = False
     keep_grey: bool = False
     match_histogram: bool = False
+    factor: float | None = None
+    width: int | None = None
     quality: int | None = None
     strip: bool = False
 
@@ -120,7 +123,19 @@ def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) 
     if treatment.match_histogram:
         eight = images.to_uint8(output), images.to_uint8(picture.pixels)
         output = images.to_uint8(images.match_histogram(*eight))
+    size = _asked_size(treatment, *picture.pixels.shape[:2])
+    if size is not None and size != output.shape[:2]:
+        output = images.resize(output, size)
+        alpha = None if alpha is None else images.resize(alpha, size)
     return picture.replaced(output, alpha)
+
+
+def _asked_size(treatment: Treatment, height: int, width: int) -> tuple[int, int] | None:
+    """The result's height and width; None for the net's."""
+    factor = treatment.factor if treatment.width is None else treatment.width / width
+    if factor is None:
+        return None
+    return max(1, round(factor * height)), treatment.width or max(1, round(factor * width))
 
 
 def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:

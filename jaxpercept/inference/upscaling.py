@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 
-from jaxpercept.config import net_from_dict
+from jaxpercept import images
+from jaxpercept.config import SCALES, net_from_dict
 from jaxpercept.errors import InputError
-from jaxpercept.inference.model import Model, load_model
+from jaxpercept.inference.model import Model, Net, load_model
 from jaxpercept.nets import weights_file
 
 
@@ -19,6 +22,40 @@ def shipped(scale: int) -> list[str]:
         if "net" in header and net_from_dict(header["net"], str(path)).scale == scale:
             found.append(name)
     return found
+
+
+def factor(
+    scale: float | None, width: int | None, sources: Sequence[images.Source]
+) -> float | None:
+    """How many times larger the images are to be, of several the most; None where neither `scale`
+    nor `width` is asked for. Files that cannot be read do not count."""
+    if width is None:
+        return scale
+    found = []
+    for source in sources:
+        with contextlib.suppress(InputError):
+            found.append(width / images.size_of(source)[1])
+    return max(found, default=None)
+
+
+def net_scale(factor: float) -> int:
+    """The scale of the smallest shipped net that enlarges by `factor` or more; 8 or less, so that
+    `default_model` says what is missing. InputError above 8."""
+    if factor > max(SCALES):
+        raise InputError(
+            f"{factor:.4g} times larger is more than {max(SCALES)} times; enlarge in two steps"
+        )
+    wanted = [s for s in SCALES if s >= factor]
+    return next((s for s in wanted if shipped(s)), wanted[0])
+
+
+def label(net: Net, scale: float | None, width: int | None) -> str:
+    """What the names of outputs end in: the net, and the size that it does not tell."""
+    times = f"x{net.config.scale}"
+    name = net.name if times in net.name else f"{times}-{net.name}"
+    if width is not None:
+        return f"{name}-{width}px"
+    return name if scale in (None, net.config.scale) else f"{name}-by-{scale:g}"
 
 
 def default_model(scale: int) -> str:
