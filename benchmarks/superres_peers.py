@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from benchmarks import weave
 from jaxpercept import images
 from jaxpercept.evaluation import superres as evaluation
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles, upscaling
 from jaxpercept.runtime import compilation_cache
 
 SCALE, LAYERS = 4, ("relu3_3", "relu4_3")
@@ -159,7 +159,7 @@ def main() -> None:
     weights: dict[str, int] = {}
     for m in upscaling.shipped(SCALE) if given.model is None else given.model:
         net = upscaling.load_upscaler(m, SCALE)
-        nets[net.name] = lambda x, n=net: upscaling.run(n, x)
+        nets[net.name] = lambda x, n=net: tiles.run(n, x)
         weights[net.name] = sum(v.size for v in net.params.values())
     with tempfile.TemporaryDirectory() as scratch:
         for name in given.peers:

@@ -33,7 +33,7 @@ from jaxpercept import images
 from jaxpercept.evaluation import metrics
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.images import resampling
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles, upscaling
 
 SIDE, STRIDE = 32, 8  # pixels of a window, and from one to the next
 SMOOTH = 3.0  # deviation of the original's luma, below which a window counts
@@ -118,11 +118,11 @@ def main() -> None:
         found = {"original": weave(originals)}
         for net in nets:
             found[net.name] = weave(
-                measure(files, given.scale, lambda x, n=net: upscaling.run(n, x))
+                measure(files, given.scale, lambda x, n=net: tiles.run(n, x))
             )
         result[Path(folder).name] = found
     result["noise probe"] = {
-        net.name: probe(lambda x, n=net: upscaling.run(n, x), given.scale) for net in nets
+        net.name: probe(lambda x, n=net: tiles.run(n, x), given.scale) for net in nets
     }
     for place, found in result.items():
         for name, row in found.items():

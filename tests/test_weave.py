@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import weave
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import tiles, upscaling
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
 
@@ -50,6 +50,6 @@ def test_only_smooth_windows_count():
 @pytest.mark.parametrize("name", ["x4-pixel"])
 def test_nets_do_not_draw_noise_as_stripes(name):
     net = upscaling.load_upscaler(name)
-    found = weave.probe(lambda x: upscaling.run(net, x), net.config.scale)
+    found = weave.probe(lambda x: tiles.run(net, x), net.config.scale)
     assert found["x_band"] <= 0.3
     assert found["aniso"] <= 2
