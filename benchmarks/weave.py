@@ -117,9 +117,7 @@ def main() -> None:
         originals = [(t, t) for _, t in measure(files, given.scale, lambda x: x)]
         found = {"original": weave(originals)}
         for net in nets:
-            found[net.name] = weave(
-                measure(files, given.scale, lambda x, n=net: tiles.run(n, x))
-            )
+            found[net.name] = weave(measure(files, given.scale, lambda x, n=net: tiles.run(n, x)))
         result[Path(folder).name] = found
     result["noise probe"] = {
         net.name: probe(lambda x, n=net: tiles.run(n, x), given.scale) for net in nets
