@@ -147,7 +147,7 @@ LINES = (
     "train superres --scale 3 --loss pixel --data y",
     "upscale --help",
     "runs --help",
-    "upscale --scale 3 x.jpg",
+    "upscale --scale 9 x.jpg",
     "evaluate superres --help",
     "optimize style --help",
     "optimize texture --style none.jpg --layers relu9_9",
