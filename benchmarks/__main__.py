@@ -1,5 +1,5 @@
-"""Speed against PyTorch (eager and compiled, both memory formats) and ONNX Runtime: the same
-weights, work and machine.
+"""Speed against PyTorch (eager and compiled, both memory formats), ONNX Runtime and OpenVINO: the
+same weights, work and machine.
 
     python -m benchmarks --json docs/results/benchmarks.json --markdown docs/results/benchmarks.md
 
@@ -32,7 +32,10 @@ PEERS = (
     "torch compile",
     "torch compile channels_last",
     "onnxruntime",
+    "openvino",
+    "openvino as it comes",  # on some processors in bfloat16
 )
+EXPORTED = ("onnxruntime", "openvino", "openvino as it comes")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest value of a result
 
 
@@ -43,16 +46,15 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     workers: dict[str, Worker] = {}
     failed: dict[str, str] = {}
     for name in (OURS, *given.peers):
-        if name == "onnxruntime" and (
+        if name in EXPORTED and (
             row.training or row.kind == "gradient" or given.precision != "float32"
         ):
             continue
+        precision = "bfloat16" if name == EXPORTED[-1] else given.precision
         result = scratch / f"{name}.npy"
         try:
             workers[name] = Worker(name, row.name, weights, result, given.precision, given.threads)
-            check(
-                name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[given.precision]
-            )
+            check(name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[precision])
         except (RuntimeError, ValueError) as e:
             failed[name] = str(e)
             if name == OURS or isinstance(e, ValueError):
@@ -195,7 +197,7 @@ def main() -> None:
     os.environ.setdefault(
         "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
     )  # the contenders share a GPU's memory
-    machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     about = {"machine": machine, "precision": given.precision}
     there = given.json and Path(given.json).exists()
     kept = json.loads(Path(given.json).read_text()) if there else about | {"rows": []}
@@ -221,7 +223,8 @@ def main() -> None:
             Path(given.markdown).write_text(text)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the machine's processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next(

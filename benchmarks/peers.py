@@ -1,6 +1,6 @@
-"""The other side of every row: PyTorch (eager or compiled, either memory format) and ONNX Runtime,
-as their users would write it, on the same weights. NCHW inside; results come back NHWC, as ours do.
-On a CUDA device if there is one.
+"""The other side of every row: PyTorch (eager or compiled, either memory format), ONNX Runtime and
+OpenVINO, as their users would write it, on the same weights. NCHW inside; results come back NHWC,
+as ours do. On a CUDA device if there is one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from benchmarks import rows
 from jaxpercept.config import ObjectiveConfig, TransformNetConfig
 from jaxpercept.evaluation.torch_twin import layers, nets
 from jaxpercept.images import resampling
+from jaxpercept.interop.runtimes import openvino
 from jaxpercept.nets import transform_net, vgg
 
+OPENVINO_AS_IT_COMES = "openvino as it comes"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -167,6 +169,8 @@ def build(
     module.eval()
     if peer == "onnxruntime":
         return _onnxruntime(module, x, threads)
+    if peer.startswith("openvino"):
+        return _openvino(module, x, threads, as_it_comes=peer == OPENVINO_AS_IT_COMES)
     if "compile" in peer:
         from torch._inductor import config as inductor
 
@@ -214,21 +218,40 @@ def _unclamped(net: Transform, x: Tensor) -> Tensor:
     return net.enlarged(x) + y if net.config.skip == "bicubic" else 0.5 + y
 
 
-def _onnxruntime(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
-    import onnxruntime
-
+def _exported(module: nn.Module, x: Tensor) -> tuple[bytes, list[str]]:
+    """The module as ONNX for this shape, and the names of its outputs."""
     file = io.BytesIO()
     names = list(module.wanted) if isinstance(module, Features) else ["y"]
     torch.onnx.export(
         module, (x,), file, input_names=["x"], output_names=names, dynamo=False, opset_version=18
     )
+    return file.getvalue(), names
+
+
+def _onnxruntime(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any]:
+    import onnxruntime
+
+    data, names = _exported(module, x)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        file.getvalue(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     fed = x.numpy()
     return lambda: np.moveaxis(session.run(names[-1:], {"x": fed})[0], 1, -1)
+
+
+def _openvino(
+    module: nn.Module, x: Tensor, threads: int, *, as_it_comes: bool
+) -> Callable[[], Any]:
+    """In float32, or in the precision that OpenVINO chooses for the processor."""
+    library = openvino.library()
+    data, names = _exported(module, x)
+    settings = {"INFERENCE_NUM_THREADS": threads}
+    if not as_it_comes:
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    core = library.Core()
+    compiled = core.compile_model(core.read_model(data), "CPU", settings)
+    request, last, fed = compiled.create_infer_request(), compiled.output(names[-1]), x.numpy()
+    return lambda: np.moveaxis(request.infer([fed], share_inputs=True)[last], 1, -1)
 
 
 def _result(y: Tensor) -> Any:

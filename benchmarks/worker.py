@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,8 @@ def _build(
 
         call = peers.build(contender, named(row), Path(weights), precision, threads)
         about = {"version": torch.__version__, "device": peers.DEVICE}
-        if contender == "onnxruntime":
-            import onnxruntime
-
-            about["version"] = onnxruntime.__version__
+        if library := next((n for n in ("onnxruntime", "openvino") if contender.startswith(n)), ""):
+            about["version"] = version(library)
     np.save(result, np.asarray(call(), np.float32))
     return about, call
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed")
 import torch
 
-from benchmarks import peers, rows
+from benchmarks import peers, rows, runtimes
 
 
 def test_the_peers_objective_is_built_where_its_style_image_is():
@@ -17,3 +20,24 @@ def test_the_peers_objective_is_built_where_its_style_image_is():
     assert {value.device.type for value in (*objective.parameters(), *objective.buffers())} == {
         "meta"
     }
+
+
+def test_errors_are_counted_in_steps_of_255():
+    expected = [np.zeros((1, 20, 50, 3), np.float32), np.ones((1, 8, 8, 3), np.float32)]
+    found = [image.copy() for image in expected]
+    found[0][0, 0, 0] = 51 / 255
+    seen = runtimes.errors(found, expected)
+    assert seen["largest"] == pytest.approx(51, rel=1e-5)
+    assert seen["mean"] == pytest.approx(3 * 51 / (3000 + 192), rel=1e-5)
+    assert seen["p999"] <= 51
+
+
+def test_exported_peers_give_what_torch_gives(tmp_path):
+    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'jaxpercept[openvino]'")
+    module = torch.nn.Conv2d(3, 4, 3).eval()
+    x = torch.rand(1, 3, 16, 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.onnx.export without dynamo
+        found = peers._openvino(module, x, 1, as_it_comes=False)()
+    expected = module(x).detach().permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)

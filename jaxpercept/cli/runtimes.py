@@ -19,8 +19,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         default="jax",
         metavar="R",
-        help=f"what runs the net: {', '.join(RUNTIMES)} (default: jax); openvino is about twice as "
-        "fast on a CPU that has bfloat16, with --precision bfloat16",
+        help=f"what runs the net: {', '.join(RUNTIMES)} (default: jax); openvino with "
+        "--precision bfloat16 is faster on a CPU that has it, and less exact",
     )
 
 

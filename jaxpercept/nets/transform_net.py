@@ -306,7 +306,7 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
     weights_file.check_shapes(path, weights_file.shapes_of(arrays), _stored_shapes(config))
     split = {
         kind: {
-            k.removeprefix(kind): jnp.asarray(v, jnp.float32)
+            k.removeprefix(kind): jnp.asarray(v.astype(np.float32))  # jax would compile each cast
             for k, v in arrays.items()
             if k.startswith(kind)
         }

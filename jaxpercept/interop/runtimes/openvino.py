@@ -16,7 +16,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 def load(data: bytes, precision: str = "float32") -> Loaded:
     """The graph of an ONNX file's bytes. InputError without the package openvino."""
-    openvino = _library()
+    openvino = library()
     core = openvino.Core()
     compiled = core.compile_model(
         core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
@@ -34,8 +34,9 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
     return Loaded(run, f"OpenVINO {version}, {names.get(used, used)}")
 
 
-def _library() -> Any:
-    """The package, imported without its telemetry: that reports every import over the network."""
+def library() -> Any:
+    """The package, imported without its telemetry, which reports each import over the network.
+    InputError where it is not installed."""
     absent = object()
     before = sys.modules.get(_TELEMETRY, absent)
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]

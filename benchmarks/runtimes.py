@@ -1,0 +1,141 @@
+"""Error beside speed: every shipped net in each runtime and precision of `--runtime`.
+
+    python -m benchmarks.runtimes --json docs/results/runtimes.json
+
+Errors are absolute differences from JAX in float32, in steps of 1/255, over all pixels of sample
+photos: the mean, the value that 99.9 % do not exceed, and the largest. Times are of one photo:
+medians over rounds in which the contenders take turns, as elapsed seconds and as processor seconds;
+on a busy machine only the latter compare. Needs the extras `openvino` and `export`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.__main__ import processor
+from jaxpercept import files, images
+from jaxpercept.images.samples import sample_photos
+from jaxpercept.inference.model import load_model
+from jaxpercept.interop import exported_net
+from jaxpercept.nets import shipped, weights_file
+from jaxpercept.runtime import compilation_cache
+
+JAX = "jax float32"
+CONTENDERS = ("openvino float32", "openvino bfloat16", "onnxruntime float32")
+BOUND = {"mean": 1.0, "p999": 4.0}  # of 1/255
+
+
+def errors(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:
+    """Over all values of all images, in steps of 1/255."""
+    pairs = zip(found, expected, strict=True)
+    apart = 255 * np.concatenate([np.abs(a - b).ravel() for a, b in pairs])
+    return {
+        "mean": float(apart.mean(dtype=np.float64)),
+        "p999": float(np.quantile(apart, 0.999)),
+        "largest": float(apart.max()),
+    }
+
+
+def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
+    """Medians of elapsed and of processor seconds, in turns whose order rotates."""
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    names = list(calls)
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            begun = time.perf_counter(), time.process_time()
+            calls[name]()
+            seen[name].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    return {
+        name: {
+            "seconds": statistics.median(s for s, _ in pairs),
+            "processor_s": statistics.median(p for _, p in pairs),
+        }
+        for name, pairs in seen.items()
+    }
+
+
+def measure(name: str, side: int, count: int, rounds: int) -> dict[str, Any]:
+    """One net: its errors and times in every contender."""
+    model = load_model(name)
+    side //= model.config.scale
+    samples = list(sample_photos().values())[:count]
+    photos = [images.square(photo, side)[None] for photo in samples]
+    nets: dict[str, Any] = {JAX: model}
+    for contender in CONTENDERS:
+        runtime, precision = contender.split()
+        (nets[contender],) = exported_net.nets([model], runtime, precision)
+    outputs = {key: [np.asarray(net(x)) for x in photos] for key, net in nets.items()}
+    calls = {key: (lambda net=net: np.asarray(net(photos[0]))) for key, net in nets.items()}
+    times = timed(calls, rounds)
+    return {
+        "net": name,
+        "side": side,
+        "contenders": {key: times[key] | errors(outputs[key], outputs[JAX]) for key in nets},
+    }
+
+
+def table(measured: Sequence[dict[str, Any]]) -> str:
+    """Markdown: processor seconds, and for the other runtimes mean / 99.9 % of the error."""
+    head = ["net", JAX, *(text for key in CONTENDERS for text in (key, "error"))]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for m in measured:
+        found = m["contenders"]
+        cells = [f"`{m['net']}`, {m['side']}²", f"{1000 * found[JAX]['processor_s']:.0f} ms"]
+        for key in CONTENDERS:
+            ratio = found[JAX]["processor_s"] / found[key]["processor_s"]
+            cells.append(f"{1000 * found[key]['processor_s']:.0f} ms ({ratio:.2f}×)")
+            cells.append(f"{found[key]['mean']:.2g} / {found[key]['p999']:.2g}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.runtimes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    every = [*shipped.styles(), *weights_file.available("superres")]
+    parser.add_argument("--nets", nargs="+", default=every, metavar="N", help="default: all")
+    parser.add_argument(
+        "--side", type=int, default=512, metavar="PX", help="of the output (default: 512)"
+    )
+    parser.add_argument("--photos", type=int, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--json", metavar="FILE", help="all figures")
+    given = parser.parse_args()
+    compilation_cache.enable()
+    measured = []
+    for name in given.nets:
+        print(name, file=sys.stderr, flush=True)
+        measured.append(measure(name, given.side, given.photos, given.rounds))
+    print(table(measured))
+    beyond = [
+        f"{m['net']} in {key}: {what} {found[what]:.2f}/255, more than {bound:g}"
+        for m in measured
+        for key, found in m["contenders"].items()
+        for what, bound in BOUND.items()
+        if found[what] > bound
+    ]
+    print("\n".join(beyond) or "every error is within the bound")
+    if given.json:
+        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+        machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        about = {"machine": machine, "load": load, "rounds": given.rounds, "rows": measured}
+        files.write_text(Path(given.json), json.dumps(about, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
