@@ -143,13 +143,30 @@ def test_a_film_keeps_its_times_and_its_sound(av, net, tmp_path):
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
 
 
-def test_sound_that_a_container_cannot_hold_is_encoded_anew(av, net, tmp_path, capsys):
-    source = film(av, tmp_path / "a.mp4", sound="aac")
-    assert status("video", source, "--style", net, "--size", 32, "-o", tmp_path / "b.webm") == 0
-    assert "webm cannot hold the sound (aac): it is re-encoded" in capsys.readouterr().err
-    with av.open(str(tmp_path / "b.webm")) as container:
-        assert container.streams.audio[0].codec_context.name == "opus"
-        assert container.streams.video[0].codec_context.name == "vp9"
+@pytest.mark.parametrize(
+    ("kind", "source", "out", "made"),
+    [("aac", "a.mp4", "b.webm", "opus"), ("pcm_s16le", "a.mkv", "b.mp4", "aac")],
+)
+def test_sound_that_a_container_cannot_hold_is_encoded_anew(
+    av, net, tmp_path, capsys, kind, source, out, made
+):
+    given, out = film(av, tmp_path / source, sound=kind), tmp_path / out
+    assert status("video", given, "--style", net, "--size", 32, "-o", out) == 0
+    assert f"cannot hold the sound ({kind}): it is re-encoded" in capsys.readouterr().err
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.name == made
+        assert container.duration == pytest.approx(384_000, abs=60_000)  # of the sound, in µs
+
+
+def test_a_size_that_changes_stops_the_film(av, tmp_path):
+    first = film(av, tmp_path / "a.ts")
+    later = [400 + time for time in TIMES]
+    second = film(av, tmp_path / "b.ts", frames=pictures(6, 64, 96), times=later)
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    job = films.process([Task(both, "both.ts", tmp_path / "o.mp4")], Treatment(), Plain(), Job(1))
+    assert "its size changes from 64x48 to 96x64" in job.failed[0]
+    assert not (tmp_path / "o.mp4").exists()
 
 
 def test_parts_and_rates(av, net, tmp_path):

@@ -21,18 +21,19 @@ READ_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
 )
-# The suffixes that we write: the muxer, the codec, and its constant rate factor.
+# The suffixes that we write: the muxer and its codec.
 _MUXERS = {
-    ".mp4": ("mp4", "libx264", 17),
-    ".m4v": ("mp4", "libx264", 17),
-    ".mov": ("mov", "libx264", 17),
-    ".mkv": ("matroska", "libx264", 17),
-    ".webm": ("webm", "libvpx-vp9", 28),
+    ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
 }
 WRITE_SUFFIXES = tuple(_MUXERS)
 _NAMES = {"h264": "libx264", "h265": "libx265", "hevc": "libx265", "vp9": "libvpx-vp9"}
 _NAMES |= {"av1": "libsvtav1"}
 CODECS = tuple(_NAMES)
+_CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 28, "libsvtav1": 28}  # alike to the eye
 BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's numbers, those of swscale
 # swscale's bicubic with exact rounding: its default is off by 2 in 255 for full range
 _EXACT = 4 | 0x40000 | 0x2000 | 0x4000
@@ -224,7 +225,7 @@ class _Picture:
     def __init__(self, out: Any, suffix: str, first: Frame, film: Film, how: Encoding):
         av = _av()
         self.out, self.base = out, film.time_base
-        _, codec, crf = _MUXERS[suffix]
+        codec = _MUXERS[suffix][1]
         codec = _NAMES[how.codec] if how.codec else codec
         if codec not in av.codecs_available:
             raise InputError(
@@ -233,7 +234,7 @@ class _Picture:
             )
         if codec == "libx264" and suffix == ".webm":
             raise InputError("--codec h264: WebM cannot hold it; give vp9 or av1, or an .mp4")
-        options = {"crf": str(crf if how.crf is None else how.crf)}
+        options = {"crf": str(_CRF[codec] if how.crf is None else how.crf)}
         if codec == "libvpx-vp9":
             options |= {"b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"}
         elif codec == "libx264":
@@ -323,7 +324,10 @@ class _Sound:
             )
             rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
             self.stream = out.add_stream(codec, rate=rate)
-            self.stream.codec_context.layout = stream.codec_context.layout
+            layout = stream.codec_context.layout
+            if "channels" in layout.name:  # PCM files do not always say which
+                layout = "mono" if layout.nb_channels == 1 else "stereo"
+            self.stream.codec_context.layout = layout
         if cut.start > 0:
             with contextlib.suppress(av.FFmpegError):
                 self.source.seek(int(self.offset / stream.time_base), stream=stream)
@@ -379,6 +383,8 @@ class _Sound:
 def _holds(out: Any, muxer: str, codec: str) -> bool:
     if muxer in ("mp4", "mov") and codec in ("vorbis", "opus", "flac"):
         return codec == "opus" and muxer == "mp4"  # allowed on paper, played hardly anywhere
+    if muxer == "mp4" and codec.startswith("pcm_"):
+        return False
     return codec in out.supported_codecs
 
 
