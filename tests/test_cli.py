@@ -115,9 +115,15 @@ def test_a_partial_batch_exits_with_1_and_does_the_rest(shelf, tmp_path, capsys)
 
 
 BAD = {
-    "no such file": ("stylize none.jpg --style one", "none.jpg"),
-    "unknown style": ("stylize P --style wan", "one, two"),
-    "not an image": ("stylize bad.jpg --style one", "bad.jpg"),
+    "no such file": ("stylize none.jpg --style one", "none.jpg: no such file, folder or pattern"),
+    "unknown style": (
+        "stylize P --style wan",
+        "'wan' is neither a file nor a shipped name; shipped in styles: one, two",
+    ),
+    "not an image": (
+        "stylize bad.jpg --style one",
+        "bad.jpg: not an image that can be read; use JPEG, ",
+    ),
     "size 0": ("stylize P --style one --size 0", "--size 0 is not allowed; at least 16"),
     "too small": ("stylize small.png --style one", "at least 16"),
     "too many pixels": (
@@ -131,24 +137,45 @@ BAD = {
         "bad.jpg is a file, not a folder",
     ),
     "onto itself": ("stylize P --style one -o P", "is the input itself"),
-    "out is a file": ("stylize P --style one -o weird.xyz", "weird.xyz"),
+    "out is a file": (
+        "stylize P --style one -o weird.xyz",
+        "weird.xyz is a file without a known image suffix",
+    ),
     "another architecture": ("stylize P --style vgg.safetensors", "not a transform net"),
     "weights cut short": ("stylize P --style cut.safetensors", "not a whole safetensors file"),
     "no input": ("stylize --style one", "no input image"),
-    "style image missing": ("train style --style-image none.jpg --data P2", "none.jpg"),
-    "style image is none": ("train style --style-image bad.jpg --data P2", "bad.jpg"),
-    "no data": ("train style --style-image P --data nowhere", "nowhere"),
-    "empty data": ("train style --style-image P --data empty", "empty"),
+    "style image missing": (
+        "train style --style-image none.jpg --data P2",
+        "none.jpg: no such file; give the path",
+    ),
+    "style image is none": (
+        "train style --style-image bad.jpg --data P2",
+        "bad.jpg: not an image that can be read",
+    ),
+    "no data": (
+        "train style --style-image P --data nowhere",
+        "nowhere: no such folder; --data takes",
+    ),
+    "empty data": (
+        "train style --style-image P --data empty",
+        "empty: no image to train on; looked for",
+    ),
     "unknown preset": (
         "train style --style-image P --data P2 --preset moasic",
         "did you mean mosaic? Choose one of: ",
     ),
-    "unknown layer": ("train style --style-image P --data P2 --content-layers conv1", "relu1_1"),
-    "unknown term": ("train style --style-image P --data P2 --weights.stile 3", "--weights.style"),
+    "unknown layer": (
+        "train style --style-image P --data P2 --content-layers conv1",
+        "--content-layers 'conv1' is not known; choose one of: relu1_1, ",
+    ),
+    "unknown term": (
+        "train style --style-image P --data P2 --weights.stile 3",
+        "unknown option --weights.stile; did you mean --weights.style",
+    ),
     "all weights 0": (
         "train style --style-image P --data P2 --weights.content 0 --weights.style 0 --weights.tv "
         "0",
-        "0",
+        "every loss weight is 0; give at least one, as in --weights.content 1",
     ),
     "steps 0": ("train style --style-image P --data P2 --steps 0", "--steps 0 is not allowed"),
     "unknown command": (
@@ -157,8 +184,14 @@ BAD = {
     ),
     "unknown option": ("train style --stlye-image P --data P2", "did you mean --style-image"),
     "one argument too many": ("convert vgg16 a b c", "unexpected argument 'c'"),
-    "unknown engine": ("train style --style-image P --data P2 --engine tpu", "shard_map, pmap"),
-    "unknown precision": ("parity --precision float8", "float32, bfloat16"),
+    "unknown engine": (
+        "train style --style-image P --data P2 --engine tpu",
+        "--engine 'tpu' is not known; choose one of: shard_map, pmap",
+    ),
+    "unknown precision": (
+        "parity --precision float8",
+        "--precision 'float8' is not known; did you mean float32? Choose one of: float32, bfloat16",
+    ),
 }
 
 

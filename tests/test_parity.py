@@ -42,8 +42,8 @@ def names(*depths):
     return [name for name in BY_NAME if name.split(":")[0] in depths]
 
 
-def compare(name):
-    for case in BY_NAME[name]:
+def compare(name, sizes=slice(None)):
+    for case in BY_NAME[name][sizes]:
         ours, twin = parity.run_ours(case, "float32"), parity.run_twin(case)
         assert ours.keys() == twin.keys()
         yield from ((key, parity.relative_error(ours[key], value)) for key, value in twin.items())
@@ -66,7 +66,17 @@ def test_the_plain_forms_of_convolutions(torch_twin, name):
 
 @pytest.mark.parametrize("name", names("net", "vgg", "loss"))
 def test_nets_vgg_and_losses(torch_twin, name):
-    worst = dict(compare(name))
+    """Of photographs, at an odd size; a whole net takes seconds to compile for each size."""
+    worst = dict(compare(name, slice(1, 2)))
+    assert worst
+    assert max(worst.values()) < SEEN, worst
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names("net", "vgg"))
+def test_nets_and_vgg_at_an_even_size(torch_twin, name):
+    worst = dict(compare(name, slice(1)))
+    assert worst
     assert max(worst.values()) < SEEN, worst
 
 
