@@ -9,7 +9,7 @@ import pytest
 
 MEASURE = """
 import ctypes, resource
-from jaxpercept import allocator
+from jaxpercept.runtime import allocator
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
