@@ -60,30 +60,102 @@ def test_folders_and_several_styles_get_distinct_names(shelf, tmp_path):
     assert status("stylize", shelf / "photos", "--style", "one", "two", "-o", "out") == 0
     found = names(tmp_path / "out")
     assert len(found) == 6
-    assert {"b_one.jpg", "b_two.jpg", "a_one.png", "sub-a_one.png"} < set(found)
+    assert {"b_one.jpg", "b_two.jpg", "a_one.png", "sub/a_one.png"} < set(found)
 
 
-def test_names_never_collide_and_inputs_stay(shelf, tmp_path):
-    photo = images.load_image(shelf / "photos" / "b.jpg")
-    given = ["x/p/q/a.png", "y/p/q/a.png", "c.png", "C.png", "c_one.png", "e.gif", "e.png"]
+def photo_files(shelf, folder, *given):
+    """A photo under each of these names below `folder`, whatever their suffixes say."""
+    data = (shelf / "photos" / "a.png").read_bytes()
     for name in given:
-        path = images.save_image(tmp_path / "in" / name.replace(".gif", ".png"), photo)
-        path.rename(tmp_path / "in" / name)
-    before = {n: (tmp_path / "in" / n).read_bytes() for n in given}
-    assert (
-        status("stylize", "in", "--style", "one", "one", "two", "-o", "in") == 0
-    )  # one twice is one
-    assert {n: (tmp_path / "in" / n).read_bytes() for n in given} == before
-    found = names(tmp_path / "in")
-    assert len(found) == len(given) * 3
-    assert {
-        "x-p-q-a_one.png",
-        "y-p-q-a_two.png",
-        "c_one-3.png",
-        "C_one-2.png",
-        "e_one.png",
-        "e_one-2.png",
-    } < set(found)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def test_a_name_follows_from_its_input_alone(shelf, tmp_path):
+    photo_files(shelf, tmp_path / "in", "x/p/a.png", "y/p/a.png", "e.gif", "e.png", "F.PNG")
+    assert status("stylize", "in", "--style", "one", "two", "-o", "out") == 0
+    stems = ["F", "e", "e.gif", "x/p/a", "y/p/a"]
+    made = [f"{stem}_{style}.png" for stem in stems for style in ("one", "two")]
+    made = [
+        name.replace("F_one.png", "F_one.PNG").replace("F_two.png", "F_two.PNG") for name in made
+    ]
+    assert names(tmp_path / "out") == sorted(made)
+    assert status("stylize", "in/*", "--style", "one", "-o", "by_pattern") == 0
+    assert len(names(tmp_path / "by_pattern")) == 5
+    assert set(names(tmp_path / "by_pattern")) < set(made)
+    assert status("stylize", "in/x/p/a.png", "--style", "one", "-o", "alone") == 0
+    assert names(tmp_path / "alone") == ["a_one.png"]
+
+
+def test_skip_existing_skips_only_what_was_made(shelf, tmp_path, capsys):
+    photo_files(shelf, tmp_path / "in", "x.png", "a/x.png")
+    line = ("stylize", "in", "--style", "one", "-o", "out", "--skip-existing")
+    assert status(*line) == 0
+    photo_files(shelf, tmp_path / "in", "x.gif", "b/x.png")
+    capsys.readouterr()
+    assert status(*line) == 0
+    said = capsys.readouterr().err
+    assert "2 of 4 images were there already" in said
+    assert names(tmp_path / "out") == [
+        "a/x_one.png",
+        "b/x_one.png",
+        "x.gif_one.png",
+        "x_one.png",
+    ]
+
+
+def test_inputs_of_one_name_are_refused_before_any_work(shelf, tmp_path, capsys):
+    photo_files(shelf, tmp_path, "a/x.png", "b/x.png", "c/x.png", "c/X.png")
+    for given in (["a/x.png", "b/x.png"], ["a", "b"], ["a/*.png", "b"], ["c"]):
+        assert status("stylize", *given, "--style", "one", "-o", "out") == 2
+        said = capsys.readouterr().err
+        assert "would both be written to" in said
+        assert "rename one" in said
+        assert said.count("x.png") + said.count("X.png") == 2
+    assert not (tmp_path / "out").exists()
+    assert status("stylize", "c/x.png", "c/../c/x.png", "--style", "one", "-o", "out") == 0
+    assert names(tmp_path / "out") == ["x_one.png"]
+
+
+@pytest.mark.parametrize("out", ["photos/styled", "photos/deep/styled", "photos", "photos/deep"])
+def test_the_same_command_twice_makes_the_same_files(shelf, tmp_path, capsys, out):
+    photo_files(shelf, tmp_path / "photos", "a.png", "deep/b.png")
+    (tmp_path / "photos/.keep").write_text("")
+    line = ("stylize", "photos", "--style", "one", "-o", out)
+    if out == "photos/deep":  # which holds a photo, and is left out for that
+        line = ("stylize", "photos", "photos/deep/b.png", "--style", "one", "-o", out)
+    assert status(*line) == 0
+    before = {n: (tmp_path / n).stat().st_size for n in names(tmp_path)}
+    made = names(tmp_path / out)
+    capsys.readouterr()
+    assert status(*line) == 0
+    said = capsys.readouterr().err
+    assert {n: (tmp_path / n).stat().st_size for n in names(tmp_path)} == before
+    assert names(tmp_path / out) == made
+    assert "[2/2]" in said
+    left = "left out, since this command writes files of these names: 2 (photos/a_one.png"
+    assert said.count(left if out == "photos" else "in the output folder") == 1
+
+
+def test_one_photo_stays_one_and_what_is_named_is_taken(shelf, tmp_path, capsys):
+    photo_files(shelf, tmp_path, "photo.png")
+    for _ in range(3):
+        assert status("stylize", ".", "--style", "one") == 0
+    assert names(tmp_path) == ["outputs/photo_one.png", "photo.png"]
+    assert status("stylize", "outputs/photo_one.png", "--style", "one") == 0
+    assert status("stylize", ".", "outputs", "--style", "two", "-o", "outputs/more") == 0
+    assert names(tmp_path / "outputs" / "more") == [
+        "outputs/photo_one_one_two.png",
+        "outputs/photo_one_two.png",
+        "photo_two.png",
+    ]
+    photo_files(shelf, tmp_path / "one", "x.png", "x_one.png")
+    capsys.readouterr()
+    line = ("stylize", "one/x.png", "one/x_one.png", "--style", "one", "-o", "one")
+    assert status(*line) == 2
+    assert "one/x_one.png is an input, and would be replaced" in capsys.readouterr().err
+    assert names(tmp_path / "one") == ["x.png", "x_one.png"]
+    assert status("stylize", "outputs/more", "--style", "one", "-o", "outputs/more") == 0
 
 
 def test_patterns_and_the_default_style(shelf, tmp_path):

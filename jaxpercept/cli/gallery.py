@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from jaxpercept.cli import stylize
@@ -65,7 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     images.check_strength(arguments.strength)
     missing: list[str] = []
-    photos = images.list_images(arguments.photos, missing)
+    left_out: Counter[str] = Counter()
+    written = [out, out / "pictures", out / "small"]
+    found = images.find_images(arguments.photos, missing, left_out, written)
+    photos = [one.path for one in found]
+    if left_line := images.left_out_line(left_out):
+        say(left_line)
     for line in missing:
         say(f"error: {line}")
     from jaxpercept.inference.model import load_model

@@ -13,11 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jaxpercept.cli.outputs import ending, namer, say
+from jaxpercept.cli.outputs import ending, namer, say, settled
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, weights_file
+
+if TYPE_CHECKING:
+    from jaxpercept.images import Found
 
 EPILOG = """examples:
   python train.py learn painting.jpg --on photo.jpg             a minute later: the photo, painted
@@ -79,13 +82,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     for path in paintings:
         images.size_of(path)
-    photos = images.list_images(arguments.on) if arguments.on else []
+    out = Path(arguments.out)
+    photos = images.find_images(arguments.on, outputs=[out]) if arguments.on else []
+    if photos:
+        sheets = [out / f"{name}.jpg" for name in names]
+        photos = settled(photos, names, namer(photos, len(names), out), sheets)
     return _learn_all(arguments, dict(zip(names, paintings, strict=True)), photos)
 
 
 def _learn_all(
-    arguments: argparse.Namespace, paintings: dict[str, Path], photos: list[Path]
+    arguments: argparse.Namespace, paintings: dict[str, Path], found: list[Found]
 ) -> int:
+    photos = [one.path for one in found]
     begun = _process_start()
     from jaxpercept import data, images
     from jaxpercept.images import samples
@@ -129,7 +137,7 @@ def _learn_all(
             out / f"{name}.safetensors", name, painting, row, steps, whole=arguments.whole
         )
         if photos:
-            status |= _stylize(learner.model(name, row), photos, out)
+            status |= _stylize(learner.model(name, row), found, out)
         say(
             f"{name}: {steps} steps in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}\n"
@@ -198,12 +206,12 @@ def _reserve(photos: list[Path]) -> float:
     return 1 + sum(4 for _ in set(sizes)) + sum(h * w * 2e-6 for h, w in sizes) / cores
 
 
-def _stylize(model: Any, photos: list[Path], out: Path) -> int:
+def _stylize(model: Any, photos: list[Found], out: Path) -> int:
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.treatment import Treatment
 
     place = namer(photos, 1, out)
-    tasks = [Task(photo, str(photo), place(photo, model.name)) for photo in photos]
+    tasks = [Task(one.path, str(one.path), place(one, model.name)) for one in photos]
     job = process(tasks, Treatment(stroke=None), model, Job(len(tasks), say))
     return ending(job, [], len(photos))

@@ -21,7 +21,7 @@ from jaxpercept.cli.options import (
     given,
     given_weights,
 )
-from jaxpercept.cli.outputs import namer, say
+from jaxpercept.cli.outputs import namer, say, settled
 from jaxpercept.errors import InputError, Name
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
 
@@ -226,8 +226,11 @@ def _run(
 ) -> int:
     from jaxpercept import images
 
-    paths = images.list_images(contents)
-    name_output = namer(paths, 1, Path(arguments.out))
+    out = Path(arguments.out)
+    inputs = images.find_images(contents, outputs=[out, out / "frames"])
+    name_output = namer(inputs, 1, out)
+    inputs = settled(inputs, [label], name_output)
+    paths = [found.path for found in inputs]
     loaded = [images.load_image(path) for path in paths]
     pictures = [images.load_image(path) for path in styles]
     shares = arguments.style_weights if styles else None
@@ -266,8 +269,8 @@ def _run(
         groups.setdefault(picture.shape, []).append(i)
     for indices in groups.values():
         group = [loaded[i] for i in indices]
-        outputs = [name_output(paths[i], label) for i in indices]
-        frames = [_frames(Path(arguments.out), output) for output in outputs]
+        outputs = [name_output(inputs[i], label) for i in indices]
+        frames = [_frames(out, output) for output in outputs]
         result = run.synthesize(
             made,
             group,
@@ -301,7 +304,9 @@ def _introduce(made: SynthesisConfig, count: int) -> None:
 
 def _frames(out: Path, output: Path) -> Path:
     """What the frames of `output` begin with."""
-    return (out.with_name(f"{out.stem}_frames") if output == out else out / "frames") / output.stem
+    if output == out:
+        return out.with_name(f"{out.stem}_frames") / output.stem
+    return out / "frames" / output.relative_to(out).with_suffix("")
 
 
 def _reporter(frames: Sequence[Path]) -> Callable[[Progress], None]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxpercept import files
 from jaxpercept.errors import InputError, choose
 from jaxpercept.inference.file_jobs import Job
+
+if TYPE_CHECKING:
+    from jaxpercept.images import Found
+    from jaxpercept.inference.naming import NameOutput
 
 STANDARD = Path("-")  # standard input, or standard output
 
@@ -52,17 +55,17 @@ def chosen_suffix(arguments: argparse.Namespace) -> str | None:
     return f".{given.lower().lstrip('.')}"
 
 
-def find(inputs: Sequence[str], missing: list[str]) -> dict[Path, Any]:
+def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, Any]:
     """The images of `inputs`, each with its source: itself, or the bytes of standard input (`-`) or
-    a pipe, which can be read but once. Says what folders have besides images; adds a line to
-    `missing` for each input that is not there."""
+    a pipe, which can be read but once. Says what folders have besides images, the folder `out`
+    among it; adds a line to `missing` for each input that is not there."""
     from jaxpercept import images
 
     left_out: Counter[str] = Counter()
-    sources: dict[Path, Any] = {}
-    for path in images.list_images(inputs, missing, left_out):
+    sources: dict[Found, Any] = {}
+    for found in images.find_images(inputs, missing, left_out, [out]):
         try:
-            sources[path] = images.fetch(path)
+            sources[found] = images.fetch(found.path)
         except InputError as error:
             missing.append(str(error))
     if line := images.left_out_line(left_out):
@@ -72,6 +75,22 @@ def find(inputs: Sequence[str], missing: list[str]) -> dict[Path, Any]:
     if not sources:
         raise InputError(missing[0])
     return sources
+
+
+def settled(
+    inputs: Iterable[Found],
+    labels: Sequence[str],
+    name_output: NameOutput,
+    also: Iterable[Path] = (),
+) -> list[Found]:
+    """The inputs to do, as `naming.settle` has them; says what it leaves out."""
+    from jaxpercept.inference import naming
+
+    kept, left = naming.settle(inputs, labels, name_output, also)
+    if left:
+        few = ", ".join(map(str, left[:3])) + (", …" if len(left) > 3 else "")
+        say(f"left out, since this command writes files of these names: {len(left)} ({few})")
+    return kept
 
 
 def title(path: Path) -> str:
@@ -98,16 +117,15 @@ def _images() -> Kind:
 
 
 def namer(
-    paths: Sequence[Path],
+    inputs: Sequence[Found],
     models: int,
     out: Path,
     suffix: str | None = None,
     kind: Kind | None = None,
-) -> Callable[[Path, str], Path]:
-    """`name_output(image, label)`: `out` itself if it has an image suffix, is a device or a FIFO,
-    or is `-`; else IMAGE_LABEL in the folder `out` with `suffix`, by default the image's, `.png`
-    where we cannot write that; never one name for two, nor an input's. `kind`: what is made,
-    images by default. InputError where `out` cannot hold what `models` nets make of `paths`."""
+) -> NameOutput:
+    """`name_output(input, label)`: `out` itself if it has an image suffix, is a device or a FIFO,
+    or is `-`; else a name in the folder `out`, see `naming.name`. `kind`: what is made, images by
+    default. InputError where `out` cannot hold what `models` nets make of `inputs`."""
     kind = kind or _images()
     special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
     if not special:
@@ -115,45 +133,23 @@ def namer(
     if special or (kind.names_a_file(out) and not out.is_dir()):
         if not special:
             kind.check(out)
-        if len(paths) * models > 1:
+        if len(inputs) * models > 1:
             raise InputError(
-                f"-o {out} names one file, but {len(paths) * models} {kind.what}s are to be made; "
+                f"-o {out} names one file, but {len(inputs) * models} {kind.what}s are to be made; "
                 "give a folder"
             )
-        if not special and out.resolve() == paths[0].resolve():
+        if not special and out.resolve() == inputs[0].path.resolve():
             raise InputError(f"-o {out} is the input itself; give another name")
-        return lambda path, label: out
+        return lambda found, label: out
     if out.exists() and not out.is_dir():
         raise InputError(
             f"-o {out} is a file without a known {kind.what} suffix; give a folder or a name "
             f"ending in {kind.suffix(Path('x'))}"
         )
+    from jaxpercept.inference import naming
 
-    def _suffix(path: Path) -> str:
-        return suffix or kind.suffix(path)
-
-    wanted = Counter((path.stem, _suffix(path)) for path in paths)
-    common = os.path.commonpath([path.absolute().parent for path in paths])
-    taken: dict[str, tuple[Path, str] | None] = {_key(path): None for path in paths}
-
-    def name_output(path: Path, label: str) -> Path:
-        # of two images of one name, each keeps the folders that tell them apart; what is the same
-        # even then is counted
-        alone = wanted[path.stem, _suffix(path)] == 1
-        folders = () if alone else path.absolute().parent.relative_to(common).parts
-        stem = "-".join((*folders, "stdin" if path == STANDARD else path.stem))
-        for number in itertools.count(1):
-            name = out / f"{stem}_{label}{'' if number == 1 else f'-{number}'}{_suffix(path)}"
-            if taken.setdefault(_key(name), (path, label)) == (path, label):
-                break
-        return name
-
-    return name_output
-
-
-def _key(path: Path) -> str:
-    """Equal for paths that are one file, on file systems that ignore case too."""
-    return str(path.resolve()).lower()
+    written = kind.suffix
+    return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
 
 
 def _check_writable(out: Path) -> None:

@@ -1,7 +1,8 @@
 """Apply trained styles to images: files, folders and patterns, several styles at once.
 
 Every image keeps its size and orientation. -o with an image suffix names the one file; else it is a
-folder, and each output is called IMAGE_STYLE with the input's suffix.
+folder, and each output is called IMAGE_STYLE with the input's suffix, in the same subfolder as its
+input. A file that is written with another suffix keeps its own in the name: x.gif_STYLE.png.
 """
 
 from __future__ import annotations
@@ -9,15 +10,28 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli import runtimes
-from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
+from jaxpercept.cli.outputs import (
+    add_written,
+    chosen_suffix,
+    ending,
+    find,
+    namer,
+    say,
+    settled,
+    title,
+)
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
+
+if TYPE_CHECKING:
+    from jaxpercept.images import Found
+    from jaxpercept.inference.naming import NameOutput
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
@@ -156,9 +170,8 @@ def run(arguments: argparse.Namespace) -> int:
     images.check_grain(arguments.grain or 0)
     suffix = chosen_suffix(arguments)
     missing: list[str] = []
-    sources = find(arguments.inputs, missing)
-    paths = list(sources)
-    name_output = namer(paths, len(styles), Path(arguments.out), suffix)
+    sources = find(arguments.inputs, missing, Path(arguments.out))
+    name_output = namer([*sources], len(styles), Path(arguments.out), suffix)
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.model import load_model
@@ -182,17 +195,20 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if any(m.config.scale != 1 for m in models):
         raise InputError("a super-resolution net was given as --style; choose a style net")
-    job = Job(len(paths) * len(models), say)
+    named = dict(zip(keyed, (model.name for model in models), strict=True))
+    sheets = _sheet_labels(given, named)
+    inputs = settled(sources, [*named.values(), *sheets], name_output)
+    job = Job(len(inputs) * len(models), say)
     for model in runtimes.chosen(arguments, models):
         process(
             [
                 Task(
-                    source,
-                    title(path),
-                    name_output(path, model.name),
-                    suffix or images.written_suffix(path),
+                    sources[found],
+                    title(found.path),
+                    name_output(found, model.name),
+                    suffix or images.written_suffix(found.path),
                 )
-                for path, source in sources.items()
+                for found in inputs
             ],
             how,
             model,
@@ -200,30 +216,34 @@ def run(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             skip_existing=arguments.skip_existing,
         )
-    named = dict(zip(keyed, (model.name for model in models), strict=True))
+    for label, chosen in sheets.items():
+        _sheets(inputs, label, chosen, name_output)
+    return ending(job, missing, len(missing) + len(inputs))
+
+
+def _sheet_labels(given: Sequence[str], named: Mapping[str, str]) -> dict[str, list[str]]:
+    """The sheets to make for each image: their labels, and the names of the nets on them."""
+    sheets = {}
     for one in given:
         file, blend = multistyle.split(one)
-        if blend == multistyle.ALL:
-            chosen = [named[key] for key, _ in multistyle.expand(one)]
-            _sheets(paths, f"{Path(file).stem}-{blend}", chosen, name_output)
-    return ending(job, missing, len(missing) + len(paths))
+        chosen = [named[key] for key, _ in multistyle.expand(one)]
+        if blend == multistyle.ALL and len(chosen) > 1:
+            sheets[f"{Path(file).stem}-{blend}"] = chosen
+    return sheets
 
 
 def _sheets(
-    paths: Sequence[Path],
-    label: str,
-    names: Sequence[str],
-    name_output: Callable[[Path, str], Path],
+    inputs: Sequence[Found], label: str, names: Sequence[str], name_output: NameOutput
 ) -> None:
     """For each image that was done: itself and its outputs of these names, side by side."""
     from jaxpercept import images
 
-    for path in paths:
-        outputs = [name_output(path, name) for name in names]
-        if len(outputs) > 1 and all(output.is_file() for output in outputs):
-            row = [images.load_image(image) for image in (path, *outputs)]
+    for found in inputs:
+        outputs = [name_output(found, name) for name in names]
+        if all(output.is_file() for output in outputs):
+            row = [images.load_image(image) for image in (found.path, *outputs)]
             sheet = images.contact_sheet([row], column_labels=["image", *names], cell=384)
-            say(str(images.save_image(name_output(path, label), sheet)))
+            say(str(images.save_image(name_output(found, label), sheet)))
 
 
 def told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:

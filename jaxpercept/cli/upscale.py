@@ -2,8 +2,9 @@
 
 Outputs are N times as large, for any N up to 8: the net of the next larger scale enlarges, and
 resampling takes away what is too much. Transparency is kept. -o with an image suffix names the one
-file; else it is a folder, and each output is called IMAGE_MODEL with the input's suffix. Large
-images are done in overlapping tiles, with the same result.
+file; else it is a folder, and each output is called IMAGE_MODEL with the input's suffix, in the
+same subfolder as its input. A file that is written with another suffix keeps its own in the name:
+x.gif_MODEL.png. Large images are done in overlapping tiles, with the same result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli import runtimes
-from jaxpercept.cli.outputs import add_written, chosen_suffix, ending, find, namer, say, title
+from jaxpercept.cli.outputs import (
+    add_written,
+    chosen_suffix,
+    ending,
+    find,
+    namer,
+    say,
+    settled,
+    title,
+)
 from jaxpercept.config import PRECISIONS, SCALES, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
@@ -117,9 +127,8 @@ def run(arguments: argparse.Namespace) -> int:
         weights_file.resolve(arguments.model, "superres")
     suffix = chosen_suffix(arguments)
     missing: list[str] = []
-    sources = find(arguments.inputs, missing)
-    paths = list(sources)
-    name_output = namer(paths, 1, Path(arguments.out), suffix)
+    sources = find(arguments.inputs, missing, Path(arguments.out))
+    name_output = namer([*sources], 1, Path(arguments.out), suffix)
     from jaxpercept import images
     from jaxpercept.inference import sharpness, upscaling
     from jaxpercept.inference.file_jobs import Job
@@ -148,8 +157,13 @@ def run(arguments: argparse.Namespace) -> int:
     net = sharpness.Ensemble(net) if arguments.ensemble else net
     label = upscaling.label(net, arguments.scale, arguments.width)
     tasks = [
-        Task(source, title(path), name_output(path, label), suffix or images.written_suffix(path))
-        for path, source in sources.items()
+        Task(
+            sources[found],
+            title(found.path),
+            name_output(found, label),
+            suffix or images.written_suffix(found.path),
+        )
+        for found in settled(sources, [label], name_output)
     ]
     how = Treatment(
         max_pixels=arguments.max_pixels,
@@ -162,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
         strip=arguments.strip,
     )
     job = process(tasks, how, net, Job(len(tasks), say), skip_existing=arguments.skip_existing)
-    return ending(job, missing, len(missing) + len(paths))
+    return ending(job, missing, len(missing) + len(tasks))
 
 
 def _check_choices(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from jaxpercept.cli.outputs import Kind, ending, namer, say
+from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
@@ -113,10 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.codec is not None:
         choose("--codec", arguments.codec, containers.CODECS)
     missing: list[str] = []
-    paths = images.list_images(arguments.inputs, missing, suffixes=films.READ_SUFFIXES, what="film")
+    inputs = images.find_images(
+        arguments.inputs, missing, outputs=[out], suffixes=films.READ_SUFFIXES, what="film"
+    )
     for line in missing:
         say(f"error: {line}")
-    name_output = namer(paths, len(styles), out, kind=_films())
+    name_output = namer(inputs, len(styles), out, kind=_films())
     from jaxpercept.cli.stylize import told_apart
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
@@ -143,11 +145,13 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = [load_model(style, precision=arguments.precision) for style in styles]
     if any(m.config.scale != 1 for m in loaded):
         raise InputError("a super-resolution net was given as --style; choose a style net")
-    job = Job(len(paths) * len(loaded), say)
-    for model in told_apart(loaded, styles):
-        tasks = [Task(path, str(path), name_output(path, model.name)) for path in paths]
+    loaded = told_apart(loaded, styles)
+    inputs = settled(inputs, [model.name for model in loaded], name_output)
+    job = Job(len(inputs) * len(loaded), say)
+    for model in loaded:
+        tasks = [Task(one.path, str(one.path), name_output(one, model.name)) for one in inputs]
         films.process(tasks, how, model, job, making, skip_existing=arguments.skip_existing)
-    return ending(job, missing, len(missing) + len(paths), "film")
+    return ending(job, missing, len(missing) + len(inputs), "film")
 
 
 def _check(arguments: argparse.Namespace) -> None:

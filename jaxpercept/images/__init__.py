@@ -14,7 +14,14 @@ from jaxpercept.images.formats import (
     names_a_file,
     written_suffix,
 )
-from jaxpercept.images.listing import left_out_line, list_images, natural_key, walk_images
+from jaxpercept.images.listing import (
+    Found,
+    find_images,
+    left_out_line,
+    list_images,
+    natural_key,
+    walk_images,
+)
 from jaxpercept.images.opening import MAX_PIXELS, Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
 from jaxpercept.images.reading import load_image, load_uint8, read
@@ -28,6 +35,7 @@ __all__ = [
     "WRITE_SUFFIXES",
     "About",
     "Float",
+    "Found",
     "Line",
     "Picture",
     "Source",
@@ -40,6 +48,7 @@ __all__ = [
     "encode",
     "encoding",
     "fetch",
+    "find_images",
     "fit",
     "grain",
     "is_grey",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxpercept import files
@@ -15,6 +17,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images.formats import READ_SUFFIXES
 
 LeftOut = Counter[str]  # how many files of a folder are not taken, by suffix or kind
+OUTPUTS = "in the output folder"  # such a kind
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -75,6 +78,16 @@ def left_out_line(left_out: LeftOut) -> str | None:
     return f"left out of the folders: {counts}"
 
 
+@dataclass(frozen=True)
+class Found:
+    """An image of a list: its path; `below`, the path below the folder or pattern under which it
+    was found, or the name of a file that was `given` itself."""
+
+    path: Path
+    below: Path
+    given: bool = False
+
+
 def list_images(
     inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     failed: list[str] | None = None,
@@ -89,35 +102,52 @@ def list_images(
 
     `InputError` where one of them has nothing; with `failed`, that line is added to it and the rest
     listed, and only nothing at all is an error."""
+    return [f.path for f in find_images(inputs, failed, left_out, suffixes=suffixes, what=what)]
+
+
+def find_images(
+    inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    failed: list[str] | None = None,
+    left_out: LeftOut | None = None,
+    outputs: Iterable[Path] = (),
+    *,
+    suffixes: Iterable[str] = READ_SUFFIXES,
+    what: str = "image",
+) -> list[Found]:
+    """As `list_images`, with where each was found. `outputs`: folders to which the caller writes;
+    where one lies inside a folder or pattern that is searched, its images are left out of that, and
+    counted in `left_out`."""
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
-    found: dict[str, Path] = {}
+    found: dict[str, Found] = {}
     nothing: list[str] = []
+    ours = [os.path.realpath(folder) for folder in outputs]
     for given in inputs:
         path = Path(given)
-        if path.is_dir():
-            new = walk_images(path, suffixes, left_out)
-            if not new:
-                nothing.append(
-                    f"{path}: no {what} in this folder; looked for {', '.join(suffixes)}"
-                )
-        elif path.exists() or os.fspath(given) == "-":
-            new = [path]
-        else:
-            matches = sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key)
-            new = [
-                q
-                for m in matches
-                for q in (
-                    walk_images(Path(m), suffixes, left_out) if Path(m).is_dir() else [Path(m)]
-                )
-            ]
-            if not new:
-                nothing.append(
-                    f"{path}: no such file, folder or pattern; give {what}s or folders of {what}s"
-                )
-        for one in new:
-            found.setdefault(os.path.realpath(one) if os.fspath(one) != "-" else "-", one)
+        counts: LeftOut = Counter()
+        root = _root(os.fspath(given))
+        skipped = [] if root is None else [f for f in ours if _inside(f, os.path.realpath(root))]
+        new = 0
+        for one in _found(given, root, counts, suffixes):
+            real = os.path.realpath(one.path) if os.fspath(one.path) != "-" else "-"
+            if any(_inside(real, folder) for folder in skipped):
+                counts[OUTPUTS] += 1
+                continue
+            new += 1
+            earlier = found.setdefault(real, one)
+            if one.given and not earlier.given:
+                found[real] = replace(earlier, given=True)
+        if left_out is not None:
+            left_out.update(counts)
+        if new:
+            continue
+        besides = " besides those of the output folder" if counts[OUTPUTS] else ""
+        nothing.append(
+            f"{path}: no {what} in this folder{besides}; looked for {', '.join(suffixes)}"
+            if path.is_dir()
+            else f"{path}: no such file, folder or pattern{besides}; give {what}s or folders of "
+            f"{what}s"
+        )
     if nothing and (failed is None or not found):
         raise InputError(nothing[0])
     if not found:
@@ -125,3 +155,37 @@ def list_images(
     if failed is not None:
         failed += nothing
     return list(found.values())
+
+
+def _root(given: str) -> Path | None:
+    """The folder that is searched for `given`: itself, or what stands before a pattern's first
+    wildcard; None for a file."""
+    path = Path(given)
+    if path.is_dir():
+        return path
+    if path.exists() or given == "-":
+        return None
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+    return Path(*fixed)
+
+
+def _found(
+    given: str | os.PathLike[str], root: Path | None, left_out: LeftOut, suffixes: Iterable[str]
+) -> Iterator[Found]:
+    """What one input names."""
+    path = Path(given)
+    if root is None:
+        yield Found(path, Path(path.name if os.fspath(given) != "-" else "stdin"), given=True)
+        return
+    matches = [path]
+    if not path.is_dir():
+        matches = [*map(Path, sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key))]
+    for match in matches:
+        for one in walk_images(match, suffixes, left_out) if match.is_dir() else [match]:
+            parts = one.relative_to(root).parts
+            yield Found(one, Path(*(part for part in parts if part != "..")))
+
+
+def _inside(path: str, folder: str) -> bool:
+    """Whether a real path lies inside a real folder, and is not that folder."""
+    return path != folder and path.startswith(os.path.join(folder, ""))
