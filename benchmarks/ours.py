@@ -17,7 +17,9 @@ from jaxpercept.inference.model import load_model
 from jaxpercept.losses import objective
 from jaxpercept.nets import conv, transform_net, vgg
 from jaxpercept.runtime import compilation_cache
-from jaxpercept.training import engines, loop
+from jaxpercept.training import engines
+from jaxpercept.training.start import init_state
+from jaxpercept.training.step import make_step
 
 
 def build(row: rows.Row, weights: Path, precision: str = "float32") -> Callable[[], Any]:
@@ -112,11 +114,11 @@ def _step(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[Any,
         grams = objective.style_targets(
             phi, given["style"].astype("float32") / 255, made.objective.style_layers
         )
-    state, _ = loop.init_state(made)
+    state, _ = init_state(made)
     host = {"target": given["x"]} | ({"input": given["small"]} if row.upscales else {})
     batch = {name: engine.shard(value) for name, value in host.items()}
     constants = [engine.replicate(tree) for tree in (phi, grams)]
-    return engine.compile(loop.make_step(made, terms), 2), (
+    return engine.compile(make_step(made, terms), 2), (
         engine.replicate(state),
         batch,
         *constants,

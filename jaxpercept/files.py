@@ -151,8 +151,13 @@ def reported(path: Name, after: str = "") -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
-        fix = _FIXES.get(error.errno or 0, "check the path and the disk")
-        raise InputError(f"{path}: cannot be written ({reason}); {fix}{after}") from error
+        said = f"{path}: cannot be written ({reason}); {fix(error.errno)}{after}"
+        raise InputError(said) from error
+
+
+def fix(number: int | None) -> str:
+    """What to do about an `OSError` of this number, in words."""
+    return _FIXES.get(number or 0, "check the path and the disk")
 
 
 def _place(path: Path) -> tuple[Path, int | None]:

@@ -14,7 +14,9 @@ import optax
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg
-from jaxpercept.training import engines, loop
+from jaxpercept.training import engines
+from jaxpercept.training.start import init_state
+from jaxpercept.training.step import make_step
 
 SIZE, BATCH, STEPS = 20, 4, 20
 LAYERS = ("relu1_1",)
@@ -64,7 +66,7 @@ def grams(dtype):
 
 
 def first_state(config, dtype):
-    state, _ = loop.init_state(config)
+    state, _ = init_state(config)
     return jax.tree.map(
         lambda x: np.asarray(x, dtype if x.dtype == jnp.float32 else x.dtype), state
     )
@@ -74,7 +76,7 @@ def mapped(config, devices, steps, dtype="float64"):
     """The engine's way. After one step, Adam's first moment is a tenth of the gradient: so
     gradients are compared, and not what Adam makes of them."""
     engine = engines.make_engine(config.engine, BATCH, devices)
-    step = engine.compile(loop.make_step(config, objective.make_terms(config.objective)), 2)
+    step = engine.compile(make_step(config, objective.make_terms(config.objective)), 2)
     constants = [engine.replicate(tree) for tree in (phi(dtype), grams(dtype))]
     state, losses, out = engine.replicate(first_state(config, dtype)), [], {}
     for batch in batches(steps, (jax.process_index(), jax.process_count())):

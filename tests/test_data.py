@@ -46,7 +46,7 @@ def stream(folder, **options):
 
 def take(batches, count):
     try:
-        return [next(batches) for _ in range(count)]
+        return [next(batches)["target"] for _ in range(count)]
     finally:
         batches.close()
 
@@ -71,7 +71,7 @@ def test_threads_cache_and_workers_change_nothing(folder):
 def test_worker_processes_give_the_same_and_name_broken_files(folder):
     (folder / "broken.jpg").write_bytes(b"not an image")
     here, there = stream(folder), stream(folder, workers=2)
-    first = next(there)
+    first = next(there)["target"]
     workers = multiprocessing.active_children()
     assert len(workers) == 2
     for worker in (
@@ -112,9 +112,7 @@ def test_resuming_continues_exactly(folder):
     assert equal(take(resumed, 6), whole[5:])
     assert resumed.get_state() == {"step": 11}
     assert equal(take(stream(folder, start_step=9), 2), whole[9:])
-    assert np.array_equal(
-        next(stream(folder, start_step=10**9)), next(stream(folder, start_step=10**9))
-    )
+    assert np.array_equal(*(next(stream(folder, start_step=10**9))["target"] for _ in range(2)))
 
 
 def test_every_epoch_shows_every_image_once_in_another_order(folder):
@@ -126,7 +124,7 @@ def test_every_epoch_shows_every_image_once_in_another_order(folder):
     epochs = [np.concatenate(half).tolist() for half in (seen[:3], seen[3:])]
     assert sorted(epochs[0]) == sorted(epochs[1]) == [20 * i for i in range(12)]
     assert epochs[0] != epochs[1]
-    ordered = list(stream(flat, shuffle=False, repeat=False, batch_size=5))
+    ordered = [b["target"] for b in stream(flat, shuffle=False, repeat=False, batch_size=5)]
     assert [len(b) for b in ordered] == [5, 5, 2]
     assert np.concatenate(ordered)[:, 0, 0, 0].tolist() == [20 * i for i in range(12)]
 

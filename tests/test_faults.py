@@ -13,7 +13,8 @@ from quick import FLAGS
 
 from jaxpercept import cli, images
 from jaxpercept.errors import InputError
-from jaxpercept.training import loop
+from jaxpercept.nets import weights_file
+from jaxpercept.training import loop, step
 from jaxpercept.training.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -76,7 +77,7 @@ def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypa
     out = tmp_path / "run"
     config = step_runs.pixel_config(photos, out)
     monkeypatch.setattr(
-        loop.optax, "apply_updates", lambda params, updates: {k: v / 0 for k, v in params.items()}
+        step.optax, "apply_updates", lambda params, updates: {k: v / 0 for k, v in params.items()}
     )
     with pytest.raises(FloatingPointError, match=r"step 1: .* and 13 more not finite"):
         loop.train(step_runs.dataclasses.replace(config, steps=1))
@@ -125,9 +126,9 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     path = loop.train(config)
     said = capsys.readouterr().err
     assert "2 broken images left out" in said
-    assert loop.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
+    assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     loop.train(config)  # finished: nothing changes, nor is a broken image forgotten
-    assert loop.transform_net.load(path)[3]["training"]["data"]["broken"] == 2
+    assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
     with pytest.raises(
         InputError,

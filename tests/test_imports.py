@@ -46,7 +46,7 @@ BOUNDARIES = {
     "tifffile": {"images.float_tiff"},
     "av": {"inference.containers"},
     "cv2": {"inference.optical_flow"},
-    "tensorboardX": {"training.run_files"},
+    "tensorboardX": {"training.log"},
 }
 
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,8 +16,9 @@ import pytest
 import step_runs
 
 from jaxpercept import images
-from jaxpercept.training import loop, runs
+from jaxpercept.training import runs
 from jaxpercept.training.checkpoint import Checkpoints
+from jaxpercept.training.start import init_state
 
 KILLS = 24
 
@@ -65,9 +67,9 @@ def kill_sometime(process, out, dice):
 def outcome(config):
     """Parameters, statistics and optimizer state of the last checkpoint, and the lines without
     their times."""
-    out = loop.Path(config.out)
+    out = Path(config.out)
     with Checkpoints(out / "checkpoints") as checkpoints:
-        state, about = checkpoints.restore(loop.init_state(config)[0])
+        state, about = checkpoints.restore(init_state(config)[0])
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return (
         state,

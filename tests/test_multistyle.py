@@ -5,6 +5,8 @@ line.
 import dataclasses
 import itertools
 import json
+import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,8 @@ from jaxpercept.inference.model import _compiled, load_model
 from jaxpercept.losses import objective
 from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
 from jaxpercept.training import engines, loop
+from jaxpercept.training.start import gram_targets, init_state
+from jaxpercept.training.step import make_step
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -114,7 +118,7 @@ def test_a_single_style_starts_from_one_of_several(place, trained, tmp_path):
         init=f"{trained}:lines",
         steps=1,
     )
-    state, earlier = loop.init_state(one)
+    state, earlier = init_state(one)
     np.testing.assert_array_equal(
         compiled(SINGLE)(state.params, photos(2), None),
         compiled(NET)(model.params, photos(2), model.mix),
@@ -131,7 +135,7 @@ def test_a_single_style_starts_from_one_of_several(place, trained, tmp_path):
         (f"{tmp_path}/run/model.safetensors:lines", "holds a single style; leave out ':lines'"),
     ):
         with pytest.raises(InputError, match=said):
-            loop.init_state(dataclasses.replace(one, init=init))
+            init_state(dataclasses.replace(one, init=init))
 
 
 def test_mix_must_fit_the_net():
@@ -170,10 +174,10 @@ def one_step(made, style=None, devices=1, engine="shard_map"):
     was logged."""
     terms = objective.make_terms(made.objective)
     phi = vgg.load_vgg16()
-    grams = loop.style_grams(made, terms, phi)
+    grams = gram_targets(made, terms, phi)
     runner = engines.make_engine(engine, made.batch_size, jax.devices()[:devices])
-    step = runner.compile(loop.make_step(made, terms), 2)
-    state, _ = loop.init_state(made)
+    step = runner.compile(make_step(made, terms), 2)
+    state, _ = init_state(made)
     before = {k: np.asarray(v) for k, v in state.params.items()}
     target = np.random.default_rng(1).integers(0, 256, (made.batch_size, 20, 20, 3), dtype=np.uint8)
     batch = {"target": target} | ({} if style is None else {"style": np.array(style, np.int32)})
@@ -290,16 +294,19 @@ def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, traine
 
 
 def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
+    """The file that it starts from may go while it is trained."""
+    base = Path(shutil.copy(trained, tmp_path / "base.safetensors"))
     made = make_config(
         place,
         tmp_path / "more",
         ("extra",),
-        init=str(trained),
+        init=str(base),
         only_new=True,
         net=dataclasses.replace(NET, styles=4),
         learning_rate=0.05,
     )
-    path = loop.train(made)
+    path = loop.train(made, on_log=lambda _: base.unlink(missing_ok=True))
+    shutil.copy(trained, base)
     old, new = (weights_file.read_weights(p)[0] for p in (trained, path))
     rows = [name for name in old if old[name].ndim == 2]
     assert rows
@@ -318,7 +325,7 @@ def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
     header = weights_file.read_header(path)
     assert multistyle.names(header) == (*STYLES, "extra")
     assert [s["images"] for s in header["styles"]] == [*multistyle.drawn(0, 4, 4, 3), 16]
-    state, _ = loop.init_state(made)
+    state, _ = init_state(made)
     assert set(state.opt_state[0].mu) == {name.removeprefix("params.") for name in rows}
     with pytest.raises(InputError, match="holds it already, as extra"):
         multistyle.plan(made.style_images, str(path), only_new=True)
@@ -333,7 +340,7 @@ def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
     }
     transform_net.save(tmp_path / "one.safetensors", SINGLE, params, {}, header)
     made = make_config(place, tmp_path / "run", init=str(tmp_path / "one.safetensors"))
-    state, _ = loop.init_state(made)
+    state, _ = init_state(made)
     for name in transform_net.style_parameters(NET):
         for row in state.params[name]:
             np.testing.assert_array_equal(
@@ -343,9 +350,9 @@ def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
     assert rows == [None, 0, None]
     assert [s.steps for s in styles] == [0, 7, 0]
     with pytest.raises(InputError, match=r"net.styles is 3, but these are 2: dots, noise"):
-        loop.init_state(make_config(place, tmp_path / "run", ("dots", "noise")))
+        init_state(make_config(place, tmp_path / "run", ("dots", "noise")))
     with pytest.raises(InputError, match="is another net"):
-        loop.init_state(dataclasses.replace(made, net=dataclasses.replace(NET, blocks=2)))
+        init_state(dataclasses.replace(made, net=dataclasses.replace(NET, blocks=2)))
 
 
 def test_a_warm_start_takes_rows_by_name(place, trained):

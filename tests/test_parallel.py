@@ -9,7 +9,8 @@ from jax import export, lax
 
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective
-from jaxpercept.training import engines, loop
+from jaxpercept.training import engines
+from jaxpercept.training.step import make_step
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_the_step_lowers_for_gpus_and_tpus(engine):
     """No such device here, but neither engine may rot unseen."""
     config = step_runs.make_config(engine)
     made = engines.make_engine(engine, step_runs.BATCH, jax.devices()[:1])
-    step = made.compile(loop.make_step(config, objective.make_terms(config.objective)), 2)
+    step = made.compile(make_step(config, objective.make_terms(config.objective)), 2)
     constants = [made.replicate(tree("float32")) for tree in (step_runs.phi, step_runs.grams)]
     batch = {"target": made.shard(step_runs.batches(1)[0])}
     state = made.replicate(step_runs.first_state(config, "float32"))

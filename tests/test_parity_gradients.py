@@ -13,7 +13,8 @@ from jaxpercept.evaluation import parity
 from jaxpercept.evaluation.parity import cases, gradients
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg
-from jaxpercept.training import engines, loop, optimizers
+from jaxpercept.training import engines, optimizers
+from jaxpercept.training.step import TrainState, make_step
 
 pytest.importorskip("torch", reason="torch is not installed")
 from jaxpercept.evaluation import torch_twin
@@ -107,9 +108,9 @@ def test_float64_training_steps(preset, steps, layers, falls):
         grams = objective.style_targets(ours, jax.numpy.asarray(style), shallow.style_layers)
         start = [{k: jax.numpy.asarray(v) for k, v in tree.items()} for tree in (params, stats)]
         opt_state = optimizers.make_optimizer(config).init(start[0])
-        state = loop.TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
+        state = TrainState(jax.numpy.zeros((), jax.numpy.int32), *start, opt_state)
         step = jax.vmap(
-            loop.make_step(config, terms),
+            make_step(config, terms),
             in_axes=(None, 0, None, None),
             out_axes=None,
             axis_name=engines.AXIS,

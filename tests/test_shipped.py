@@ -108,7 +108,7 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
     monkeypatch.syspath_prepend(root)
     train_styles = importlib.import_module("weights.train_styles")
     monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
-    one = types.SimpleNamespace(style_images=())
+    one = types.SimpleNamespace(task="style")
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
     monkeypatch.setattr(
         train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]]

@@ -16,6 +16,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
 from jaxpercept.nets import layers, transform_net
 from jaxpercept.training import loop
+from jaxpercept.training.start import init_state
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -111,7 +112,7 @@ def test_training_starts_from_a_smaller_net(tmp_path):
     file = tmp_path / "small.safetensors"
     transform_net.save(file, small, params, {}, {"task": "superres"}, dtype=np.float32)
     made = config.TrainConfig(**recipe | {"net": large, "data": ("x",), "init": str(file)})
-    state, _ = loop.init_state(made)
+    state, _ = init_state(made)
     assert {k: v.shape for k, v in state.params.items()} == transform_net.shapes(large)[0]
     np.testing.assert_array_equal(
         state.params["blocks.0.conv1.kernel"], params["blocks.0.conv1.kernel"]

@@ -19,8 +19,11 @@ import pytest
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
-from jaxpercept.nets import transform_net, weights_file
-from jaxpercept.training import engines, loop, run_files, runs
+from jaxpercept.nets import transform_net, vgg, weights_file
+from jaxpercept.training import directory, engines, log, loop, runs
+from jaxpercept.training.console import Console
+from jaxpercept.training.start import gram_targets, init_state
+from jaxpercept.training.step import make_step
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -121,15 +124,16 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr(run_files, "time", clock)
-    with run_files.RunFiles(make_config(photos, tmp_path / "run"), {"count": 6}, []) as run:
-        run.start(0, None)
+    monkeypatch.setattr(log, "time", clock)
+    made = make_config(photos, tmp_path / "run")
+    directory.describe(tmp_path / "run", made, [])
+    with Console(True) as console, log.Log(made, console, 0, {}, None) as logged:
         monkeypatch.setattr(
             jax, "local_devices", lambda: [Device(None), Device(1_500_000), Device(3_000_000)]
         )
-        run.waiting(clock.passes, 0.75)
+        logged.waiting(clock.passes, 0.75)
         clock.passes(0.25)
-        run.log(1, {"style": 2.0, "loss": 3.0}, {})
+        logged.step(1, {"style": 2.0, "loss": 3.0}, {})
     said = capsys.readouterr().err.splitlines()[-1]
     shown = "4.00 images/s  1000 ms/step  input wait 75%  3 MB on the device  0:00:05 left"
     assert said.strip() == f"step 1/6  loss 3  style 2  {shown}"
@@ -386,7 +390,7 @@ def test_augment_reaches_the_stream(photos, tmp_path):
     first = {}
     for augment in (False, True):
         stream = loop.make_stream(make_config(photos, tmp_path, augment=augment))
-        first[augment] = next(stream)
+        first[augment] = next(stream)["target"]
         stream.close()
     assert first[True].shape == first[False].shape
     assert (first[True] != first[False]).any()
@@ -444,9 +448,9 @@ def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
     """Over a run; and when it is resumed, as the restored state is no other program, the cache has
     it compiled."""
     traced, hits, compiled = [], [], []
-    original, compile_step = loop.objective.evaluate, engines.ShardMap.compile
+    original, compile_step = objective.evaluate, engines.ShardMap.compile
     monkeypatch.setattr(
-        loop.objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k)
+        objective, "evaluate", lambda *a, **k: traced.append(1) or original(*a, **k)
     )
     monkeypatch.setattr(
         engines.ShardMap, "compile", lambda *a: compiled.append(compile_step(*a)) or compiled[-1]
@@ -492,13 +496,13 @@ def test_bfloat16_computes_only_what_it_should_in_bfloat16(photos, tmp_path):
     """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices),
     parameters, statistics, Adam's moments and every reported term in float32."""
     made = make_config(photos, tmp_path, precision="bfloat16")
-    phi = loop.vgg.load_vgg16()
+    phi = vgg.load_vgg16()
     tops = objective.make_terms(made.objective)
-    grams = loop.style_grams(made, tops, phi)
-    state, _ = loop.init_state(made)
+    grams = gram_targets(made, tops, phi)
+    state, _ = init_state(made)
     batch = {"target": jnp.zeros((4, 32, 32, 3), jnp.uint8)}
     step = jax.vmap(
-        loop.make_step(made, tops), (None, 0, None, None), 0, axis_name=engines.AXIS, axis_size=1
+        make_step(made, tops), (None, 0, None, None), 0, axis_name=engines.AXIS, axis_size=1
     )
     program, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(
         state, {k: v[None] for k, v in batch.items()}, phi, grams

@@ -259,7 +259,7 @@ def _painting(name: str, given: argparse.Namespace) -> str:
 
 def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
     """The objective on the photos; of several styles, the geometric mean, with each printed."""
-    if not made.style_images:
+    if made.task != "multistyle":
         return held_out_objective(made, weights, photos)
     names = multistyle.names(weights_file.read_header(weights))
     found = []
@@ -306,7 +306,7 @@ def _public(header: dict[str, Any]) -> dict[str, Any]:
     """A header without this machine's paths: files and folders by their own name."""
     about = header["training"]
     made = dict(about["config"])
-    made |= {key: Path(made[key]).name for key in ("style_image", "init", "out") if made.get(key)}
+    made |= {key: Path(made[key]).name for key in ("init", "out") if made.get(key)}
     made["style_images"] = [Path(file).name for file in made.get("style_images", ())]
     made["data"] = ["photos"]
     return header | {

@@ -127,7 +127,9 @@ def _learn_all(
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
-        row, steps, terms, interrupted = learner.learn(name, grams, phi, batches, until, show=show)
+        row, steps, terms, interrupted = learner.learn(
+            name, grams, phi, (batch["target"] for batch in batches), until, show=show
+        )
         batches.close()
         trained = time.monotonic()
         if not steps:

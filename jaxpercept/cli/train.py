@@ -200,10 +200,8 @@ def run_style(arguments: argparse.Namespace) -> None:
     net = dataclasses.replace(_net(arguments, made), styles=0)
     made = dataclasses.replace(made, task="style", style_image=arguments.style_image, net=net)
     together = train_options.joined(arguments)
-    from jaxpercept import images
     from jaxpercept.training import loop
 
-    images.load_image(arguments.style_image)  # the commonest mistakes, before anything is compiled
     with together:
         loop.train(made)
 
@@ -212,19 +210,17 @@ def run_multistyle(arguments: argparse.Namespace) -> None:
     """`train multistyle`."""
     made, together = make_config(arguments), train_options.joined(arguments)
     files, only_new = tuple(arguments.style_image), bool(arguments.only_new)
-    styles, _ = multistyle.plan(files, made.init, only_new)
     made = dataclasses.replace(
         made,
         task="multistyle",
         style_images=files,
         only_new=only_new,
-        net=dataclasses.replace(_net(arguments, made), styles=len(styles)),
+        net=dataclasses.replace(
+            _net(arguments, made), styles=multistyle.count(files, made.init, only_new)
+        ),
         out=arguments.out or MULTISTYLE_OUT,
     )
-    from jaxpercept import images
     from jaxpercept.training import loop
 
-    for file in files:
-        images.load_image(file)
     with together:
         loop.train(made)

@@ -95,7 +95,8 @@ def options(kind: Any) -> dict[str, Option]:
 
 def hints(kind: type) -> dict[str, Any]:
     """The types of a config's fields."""
-    return typing.get_type_hints(kind)
+    found = typing.get_type_hints(kind)
+    return {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 def settle(config: Any) -> None:

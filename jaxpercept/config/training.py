@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,17 @@ PRECISIONS = ("float32", "bfloat16")
 RUNTIMES = ("jax", "openvino", "onnxruntime")  # what may run a trained net
 
 
+class _Derived(str):
+    """What `style_image` reads as; given back by `dataclasses.replace`, it changes nothing."""
+
+
+_NOT_GIVEN = _Derived()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One training run of a transform net, style transfer or super-resolution. [P] section 4.1
-    unless noted."""
+    unless noted. `style_image="x"` is short for `style_images=("x",)`."""
 
     task: str = option("style", choices=("style", "multistyle", "superres"), fixed=True)
     data: tuple[str, ...] = option(
@@ -43,10 +51,8 @@ class TrainConfig:
         metavar="PATTERN",
         fixed=True,
     )
-    style_image: str | None = None
-    style_images: tuple[
-        str, ...
-    ] = ()  # multistyle: one per style trained here; net.styles counts all
+    style_image: dataclasses.InitVar[str | os.PathLike[str] | None] = _NOT_GIVEN  # a single one
+    style_images: tuple[str, ...] = ()  # one per style trained here; net.styles counts all
     image_size: int = option(
         256,
         "side of the square crops to train on, in pixels",
@@ -180,18 +186,39 @@ class TrainConfig:
     preview_every: int = option(500, "steps between preview images", least=1)
     log_every: int = option(10, "steps between logged lines", least=1)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, style_image: str | os.PathLike[str] | None) -> None:
+        if isinstance(style_image, _Derived):
+            pass
+        elif style_image is not None:
+            if len(self.style_images) > 1:
+                raise InputError("give style_image or style_images, not both")
+            object.__setattr__(self, "style_images", (style_image,))
+        elif self.task != "multistyle" and len(self.style_images) == 1:
+            object.__setattr__(self, "style_images", ())
         settle(self)
-        if (self.task == "multistyle") != bool(self.style_images) or len(
-            self.style_images
-        ) > self.net.styles:
+        several, count = self.task == "multistyle", len(self.style_images)
+        most = {"style": 1, "multistyle": self.net.styles, "superres": 0}[self.task]
+        if several != bool(self.net.styles) or not several <= count <= most:
             raise InputError(
-                f"task {self.task!r} with {len(self.style_images)} style_images and net.styles "
-                f"{self.net.styles}: "
-                "'multistyle' needs at least one, and a net of as many styles; other tasks none"
+                f"task {self.task!r} with {count} style_images and net.styles {self.net.styles}: "
+                "'multistyle' needs at least one, and a net of as many styles; 'style' takes one"
             )
-        if self.only_new and self.task != "multistyle":
+        if self.only_new and not several:
             raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
+
+    @property
+    def trained_rows(self) -> range:
+        """The rows of the net that `style_images` train: the last. Empty but in multistyle."""
+        trained = len(self.style_images) if self.task == "multistyle" else 0
+        return range(self.net.styles - trained, self.net.styles)
+
+
+def _style_image(config: TrainConfig) -> _Derived | None:
+    return _Derived(config.style_images[0]) if len(config.style_images) == 1 else None
+
+
+# Not in the class, where it would be the default of the argument of this name.
+TrainConfig.style_image = property(_style_image)  # type: ignore[attr-defined]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -202,6 +229,9 @@ def to_dict(config: Any) -> dict[str, Any]:
 def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """A run's config as a checkpoint of this or an earlier version has it: what it does not name
     has its default."""
+    values = dict(values)
+    if image := values.pop("style_image", None):  # of versions in which it was a field
+        values["style_images"] = (image,)
     for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):
         check_known(kind, given, f"checkpoint: its {kind.__name__}")
     net, objective = (

@@ -42,7 +42,9 @@ _GAMMA, _CHANNEL_GAMMA = (
     0.4,
     0.15,
 )  # ± this much in the logarithm, of a photo and of each of its channels
-_REPORTED = 4  # left-out images an element can report
+# How many left-out images an element can report, and how many bytes of each one's reason. They are
+# arrays, as Grain's workers hand over nothing else.
+_REPORTED, _WORDS = 4, 400
 
 
 class _TooSmall(InputError):
@@ -61,8 +63,7 @@ class Load:
         self.zoom = _ZOOM if self.augment and crop == "resize" else 1.0
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
-        self.left_out: dict[int, int] = {}
-        self.reason = ""
+        self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code, and why
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         image = self.cache.get(index)
@@ -83,24 +84,22 @@ class Load:
     def __call__(self, element: tuple[int, int]) -> dict[str, NDArray[Any]]:
         first, seed = int(element[0]), int(element[1])
         rng = np.random.default_rng(seed)
-        codes: list[int] = []
+        found: list[tuple[int, str]] = []
         for index in self._candidates(first, seed):
-            code = self.left_out.get(index)
-            if code is None:
+            if (known := self.left_out.get(index)) is None:
                 try:
                     image = self.decode(index)
                     break
                 except InputError as error:
-                    code, self.reason = 2 * index + isinstance(error, _TooSmall), str(error)
-                self.left_out[index] = code
-            codes.append(code)
+                    known = 2 * index + isinstance(error, _TooSmall), str(error)
+                self.left_out[index] = known
+            found.append(known)
         else:
             raise InputError(
-                f"no usable image among the {len(self.source)} to train on; the last: {self.reason}"
+                f"no usable image among the {len(self.source)} to train on; the last: "
+                f"{found[-1][1]}"
             )
-        skipped = np.full(_REPORTED, -1, np.int64)
-        skipped[: len(codes[:_REPORTED])] = codes[:_REPORTED]
-        return {"image": self._cut(image, rng), "skipped": skipped}
+        return {"target": self._cut(image, rng), **_report(found[:_REPORTED])}
 
     def _candidates(self, first: int, seed: int) -> Iterator[int]:
         """`first`, and in its place, if it is no good, others in an order that only the seed
@@ -128,9 +127,19 @@ class Load:
         return resize(cut, self.size, method="bicubic")  # of this size already: a contiguous copy
 
 
+def _report(found: Sequence[tuple[int, str]]) -> dict[str, NDArray[Any]]:
+    left_out = np.full(_REPORTED, -1, np.int64)
+    why = np.zeros((_REPORTED, _WORDS), np.uint8)
+    for i, (code, reason) in enumerate(found):
+        left_out[i] = code
+        words = reason.encode("utf-8", "replace")[:_WORDS]
+        why[i, : len(words)] = np.frombuffer(words, np.uint8)
+    return {"left_out": left_out, "why": why}
+
+
 class Batches:
-    """The stream: an iterator of uint8 (N, S, S, 3), with `get_state()` and `set_state()`; a state
-    is {"step": int}.
+    """The stream: an iterator of {"target": uint8 (N, S, S, 3)} and what `each` of `make_dataset`
+    added, with `get_state()` and `set_state()`; a state is {"step": int}.
 
     `problems`: broken images met so far, name to reason. `too_small`: names of those smaller than
     the patch."""
@@ -153,20 +162,16 @@ class Batches:
     def __iter__(self) -> Batches:
         return self
 
-    def __next__(self) -> NDArray[np.uint8]:
-        return self.next_element()["image"]
-
-    def next_element(self) -> dict[str, NDArray[Any]]:
-        """The next batch with all that the pipeline made of it: "image" and what `each` added."""
+    def __next__(self) -> dict[str, NDArray[Any]]:
         if starting := self._stream is None:
             self._stream = self._start()
             self._closer = weakref.finalize(
                 self, self._stream.close
             )  # at exit too, while its modules still live
         with _signals_held() if starting and self._workers else nullcontext():
-            element = next(self._stream)
+            element = dict(next(self._stream))
         self._step += 1
-        self._note(element["skipped"])
+        self._note(element.pop("left_out"), element.pop("why"))
         return (
             {k: np.array(v) for k, v in element.items()} if self._workers else element
         )  # out of shared memory
@@ -203,8 +208,10 @@ class Batches:
             self._closer()
         self._stream = None
 
-    def _note(self, skipped: NDArray[np.int64]) -> None:
-        for code in set(skipped[skipped >= 0].tolist()) - self._seen:
+    def _note(self, left_out: NDArray[np.int64], why: NDArray[np.uint8]) -> None:
+        for code, text in zip(left_out.ravel().tolist(), why.reshape(-1, _WORDS), strict=True):
+            if code < 0 or code in self._seen:
+                continue
             self._seen.add(code)
             index, small = divmod(code, 2)
             name = self._load.source.name(index)
@@ -212,11 +219,7 @@ class Batches:
                 self.too_small.add(name)
                 log.info("left out: %s is smaller than the patch of %d", name, self._load.size)
                 continue
-            try:
-                self._load.decode(index)
-                reason = f"{name}: could not be read earlier"
-            except InputError as error:
-                reason = str(error)
+            reason = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
             self.problems[name] = reason
             log.warning(
                 "left out: %s (%d of %d so far)", reason, len(self.problems), len(self._load.source)
@@ -271,7 +274,7 @@ def make_dataset(
     max_broken_share: float = 0.1,
     each: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Batches:
-    """An iterator of uint8 (batch_size, image_size, image_size, 3).
+    """An iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
 
     sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of
     the global batch. shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch,
@@ -281,8 +284,8 @@ def make_dataset(
     among the workers; what does not fit is decoded every time, to the same result.
     max_broken_share: a broken image is replaced by another, counted and named, until they are more
     than this share of the data (and more than 10, unless it is 0): then `InputError`, as when none
-    is usable. each: applied to every cut image's element, {"image": …, "skipped": …}; must be pure,
-    and keep both.
+    is usable. each: applied to every cut image's element, {"target": …, "left_out": …,
+    "why": …}; must be pure, and keep them.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:

@@ -270,16 +270,21 @@ def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-def describe(sources: Sequence[str], exclude: Sequence[str] = ()) -> dict[str, Any]:
+def describe(
+    sources: Sequence[str], exclude: Sequence[str] = (), *, opened: Source | None = None
+) -> dict[str, Any]:
     """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of
-    names and sizes."""
-    source = open_sources(sources, exclude)
-    digest = hashlib.sha256(
-        "\n".join(source.identity()).encode("utf-8", "surrogateescape")
-    ).hexdigest()
+    names and sizes. `opened`: what `open_sources` gave for them, if it was called already."""
+    source = open_sources(sources, exclude) if opened is None else opened
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     return {
         "sources": [os.fspath(s) for s in given],
         "count": len(source),
-        "fingerprint": digest[:32],
+        "fingerprint": fingerprint(source.identity()),
     }
+
+
+def fingerprint(identity: Sequence[str]) -> str:
+    """A short digest of a source's `identity()`."""
+    text = "\n".join(identity).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:32]

@@ -19,7 +19,7 @@ from jaxpercept.images.resampling import degrade
 
 
 class Degrade:
-    """Adds "input" to an element or a batch of the pipeline. Pure."""
+    """Adds "input" to an element of the pipeline. Pure."""
 
     def __init__(self, scale: int, degradation: str):
         self.scale, self.degradation = scale, degradation
@@ -27,25 +27,8 @@ class Degrade:
     def __call__(self, element: dict[str, Any]) -> dict[str, Any]:
         return {
             **element,
-            "input": np.ascontiguousarray(degrade(element["image"], self.scale, self.degradation)),
+            "input": np.ascontiguousarray(degrade(element["target"], self.scale, self.degradation)),
         }
-
-
-class Pairs:
-    """The stream: like `Batches`, but of dicts."""
-
-    def __init__(self, batches: Batches):
-        self.batches = batches
-
-    def __iter__(self) -> Pairs:
-        return self
-
-    def __next__(self) -> dict[str, Any]:
-        element = self.batches.next_element()
-        return {"target": element["image"], "input": element["input"]}
-
-    def __getattr__(self, name: str) -> Any:  # get_state, set_state, close, problems, too_small
-        return getattr(self.batches, name)
 
 
 def make_pairs(
@@ -55,7 +38,7 @@ def make_pairs(
     degradation: str = "blur",
     image_size: int,
     **kwargs: Any,
-) -> Pairs:
+) -> Batches:
     """Pairs of `image_size` patches and their inputs; `kwargs` and the rest as in `make_dataset`.
 
     degradation: see `resampling.degrade`. `InputError` for a patch that the scale does not
@@ -66,7 +49,6 @@ def make_pairs(
             f" {image_size} is not a multiple of the scale {scale}; use "
             f"{image_size // scale * scale or scale}",
         )
-    batches = make_dataset(
+    return make_dataset(
         sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs
     )
-    return Pairs(batches)

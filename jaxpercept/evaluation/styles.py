@@ -13,7 +13,7 @@ import numpy as np
 from jaxpercept import config
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg
-from jaxpercept.training import loop
+from jaxpercept.training.start import gram_targets
 
 
 def held_out_objective(
@@ -25,7 +25,7 @@ def held_out_objective(
     one at a time, so that memory stays small. InputError for a file that is no transform net."""
     net, params, stats, _ = transform_net.load(weights)
     terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
-    grams = loop.style_grams(made, terms, phi)
+    grams = gram_targets(made, terms, phi)
 
     chosen = None if mix is None else jnp.asarray(mix)
 

@@ -23,6 +23,7 @@ from jaxpercept.errors import InputError, did_you_mean
 from jaxpercept.nets import headers, shipped, weights_file
 
 ALL = "all"
+_NEEDS_INIT = "--only-new needs --init FILE: the net whose weights and styles stay as they are"
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,7 @@ def plan(
                 )
     if init is None:
         if only_new:
-            raise InputError(
-                "--only-new needs --init FILE: the net whose weights and styles stay as they are"
-            )
+            raise InputError(_NEEDS_INIT)
         return given, [None] * len(given)
     header = _header(init)
     earlier = _earlier(header, init)
@@ -202,6 +201,16 @@ def plan(
         else dataclasses.replace(style, steps=earlier[row].steps, images=earlier[row].images)
         for style, row in zip(given, rows, strict=True)
     ], rows
+
+
+def count(files: Sequence[str], init: str | None = None, only_new: bool = False) -> int:
+    """How many styles `plan` gives, from the header of `init` alone. InputError without the `init`
+    that `only_new` needs."""
+    if not only_new:
+        return len(files)
+    if init is None:
+        raise InputError(_NEEDS_INIT)
+    return len(files) + len(_earlier(_header(init), init))
 
 
 def draw(

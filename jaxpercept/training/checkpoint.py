@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,17 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from jaxpercept import files
 from jaxpercept.errors import InputError
 
 KEEP = 3
-_REASONS = tuple(
-    os.strerror(n)
-    for n in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+_REASONS = (
+    errno.ENOSPC,
+    errno.EFBIG,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EIO,
 )
 log = logging.getLogger(__name__)
 
@@ -40,7 +45,7 @@ class Checkpoints:
     before it stay."""
 
     def __init__(self, directory: Path):
-        _silence_failed_saves()
+        self._quiet = contextlib.ExitStack()
         self._directory = directory
         self._saving: int | None = None
         self._orbax = ocp.training.Checkpointer(
@@ -50,6 +55,7 @@ class Checkpoints:
         )
 
     def __enter__(self) -> Checkpoints:
+        self._quiet.enter_context(_failed_saves_silenced())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
@@ -60,7 +66,7 @@ class Checkpoints:
                 raise
             log.warning("%s", e)
         finally:
-            with contextlib.suppress(Exception):  # of the save that failed, again
+            with self._quiet, contextlib.suppress(Exception):  # of the save that failed, again
                 self._orbax.close()
 
     @property
@@ -90,11 +96,11 @@ class Checkpoints:
     def _cannot_save(self, error: Exception) -> InputError:
         last = max((s for s in self.steps if s != self._saving), default=None)
         good = "there is none before it" if last is None else f"checkpoint {last} before it is good"
-        reason = next((r for r in _REASONS if r in str(error)), None) or _first_line(error)
+        number = next((n for n in _REASONS if os.strerror(n) in str(error)), None)
+        reason = _first_line(error) if number is None else os.strerror(number)
         return InputError(
             f"{self._directory}: checkpoint {self._saving} could not be saved ({reason}); {good}. "
-            "Make room, then the "
-            "same command goes on from there"
+            f"To go on from there, {files.fix(number)} and give the same command again"
         )
 
     def restore(
@@ -142,20 +148,30 @@ class Checkpoints:
         log.warning("checkpoint %s is damaged (%s); trying the one before", step, failed[step])
 
 
-@cache
-def _silence_failed_saves() -> None:
+@contextlib.contextmanager
+def _failed_saves_silenced() -> Iterator[None]:
     """A save that fails is one InputError here. Orbax logs its traceback too, from several threads,
     asyncio those of the arrays after the first, and TensorStore one for every array that it can no
     longer report: hundreds, which would bury the line that says what to do."""
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).addFilter(lambda record: not record.exc_info)
-    before = sys.unraisablehook
+
+    def no_traceback(record: logging.LogRecord) -> bool:
+        return not record.exc_info
 
     def hook(found: Any) -> None:
         if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
             before(found)
 
-    sys.unraisablehook = hook
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    for logger in loggers:
+        logger.addFilter(no_traceback)
+    before, sys.unraisablehook = sys.unraisablehook, hook
+    try:
+        yield
+    finally:
+        gc.collect()  # what of a failed save would be reported later
+        sys.unraisablehook = before
+        for logger in loggers:
+            logger.removeFilter(no_traceback)
 
 
 def _first_line(error: Exception) -> str:

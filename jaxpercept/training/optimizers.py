@@ -36,7 +36,9 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
         rate, adam_learning_rate=rate, consistent_rms=_RMS, muon_weight_dimension_numbers=_matrices
     )
     return (
-        optax.chain(made, optax.masked(optax.scale(_STYLES), _rows)) if config.net.styles else made
+        optax.chain(made, optax.masked(optax.scale(_STYLES), _rows))
+        if config.task == "multistyle"
+        else made
     )
 
 

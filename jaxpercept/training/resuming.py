@@ -4,69 +4,66 @@ were.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
+from jaxpercept import data
+from jaxpercept.config import to_dict, train_config_from_dict
 from jaxpercept.config.options import fixed
 from jaxpercept.errors import InputError
-from jaxpercept.losses.terms import LossTerm
-from jaxpercept.nets import multistyle, vgg, weights_file
+from jaxpercept.training import directory
+from jaxpercept.training.start import Start
 
 
-def contents(
-    config: TrainConfig, terms: Sequence[LossTerm], styles: Sequence[multistyle.Style]
-) -> dict[str, Any]:
-    """What the config only names, as it is now: a checkpoint keeps it, to be compared on
-    resuming."""
-    found: dict[str, Any] = {"terms": {term.name: term.weight for term in terms}}
-    if config.style_image is not None:
-        found["style image"] = weights_file.sha256(config.style_image)
-    if styles:
-        found["styles"] = [dataclasses.asdict(style) for style in styles]
-    if config.init is not None:
-        file, style = multistyle.split(config.init)
-        found["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
-    if any(term.features for term in terms):
-        found["loss network"] = weights_file.sha256(vgg.source(config.vgg))
-    return found
-
-
-def check(
-    folder: Path,
-    config: TrainConfig,
-    about_data: dict[str, Any],
-    now: dict[str, Any],
-    about: dict[str, Any],
-) -> None:
-    """Raises InputError naming each setting that the checkpoint, by its `about`, has otherwise and that must not
-    change: also the contents, `now`, of the style image, the loss network, the start and the training images."""
+def check(start: Start, about: dict[str, Any]) -> None:
+    """Raises InputError naming each setting that the checkpoint, by its `about`, has otherwise and
+    that must not change. The contents of the style image, the loss network, the start and the
+    training images count too; where they lie does not."""
+    config, now = start.config, start.hashes
     old = train_config_from_dict(about["config"])
     differing = [name for name in fixed(config) if getattr(old, name) != getattr(config, name)]
-    if about["about_data"]["fingerprint"] != about_data["fingerprint"]:
-        differing.append("images")
     if old.schedule == "cosine" and old.steps != config.steps:
         differing.append("steps")
     then = dict(about.get("contents", now))
     if old.init is not None and "init" not in then:  # of an earlier version, which went by its name
         then["init"] = now.get("init") if old.init == config.init else old.init
     differing += [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    if differing:
-        before, after = to_dict(old) | then, to_dict(config) | now
-        changes = "; ".join(
-            f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing
-        )
+    before, after = to_dict(old) | then, to_dict(config) | now
+    changes = [f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing]
+    if about["about_data"]["fingerprint"] != start.about_data["fingerprint"]:
+        changes.append(f"images: {_other_images(start, about['about_data'])}")
+    if changes:
+        goes_on = ", and --init to go on from its weights: cosine ends at --steps"
         raise InputError(
-            f"{folder} holds a run with other settings ({changes}); give another --out"
-            + (
-                ", and --init to go on from its weights: cosine ends at --steps"
-                if "steps" in differing
-                else ""
-            )
+            f"{config.out} holds a run with other settings ({'; '.join(changes)}); give another "
+            f"--out{goes_on if 'steps' in differing else ''}"
         )
+
+
+def _other_images(start: Start, then: dict[str, Any]) -> str:
+    """How many of the training images changed, and the name of one."""
+    count, before = start.about_data["count"], directory.images_of(Path(start.config.out))
+    if data.fingerprint(before) != then["fingerprint"]:  # none, of an earlier version
+        if count == then["count"]:
+            return f"still {count}, but with other names or sizes"
+        return f"{then['count']} → {count}"
+    old, new = _sizes(before), _sizes(start.source.identity())
+    kinds = {
+        "new": [name for name in new if name not in old],
+        "gone": [name for name in old if name not in new],
+        "of another size": [name for name in new if name in old and new[name] != old[name]],
+    }
+    return ", ".join(_counted(kind, names) for kind, names in kinds.items() if names)
+
+
+def _counted(kind: str, names: Sequence[str]) -> str:
+    return f"{len(names)} {kind} ({names[0]}{', …' if len(names) > 1 else ''})"
+
+
+def _sizes(identity: Iterable[str]) -> dict[str, str]:
+    return {name: size for name, _, size in (line.rpartition(" ") for line in identity)}
 
 
 def _short(value: Any) -> str:

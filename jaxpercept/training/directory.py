@@ -1,0 +1,62 @@
+"""A run's directory: one run at a time, and what it was made with.
+
+`config.json`, `images.txt` (names and sizes of the training images), `metrics.jsonl`, `previews/`,
+`checkpoints/`, `model.safetensors`. In a run of several processes only process 0 writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+
+from jaxpercept import files
+from jaxpercept.config import TrainConfig, to_dict
+from jaxpercept.errors import InputError
+
+RESUMES = "; the same command goes on from the last checkpoint"
+
+
+def writes() -> bool:
+    """Whether this process is the one that writes."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds its lock, which the kernel releases with the process. InputError
+    where another run has it, or nothing can be written."""
+    if not writes():
+        yield
+        return
+    with files.reported(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "a")  # noqa: SIM115
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise InputError(
+                f"--out {folder}: another run is using it; give another directory"
+            ) from e
+        yield
+
+
+def describe(folder: Path, config: TrainConfig, identity: Sequence[str]) -> None:
+    """Writes what the run is made with."""
+    with files.reported(folder, RESUMES):
+        files.write_text(folder / "config.json", json.dumps(to_dict(config), indent=2) + "\n")
+        files.write_text(folder / "images.txt", "".join(line + "\n" for line in identity))
+
+
+def images_of(folder: Path) -> list[str]:
+    """The lines of `images.txt`; none in a directory of an earlier version."""
+    try:
+        text = (folder / "images.txt").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return []
+    return text.split("\n")[:-1]

@@ -1,0 +1,31 @@
+"""Nothing is logged or saved before it was seen to be finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def check(folder: Path, step: int, values: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+    """FloatingPointError naming those of the arrays or numbers that are not finite, in every
+    process. Each keeps its part of the batch, `nonfinite_step_N.npz`."""
+    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if not bad:
+        return
+    several = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+    path = folder / f"nonfinite_step_{step}{several}.npz"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **batch)
+        kept = f"its batch is in {path}"
+    except OSError as e:
+        kept = f"its batch could not be written ({e.strerror})"
+    shown = f"{', '.join(bad[:4])}{f' and {len(bad) - 4} more' if len(bad) > 4 else ''}"
+    raise FloatingPointError(
+        f"step {step}: {shown} not finite; {kept}, the last checkpoint is good. Try a smaller "
+        "--learning-rate or smaller weights"
+    )

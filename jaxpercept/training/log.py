@@ -1,0 +1,140 @@
+"""What a run logs: `metrics.jsonl` (one line per logged step, every term under its own name, times
+its weight), a line on standard error, and TensorBoard events when tensorboardX is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+
+from jaxpercept import files
+from jaxpercept.config import TrainConfig
+from jaxpercept.training import directory, finite
+from jaxpercept.training.console import Console
+from jaxpercept.training.runs import whole_lines
+
+OnLog = Callable[[dict[str, float]], None]
+
+
+class Log:
+    """Use as a context manager. Goes on after step `first`: what an interrupted run logged beyond
+    it is dropped. `last`: the values of that step."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        console: Console,
+        first: int,
+        last: Mapping[str, float],
+        on_log: OnLog | None,
+    ):
+        self.config, self.folder, self.last = config, Path(config.out), dict(last)
+        self._console, self._on_log = console, on_log
+        self._clock = self._begun = time.monotonic()
+        self._first = self._logged = first
+        self._waited = 0.0
+        self._lines: TextIO | None = None
+        self._board: Any = None
+        if directory.writes():
+            self._lines, self._board = _lines_after(self.folder, first), _board(self.folder, first)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in (self._lines, self._board):
+            with contextlib.suppress(OSError):  # said when it was written
+                if part is not None:
+                    part.close()
+
+    def waiting(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """fn(*args), its time counted as input wait."""
+        begun = time.monotonic()
+        result = fn(*args)
+        self._waited += time.monotonic() - begun
+        return result
+
+    def step(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
+        """Checks a step's metrics and, every `log_every` steps, writes and shows them.
+        FloatingPointError if they are not finite."""
+        values = {
+            name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")
+        }
+        finite.check(self.folder, step, values, batch)
+        self.last = values
+        if self._lines is None or (step % self.config.log_every and step != self.config.steps):
+            return
+        line = self._measured(step, values)
+        with files.reported(self.folder / "metrics.jsonl", directory.RESUMES):
+            self._lines.write(json.dumps(line) + "\n")
+            self._lines.flush()
+        if self._board is not None:
+            for name, value in line.items():
+                self._board.add_scalar(name, value, step)
+        if self._on_log is not None:
+            self._on_log(line)
+        self._console.say(self._progress(line, values), live=True)
+
+    def preview(self, step: int, sheet: np.ndarray) -> None:
+        """An image (H, W, 3) for TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("preview", sheet, step, dataformats="HWC")
+
+    def _measured(self, step: int, values: dict[str, float]) -> dict[str, Any]:
+        now = time.monotonic()
+        seconds, steps, used = max(now - self._clock, 1e-9), step - self._logged, _device_mb()
+        line = {
+            "step": step,
+            **values,
+            "images_per_s": round(steps * self.config.batch_size / seconds, 3),
+            "ms_per_step": round(1000 * seconds / steps, 3),
+            "input_wait": round(self._waited / seconds, 4),
+            **({} if used is None else {"device_mb": used}),
+        }
+        self._clock, self._logged, self._waited = now, step, 0.0
+        return line
+
+    def _progress(self, line: dict[str, Any], values: dict[str, float]) -> str:
+        step, steps = line["step"], self.config.steps
+        left = (self._clock - self._begun) / (step - self._first) * (steps - step)
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        memory = f"  {line['device_mb']} MB on the device" if "device_mb" in line else ""
+        return (
+            f"step {step}/{steps}  {terms}  {line['images_per_s']:.2f} images/s  "
+            f"{line['ms_per_step']:.0f} ms/step  input wait {line['input_wait']:.0%}{memory}  "
+            f"{_duration(left)} left"
+        )
+
+
+def _lines_after(folder: Path, step: int) -> TextIO:
+    path = folder / "metrics.jsonl"
+    kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
+    with files.reported(folder, directory.RESUMES):
+        files.write_text(path, "".join(line + "\n" for line in kept))
+        return path.open("a")
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _device_mb() -> int | None:
+    """Memory in use on the fullest device here; None where the backend does not say (CPU)."""
+    used = [stats["bytes_in_use"] for d in jax.local_devices() if (stats := d.memory_stats())]
+    return round(max(used) / 1e6) if used else None
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

@@ -1,0 +1,31 @@
+"""What the net makes of sample photos while it is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxpercept import images
+from jaxpercept.config import TrainConfig
+from jaxpercept.images import resampling, samples
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import transform_net
+
+
+def sheet(
+    config: TrainConfig, params: transform_net.Variables, stats: transform_net.Variables
+) -> images.Float:
+    """One image (H, W, 3): sample photos above, what the net makes of them at the bottom, in a row
+    for each style in training. In super-resolution the photos are degraded first, and their bicubic
+    enlargement lies between."""
+    size, scale = config.image_size, config.net.scale
+    size = size if scale == 1 else max(size, 288)
+    photos = np.stack(
+        [images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]]
+    )
+    small = resampling.degrade(photos, scale, config.degradation) if scale > 1 else photos
+    rows = np.eye(config.net.styles, dtype=np.float32)[:, None]
+    mixes = [rows[i] for i in config.trained_rows] or [None]
+    nets = [Model("preview", config.net, params, stats, {}, mix=mix) for mix in mixes]
+    shown = [photos, *([resampling.upscale(small, scale)] if scale > 1 else [])]
+    shown += [np.asarray(net(small)) for net in nets]
+    return np.clip(np.concatenate([np.concatenate(list(row), 1) for row in shown], 0), 0, 1)

@@ -1,0 +1,89 @@
+"""What a run leaves: `model.safetensors`, whose header tells how it was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxpercept import data
+from jaxpercept.config import to_dict
+from jaxpercept.nets import multistyle, transform_net
+from jaxpercept.training.start import Start
+from jaxpercept.training.step import TrainState
+
+FILE = "model.safetensors"
+
+
+def write(start: Start, state: TrainState, last: dict[str, float], stream: data.Batches) -> Path:
+    """Writes the weights file. `last`: the values of the last step; `stream`: it knows which images
+    were left out."""
+    config = start.config
+    path = Path(config.out) / FILE
+    header = _header(start, int(state.step), last, stream)
+    transform_net.save(path, config.net, state.params, state.stats, header, dtype=start.dtype)
+    return path
+
+
+def _header(
+    start: Start, step: int, last: dict[str, float], stream: data.Batches
+) -> dict[str, Any]:
+    config, earlier = start.config, start.earlier.get("training", {})
+    left_out = {"broken": len(stream.problems), "too_small": len(stream.too_small)}
+    training = {
+        "steps": step + earlier.get("steps", 0),
+        "images": step * config.batch_size + earlier.get("images", 0),
+        "config": {k: v for k, v in to_dict(config).items() if k not in ("out", "init")},
+        "terms": start.hashes["terms"],
+        "data": {**start.about_data, **left_out},
+        "last": last,
+    }
+    header: dict[str, Any] = {
+        "kind": "transform_net",
+        "task": config.task,
+        "net": to_dict(config.net),
+        "training": training,
+    }
+    if "style image" in start.hashes:
+        file = Path(config.style_images[0]).name
+        header["style"] = {"file": file, "sha256": start.hashes["style image"]}
+    if start.styles:
+        header["styles"] = [dataclasses.asdict(style) for style in _trained(start, step)]
+    return header
+
+
+def _trained(start: Start, step: int) -> list[multistyle.Style]:
+    """The styles, with the steps and images that each had in this run too."""
+    config, rows = start.config, start.config.trained_rows
+    drawn = multistyle.drawn(config.seed, step, config.batch_size, len(rows))
+    styles = list(start.styles)
+    for row, count in zip(rows, drawn, strict=True):
+        style = styles[row]
+        steps = style.steps + round(count / config.batch_size)
+        styles[row] = dataclasses.replace(style, images=style.images + count, steps=steps)
+    return styles
+
+
+def in_words(start: Start, first: int, step: int, stream: data.Batches) -> str:
+    """How the run ended. `first`: the step that it went on from."""
+    config = start.config
+    if first == step >= config.steps:
+        more = (
+            "--init goes on from its weights"
+            if config.schedule == "cosine"
+            else "more --steps go on"
+        )
+        said = f"this run was finished before, at step {step}; nothing is left to do ({more})"
+    elif step >= config.steps:
+        said = f"{step} steps"
+    else:
+        said = f"stopped at step {step}; the same command resumes"
+    if stream.problems:
+        names = list(stream.problems)
+        said += f"; {len(names)} broken images left out, {names[0]} the first"
+    if stream.too_small:
+        said += (
+            f"; {len(stream.too_small)} smaller than {config.image_size} pixels left out, such as "
+            f"{min(stream.too_small)}"
+        )
+    return said

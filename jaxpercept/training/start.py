@@ -1,0 +1,205 @@
+"""What a run starts from, made once: `prepare(config)` reads every file that the config names, and
+nothing is read again. So a file may change or vanish while the run goes on, and the run's header
+still tells of the one that it was trained with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpercept import data, images
+from jaxpercept.config import TrainConfig, to_dict
+from jaxpercept.errors import InputError
+from jaxpercept.losses import objective
+from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
+from jaxpercept.training import engines, processes
+from jaxpercept.training.optimizers import make_optimizer
+from jaxpercept.training.step import TrainState, learned
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run before its first step.
+
+    `about_data`: see `data.describe`. `styles`: those that the net will hold, by row, with what
+    they were trained before; empty but in multistyle. `hashes`: the contents of what the config
+    only names, which a checkpoint keeps to be compared on resuming. `earlier`: the header of
+    `config.init`. `dtype`: of the weights file to be written."""
+
+    config: TrainConfig
+    terms: tuple[LossTerm, ...]
+    engine: engines.Engine
+    source: data.Source
+    about_data: dict[str, Any]
+    styles: tuple[multistyle.Style, ...]
+    hashes: dict[str, Any]
+    vgg_params: vgg.Params
+    grams: objective.Grams
+    state: TrainState
+    earlier: dict[str, Any]
+    dtype: Any
+
+
+def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Start:
+    """Reads and checks all that the run needs. `terms`: in place of the config's own. InputError
+    for what is missing or does not fit, before anything is written."""
+    styles, rows = plan(config)
+    pictures = [_picture(path, config.style_size) for path in config.style_images]
+    hashes = _hashes(config, styles)
+    source = data.open_sources(config.data, config.exclude)
+    about_data = data.describe(config.data, opened=source)
+    processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
+    engine = engines.make_engine(config.engine, config.batch_size)
+    state, earlier = init_state(config, rows)
+    dtype = _dtype(config)
+    vgg_params = vgg.load_vgg16(config.vgg)
+    chosen = objective.make_terms(config.objective) if terms is None else tuple(terms)
+    if any(term.features for term in chosen):
+        hashes["loss network"] = weights_file.sha256(vgg.source(config.vgg))
+    grams = gram_targets(config, chosen, vgg_params, pictures)
+    if terms is not None:
+        _try_terms(config, chosen, vgg_params, grams)
+    hashes["terms"] = {term.name: term.weight for term in chosen}
+    return Start(
+        config=config,
+        terms=chosen,
+        engine=engine,
+        source=source,
+        about_data=about_data,
+        styles=tuple(styles),
+        hashes=hashes,
+        vgg_params=vgg_params,
+        grams=grams,
+        state=state,
+        earlier=earlier or {},
+        dtype=dtype,
+    )
+
+
+def plan(config: TrainConfig) -> tuple[list[multistyle.Style], list[int | None]]:
+    """`multistyle.plan` of the config; nothing but in multistyle. InputError where the net holds
+    another number of styles."""
+    if config.task != "multistyle":
+        return [], []
+    styles, rows = multistyle.plan(config.style_images, config.init, config.only_new)
+    if len(styles) != config.net.styles:
+        raise InputError(
+            f"net.styles is {config.net.styles}, but these are {len(styles)}: "
+            f"{', '.join(s.name for s in styles)}"
+        )
+    return styles, rows
+
+
+def init_state(
+    config: TrainConfig, rows: Sequence[int | None] | None = None
+) -> tuple[TrainState, dict[str, Any] | None]:
+    """Fresh and None, or from `config.init`, a weights file or "FILE:STYLE", and its header.
+    `rows`: of `plan`, if it was called already. InputError: a file of another net, or of several
+    styles where one is trained."""
+    rows = plan(config)[1] if rows is None else rows
+    header = None
+    if config.init is None:
+        params, stats = transform_net.init(config.net, config.seed)
+    else:
+        file, style = multistyle.split(config.init)
+        net, params, stats, header = transform_net.load(file)
+        if not rows and (style or net.styles):
+            chosen, header = multistyle.one(file, style, header)
+            net, params = (
+                dataclasses.replace(net, styles=0),
+                transform_net.single_style(net, params, chosen),
+            )
+        if rows:
+            net = dataclasses.replace(net, styles=config.net.styles)
+        bigger = transform_net.grown(net, params, config.net)
+        params = params if bigger is None else bigger
+        if net != config.net and bigger is None:
+            raise InputError(
+                f"--init {config.init} is another net ({net}) than this run's ({config.net})"
+            )
+        params = transform_net.restyle(config.net, params, rows) if rows else params
+    opt_state = make_optimizer(config).init(learned(config, params))
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state), header
+
+
+def gram_targets(
+    config: TrainConfig,
+    terms: Sequence[LossTerm],
+    vgg_params: vgg.Params,
+    pictures: Sequence[images.Float] | None = None,
+) -> objective.Grams:
+    """The Gram matrices at the style layers and those that the terms read, (1, C, C), or (styles, C,
+    C) in the order of the style images; empty without any. `pictures`: the style images, scaled, if
+    they were read already. InputError for terms that need others."""
+    if pictures is None:
+        pictures = [_picture(path, config.style_size) for path in config.style_images]
+    own = config.objective.style_layers
+    layers = tuple(dict.fromkeys([*own, *(j for term in terms for j in term.style_grams)]))
+    objective.check_terms(terms, layers if pictures else ())
+    found = [_targets(vgg_params, jnp.asarray(picture)[None], layers) for picture in pictures]
+    return {k: jnp.concatenate([grams[k] for grams in found]) for k in layers} if found else {}
+
+
+_targets = jax.jit(objective.style_targets, static_argnums=2)
+
+
+def _picture(path: str, size: int) -> images.Float:
+    style = images.load_image(path)
+    if size:
+        style = images.resize(style, size, "long")
+    if min(style.shape[:2]) < 16:
+        raise InputError(
+            f"{path}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side"
+        )
+    return style
+
+
+def _hashes(config: TrainConfig, styles: Sequence[multistyle.Style]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if styles:
+        found["styles"] = [dataclasses.asdict(style) for style in styles]
+    elif config.style_images:
+        found["style image"] = weights_file.sha256(config.style_images[0])
+    if config.init is not None:
+        file, style = multistyle.split(config.init)
+        weights_file.read_header(file)  # its error, where it is missing or no weights file
+        found["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
+    return found
+
+
+def _dtype(config: TrainConfig) -> Any:
+    """Half precision; but what --only-new leaves alone stays as exact as it was, also in an
+    imported net of float32."""
+    alone = config.only_new and config.init
+    kept = weights_file.read_weights(config.init)[0].values() if alone and config.init else ()
+    return np.result_type(np.float16, *(value.dtype for value in kept))
+
+
+def _try_terms(
+    config: TrainConfig,
+    terms: Sequence[LossTerm],
+    vgg_params: vgg.Params,
+    grams: objective.Grams,
+) -> None:
+    """Terms of the user's, on shapes alone: InputError for what they must not read or return."""
+    side = config.image_size
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    one = {k: jax.ShapeDtypeStruct((1, *g.shape[1:]), g.dtype) for k, g in grams.items()}
+    convention, batch = config.objective.losses, config.batch_size
+    jax.eval_shape(
+        lambda phi, style, x, y: objective.evaluate(
+            terms, phi, style, x, y, convention=convention, batch=batch
+        ),
+        vgg_params,
+        one,
+        image,
+        image,
+    )

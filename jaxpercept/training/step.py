@@ -1,0 +1,116 @@
+"""The training step for one replica (Johnson et al. 2016, section 4). Batches are uint8; the step
+makes them [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+from jaxtyping import Float
+
+from jaxpercept.config import TrainConfig
+from jaxpercept.losses import objective
+from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import transform_net, vgg
+from jaxpercept.training import engines
+from jaxpercept.training.optimizers import make_optimizer
+
+# "target" (N, S, S, 3) uint8; for super-resolution "input"; for several styles "style" (N,), the
+# number of each image's style among `config.style_images`
+Batch = dict[str, Array]
+
+
+class TrainState(NamedTuple):
+    """All that a step changes."""
+
+    step: Array
+    params: transform_net.Variables
+    stats: transform_net.Variables
+    opt_state: Any
+
+
+def learned(config: TrainConfig, params: transform_net.Variables) -> transform_net.Variables:
+    """Those of the parameters that training changes. Of the styles' rows, those that no image is
+    drawn for get no gradient."""
+    return (
+        {k: params[k] for k in transform_net.style_parameters(config.net)}
+        if config.only_new
+        else params
+    )
+
+
+def _of_styles(
+    config: TrainConfig, style: Array, grams: objective.Grams, dtype: Any
+) -> tuple[Float[Array, "n s"], objective.Grams]:
+    """The net's `mix` and the Gram targets for each image."""
+    row = style + config.trained_rows.start
+    return jax.nn.one_hot(row, config.net.styles, dtype=dtype), {
+        k: g[style] for k, g in grams.items()
+    }
+
+
+def _geometric(loss: Float[Array, " n"]) -> Array:
+    """With the gradient of the mean logarithm: every image counts by the share it gains. Otherwise
+    styles whose losses are ten times as large, and busy photos, would dominate the weights."""
+    return (loss / lax.stop_gradient(jnp.abs(loss) + jnp.finfo(loss.dtype).tiny)).mean()
+
+
+def make_step(
+    config: TrainConfig, terms: Sequence[LossTerm]
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under
+    `engines.AXIS`."""
+    optimizer = make_optimizer(config)
+    dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
+    several = config.task == "multistyle"
+    geometric = config.average == "geometric" or (config.average is None and several)
+
+    def step(
+        state: TrainState, batch: Batch, vgg_params: vgg.Params, style_grams: objective.Grams
+    ) -> tuple[TrainState, dict[str, Array]]:
+        wide = jnp.result_type(*state.params.values())
+        pictures = {
+            name: value.astype(wide) / 255 for name, value in batch.items() if name != "style"
+        }
+        target, mix = pictures["target"], None
+        if several:
+            mix, style_grams = _of_styles(config, batch["style"], style_grams, wide)
+
+        def loss(some: transform_net.Variables) -> tuple[Array, Any]:
+            output, stats = transform_net.apply(
+                config.net,
+                {**state.params, **some},
+                state.stats,
+                pictures.get("input", target),
+                train=True,
+                axis_name=engines.AXIS,
+                dtype=dtype,
+                mix=mix,
+            )
+            output = objective.projected(output) if config.clip else output
+            values = objective.evaluate(
+                terms,
+                vgg_params,
+                style_grams,
+                output,
+                target,
+                convention=config.objective.losses,
+                batch=config.batch_size,
+                dtype=dtype,
+            )
+            means = {name: value.mean() for name, value in values.items()}
+            return (_geometric(values["loss"]) if geometric else means["loss"]), (means, stats)
+
+        some = learned(config, state.params)
+        grads, (metrics, stats) = jax.grad(loss, has_aux=True)(some)
+        grads, metrics = lax.pmean((grads, metrics), engines.AXIS)
+        updates, opt_state = optimizer.update(grads, state.opt_state, some)
+        params = {**state.params, **optax.apply_updates(some, updates)}
+        return TrainState(state.step + 1, params, stats, opt_state), metrics
+
+    return step
