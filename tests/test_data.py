@@ -438,10 +438,10 @@ def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path):
     made = Image.new("RGB", (40, 40), (200, 100, 60))
     (tmp_path / "photos").mkdir()
     made.save(tmp_path / "photos" / "p3.png", icc_profile=profiles.rgb())
-    batch = next(stream(tmp_path / "photos", batch_size=1, image_size=32))
+    batch = next(stream(tmp_path / "photos", batch_size=1, image_size=32))["target"]
     seen = batch.reshape(-1, 3).mean(0)
     assert seen[0] > 206
     assert seen[1] < 98
     prepare(tmp_path / "photos", tmp_path / "packed")
-    packed = next(stream(tmp_path / "packed", batch_size=1, image_size=32))
+    packed = next(stream(tmp_path / "packed", batch_size=1, image_size=32))["target"]
     np.testing.assert_allclose(packed.reshape(-1, 3).mean(0), seen, atol=1)

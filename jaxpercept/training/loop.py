@@ -42,9 +42,9 @@ def train(
         compilation_cache.enable()
         start, folder = prepare(config, terms), Path(config.out)
         with (
+            closing(make_stream(config, start.source)) as stream,  # refuses before a file is made
             directory.locked(folder),
             Checkpoints(folder / "checkpoints") as checkpoints,
-            closing(make_stream(config, start.source)) as stream,
             Console(directory.writes()) as console,
         ):
             processes.check_same(checkpoints=checkpoints.steps)
