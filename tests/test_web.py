@@ -135,7 +135,6 @@ console.log(JSON.stringify({
     { strength: 0.3, keepColours: true })],
   none: [...pixels.controlled(Float32Array.from(given.output), photo,
     { strength: 0, keepColours: false })],
-  matched: [...pixels.matchHistogram(bytes.slice(), Uint8ClampedArray.from(given.reference))],
   tiles: pixels.tiles(300, 128, 9),
 }));
 """
@@ -146,7 +145,6 @@ def test_scripts_compute_what_we_compute(root, tmp_path):
     rng = np.random.default_rng(1)
     h, w = 143, 61  # more than one strip
     pixels = rng.integers(0, 256, (h, w, 3), np.uint8)
-    reference = rng.integers(30, 200, (90, 50, 3), np.uint8) // 3 * 3
     photo, output = pixels / np.float32(255), rng.random((h, w, 3), np.float32)
 
     def rgba(x):
@@ -159,7 +157,6 @@ def test_scripts_compute_what_we_compute(root, tmp_path):
         "photo": photo.ravel().tolist(),
         "output": output.ravel().tolist(),
         "bytes": rgba(pixels),
-        "reference": rgba(reference),
         "grain": {"amount": 0.01, **site._generator()},
     }
     script = tmp_path / "check.mjs"
@@ -187,8 +184,6 @@ def test_scripts_compute_what_we_compute(root, tmp_path):
     ]
     same("kept", images.controlled(output, photo, strength=0.3, keep_color=True), 1e-6)
     same("none", photo, 0)
-    matched = images.to_uint8(images.match_histogram(pixels, reference))
-    same("matched", np.dstack([matched, np.full_like(matched[..., :1], 255)]), 0)
     expected = [
         {"first": a, "end": b, "start": c, "length": d}
         for a, b, c, d, _ in geometry.cut(300, 128, 9)

@@ -87,27 +87,44 @@ def _width(pen: ImageDraw.ImageDraw, label: str, font: Any) -> int:
     return int(np.ceil(pen.multiline_textbbox((0, 0), label, font)[2])) if label else 0
 
 
-def match_histogram(x: NDArray[Any], reference: NDArray[Any]) -> Float:
+def match_histogram(
+    x: NDArray[Any],
+    reference: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    reference_weights: NDArray[Any] | None = None,
+) -> Float:
     """`x` (H, W, 3) with each channel's values mapped so that their histogram is that of
     `reference` (any size).
 
-    Both float in [0, 1], or both uint8, which is many times faster; float32 in [0, 1] out."""
+    Both float in [0, 1], or both uint8, which is many times faster; float32 in [0, 1] out.
+    Weights (H, W), only for uint8: what each pixel counts for, as alpha does; all alike by
+    default."""
     if (
         x.dtype == np.uint8 and reference.dtype == np.uint8
     ):  # as scikit-image does, without its rounding down
-        return np.stack(
-            [_matching(x[..., c], reference[..., c])[x[..., c]] for c in range(x.shape[-1])], -1
-        )
+        planes = [
+            _matching(x[..., c], reference[..., c], weights, reference_weights)[x[..., c]]
+            for c in range(x.shape[-1])
+        ]
+        return np.stack(planes, -1)
     from skimage.exposure import match_histograms
 
     return np.clip(match_histograms(x, reference, channel_axis=-1), 0, 1).astype(np.float32)
 
 
-def _matching(x: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Float:
-    """What each of 256 values becomes."""
-    have, want = (
-        np.cumsum(np.bincount(plane.ravel(), minlength=256)) / plane.size
-        for plane in (x, reference)
-    )
-    found = np.unique(reference)
+def _matching(
+    x: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    weights: NDArray[Any] | None,
+    reference_weights: NDArray[Any] | None,
+) -> Float:
+    """What each of 256 values becomes; itself where no pixel counts."""
+    counts = [
+        np.bincount(plane.ravel(), None if w is None else w.ravel(), minlength=256)
+        for plane, w in ((x, weights), (reference, reference_weights))
+    ]
+    if not all(count.sum() for count in counts):
+        return (np.arange(256) / 255).astype(np.float32)
+    have, want = (np.cumsum(count) / count.sum() for count in counts)
+    found = np.flatnonzero(counts[1])
     return (np.interp(have, want[found], found) / 255).astype(np.float32)

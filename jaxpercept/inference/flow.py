@@ -94,7 +94,8 @@ def _readings(
         tile = tiles.choose(model, *sizes.seen, how.tile)
         small = bool(tile) and model.config.scale == 1
         call = partial(treatment.read, how, model, task.source, task.name, sizes, uint8=small)
-        yield _Begun(task, tile), call, height * width * model.config.scale**2
+        cost = max(height * width * model.config.scale**2, sizes.file[0] * sizes.file[1])
+        yield _Begun(task, tile), call, cost
 
 
 def _in_tiles(

@@ -204,42 +204,6 @@ function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
-// RGBA bytes mapped so that each channel's histogram is that of `reference`: the paper's section
-// 4.2. Changes `bytes`.
-export function matchHistogram(bytes, reference) {
-  for (let c = 0; c < 3; c++) {
-    const map = matching(cumulative(bytes, c), cumulative(reference, c));
-    for (let i = c; i < bytes.length; i += 4) bytes[i] = map[bytes[i]];
-  }
-  return bytes;
-}
-
-function cumulative(bytes, channel) {
-  const shares = new Float64Array(256);
-  for (let i = channel; i < bytes.length; i += 4) shares[bytes[i]] += 1;
-  const values = [];
-  let sum = 0;
-  for (let v = 0; v < 256; v++) {
-    if (shares[v]) values.push(v);
-    sum += shares[v];
-    shares[v] = sum / (bytes.length / 4);
-  }
-  return { shares, values };
-}
-
-function matching(have, want) {
-  const at = want.values;
-  return Uint8Array.from(have.shares, (share) => {
-    let k = 0;
-    while (k < at.length && want.shares[at[k]] < share) k++;
-    if (k === 0) return at[0];
-    if (k === at.length) return at[k - 1];
-    const [low, high] = [want.shares[at[k - 1]], want.shares[at[k]]];
-    const value = at[k - 1] + ((share - low) / (high - low)) * (at[k] - at[k - 1]);
-    return Math.floor(Math.fround(value / 255) * 255 + 0.5);
-  });
-}
-
 // Tiles of one axis: what each is good for, [first, end), and [start, start + length), what the net
 // sees for it.
 export function tiles(size, tile, overlap) {

@@ -1,7 +1,7 @@
 // The worker that computes: decodes photos, runs nets, finishes pictures. The page talks to it
 // through engine.js: {id, task, ...} in, {id, progress} and then {id, result} or {id, error} out.
 
-import { controlled, fit, floats, grain, matchHistogram, resized, rgba, tiles } from './pixels.js';
+import { controlled, fit, floats, grain, resized, rgba, tiles } from './pixels.js';
 
 const LARGEST_SIDE = 16384; // of a canvas
 const LARGEST_RESULT = 40e6; // pixels of an enlarged picture
@@ -196,7 +196,6 @@ async function enlarge({ net, scale, netScale, reach }, progress) {
       progress({ step: 'tiles', done: ++done, total: rows.length * columns.length });
     }
   }
-  matchHistogram(out, source);
   const before = new ImageData(source, width, height);
   if (scale === netScale) {
     return { before, after: new ImageData(out, width * scale, height * scale) };
