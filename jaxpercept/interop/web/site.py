@@ -24,7 +24,7 @@ from jaxpercept.interop import export
 from jaxpercept.interop.web import packages
 from jaxpercept.nets import geometry, shipped
 
-_PICTURE = 256  # pixels a side of a style's picture: the first sample in that style
+_PICTURE = 192  # pixels a side of a style's picture: the first sample in that style
 _SAMPLE = 1024  # longer side of the samples, at most
 _MARK = "site.json"
 Say = Callable[[str], None]
@@ -95,7 +95,7 @@ def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) ->
 
     def picture(painter: Model, label: str, style: str) -> dict[str, str]:
         file = f"pictures/{label}.jpg"
-        images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=85)
+        images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=80)
         return {"name": label, "title": _title(style), "picture": file}
 
     about = {"name": name, "net": net, "least": export.smallest_side(model.config)}
