@@ -104,6 +104,7 @@ def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
         "config.json",
         "metrics.jsonl",
         "checkpoints",
+        "images.txt",
         "previews",
         "model.safetensors",
         "lock",

@@ -68,10 +68,15 @@ def obtain(given: str | os.PathLike[str] | None, say: Callable[[str], None]) -> 
         if done.returncode or not found:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
             raise InputError(f"npm cannot get {PACKAGE} ({reason}); try again, or get it {_HOW}")
+        unpacked = folder / "unpacked"
+        unpacked.mkdir()
         with tarfile.open(found[0]) as archive:
             for name in FILES:
-                archive.extract(f"package/dist/{name}", folder, filter="data")
-        unpacked = _checked(folder / "package" / "dist")
+                # not `extract`, whose filter Python 3.11.0 to 3.11.3 lack
+                member = archive.extractfile(f"package/dist/{name}")
+                if member is not None:
+                    (unpacked / name).write_bytes(member.read())
+        _checked(unpacked)
         for name in FILES:
             (unpacked / name).replace(kept / name)
     return kept
