@@ -6,10 +6,10 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from jaxpercept.cli import stylize
+from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import ending, say
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, shipped
+from jaxpercept.nets import shipped
 
 DESCRIPTION = """Write a page that shows every photo in every style.
 
@@ -53,12 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """`gallery`: 0, or 1 when some photos failed. Raises InputError when none could be done."""
     if arguments.size is not None and arguments.size < 16:
         raise InputError(f"--size {arguments.size} is not allowed; at least 16")
-    given = arguments.style or shipped.singles()
-    if not given:
-        raise InputError(
-            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
-        )
-    styles = list({key: text for one in given for key, text in multistyle.expand(one)}.values())
+    keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
         raise InputError(f"-o {out}: a file, not a folder; give the name of a folder")
@@ -74,15 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
         say(left_line)
     for line in missing:
         say(f"error: {line}")
-    from jaxpercept.inference.model import load_model
     from jaxpercept.inference.treatment import Treatment
     from jaxpercept.interop.web import gallery
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    models = stylize.told_apart([load_model(style) for style in styles], styles)
-    if any(model.config.scale != 1 for model in models):
-        raise InputError("a super-resolution net was given as --style; choose a style net")
+    models = styles.loaded([*keyed.values()])
     job = gallery.write(
         out,
         photos,

@@ -8,13 +8,11 @@ input. A file that is written with another suffix keeps its own in the name: x.g
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jaxpercept.cli import runtimes
+from jaxpercept.cli import runtimes, styles
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -155,13 +153,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
         )
-    given = arguments.style or shipped.styles()[:1]
-    if not given:
-        raise InputError(
-            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
-        )
-    keyed = {key: style for one in given for key, style in multistyle.expand(one)}
-    styles = list(keyed.values())
+    given = styles.chosen(arguments.style, shipped.styles()[:1])
+    keyed = styles.expanded(given)
     from jaxpercept import images
     from jaxpercept.inference import strokes
 
@@ -171,10 +164,9 @@ def run(arguments: argparse.Namespace) -> int:
     suffix = chosen_suffix(arguments)
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
-    name_output = namer([*sources], len(styles), Path(arguments.out), suffix)
+    name_output = namer([*sources], len(keyed), Path(arguments.out), suffix)
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
-    from jaxpercept.inference.model import load_model
     from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
@@ -190,11 +182,7 @@ def run(arguments: argparse.Namespace) -> int:
         quality=arguments.quality,
         strip=arguments.strip,
     )
-    models = told_apart(
-        [load_model(style, precision=arguments.precision) for style in styles], styles
-    )
-    if any(m.config.scale != 1 for m in models):
-        raise InputError("a super-resolution net was given as --style; choose a style net")
+    models = styles.loaded([*keyed.values()], arguments.precision)
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     sheets = _sheet_labels(given, named)
     inputs = settled(sources, [*named.values(), *sheets], name_output)
@@ -246,23 +234,6 @@ def _sheets(
             say(str(images.save_image(name_output(found, label), sheet)))
 
 
-def told_apart(models: Sequence[Any], styles: Sequence[str]) -> list[Any]:
-    """Models with one name each: two runs' model.safetensors are told apart by their folders, then
-    by number."""
-    counts, seen, named = Counter(m.name for m in models), Counter[str](), []
-    for model, style in zip(models, styles, strict=True):
-        name = (
-            model.name
-            if counts[model.name] == 1
-            else f"{Path(style).resolve().parent.name}-{model.name}"
-        )
-        seen[name] += 1
-        named.append(
-            dataclasses.replace(model, name=name if seen[name] == 1 else f"{name}-{seen[name]}")
-        )
-    return named
-
-
 def _list_styles() -> int:
     known, credits = shipped.styles(), shipped.credits()
     width = max((len(name) for name in known), default=0)
@@ -276,8 +247,8 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
     sheet."""
     if arguments.list_styles:
         return _list_styles()
-    styles = shipped.singles()
-    if not styles:
+    names = shipped.singles()
+    if not names:
         raise InputError("no style is shipped here; train one: python train.py")
     from jaxpercept import images
     from jaxpercept.images.samples import sample_photos
@@ -288,7 +259,7 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
     compilation_cache.enable()
     photos = sample_photos()
     rows = [list(photos.values())]
-    for style in styles:
+    for style in names:
         model = load_model(style)
         seen = ((name, images.grain(photo, model.grain)) for name, photo in photos.items())
         outputs = dict(run_batches(model, seen, 1))
@@ -296,8 +267,8 @@ def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
             say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
         rows.append([outputs[name] for name in photos])
     sheet = images.contact_sheet(
-        rows, row_labels=["photos", *styles], column_labels=list(photos), cell=384
+        rows, row_labels=["photos", *names], column_labels=list(photos), cell=384
     )
     path = images.save_image(out / "contact_sheet.jpg", sheet, quality=85)
-    say(f"{len(photos) * len(styles)} images, and all on one contact sheet: {path}")
+    say(f"{len(photos) * len(names)} images, and all on one contact sheet: {path}")
     return 0

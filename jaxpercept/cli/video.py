@@ -13,10 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, shipped
+from jaxpercept.nets import shipped
 
 EPILOG = """examples:
   python infer.py video clip.mp4 --style starry_night -o out.mp4
@@ -98,12 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     fps, out = _rate(arguments.fps), Path(arguments.out)
     if str(out) == "-" or (out.exists() and not out.is_dir() and not out.is_file()):
         raise InputError(f"-o {out}: films are written to files only; give a file or a folder")
-    given = arguments.style or shipped.styles()[:1]
-    if not given:
-        raise InputError(
-            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
-        )
-    styles = list({key: style for one in given for key, style in multistyle.expand(one)}.values())
+    keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images
     from jaxpercept.images.frames import Cut
     from jaxpercept.inference import containers, films
@@ -118,11 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for line in missing:
         say(f"error: {line}")
-    name_output = namer(inputs, len(styles), out, kind=_films())
-    from jaxpercept.cli.stylize import told_apart
+    name_output = namer(inputs, len(keyed), out, kind=_films())
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
-    from jaxpercept.inference.model import load_model
     from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
@@ -142,10 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         compare=arguments.compare,
         still=arguments.still,
     )
-    loaded = [load_model(style, precision=arguments.precision) for style in styles]
-    if any(m.config.scale != 1 for m in loaded):
-        raise InputError("a super-resolution net was given as --style; choose a style net")
-    loaded = told_apart(loaded, styles)
+    loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)
     job = Job(len(inputs) * len(loaded), say)
     for model in loaded:

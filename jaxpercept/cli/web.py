@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped, weights_file
@@ -58,12 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     """`web`."""
     if not 0 <= arguments.port < 65536:
         raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
-    styles = arguments.style or [*shipped.singles(), *_blends()]
-    if not styles:
-        raise InputError(
-            "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
-        )
-    for style in styles:
+    given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
+    for style in given:
         weights_file.resolve(multistyle.split(style)[0], "styles")
     from jaxpercept.inference.model import TRAINED_GRAIN
     from jaxpercept.interop.web import serve, site
@@ -72,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     compilation_cache.enable()
     try:
         index = site.write(
-            arguments.out, styles, grain=TRAINED_GRAIN, package=arguments.runtime, say=say
+            arguments.out, given, grain=TRAINED_GRAIN, package=arguments.runtime, say=say
         )
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
