@@ -27,6 +27,7 @@ except ImportError:  # Windows: no locks, so nothing is taken for stale
     fcntl = None
 
 Name = str | os.PathLike[str]
+STANDARD = Path("-")  # standard input, or standard output
 _PREFIX, _SUFFIX = ".jaxpercept-", ".tmp"
 _FIXES = {
     errno.ENOSPC: "make room",

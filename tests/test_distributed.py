@@ -134,39 +134,14 @@ def test_two_processes_join_agree_and_vote(root, tmp_path):
     "given", ["two", "host:1,2", "host,2,0", "host:1,2,2", "host:x,2,0", "host:1,2,-1"]
 )
 def test_what_distributed_does_not_take(given, capsys):
-    assert (
-        cli.main(
-            [
-                "train",
-                "superres",
-                "--scale",
-                "2",
-                "--loss",
-                "pixel",
-                "--data",
-                "x",
-                "--distributed",
-                given,
-            ]
-        )
-        == 2
-    )
+    line = "train superres --scale 2 --loss pixel --data x --distributed"
+    assert cli.main([*line.split(), given]) == 2
     assert "auto, or COORDINATOR,NUM,ID as in" in capsys.readouterr().err
 
 
 def test_auto_outside_a_cluster_is_a_one_line_error(root, folder):
-    command = [
-        "-m",
-        "jaxpercept",
-        "train",
-        "superres",
-        "--scale",
-        "2",
-        "--loss",
-        "pixel",
-        "--data",
-        folder / "photos",
-    ]
+    line = "-m jaxpercept train superres --scale 2 --loss pixel --data"
+    command = [*line.split(), folder / "photos"]
     alone = start(root, [*command, "--distributed", "auto"])
     (said,) = outputs([alone])
     assert alone.returncode == 2

@@ -31,29 +31,9 @@ def photos(tmp_path):
 
 
 def command(photos, out, *more):
-    return [
-        "train",
-        "superres",
-        "--scale",
-        "2",
-        "--loss",
-        "pixel",
-        "--data",
-        str(photos),
-        "--patch-size",
-        "20",
-        "--batch-size",
-        "4",
-        "--log-every",
-        "1",
-        "--checkpoint-every",
-        "2",
-        "--schedule",
-        "constant",
-        "--out",
-        str(out),
-        *more,
-    ]
+    line = "train superres --scale 2 --loss pixel --patch-size 20 --batch-size 4 --log-every 1"
+    line += " --checkpoint-every 2 --schedule constant --data"
+    return [*line.split(), str(photos), "--out", str(out), *more]
 
 
 def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):

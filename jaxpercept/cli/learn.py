@@ -34,8 +34,14 @@ Exit status: 0, 1 when some photos failed, 2 when nothing could be learned."""
 _LEAST_SECONDS = 10.0
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Fills the `learn` command."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `learn` command."""
+    parser = commands.add_parser(
+        "learn",
+        help="a style of your own in a minute, without data",
+        description=__doc__,
+        epilog=EPILOG,
+    )
     parser.add_argument("paintings", nargs="+", metavar="PAINTING", help="pictures of the styles")
     parser.add_argument("--name", help="of the style (default: the painting's file name)")
     parser.add_argument(

@@ -13,17 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 from jaxpercept import files
 from jaxpercept.errors import InputError, choose
+from jaxpercept.files import STANDARD
 from jaxpercept.inference.file_jobs import Job
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
     from jaxpercept.inference.naming import NameOutput
 
-STANDARD = Path("-")  # standard input, or standard output
-
 
 def add_written(parser: argparse.ArgumentParser) -> None:
-    """The options of how images are written."""
+    """The options of where and how images are written."""
+    parser.add_argument(
+        "-o",
+        "--out",
+        default="outputs",
+        metavar="OUT",
+        help="file or folder, or - for standard output (default: outputs)",
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
+    )
     parser.add_argument(
         "--format",
         metavar="NAME",

@@ -180,27 +180,9 @@ def build_parser(prog: str) -> Parser:
         parser.add_argument(
             "--list-styles", action="store_true", help="print the shipped styles, one a line"
         )
-    stylize.add(
-        commands.add_parser(
-            "stylize",
-            help="apply trained styles to images",
-            description=stylize.__doc__,
-            epilog=stylize.EPILOG,
-        )
-    )
-    video.add(
-        commands.add_parser(
-            "video",
-            help="apply trained styles to films",
-            description=video.__doc__,
-            epilog=video.EPILOG,
-        )
-    )
-    upscale.add(
-        commands.add_parser(
-            "upscale", help="enlarge images", description=upscale.__doc__, epilog=upscale.EPILOG
-        )
-    )
+    stylize.add(commands)
+    video.add(commands)
+    upscale.add(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`--runtime` of the commands that apply nets, and what is said of it."""
+"""`--runtime` and `--precision` of the commands that apply nets, and what is said of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxpercept.cli.outputs import say
-from jaxpercept.config import RUNTIMES, choose
+from jaxpercept.config import PRECISIONS, RUNTIMES, choose
 
 if TYPE_CHECKING:
     from jaxpercept.inference.model import Model, Net
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the option."""
+    """Adds the options."""
     parser.add_argument(
         "--runtime",
         default="jax",
@@ -22,10 +22,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"what runs the net: {', '.join(RUNTIMES)} (default: jax); openvino with "
         "--precision bfloat16 is faster on a CPU that has it, and less exact",
     )
+    parser.add_argument(
+        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+    )
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """InputError for an unknown runtime."""
+    """InputError for an unknown runtime or precision."""
+    choose("--precision", arguments.precision, PRECISIONS)
     choose("--runtime", arguments.runtime, RUNTIMES)
 
 

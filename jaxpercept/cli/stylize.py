@@ -23,7 +23,6 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
-from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
 
@@ -46,8 +45,11 @@ many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 none was done
 _SAMPLES_OUT = Path("outputs")
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Fills the `stylize` command."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `stylize` command."""
+    parser = commands.add_parser(
+        "stylize", help="apply trained styles to images", description=__doc__, epilog=EPILOG
+    )
     parser.add_argument(
         "inputs",
         nargs="*",
@@ -63,13 +65,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them "
         "and "
         "a sheet for each image (default: the first of --list-styles)",
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        default="outputs",
-        metavar="OUT",
-        help="file or folder, or - for standard output (default: outputs)",
     )
     parser.add_argument(
         "--strength",
@@ -120,12 +115,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         "whole image's statistics: the same picture in little memory, several times slower "
         "(default: tiles of 768 where memory would not be enough; 0: never)",
     )
-    parser.add_argument(
-        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
-    )
-    parser.add_argument(
-        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
-    )
     runtimes.add(parser)
     parser.add_argument(
         "--list-styles",
@@ -147,7 +136,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
     if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
-    choose("--precision", arguments.precision, PRECISIONS)
     runtimes.check(arguments)
     if not arguments.inputs:
         raise InputError(

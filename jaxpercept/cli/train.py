@@ -127,14 +127,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     several.set_defaults(run=run_multistyle)
     train_superres.add(commands)
-    learn.add(
-        commands.add_parser(
-            "learn",
-            help="a style of your own in a minute, without data",
-            description=learn.__doc__,
-            epilog=learn.EPILOG,
-        )
-    )
+    learn.add(commands)
 
 
 def _add_options(

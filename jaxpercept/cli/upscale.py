@@ -23,7 +23,7 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
-from jaxpercept.config import PRECISIONS, SCALES, choose
+from jaxpercept.config import SCALES
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 
@@ -36,8 +36,11 @@ Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
 _DEFAULT_SCALE = 4
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Fills the `upscale` command."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `upscale` command."""
+    parser = commands.add_parser(
+        "upscale", help="enlarge images", description=__doc__, epilog=EPILOG
+    )
     parser.add_argument(
         "inputs",
         nargs="*",
@@ -72,13 +75,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         "in eight times the time",
     )
     parser.add_argument(
-        "-o",
-        "--out",
-        default="outputs",
-        metavar="OUT",
-        help="file or folder, or - for standard output (default: outputs)",
-    )
-    parser.add_argument(
         "--match-histogram",
         dest="match",
         action=argparse.BooleanOptionalAction,
@@ -98,12 +94,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger results (default: %(default)s)",
     )
-    parser.add_argument(
-        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
-    )
-    parser.add_argument(
-        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
-    )
     runtimes.add(parser)
     add_written(parser)
     parser.set_defaults(run=run)
@@ -113,7 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
     """`upscale`: 0, or 1 when some of several images failed. Raises InputError when none could be
     done."""
     _check_choices(arguments)
-    choose("--precision", arguments.precision, PRECISIONS)
     runtimes.check(arguments)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 16, or 0 for no tiles")

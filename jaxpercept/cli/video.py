@@ -17,6 +17,7 @@ from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
+from jaxpercept.files import STANDARD
 from jaxpercept.nets import shipped
 
 EPILOG = """examples:
@@ -28,8 +29,11 @@ EPILOG = """examples:
 Exit status: 0 all done, 1 some films failed or were damaged, 2 nothing could be done."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Fills the `video` command."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `video` command."""
+    parser = commands.add_parser(
+        "video", help="apply trained styles to films", description=__doc__, epilog=EPILOG
+    )
     option = parser.add_argument
     option(
         "inputs",
@@ -97,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     if end is not None and end <= (start or 0):
         raise InputError(f"--to {arguments.end} is not after --from; give a later time")
     fps, out = _rate(arguments.fps), Path(arguments.out)
-    if str(out) == "-" or (out.exists() and not out.is_dir() and not out.is_file()):
+    if out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file()):
         raise InputError(f"-o {out}: films are written to files only; give a file or a folder")
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images

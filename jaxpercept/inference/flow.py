@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
-from jaxpercept.inference import strokes, tiles, treatment
+from jaxpercept.files import STANDARD
+from jaxpercept.inference import tiles, treatment
 from jaxpercept.inference.batches import Batch, Batches
 from jaxpercept.inference.file_jobs import Job, Writer, ahead, overlapping
 from jaxpercept.inference.model import Net
-from jaxpercept.inference.treatment import STANDARD, Treatment
+from jaxpercept.inference.treatment import Treatment
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,8 @@ def _apply(
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
             output = images.to_uint8(output)  # a quarter of the memory while it waits
-        if model.config.scale == 1:
-            try:
-                output = strokes.to_size(output, *picture.pixels.shape[:2])
-            except Exception as error:
-                job.fail(failure(task.name, error))
-                continue
         call = partial(_save, how, picture, output, task)
-        writer.write(call, output.shape[0] * output.shape[1])
+        writer.write(call, max(x.shape[0] * x.shape[1] for x in (output, picture.pixels)))
     return True
 
 

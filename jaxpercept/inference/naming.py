@@ -10,8 +10,8 @@ from pathlib import Path
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
+from jaxpercept.files import STANDARD
 from jaxpercept.images import Found
-from jaxpercept.inference.treatment import STANDARD
 
 NameOutput = Callable[[Found, str], Path]
 

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
+from jaxpercept.files import STANDARD
 from jaxpercept.images import resampling
 from jaxpercept.inference import strokes
 from jaxpercept.inference.model import Net
 from jaxpercept.nets import geometry
-
-STANDARD = Path("-")  # standard input, or standard output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,9 @@ def read(
 
 def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) -> images.Picture:
     """What is saved of a net's `output` (uint8 or float32) for `picture`: a picture of the output's
-    size."""
+    size, or of its own where the net saw it reduced."""
+    if output.size < picture.pixels.size:
+        output = strokes.to_size(output, *picture.pixels.shape[:2])
     scale = output.shape[0] // picture.pixels.shape[0]
     if treatment.keep_grey and picture.grey:
         output = _grey(output)

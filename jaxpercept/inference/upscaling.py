@@ -18,7 +18,7 @@ def shipped(scale: int) -> list[str]:
     found = []
     for name in weights_file.available("superres"):
         path = weights_file.resolve(name, "superres")
-        _, header = weights_file.read_weights(path)
+        header = weights_file.read_header(path)
         if "net" in header and net_from_dict(header["net"], str(path)).scale == scale:
             found.append(name)
     return found

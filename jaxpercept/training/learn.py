@@ -28,6 +28,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, transform_net, vgg, weights_file
+from jaxpercept.training.start import style_targets
 
 BATCH, SIZE = 2, 256  # 256² beats 128² by 13 %, two images beat one by 4 % (docs/styles.md)
 RATE = 0.06  # Adam's, at the start
@@ -253,7 +254,4 @@ def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objec
     h, w = images.fit(image.shape[0], image.shape[1], longer, "long")
     h, w = (max(32, round(side / 32) * 32) for side in (h, w))
     scaled = images.resize(image, (h, w))
-    return _targets(vgg_params, jnp.asarray(scaled)[None], recipe.objective.style_layers)
-
-
-_targets = jax.jit(objective.style_targets, static_argnums=2)
+    return style_targets(vgg_params, jnp.asarray(scaled)[None], recipe.objective.style_layers)

@@ -144,11 +144,11 @@ def gram_targets(
     own = config.objective.style_layers
     layers = tuple(dict.fromkeys([*own, *(j for term in terms for j in term.style_grams)]))
     objective.check_terms(terms, layers if pictures else ())
-    found = [_targets(vgg_params, jnp.asarray(picture)[None], layers) for picture in pictures]
+    found = [style_targets(vgg_params, jnp.asarray(picture)[None], layers) for picture in pictures]
     return {k: jnp.concatenate([grams[k] for grams in found]) for k in layers} if found else {}
 
 
-_targets = jax.jit(objective.style_targets, static_argnums=2)
+style_targets = jax.jit(objective.style_targets, static_argnums=2)
 
 
 def _picture(path: str, size: int) -> images.Float:
