@@ -16,14 +16,11 @@ from jaxpercept.interop import export, exported_net
 from jaxpercept.interop.runtimes import Loaded
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
-OPENVINO = pytest.param(
-    "openvino",
-    marks=pytest.mark.skipif(
-        importlib.util.find_spec("openvino") is None,
-        reason="needs OpenVINO: pip install 'jaxpercept[openvino]'",
-    ),
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None,
+    reason="needs OpenVINO: pip install 'jaxpercept[openvino]'",
 )
-RUNTIMES = ["onnxruntime", OPENVINO]
+RUNTIMES = ["onnxruntime", pytest.param("openvino", marks=needs_openvino)]
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +120,8 @@ def test_command_lines(runtime, tmp_path, capsys):
     np.testing.assert_allclose(*made, atol=1.01 / 255)
 
 
+@needs_openvino
 def test_bfloat16(tmp_path):
-    pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'jaxpercept[openvino]'")
     net = model(RESIZE)
     (single,) = exported_net.nets([net], "openvino", "float32")
     (half,) = exported_net.nets([net], "openvino", "bfloat16")

@@ -8,11 +8,12 @@ same on any number of hosts.
 
 `crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section
 4.1) resizes to 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without
-resizing, for super-resolution; smaller images are left out and counted. Augmented, crops are turned
-by quarters and mirrored at random, and of "resize" the photo is zoomed into by 1 to 1.15 and its
-colours x, of [0, 1], become x^γ, with a γ of 0.67 to 1.49 for the photo and 0.86 to 1.16 for each
-channel (their product), all at random. Without shuffling, crops are central and nothing is
-augmented.
+resizing, for super-resolution; smaller images are left out and counted.
+
+Augmented crops are turned by quarters and mirrored at random. For "resize" the photo is also
+zoomed into by 1 to 1.15, and its colours x, in [0, 1], become x^γ. Here γ is the product of a value
+for the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn at random.
+Without shuffling, crops are central and nothing is augmented.
 """
 
 from __future__ import annotations
