@@ -192,6 +192,11 @@ BAD = {
         "stylize P --style wan",
         "'wan' is neither a file nor a shipped name; shipped in styles: one, two",
     ),
+    "a painting as a style": (
+        "stylize P --style small.png",
+        "small.png: --style takes a trained style, and this is a picture; learn its style in a "
+        "minute: python train.py learn small.png --on PHOTO",
+    ),
     "not an image": (
         "stylize bad.jpg --style one",
         "bad.jpg: not an image that can be read; use JPEG, ",

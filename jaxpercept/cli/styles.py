@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept.errors import InputError
+from jaxpercept.images import formats
 from jaxpercept.nets import multistyle
 
 if TYPE_CHECKING:
@@ -16,12 +19,23 @@ if TYPE_CHECKING:
 
 
 def chosen(given: Sequence[str] | None, default: Sequence[str]) -> Sequence[str]:
-    """What `--style` was given, or the default. InputError where there is neither."""
+    """What `--style` was given, or the default. InputError where there is neither, and for a
+    picture."""
     if found := given or default:
+        for one in found:
+            _refuse_picture(one)
         return found
     raise InputError(
         "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
     )
+
+
+def _refuse_picture(style: str) -> None:
+    if Path(style).suffix.lower() in formats.READ_SUFFIXES and os.path.isfile(style):
+        raise InputError(
+            f"{style}: --style takes a trained style, and this is a picture; learn its style in a "
+            f"minute: python train.py learn {shlex.quote(style)} --on PHOTO"
+        )
 
 
 def expanded(chosen: Sequence[str]) -> dict[Any, str]:
