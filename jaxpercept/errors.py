@@ -1,4 +1,4 @@
-"""The one error for a user's mistake. The command line prints it as one line and exits with
+"""The error for a user's mistake, which the command line prints as one line before it exits with
 status 2.
 """
 
@@ -9,32 +9,32 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
-_LONGEST, _TAIL = 1500, 400  # the fix often stands at the end
+_LONGEST, _TAIL = 1500, 400  # the end often names the fix
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class Name(str):
-    """The name of a config's field in a message. The command line says the flag in its place."""
+    """The name of a config's field in a message. The command line shows the flag instead."""
 
     __slots__ = ()
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave. The message names the file or value, what is allowed, and
-    the fix. It is given in one piece, or in several where some are a `Name`."""
+    """A mistake in the user's input. The message names the file or value, what is allowed, and the
+    fix. It is given as one string, or as several of which some are a `Name`."""
 
     def __init__(self, *parts: str) -> None:
         super().__init__("".join(parts))
         self.parts = parts
 
     def with_flags(self, flags: Mapping[str, str]) -> str:
-        """The message in which `flags` stand for the fields of those names."""
+        """Returns the message with each field's name replaced by its flag in `flags`."""
         return "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
 
 
 def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
-    """Raises InputError unless `value` is one of `allowed`; the message lists them and the nearest
-    first."""
+    """Raises InputError unless `value` is one of `allowed`. The message lists the allowed values
+    and suggests the nearest."""
     if value not in allowed:
         near = nearest(str(value)[:100], allowed)
         hint = f"did you mean {near[0]}? Choose" if near else "choose"
@@ -43,19 +43,20 @@ def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
 
 
 def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Up to `count` of the `known` words that `word` may be a misspelling of, the nearest first."""
+    """Returns up to `count` of the `known` words that `word` may be a misspelling of, nearest
+    first."""
     return difflib.get_close_matches(word, list(map(str, known)), count, cutoff)
 
 
 def did_you_mean(word: str, known: Collection[Any]) -> str:
-    """` (did you mean WORD?)` for the nearest known word, or nothing."""
+    """Returns ` (did you mean WORD?)` with the nearest known word, or nothing."""
     return "".join(f" (did you mean {near}?)" for near in nearest(word, known))
 
 
 def printable(text: str) -> str:
-    """One line that a terminal shows as it is, of some 1,500 characters at most. Control
-    characters, which could repaint the screen, and those that turn the direction of writing are
-    escaped. The middle of a longer text is left out."""
+    """Returns `text` as one line of about 1,500 characters at most that is safe to print. Control
+    characters and characters that change the direction of writing are escaped, since they could
+    repaint the screen. The middle of a longer text is left out."""
     if (extra := len(text) - _LONGEST) > 0:
         text = f"{text[: _LONGEST - _TAIL]} … ({extra:,} characters left out) … {text[-_TAIL:]}"
     return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)

@@ -1,9 +1,9 @@
-"""Writing files, whole or not at all: the one way in which any command does it.
+"""Every command writes its files through this module, whole or not at all.
 
-The bytes go to a temporary file beside the target, which then takes the target's name. The
+The bytes go to a temporary file beside the target, which is then renamed to the target. The
 temporary file's name is short and recognisable, and its writer holds a lock (`flock`) on it. The
-kernel releases the lock with the process, so a temporary file without a lock is one that a killed
-process left behind: the next run removes it.
+kernel releases the lock when the process ends. A temporary file without a lock was therefore left
+behind by a killed process, and the next run removes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jaxpercept.errors import InputError
 fcntl: Any
 try:
     import fcntl
-except ImportError:  # Windows: no locks, so nothing is taken for stale
+except ImportError:  # Windows has no locks, so no file counts as stale
     fcntl = None
 
 Name = str | os.PathLike[str]
@@ -50,24 +50,24 @@ _cleaned: set[str] = set()
 def write(path: Name, data: bytes) -> Path:
     """Writes `data` to `path`, making folders as needed, and returns the path.
 
-    A file that is there keeps its permissions, and its old contents until the new ones are
+    An existing file keeps its permissions, and it keeps its old contents until the new ones are
     complete. A symbolic link stays, and the file it leads to is replaced. A device or a FIFO is
-    opened and written. `InputError` where that fails; then nothing is left behind."""
+    opened and written. Raises `InputError` if writing fails; then nothing is left behind."""
     with replacing(path) as file:
         file.write(data)
     return Path(path)
 
 
 def write_text(path: Name, text: str) -> Path:
-    """`write` in UTF-8."""
+    """Writes `text` in UTF-8, as `write` does."""
     return write(path, text.encode("utf-8", "surrogateescape"))
 
 
 @contextlib.contextmanager
 def replacing(path: Name) -> Iterator[BinaryIO]:
-    """`write` for what is written in parts: gives a binary file, which takes the place of `path` at
-    the end, or is removed at an exception. Its `name` is a path, for libraries that write to
-    one."""
+    """Does what `write` does for data written in parts. Yields a binary file, which replaces `path`
+    at the end; an exception removes it. Its `name` is a path, for libraries that write to a
+    path."""
     with reported(path):
         place, mode = _place(Path(path))
         if mode is not None and not stat.S_ISREG(mode):
@@ -88,8 +88,8 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
                     with contextlib.suppress(OSError):
                         os.chmod(temporary, stat.S_IMODE(mode))
                 if fcntl is None:
-                    file.close()  # Windows renames no open file
-                os.replace(temporary, place)  # still locked: never taken for stale
+                    file.close()  # Windows cannot rename an open file
+                os.replace(temporary, place)  # it is still locked, so it never counts as stale
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -98,8 +98,8 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def scratch(folder: Name) -> Iterator[Path]:
-    """A temporary folder in `folder`, which is made if needed. It is removed at the end, and by
-    `remove_stale` if this process is killed."""
+    """Yields a new temporary folder in `folder`, which is made if needed. The temporary folder is
+    removed at the end, or by `remove_stale` if this process is killed."""
     with reported(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         remove_stale(folder)
@@ -113,8 +113,9 @@ def scratch(folder: Name) -> Iterator[Path]:
 
 
 def remove_stale(folder: Name) -> list[Path]:
-    """Removes from `folder` (not below) the temporary files and folders of ours whose process has
-    ended, and returns them. What cannot be opened, locked or removed is left alone."""
+    """Removes our temporary files and folders from `folder` (not from its subfolders) if their
+    process has ended, and returns their paths. It leaves alone what it cannot open, lock or
+    remove."""
     removed: list[Path] = []
     with contextlib.suppress(OSError):
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):
@@ -126,8 +127,8 @@ def remove_stale(folder: Name) -> list[Path]:
 
 
 def regular(path: Name, what: str) -> Path:
-    """`path`, if it is a regular file (or a link to one). `what` is what is needed: "a weights
-    file". `InputError` for a folder, a FIFO, a device, or nothing at all."""
+    """Returns `path` if it is a regular file or a link to one. `what` names what is needed, such as
+    "a weights file". Raises `InputError` for a folder, a FIFO, a device or a missing file."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -139,15 +140,15 @@ def regular(path: Name, what: str) -> Path:
 
 
 def kind(mode: int) -> str:
-    """What a file's mode says it is, for messages."""
+    """Returns what kind of file `mode` describes, in words for messages."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO (pipe)", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a file" if stat.S_ISREG(mode) else "a device")
 
 
 @contextlib.contextmanager
 def reported(path: Name, after: str = "") -> Iterator[None]:
-    """An `OSError` becomes the one `InputError` that names `path`, the reason and the fix, then
-    `after`: "; the same command goes on from the last checkpoint"."""
+    """Turns an `OSError` into an `InputError` that names `path`, the reason and the fix, and ends
+    with `after`, such as "; the same command goes on from the last checkpoint"."""
     try:
         yield
     except OSError as error:
@@ -157,12 +158,13 @@ def reported(path: Name, after: str = "") -> Iterator[None]:
 
 
 def fix(number: int | None) -> str:
-    """What to do about an `OSError` of this number, in words."""
+    """Returns the advice for an `OSError` of this number."""
     return _FIXES.get(number or 0, "check the path and the disk")
 
 
 def _place(path: Path) -> tuple[Path, int | None]:
-    """Where the bytes go, past links, and the mode of what is there; None for nothing."""
+    """Returns the path to write to, with links resolved, and the mode of the file there, or None if
+    there is none."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -170,7 +172,7 @@ def _place(path: Path) -> tuple[Path, int | None]:
     if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if mode is not None and not stat.S_ISREG(mode):
-        return path, mode  # /dev/stdout leads to no path that could be opened
+        return path, mode  # /dev/stdout resolves to no path that can be opened
     return (Path(os.path.realpath(path)) if path.is_symlink() else path), mode
 
 
@@ -179,7 +181,7 @@ def _name(folder: Path) -> Path:
 
 
 def _created(folder: Path) -> tuple[BinaryIO, Path]:
-    """A new temporary file, open and locked."""
+    """Creates a temporary file, open and locked."""
     while True:
         name = _name(folder)
         file = open(name, "wb", opener=_exclusively)  # noqa: SIM115
@@ -193,7 +195,7 @@ def _exclusively(name: str, _: int) -> int:
 
 
 def _made(folder: Path) -> tuple[Path, int | None]:
-    """A new temporary folder, and the handle that holds its lock."""
+    """Creates a temporary folder; also returns the handle that holds its lock."""
     while True:
         name = _name(folder)
         name.mkdir()
@@ -206,19 +208,19 @@ def _made(folder: Path) -> tuple[Path, int | None]:
 
 
 def _locked(handle: int, name: Path) -> bool:
-    """Locks an open file; False if `remove_stale` of another process came in between."""
+    """Locks an open file; returns False if another process's `remove_stale` removed it first."""
     if fcntl is None:
         return True
-    with contextlib.suppress(OSError):  # a file system without locks: nothing is stale there
+    with contextlib.suppress(OSError):  # without locks no file counts as stale
         fcntl.flock(handle, fcntl.LOCK_EX)
     return name.exists()
 
 
 def _remove_unlocked(path: Path, is_folder: bool) -> None:
-    """OSError where the file is locked, so in use, or cannot be locked."""
+    """Raises OSError if the file is locked, and so in use, or if it cannot be locked."""
     if fcntl is None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-    flags = os.O_RDONLY if is_folder else os.O_RDWR  # NFS locks no file opened for reading
+    flags = os.O_RDONLY if is_folder else os.O_RDWR  # NFS cannot lock a file opened for reading
     handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""Images in and out. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. NumPy and
-Pillow only, no JAX.
+"""Reading and writing images. An image is float32 RGB (H, W, 3) in [0, 1], row 0 at the top. This
+room uses NumPy and Pillow, not JAX.
 
-`read` makes a `Picture` of a file, `encode` makes a file's bytes of a `Picture`; `load_image` and
-`save_image` do the same with plain arrays. A new format is one line of `formats`.
+`read` decodes a file to a `Picture`, and `encode` encodes a `Picture` to a file's bytes.
+`load_image` and `save_image` do the same with plain arrays. A new format is one line of `formats`.
 """
 
 from jaxpercept.images.charts import Line, line_chart

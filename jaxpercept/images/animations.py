@@ -1,7 +1,7 @@
-"""Animated GIF, WebP and PNG, by Pillow: frames, their times, and how often they are shown.
+"""Reads and writes animated GIF, WebP and PNG with Pillow: frames, their times and the repetitions.
 
-They are read a frame at a time. In writing, Pillow keeps all frames in memory until the file is
-complete, so a long film belongs in another format.
+Frames are read one at a time. When writing, Pillow keeps all frames in memory until the file is
+complete, so a long film needs another format.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
-_LEAST = Fraction(20, 1000)  # browsers show a GIF's frame of less than that for 0.1 s
+_LEAST = Fraction(20, 1000)  # browsers show a shorter GIF frame for 0.1 s
 _INSTEAD = Fraction(100, 1000)
 
 
 def read(path: Path) -> Film:
-    """The film in an animation. InputError for another file, or one of a single frame."""
+    """Opens the film in an animation. Raises InputError for another kind of file or a single
+    frame."""
     try:
         image = Image.open(path)
         count = getattr(image, "n_frames", 1)
@@ -41,16 +42,17 @@ def read(path: Path) -> Film:
 
 
 def _loop(image: Image.Image) -> int:
-    """How often an animation is shown. A GIF without a loop extension is shown once."""
+    """Returns how many times an animation is shown. A GIF without a loop extension is shown
+    once."""
     loop = image.info.get("loop")
     if image.format == "GIF":
-        return 1 if loop is None else int(loop) and int(loop) + 1  # a GIF counts its repetitions
+        return 1 if loop is None else int(loop) and int(loop) + 1  # a GIF stores its repetitions
     return int(loop or 0)
 
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     start = Fraction(0)
-    first = 1 if image.info.get("default_image") else 0  # a picture for readers without animation
+    first = 1 if image.info.get("default_image") else 0  # the still picture for other readers
     with image:
         for index in range(first, film.count):
             try:
@@ -72,13 +74,13 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
 def write(
     file: BinaryIO, suffix: str, frames: Iterable[Frame], loop: int | None, quality: int | None
 ) -> None:
-    """Writes an animation in the format that `suffix` names. `loop`: as in `Film`; None, for
-    ever. `quality`: of WebP, 0 to 100."""
+    """Writes an animation in the format that `suffix` names. `loop` is as in `Film`, with None for
+    an endless loop. `quality` is WebP's, 0 to 100."""
     kind = _FORMATS[suffix]
     times: list[int] = []
     images = _images(frames, times)
     first = next(images)
-    rest = list(images) if kind == "PNG" else images  # which Pillow goes through twice
+    rest = list(images) if kind == "PNG" else images  # Pillow reads them twice
     how: dict[str, Any] = {"save_all": True, "append_images": rest, "duration": times}
     if kind != "GIF" or not loop:
         how["loop"] = loop or 0
@@ -92,8 +94,9 @@ def write(
 
 
 def _images(frames: Iterable[Frame], times: list[int]) -> Iterator[Image.Image]:
-    """Pillow asks for a frame's time after it has taken the frame: `times` grows with them. Times
-    are rounded to milliseconds without adding up what is lost."""
+    """Yields the images and appends each one's time to `times`, since Pillow asks for a frame's
+    time after it has taken the frame. Times are rounded to milliseconds, and rounding errors do not
+    add up."""
     for frame in frames:
         end, start = (round(1000 * t) for t in (frame.end, frame.start))
         times.append(max(1, end - start))

@@ -1,4 +1,4 @@
-"""Colours under transparent pixels, which a file leaves undefined (black, as a rule)."""
+"""Fills in the colours under transparent pixels, which a file leaves undefined (usually black)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 
 def bled(rgb: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
-    """`rgb` (H, W, 3) with the colours of the nearest opaque pixels where `alpha` (H, W) is 0, so
-    that a net, whose reach crosses the edge, sees no edge of colour there. Of the same type.
+    """Returns `rgb` (H, W, 3) with the colours of the nearest opaque pixels where `alpha` (H, W) is
+    0. Without them a net would see a false edge there. The type stays the same.
 
-    Push and pull: averages of what is opaque over ever larger squares, of which each transparent
-    pixel takes the smallest that has any (Gortler et al., The Lumigraph, 1996, section 3.4)."""
+    The method is push and pull: the opaque pixels are averaged over ever larger squares, and each
+    transparent pixel takes the smallest square with an average (Gortler et al., The Lumigraph,
+    1996, section 3.4)."""
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
         return rgb
@@ -31,6 +32,6 @@ def bled(rgb: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
 
 
 def _halved(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of 2×2; a last odd row or column is summed alone."""
+    """Returns the sums of 2×2 pixels; a last odd row or column is summed alone."""
     x = np.pad(x, [(0, x.shape[0] % 2), (0, x.shape[1] % 2)] + [(0, 0)] * (x.ndim - 2))
     return x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]

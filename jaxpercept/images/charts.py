@@ -1,4 +1,4 @@
-"""Line charts as images, (H, W, 3) in [0, 1]: enough to show losses over steps, without a plotting
+"""Draws line charts as images, (H, W, 3) in [0, 1]: losses over steps, without a plotting
 library.
 """
 
@@ -18,8 +18,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 
 class Line(NamedTuple):
-    """Points to join. Lines of one label share a legend entry and a colour; `thin` and pale for one
-    of many."""
+    """Points to join. Lines with the same label share a legend entry and a colour. A `thin` line is
+    pale, for one run among many."""
 
     label: str
     x: Sequence[float]
@@ -36,11 +36,12 @@ def line_chart(
     log: bool | None = None,
     size: tuple[int, int] = (480, 720),
 ) -> Float:
-    """The lines on axes; `size`: (H, W). Drawn at twice the size and scaled down.
+    """Draws the lines on axes and returns the image; `size` is (H, W). It is drawn at twice the
+    size and scaled down.
 
-    log: a logarithmic y axis; None: if every value is above 0 and they span more than a factor of
-    10. Points that are not finite are left out, and of a logarithmic axis those not above 0;
-    ValueError when none is left."""
+    log: whether the y axis is logarithmic; None chooses it if every value is above 0 and they span
+    more than a factor of 10. Points that are not finite are left out, and so are values of 0 or
+    less on a logarithmic axis. Raises ValueError if no point is left."""
     kept = [
         [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(x + y)]
         for line in lines
@@ -104,7 +105,7 @@ def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """About six round values."""
+    """Returns about six round values."""
     raw = (high - low) / 6
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(m * unit for m in (1, 2, 5, 10) if m * unit >= raw)
@@ -112,7 +113,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten, or the powers alone over more than three of them."""
+    """Returns 1, 2 and 5 times the powers of ten, or only the powers if the range spans more than
+    three."""
     factors = (1, 2, 5) if high - low <= 3 else (1,)
     values = [
         e + math.log10(f) for e in range(math.floor(low), math.ceil(high) + 1) for f in factors

@@ -1,6 +1,6 @@
-"""Colour profiles: what a file's numbers mean, turned into sRGB, and the profile of what we write.
+"""Converts colours from a file's profile to sRGB, and makes the profile of written files.
 
-The rendering intent is perceptual, the default of Pillow's `ImageCms.profileToProfile`; for CMYK
+The rendering intent is perceptual, the default of Pillow's `ImageCms.profileToProfile`. For CMYK
 the intents differ by several levels.
 """
 
@@ -17,19 +17,21 @@ from jaxpercept.images.scaling import Float
 
 @lru_cache(maxsize=1)
 def srgb_profile() -> bytes:
-    """The sRGB profile that written files are tagged with; equal bytes at every call."""
+    """Returns the sRGB profile that written files are tagged with; its bytes are the same at every
+    call."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = bytes.fromhex("07d000010001000000000000")  # made on 1 January 2000, always
+    profile[24:36] = bytes.fromhex("07d000010001000000000000")  # a fixed date, 1 January 2000
     return bytes(profile)
 
 
 class UnusableProfile(ValueError):
-    """A profile that is broken, or belongs to another kind of picture."""
+    """The profile is broken or belongs to another kind of picture."""
 
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From `mode` ("L", "RGB", "RGBA" or "CMYK") to sRGB; None where nothing would change."""
+    """Returns the transform from `mode` ("L", "RGB", "RGBA" or "CMYK") to sRGB, or None if it would
+    change nothing."""
     out = "RGBA" if mode == "RGBA" else "RGB"
     try:
         made = ImageCms.buildTransform(
@@ -51,7 +53,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def is_srgb(profile: bytes | None, mode: str) -> bool:
-    """Whether numbers of `mode` under this profile are those of sRGB; so they are without one."""
+    """Returns whether `mode` under this profile is sRGB, which it also is without a profile."""
     try:
         return not profile or _transform(profile, mode) is None
     except UnusableProfile:
@@ -59,7 +61,7 @@ def is_srgb(profile: bytes | None, mode: str) -> bool:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` of any 8-bit mode as RGB, or RGBA where it has transparency, in sRGB. Raises
+    """Converts `image` of any 8-bit mode to RGB in sRGB, or to RGBA if it has transparency. Raises
     `UnusableProfile`."""
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -72,8 +74,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def grey_to_srgb(grey: Float, profile: bytes | None) -> Float:
-    """(H, W) in [0, 1] through the curve of a grey profile, between whose 256 steps is
-    interpolated. Raises `UnusableProfile`."""
+    """Maps (H, W) in [0, 1] through the curve of a grey profile, interpolating between its 256
+    steps. Raises `UnusableProfile`."""
     transform = _transform(profile, "L") if profile else None
     if transform is None:
         return grey

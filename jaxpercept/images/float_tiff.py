@@ -1,4 +1,4 @@
-"""TIFFs of floating-point colour, which Pillow does not open."""
+"""Opens TIFFs of floating-point colour, which Pillow does not open."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ CUT = "floating-point colour"  # marks such an image in its `info`
 
 
 def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -> Image.Image:
-    """The first page as an 8-bit RGB image of Pillow's. `Image.UnidentifiedImageError` for what is
-    no such file; `InputError` for values outside [0, 1] or too many pixels."""
+    """Opens the first page as an 8-bit RGB Pillow image. Raises `Image.UnidentifiedImageError` if
+    the file is not a floating-point TIFF, and `InputError` for values outside [0, 1] or too many
+    pixels."""
     if isinstance(source, bytes):
         start = source[:4]
     else:
@@ -25,13 +26,13 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
             start = file.read(4)
     if start not in _MAGIC:
         raise Image.UnidentifiedImageError(name)
-    import tifffile  # half a second, for very few files
+    import tifffile  # slow to import, and few files need it
 
     given = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
     try:
         tiff = tifffile.TiffFile(given)
         page = tiff.pages.first
-    except Exception as error:  # of a damaged directory it raises anything
+    except Exception as error:  # a damaged directory can raise anything
         raise Image.UnidentifiedImageError(name) from error
     with tiff:
         if page.dtype is None or page.dtype.kind != "f" or page.axes != "YXS" or page.shape[2] != 3:

@@ -1,4 +1,4 @@
-"""Which image formats are read and written: one line for each."""
+"""The image formats that are read and written, one line for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from jaxpercept.errors import InputError
 
 JPEG, PNG, WEBP, AVIF, BMP, TIFF = "JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF"
-# The suffixes that we write, and Pillow's name of the format.
+# The suffixes that we write, and Pillow's names of their formats.
 WRITTEN = {
     ".png": PNG,
     ".jpg": JPEG,
@@ -23,16 +23,16 @@ WRITTEN = {
     ".tiff": TIFF,
 }
 WRITE_SUFFIXES = tuple(WRITTEN)
-_JPEG_SUFFIXES = (".jpe", ".jfif", ".mpo")  # read, and written as .jpg
+_JPEG_SUFFIXES = (".jpe", ".jfif", ".mpo")  # read these; write them as .jpg
 _ONLY_READ = (*_JPEG_SUFFIXES, ".gif", ".apng", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2")
 READ_SUFFIXES = (".jpg", ".jpeg", *(s for s in WRITTEN if WRITTEN[s] != JPEG), *_ONLY_READ)
-LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, AVIF: 65_536, BMP: 2**31 - 1}  # that a format can hold
+LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, AVIF: 65_536, BMP: 2**31 - 1}  # in pixels
 _OF_FILES = (".exr", ".hdr", ".heic", ".heif", ".jxl", ".psd", ".raw", ".dng", ".md", ".jsonl")
 
 
 def written_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix of what is made of the image `path`: its own where we write that, `.jpg` for the
-    other names of JPEG, and else `.png`."""
+    """Returns the suffix of the output made from the image `path`: its own if we write that format,
+    `.jpg` for the other JPEG suffixes, else `.png`."""
     suffix = Path(path).suffix
     if suffix.lower() in WRITTEN:
         return suffix
@@ -40,7 +40,8 @@ def written_suffix(path: str | os.PathLike[str]) -> str:
 
 
 def check_writable_name(path: str | os.PathLike[str]) -> Path:
-    """`path`, if its suffix is a format we write; `InputError` that lists them otherwise."""
+    """Returns `path` if we write the format of its suffix; otherwise raises an `InputError` that
+    lists the formats."""
     path = Path(path)
     if path.suffix.lower() not in WRITTEN:
         raise InputError(
@@ -50,12 +51,12 @@ def check_writable_name(path: str | os.PathLike[str]) -> Path:
 
 
 def names_a_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a name that does not exist yet is meant as a file's, as `x.png` and `x.txt` are, and
-    `styled` and `styled.v2` are not: by a suffix that is known for files of any kind."""
+    """Returns whether a name that does not exist yet means a file. It does if it has a suffix known
+    for any kind of file: `x.png` and `x.txt` mean files, `styled` and `styled.v2` mean folders."""
     if os.fspath(path).endswith(("/", os.sep)):
         return False
     suffix = Path(path).suffix.lower()
     if suffix in WRITTEN or suffix in _ONLY_READ or suffix in _OF_FILES:
         return True
-    known = mimetypes.MimeTypes().types_map  # the built-in ones, whatever this machine adds
+    known = mimetypes.MimeTypes().types_map  # only the built-in ones, equal on every machine
     return any(suffix in kinds for kinds in known) or suffix in Image.registered_extensions()

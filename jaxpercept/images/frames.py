@@ -1,4 +1,6 @@
-"""What a film holds, as values: what the readers give and the writers take, whatever the format."""
+"""The contents of a film as values. Readers return them and writers take them, whatever
+the format.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Read and written by Pillow, without the extra.
+# Pillow reads and writes these without the extra.
 ANIMATION_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An upright frame in sRGB: pixels (H, W, 3) uint8, opacity (H, W) uint8 or None, and when it
-    is shown: seconds from the film's beginning, and for how long (0: not known)."""
+    """An upright frame in sRGB: pixels (H, W, 3) uint8, opacity (H, W) uint8 or None, its start in
+    seconds from the film's beginning, and its duration in seconds (0 if unknown)."""
 
     pixels: NDArray[np.uint8]
     start: Fraction
@@ -27,20 +29,22 @@ class Frame:
 
     @property
     def end(self) -> Fraction:
-        """When the next frame is due."""
+        """The time at which the next frame is due."""
         return self.start + self.duration
 
 
 @dataclass
 class Film:
-    """A film that is being read. `frames` may be taken once.
+    """A film that is being read. `frames` can be iterated once.
 
-    count: how many frames there are, as the header says, 0 where it does not. rate: frames per
-    second, on average. time_base: the unit of the frames' times, in seconds. loop: how often an
-    animation is shown, 0 for ever, None where the format has no such thing. colorspace: the
-    matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273). aspect: the width of a
-    pixel over its height. notes: what was changed in reading, a line each. damage: what ended the
-    film before its time."""
+    count: the number of frames by the header, or 0 if it does not say.
+    rate: the average number of frames per second.
+    time_base: the unit of the frames' times, in seconds.
+    loop: how many times an animation is shown, 0 for an endless loop, None if the format has none.
+    colorspace: the matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273).
+    aspect: the width of a pixel over its height.
+    notes: what reading changed, one line each.
+    damage: what ended the film early."""
 
     path: Path
     frames: Iterator[Frame] = field(default_factory=lambda: iter(()))
@@ -54,22 +58,22 @@ class Film:
     damage: str | None = None
 
     def close(self) -> None:
-        """Closes the file; no frame may be being read."""
+        """Closes the file. No frame may be in the middle of being read."""
         if isinstance(self.frames, Generator):
             self.frames.close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Which part of a film is taken: from `start` up to `end` seconds (None: to its end), and at
-    `fps` frames per second (None: the frames that there are)."""
+    """The part of a film to take: from `start` up to `end` seconds (None for the film's end), at
+    `fps` frames per second (None for the film's own frames)."""
 
     start: Fraction = Fraction(0)
     end: Fraction | None = None
     fps: Fraction | None = None
 
     def applied(self, film: Film) -> Iterator[Frame]:
-        """The frames of this part, with times that begin at 0."""
+        """Yields the frames of this part, with times that begin at 0."""
         part = self._part(film.frames)
         return part if self.fps is None else self._resampled(part, self.fps)
 
@@ -82,7 +86,7 @@ class Cut:
                 yield _moved(frame, start - self.start, max(frame.end - start, Fraction(0)))
 
     def _resampled(self, frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
-        """At each k / fps the frame that is shown then."""
+        """Yields, for each time k / fps, the frame that is shown then."""
         shown, k = None, 0
         for frame in frames:
             while shown is not None and Fraction(k) / fps < frame.start:
@@ -100,5 +104,5 @@ def _moved(frame: Frame, start: Fraction, duration: Fraction | None = None) -> F
 
 
 def side_by_side(left: Any, right: NDArray[Any]) -> NDArray[np.uint8]:
-    """Two frames of one size, the first on the left."""
+    """Joins two frames of one size, the first on the left."""
     return np.concatenate([left, right], axis=1)

@@ -1,4 +1,4 @@
-"""Films of high dynamic range to the standard one: PQ and HLG in BT.2020 to BT.709."""
+"""Converts films of high dynamic range to the standard range: PQ and HLG in BT.2020 to BT.709."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_WHITE = 203.0  # cd/m² of diffuse white, ITU-R BT.2408
-_KNEE = 0.8  # of white: what is brighter is bent into the rest
+_WHITE = 203.0  # luminance of diffuse white in cd/m², ITU-R BT.2408
+_KNEE = 0.8  # share of white above which highlights are compressed
 # BT.2020 to BT.709 primaries, ITU-R BT.2087
 _TO_709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
@@ -18,8 +18,8 @@ _TO_709 = np.array(
 
 
 def to_standard(rgb: NDArray[np.uint16], transfer: str) -> NDArray[np.uint8]:
-    """(H, W, 3) of 16 bits, PQ or HLG, to 8 bits of BT.709: 1 is diffuse white, and highlights
-    are bent below it."""
+    """Converts (H, W, 3) of 16 bits, PQ or HLG, to 8 bits of BT.709. The value 1 is diffuse white,
+    and brighter highlights are compressed below it."""
     light = _light(transfer)[rgb] @ _TO_709.T
     peak = np.maximum(light.max(-1, keepdims=True), 1e-6)
     over = np.maximum(peak - _KNEE, 0)
@@ -31,7 +31,7 @@ def to_standard(rgb: NDArray[np.uint16], transfer: str) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=2)
 def _light(transfer: str) -> NDArray[Any]:
-    """Linear light of each of 65,536 values, in units of diffuse white."""
+    """Returns the linear light of each of 65,536 values, in units of diffuse white."""
     x = np.linspace(0, 1, 65536)
     if transfer == "PQ":  # SMPTE ST 2084
         root = x ** (1 / 78.84375)

@@ -1,4 +1,4 @@
-"""Finding image files: folders, patterns, natural order."""
+"""Finds image files in folders and by patterns, in natural order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jaxpercept import files
 from jaxpercept.errors import InputError
 from jaxpercept.images.formats import READ_SUFFIXES
 
-LeftOut = Counter[str]  # how many files of a folder are not taken, by suffix or kind
-OUTPUTS = "in the output folder"  # such a kind
+LeftOut = Counter[str]  # number of files left out, by suffix or kind
+OUTPUTS = "in the output folder"  # one of these kinds
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts `2.jpg` before `10.jpg`."""
+    """Returns a sorting key that puts `2.jpg` before `10.jpg`."""
     return [
         (0, int(part), "") if part.isdigit() else (1, 0, part)
         for part in re.split(r"([0-9]+)", name.lower())
@@ -32,16 +32,17 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 def walk_images(
     folder: Path, suffixes: Iterable[str] = READ_SUFFIXES, left_out: LeftOut | None = None
 ) -> list[Path]:
-    """Every image file under `folder` by suffix, nested and through links, in natural order.
+    """Returns every image file under `folder` by suffix, in natural order. Subfolders and links are
+    followed.
 
-    Hidden files are passed over. Other suffixes, and FIFOs and devices of any name, are left out
-    and counted in `left_out`."""
+    Hidden files are skipped. Files with other suffixes, FIFOs and devices are left out and counted
+    in `left_out`."""
     found: list[Path] = []
     wanted, seen = tuple(suffixes), set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:
-            folders.clear()  # a link back up
+            folders.clear()  # a link to a folder above
             continue
         seen.add(real)
         folders[:] = [f for f in folders if not f.startswith(".")]
@@ -57,19 +58,19 @@ def walk_images(
 
 
 def _unwanted(path: Path, suffixes: tuple[str, ...]) -> str | None:
-    """Why a file of a folder is left out; None if it is not."""
+    """Returns why a file of a folder is left out, or None if it is taken."""
     if not path.name.lower().endswith(suffixes):
         return path.suffix.lower() or "no suffix"
     try:
         mode = path.stat().st_mode
-    except OSError:  # a link to nothing: a broken image, which reading names
+    except OSError:  # a dangling link; reading reports it as broken
         return None
     return None if stat.S_ISREG(mode) else files.kind(mode).removeprefix("a ")
 
 
 def left_out_line(left_out: LeftOut) -> str | None:
-    """What folders have besides images, to be said once: "left out: 3 .txt, 1 .heic"; None for
-    nothing."""
+    """Returns one line on the files left out of folders, "left out of the folders: 3 .txt, 1
+    .heic", or None if there are none."""
     if not left_out:
         return None
     counts = ", ".join(
@@ -80,8 +81,8 @@ def left_out_line(left_out: LeftOut) -> str | None:
 
 @dataclass(frozen=True)
 class Found:
-    """An image of a list: its path; `below`, the path below the folder or pattern under which it
-    was found, or the name of a file that was `given` itself."""
+    """An image of a list. `path` is its path. `below` is its path below the searched folder or
+    pattern, or its file name if the file itself was `given`."""
 
     path: Path
     below: Path
@@ -96,12 +97,12 @@ def list_images(
     suffixes: Iterable[str] = READ_SUFFIXES,
     what: str = "image",
 ) -> list[Path]:
-    """Files as given, folders searched (nested), globs expanded; each once, in order. `-` is
-    standard input, for `fetch`. `left_out` counts what folders have besides images. `suffixes`
-    and `what`: for files of another kind.
+    """Lists files as given, files of folders (nested) and matches of patterns, each once, in order.
+    `-` is standard input, for `fetch`. `left_out` counts the other files of folders. `suffixes` and
+    `what` choose another kind of file.
 
-    `InputError` where one of them has nothing; with `failed`, that line is added to it and the rest
-    listed, and only nothing at all is an error."""
+    Raises `InputError` if one of the inputs has no image. With `failed`, that error's line is
+    appended to it and the rest is listed; it is an error only if there is no image at all."""
     return [f.path for f in find_images(inputs, failed, left_out, suffixes=suffixes, what=what)]
 
 
@@ -114,9 +115,9 @@ def find_images(
     suffixes: Iterable[str] = READ_SUFFIXES,
     what: str = "image",
 ) -> list[Found]:
-    """As `list_images`, with where each was found. `outputs`: folders to which the caller writes;
-    where one lies inside a folder or pattern that is searched, its images are left out of that, and
-    counted in `left_out`."""
+    """Does what `list_images` does and says where each image was found. `outputs` are the folders
+    that the caller writes to. If one lies inside a searched folder or pattern, its images are left
+    out and counted in `left_out`."""
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     found: dict[str, Found] = {}
@@ -158,8 +159,8 @@ def find_images(
 
 
 def _root(given: str) -> Path | None:
-    """The folder that is searched for `given`: itself, or what stands before a pattern's first
-    wildcard; None for a file."""
+    """Returns the folder to search for `given`: the folder itself, or the path before a pattern's
+    first wildcard. Returns None for a file."""
     path = Path(given)
     if path.is_dir():
         return path
@@ -172,7 +173,7 @@ def _root(given: str) -> Path | None:
 def _found(
     given: str | os.PathLike[str], root: Path | None, left_out: LeftOut, suffixes: Iterable[str]
 ) -> Iterator[Found]:
-    """What one input names."""
+    """Yields the images that one input names."""
     path = Path(given)
     if root is None:
         yield Found(path, Path(path.name if os.fspath(given) != "-" else "stdin"), given=True)
@@ -187,5 +188,5 @@ def _found(
 
 
 def _inside(path: str, folder: str) -> bool:
-    """Whether a real path lies inside a real folder, and is not that folder."""
+    """Returns whether a real path lies inside a real folder and is not the folder itself."""
     return path != folder and path.startswith(os.path.join(folder, ""))

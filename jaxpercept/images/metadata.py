@@ -1,10 +1,10 @@
-"""What a photo's file says of it, carried over to the file that is made of it.
+"""Carries a photo's metadata over to the file made from it.
 
 Kept: the descriptive Exif entries (camera, author, copyright, date, exposure, GPS), dots per inch,
-a JPEG's comment, PNG's named texts. Corrected: orientation (1) and sizes. Dropped: whatever shows
-or describes the picture as it was before, which are thumbnails, makers' notes (they hold previews),
-multi-picture parts, gain maps, and XMP with its editing history. An author and a copyright that
-stand only in XMP or IPTC go into Exif.
+a JPEG's comment, PNG's named texts. Corrected: orientation (1) and sizes. Dropped: everything that
+shows or describes the picture before the change, namely thumbnails, makers' notes (they hold
+previews), multi-picture parts, gain maps, and XMP with its editing history. An author and a
+copyright found only in XMP or IPTC go into Exif.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _NOT_IN_EXIF = {_Base.MakerNote, _Base.ExifInteroperabilityOffset}
 _WIDTH, _HEIGHT, _COLOUR_SPACE = 0xA002, 0xA003, 0xA001
 _TEXTS = {"Title", "Author", "Description", "Copyright", "Creation Time", "Software", "Comment"}
 _TEXTS |= {"Source", "Disclaimer", "Warning"}
-_MOST_EXIF = 60_000  # bytes; a JPEG holds 65,533
+_MOST_EXIF = 60_000  # bytes; a JPEG can hold 65,533
 
 
 def about(image: Image.Image) -> About:
-    """What an open image file says of itself, before its pixels are touched."""
+    """Returns an open image file's metadata, before its pixels are touched."""
     try:
         found = image.getexif()
         main = {k: v for k, v in found.items() if k in _MAIN}
         exif = {k: v for k, v in found.get_ifd(ExifTags.IFD.Exif).items() if k not in _NOT_IN_EXIF}
         gps = dict(found.get_ifd(ExifTags.IFD.GPSInfo))
-    except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
+    except Exception:  # Pillow raises anything on damaged Exif; the picture is still good
         main, exif, gps = {}, {}, {}
     for tag, value in _credits(image).items():
         main.setdefault(tag, value)
@@ -58,10 +58,10 @@ def about(image: Image.Image) -> About:
 
 
 def _credits(image: Image.Image) -> dict[int, str]:
-    """Author and copyright as XMP and IPTC have them, by Exif's tags."""
+    """Returns the author and the copyright in XMP and IPTC, by their Exif tags."""
     found: dict[int, str] = {}
     iptc: dict[Any, Any] = {}
-    with contextlib.suppress(Exception):  # damaged: see above
+    with contextlib.suppress(Exception):  # damaged metadata, as above
         if isinstance(image, ImageFile.ImageFile):
             iptc = IptcImagePlugin.getiptcinfo(image) or {}
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
@@ -85,11 +85,11 @@ def _dpi(given: Any) -> tuple[float, float] | None:
 
 
 def options(kept: About, kind: str, size: tuple[int, int], *, grey: bool) -> dict[str, Any]:
-    """Pillow's options for saving an sRGB picture of `size` (width, height) as `kind`, tagged as
-    such, with what is `kept`."""
+    """Returns Pillow's options to save an sRGB picture of `size` (width, height) as `kind`, with
+    the sRGB tag and the metadata in `kept`."""
     made: dict[str, Any] = {}
     if kind in (JPEG, PNG, WEBP, AVIF, TIFF):
-        if not grey:  # the profile is one of RGB
+        if not grey:  # the profile is for RGB only
             made["icc_profile"] = colour.srgb_profile()
         if exif := _exif(kept, size):
             made["exif"] = exif
@@ -124,6 +124,6 @@ def _exif(kept: About, size: tuple[int, int]) -> bytes | None:
         made[ExifTags.IFD.GPSInfo] = kept.gps
     try:
         data = made.tobytes()
-    except Exception:  # an entry of a type that its tag does not allow
+    except Exception:  # an entry's type does not fit its tag
         return None
     return data if len(data) <= _MOST_EXIF else None

@@ -1,4 +1,4 @@
-"""Image files opened: what their headers say, before any pixel is decoded."""
+"""Opens image files and reads their headers before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxpercept.images import colour, float_tiff
 
 Source = str | os.PathLike[str] | bytes
 MAX_PIXELS = 400_000_000
-MOST_BYTES = 1 << 30  # that are read from a pipe
+MOST_BYTES = 1 << 30  # the limit for reading a pipe
 _Turn = Image.Transpose
 _TURNS = {
     2: _Turn.FLIP_LEFT_RIGHT,
@@ -30,14 +30,14 @@ _TURNS = {
     6: _Turn.ROTATE_270,
     7: _Turn.TRANSVERSE,
     8: _Turn.ROTATE_90,
-}  # by Exif's orientation
+}  # keyed by Exif's orientation
 _OPEN_LOCK = threading.Lock()
 
 
 def fetch(path: str | os.PathLike[str]) -> Source:
-    """What `read` and `size_of` take for `path`, as often as they are asked: the path of a regular
-    file as it is; the bytes of what can be read only once, which are `-` for standard input,
-    FIFOs, pipes and devices. `InputError` for more than 1 GiB of those."""
+    """Returns the source for `path` that `read` and `size_of` can take repeatedly: the path of a
+    regular file, or the bytes of an input that can be read only once (`-` for standard input,
+    FIFOs, pipes, devices). Raises `InputError` for more than 1 GiB of bytes."""
     if os.fspath(path) == "-":
         return _drained(sys.stdin.buffer, "standard input")
     with contextlib.suppress(OSError):
@@ -60,33 +60,34 @@ def _drained(file: Any, name: str) -> bytes:
 def size_of(
     source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None
 ) -> tuple[int, int]:
-    """(height, width) of an upright image file, from its header. `InputError` as in `read`."""
+    """Returns the (height, width) of an upright image file from its header. Raises `InputError` as
+    `read` does."""
     name = name or name_of(source)
     with reported(name), open_image(source, name, max_pixels) as image:
         return upright_size(image)
 
 
 def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
-    """Pillow's name of an image's format, and whether its pixels are stored upright, in RGB or grey
-    of 8 bits, in sRGB. `InputError` as in `read`."""
+    """Returns Pillow's name of an image's format, and whether its pixels are stored upright in sRGB
+    as 8-bit RGB or grey. Raises `InputError` as `read` does."""
     with reported(name), open_image(data, name, MAX_PIXELS) as image:
         plain = image.mode in ("RGB", "L") and _orientation(image) == 1
         return image.format, plain and colour.is_srgb(image.info.get("icc_profile"), image.mode)
 
 
 def is_grey(source: Source) -> bool:
-    """Whether the file has one channel of colour. `InputError` as in `read`."""
+    """Returns whether the file has one colour channel. Raises `InputError` as `read` does."""
     with reported(name_of(source)), open_image(source, name_of(source), MAX_PIXELS) as image:
         return has_one_channel(image)
 
 
 def name_of(source: Source) -> str:
-    """What errors call a source that was given no name."""
+    """Returns the name that errors use for a source without a given name."""
     return "image" if isinstance(source, bytes) else os.fspath(source)
 
 
 def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
-    """The image's header, checked against `max_pixels`; its pixels are not read yet."""
+    """Opens an image and checks its header against `max_pixels`; its pixels are not read yet."""
     if not isinstance(source, bytes):
         path = Path(source)
         if not path.exists():
@@ -97,7 +98,7 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
             kind = files.kind(path.stat().st_mode)
             raise InputError(f"{name}: is {kind}, not a file; give the path of an image")
     image: Image.Image
-    with _OPEN_LOCK:  # Pillow's own limit is a module global: set aside for ours, put back at once
+    with _OPEN_LOCK:  # Pillow's limit is a global; ours replaces it for a moment
         theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
@@ -117,7 +118,7 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
 
 @contextlib.contextmanager
 def reported(name: str) -> Iterator[None]:
-    """Whatever Pillow's decoders raise on a broken file becomes one line that names the file."""
+    """Turns whatever Pillow's decoders raise on a broken file into one line that names the file."""
     try:
         yield
     except InputError:
@@ -132,15 +133,15 @@ def reported(name: str) -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise InputError(f"{name}: too large for memory; shrink it") from error
-    except Exception as error:  # the plugins raise OSError, ValueError, SyntaxError, EOFError, ...
+    except Exception as error:  # plugins raise OSError, ValueError, SyntaxError, EOFError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: broken image file ({reason}); replace it") from error
 
 
 def _turned(image: Image.Image) -> bool:
-    """Whether `image.size` is that of the picture lying on its side."""
+    """Returns whether `image.size` is the size of the picture lying on its side."""
     if image.format == "TIFF" and (stored := getattr(image, "tag_v2", None)):
-        # newer versions of Pillow give a TIFF's upright size
+        # Newer versions of Pillow give a TIFF's upright size.
         lying = (stored.get(ExifTags.Base.ImageWidth), stored.get(ExifTags.Base.ImageLength))
         if image.size != lying:
             return False
@@ -149,7 +150,7 @@ def _turned(image: Image.Image) -> bool:
 
 def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and not _png_has_exif(image):
-        return 1  # asking Pillow would decode the pixels, since Exif may stand behind them
+        return 1  # Pillow would decode the pixels, since Exif may follow them
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
@@ -157,8 +158,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _png_has_exif(image: Image.Image) -> bool:
-    """Whether any chunk of an open PNG may hold Exif, by the chunks' names alone."""
-    file = getattr(image, "fp", None)  # gone once the pixels are decoded
+    """Returns whether any chunk of an open PNG may hold Exif, judged by the chunks' names."""
+    file = getattr(image, "fp", None)  # closed once the pixels are decoded
     if file is None or "exif" in image.info or "Raw profile type exif" in image.info:
         return True
     before, at = file.tell(), 8
@@ -176,41 +177,41 @@ def _png_has_exif(image: Image.Image) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The decoded picture, turned as its file says."""
-    image.load()  # which turns a TIFF, in newer versions of Pillow
+    """Returns the decoded picture, turned upright as its file says."""
+    image.load()  # newer versions of Pillow turn a TIFF here
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) of the picture, turned as its file says."""
+    """Returns the (height, width) of the picture, turned upright as its file says."""
     width, height = image.size
     return (width, height) if _turned(image) else (height, width)
 
 
 def as_stored(image: Image.Image, wanted: tuple[int, int]) -> tuple[int, int]:
-    """An upright (height, width) as the (width, height) of the pixels as they are stored."""
+    """Converts an upright (height, width) to the (width, height) of the pixels as stored."""
     return wanted if _turned(image) else (wanted[1], wanted[0])
 
 
 def has_one_channel(image: Image.Image) -> bool:
-    """Of colour, transparency aside."""
+    """Returns whether the image has one colour channel, apart from transparency."""
     return image.mode in ("1", "L", "LA", "La") or is_deep(image)
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Grey of more than 8 bits."""
+    """Returns whether the image is grey with more than 8 bits."""
     return image.mode in ("F", "I") or image.mode.startswith("I;16")
 
 
 def notes_on(image: Image.Image) -> tuple[str, ...]:
-    """What the pixels will not have of the file."""
+    """Returns notes on what the pixels will lose of the file."""
     notes = []
     if image.format != "MPO" and getattr(image, "is_animated", False):
         what = "page" if image.format == "TIFF" else "frame"
         line = f"only its first {what} is taken"
         notes.append(f"{line}; `infer.py video` takes all frames" if what == "frame" else line)
-    tiles = getattr(image, "tile", None)  # Pillow's decoder and what it is told of the file
+    tiles = getattr(image, "tile", None)  # Pillow's decoder and its arguments
     raw = str(tiles[0][3]) if tiles else ""
     if image.mode not in ("1", "L") and not is_deep(image) and ";16" in raw:
         notes.append("its 16 bits per colour are cut to 8")

@@ -1,4 +1,4 @@
-"""What an image file holds, as one value: what `read` gives and `encode` takes."""
+"""The contents of an image file as one value, which `read` returns and `encode` takes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jaxpercept.images.scaling import Float, to_float
 
 @dataclass(frozen=True)
 class About:
-    """What a file says of its picture, for the next file: Exif entries by their tag (of the main
-    directory, of `exif` and of `gps`), dots per inch, a comment, and PNG's named texts."""
+    """A file's metadata for the next file: Exif entries by their tag (of the main directory, of
+    `exif` and of `gps`), dots per inch, a comment, and PNG's named texts."""
 
     main: dict[int, Any] = field(default_factory=dict)
     exif: dict[int, Any] = field(default_factory=dict)
@@ -28,13 +28,14 @@ class About:
 class Picture:
     """An upright picture in sRGB.
 
-    pixels: (H, W, 3), float32 in [0, 1], or uint8 where it was asked for. Under full transparency
-    they hold the colours of the nearest opaque pixels, so that a net sees no edge there.
+    pixels: (H, W, 3), float32 in [0, 1], or uint8 on request. Where the picture is fully
+    transparent, they hold the colours of the nearest opaque pixels, so that a net sees no edge
+    there.
     alpha: opacity (H, W) of the same type, or None for an opaque picture.
-    grey: the file has one channel of colour. A picture that is still grey is written so.
-    bits: 16 where the file has 16-bit (or floating-point) grey, which PNG and TIFF keep; else 8.
-    about: what is carried over to the written file: Exif, GPS, copyright, date, resolution.
-    notes: what was left out of the file in reading, a line each, to be said once."""
+    grey: whether the file has one colour channel. A picture that is still grey is written as grey.
+    bits: 16 if the file has 16-bit (or floating-point) grey, which PNG and TIFF keep; else 8.
+    about: the metadata for the written file: Exif, GPS, copyright, date, resolution.
+    notes: what reading left out of the file, one line each, to be printed once."""
 
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None = None
@@ -44,11 +45,11 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def replaced(self, pixels: Any, alpha: Any = None) -> Picture:
-        """Another picture's pixels (and alpha), of any size, with what this file says of itself."""
+        """Returns another picture's pixels (and alpha), of any size, with this file's metadata."""
         return replace(self, pixels=pixels, alpha=alpha)
 
     def over_white(self) -> Float:
-        """(H, W, 3) float32 in [0, 1], without transparency."""
+        """Returns the picture without transparency, (H, W, 3) float32 in [0, 1]."""
         rgb = to_float(self.pixels) if self.pixels.dtype == np.uint8 else self.pixels
         if self.alpha is None:
             return rgb
@@ -57,5 +58,5 @@ class Picture:
 
 
 def over_white(rgb: Float, alpha: Float) -> Float:
-    """(H, W, 3) with (H, W) opacity, on white."""
+    """Composites (H, W, 3) with opacity (H, W) over white."""
     return rgb * alpha[..., None] + (1 - alpha[..., None])

@@ -1,10 +1,10 @@
-"""Image files to arrays: the one decoder of all commands.
+"""Decodes image files to arrays, for all commands.
 
-Whatever a file holds becomes RGB in sRGB, upright. Colour profiles are applied (without one,
-numbers are taken as sRGB, and CMYK is converted by Pillow's plain formula). Grey and 1-bit are
-repeated over the channels, palettes are looked up, transparency is kept apart. 16-bit grey keeps
-its 16 bits; 16-bit RGB arrives from Pillow as its upper 8 bits, off by less than 1/255. Of an
-animation or a file of several pages, the first one is taken.
+Every file becomes upright RGB in sRGB. Colour profiles are applied. Without a profile, numbers are
+taken as sRGB, and CMYK is converted by Pillow's plain formula. Grey and 1-bit are repeated over the
+channels, palettes are looked up, and transparency is kept apart. 16-bit grey keeps its 16 bits.
+Pillow delivers 16-bit RGB as its upper 8 bits, an error below 1/255. Only the first frame of an
+animation, or the first page of a file, is read.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from jaxpercept.images.opening import (
 from jaxpercept.images.picture import Picture
 from jaxpercept.images.scaling import Float, fit, resize, to_float, to_uint8
 
-_BAND = 1 << 22  # pixels converted at once
-_LARGE = 1 << 24  # pixels from which on an image is averaged by a whole factor before it is scaled
+_BAND = 1 << 22  # number of pixels converted at once
+_LARGE = 1 << 24  # larger images (in pixels) are first averaged by a whole factor
 
 
 def read(
@@ -48,16 +48,17 @@ def read(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Picture:
-    """An image file (its path or its bytes) as a `Picture`.
+    """Decodes an image file (its path or its bytes) to a `Picture`.
 
-    size: the longer side (or the shorter one, by `how`) to scale the picture to, in proportion.
-    Where that is smaller than the file's, it is shrunk while it is decoded, so that memory stays
-    at the file's own pixels of 8 bits. uint8: pixels as uint8, not as float32.
-    name: what errors call it, the path by default.
-    `InputError` for a missing, broken or too large file."""
+    size: scales the picture in proportion so that its longer side (or its shorter one, by `how`) is
+    `size`. A picture that gets smaller is shrunk while it is decoded, so memory stays at the file's
+    own pixels of 8 bits.
+    uint8: returns pixels as uint8, not as float32.
+    name: the name for errors, by default the path.
+    Raises `InputError` for a missing, broken or too large file."""
     name = name or name_of(source)
     with reported(name), open_image(source, name, max_pixels) as opened:
-        notes = notes_on(opened)  # first, as asking a PNG for its Exif decodes it
+        notes = notes_on(opened)  # first, since reading a PNG's Exif decodes its pixels
         height, width = upright_size(opened)
         wanted = fit(height, width, size, how) if size is not None else (height, width)
         if wanted[0] * wanted[1] > max_pixels:
@@ -80,11 +81,11 @@ def read(
 
 
 def load_image(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Float:
-    """An image file (or its bytes) as float32 RGB (H, W, 3) in [0, 1], sRGB, upright, transparency
-    on white.
+    """Decodes an image file (or its bytes) to float32 RGB (H, W, 3) in [0, 1], sRGB, upright, with
+    transparency over white.
 
-    `name` is what errors call it, the path by default. `InputError` for a missing, broken or too
-    large file."""
+    `name` is the name for errors, by default the path. Raises `InputError` for a missing, broken or
+    too large file."""
     return read(source, max_pixels=max_pixels, name=name).over_white()
 
 
@@ -95,8 +96,8 @@ def load_uint8(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """The same decoding rounded to uint8 (H, W, 3); `short`: the short side to scale to
-    (bicubic). The fast path of training data."""
+    """Decodes as `load_image` does, rounded to uint8 (H, W, 3). `short` is the short side to scale
+    to (bicubic). Training data are read this way because it is fast."""
     options: Any = {"size": short, "how": "short", "method": "bicubic", "uint8": True}
     picture = read(source, max_pixels=max_pixels, name=name, **options)
     return picture.pixels if picture.alpha is None else to_uint8(picture.over_white())
@@ -110,7 +111,8 @@ def _pixels(
     wanted: tuple[int, int],
     method: Literal["lanczos", "bicubic"],
 ) -> NDArray[Any]:
-    """(*wanted, 3), or (*wanted, 4) with transparency: uint8, or float32 of what has more bits."""
+    """Returns (*wanted, 3), or (*wanted, 4) with transparency, as uint8, or as float32 for more
+    than 8 bits."""
     if deep:
         grey = resize(colour.grey_to_srgb(_deep_grey(image, name), profile), wanted, method=method)
         return np.repeat(grey[..., None], 3, axis=-1)
@@ -124,7 +126,7 @@ def _pixels(
 
 
 def _split(pixels: NDArray[Any], uint8: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Colours and transparency apart, both as uint8 or as float32."""
+    """Separates colours and transparency, both as uint8 or as float32."""
     rgb, alpha = np.ascontiguousarray(pixels[..., :3]), None
     if pixels.shape[-1] == 4:
         alpha = np.ascontiguousarray(pixels[..., 3])
@@ -139,8 +141,8 @@ def _floats(x: NDArray[Any]) -> Float:
 
 
 def _banded(image: Image.Image, profile: bytes | None, factor: int) -> NDArray[np.uint8]:
-    """`image` in sRGB, shrunk by a whole `factor`; band by band, so that no second copy of all its
-    pixels is needed."""
+    """Converts `image` to sRGB and shrinks it by a whole `factor`. It works band by band, so that
+    it needs no second copy of all pixels."""
     rows = max(1, _BAND // (image.width * factor)) * factor
     if factor == 1 and rows >= image.height:
         return np.asarray(colour.to_srgb(image, profile))
@@ -153,7 +155,7 @@ def _banded(image: Image.Image, profile: bytes | None, factor: int) -> NDArray[n
 
 
 def _deep_grey(image: Image.Image, name: str) -> Float:
-    """Grey of more than 8 bits as (H, W) in [0, 1]."""
+    """Returns grey of more than 8 bits as (H, W) in [0, 1]."""
     grey = np.asarray(image)
     if image.mode == "F":
         if not (np.isfinite(grey).all() and grey.min() >= 0 and grey.max() <= 1):

@@ -1,10 +1,11 @@
-"""Resampling as MATLAB's `imresize` does it: antialiased, borders mirrored; an axis at a time.
+"""Resamples as MATLAB's `imresize` does: antialiased, with mirrored borders, one axis at a time.
 
-Images (…, H, W, C) of any float type and range, uint8 rounded back to uint8; a result may leave the
-input's range (the cubic overshoots): clip where a file would. NumPy for data and evaluation;
-`upsample` is the same function in JAX, for inside a network. Pillow and `jax.image.resize` cut the
-same cubic off at the borders: up to 20/255 off there. Sources: R. Keys, "Cubic convolution
-interpolation", 1981 (a = -0.5); MATLAB's documentation of `imresize`.
+Images are (…, H, W, C) of any float type and range; uint8 is rounded back to uint8. A result may
+leave the input's range, because the cubic overshoots: clip it before writing a file. NumPy serves
+data and evaluation; `upsample` is the same function in JAX, for use inside a network. Pillow and
+`jax.image.resize` cut the same cubic off at the borders, where they differ by up to 20/255.
+Sources: R. Keys, "Cubic convolution interpolation", 1981 (a = -0.5); MATLAB's documentation of
+`imresize`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import jax
 
 METHODS = ("bicubic", "lanczos", "nearest")
-SIGMA = 1.0  # of the blur before downsampling: Johnson et al. 2016, section 4.2
+SIGMA = 1.0  # the blur before downsampling, Johnson et al. 2016, section 4.2
 _BLUR_RADIUS = 4  # beyond 4 σ the Gaussian is below 1e-3 of a grey level
 
 
@@ -47,11 +48,11 @@ Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 @lru_cache(maxsize=256)
 def taps(size: int, new: int, method: str = "bicubic") -> Taps:
-    """What resamples one axis: for each of the `new` pixels, the T positions it reads and their
-    weights, (new, T) both.
+    """Returns how to resample one axis: the T positions that each of the `new` pixels reads, and
+    their weights, both (new, T).
 
-    Weights sum to 1, borders are mirrored (the border pixel twice). Shrinking widens the kernel
-    (antialiasing), but for "nearest". ValueError for another method or an empty size."""
+    Weights sum to 1. Borders are mirrored, with the border pixel twice. Shrinking widens the kernel
+    (antialiasing), except for "nearest". Raises ValueError for another method or an empty size."""
     if method not in METHODS or size < 1 or new < 1:
         raise ValueError(
             f"resampling {size} to {new} by {method!r}; sizes of at least 1, methods {METHODS}"
@@ -69,7 +70,7 @@ def taps(size: int, new: int, method: str = "bicubic") -> Taps:
 
 @lru_cache(maxsize=64)
 def blur_taps(size: int, sigma: float = SIGMA) -> Taps:
-    """The same for a Gaussian blur that keeps the size."""
+    """Returns the taps of a Gaussian blur that keeps the size."""
     steps = np.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1)
     values = np.exp(-0.5 * (steps / sigma) ** 2)
     return _mirrored(
@@ -83,7 +84,7 @@ def _mirrored(at: NDArray[Any], values: NDArray[np.float64], size: int) -> Taps:
 
 
 def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]:
-    """`taps` as a matrix (new, size)."""
+    """Returns `taps` as a matrix (new, size)."""
     at, values = taps(size, new, method)
     matrix = np.zeros((new, size), np.float32)
     np.add.at(matrix, (np.arange(new)[:, None], at), values)
@@ -91,22 +92,23 @@ def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]
 
 
 def imresize(x: NDArray[Any], size: tuple[int, int], method: str = "bicubic") -> NDArray[Any]:
-    """(…, H, W, C) to (…, *size, C). uint8 in, uint8 out, rounded; else the input's float type."""
+    """Resizes (…, H, W, C) to (…, *size, C). uint8 gives rounded uint8; other inputs keep their
+    float type."""
     h, w = x.shape[-3:-1]
     return _as(x, _apply(x, taps(h, size[0], method), taps(w, size[1], method)))
 
 
 def upscale(x: NDArray[Any], factor: int, method: str = "bicubic") -> NDArray[Any]:
-    """(…, H, W, C) to (…, factor·H, factor·W, C)."""
+    """Enlarges (…, H, W, C) to (…, factor·H, factor·W, C)."""
     return imresize(x, (factor * x.shape[-3], factor * x.shape[-2]), method)
 
 
 def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArray[Any]:
-    """The low-resolution input that belongs to `x`: (…, H, W, C) to (…, H/factor, W/factor, C).
+    """Returns the low-resolution input for `x`: (…, H, W, C) to (…, H/factor, W/factor, C).
 
-    "bicubic": plain, as in the literature's tables. "blur": after a Gaussian of σ = 1 (Johnson et
-    al. 2016, section 4.2). uint8 in, uint8 out, as from a file. ValueError when `factor` does not
-    divide the size (see `modcrop`)."""
+    "bicubic" only downsamples, as the literature's tables do. "blur" first applies a Gaussian of σ
+    = 1 (Johnson et al. 2016, section 4.2). uint8 gives uint8, as if read from a file. Raises
+    ValueError if `factor` does not divide the size (see `modcrop`)."""
     h, w = x.shape[-3:-1]
     if degradation not in DEGRADATIONS or h % factor or w % factor:
         raise ValueError(
@@ -117,14 +119,14 @@ def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArr
 
 
 def modcrop(x: NDArray[Any], factor: int) -> NDArray[Any]:
-    """(…, H, W, C) without the last rows and columns that `factor` does not divide."""
+    """Crops (…, H, W, C) to rows and columns that `factor` divides."""
     h, w = x.shape[-3:-1]
     return x[..., : h - h % factor, : w - w % factor, :]
 
 
 def _apply(x: NDArray[Any], rows: Taps, columns: Taps) -> NDArray[Any]:
-    """Both axes, each time along the rows, which lie together. Not as matrix products: BLAS threads
-    inside a pipeline's threads cost fifty times more than the products themselves."""
+    """Resamples both axes, each along the rows, which are contiguous in memory. It uses no matrix
+    products, because BLAS threads inside a pipeline's threads cost far more than the products."""
     y = x.astype(np.float64 if x.dtype == np.float64 else np.float32)
     for at, values in (rows, columns):
         out = np.zeros((*y.shape[:-3], *at.shape[:1], *y.shape[-2:]), y.dtype)
@@ -143,17 +145,16 @@ def _as(like: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 
 def upsample(x: jax.Array, factor: int) -> jax.Array:
-    """Bicubic `upscale` in JAX: (N, H, W, C) to (N, factor·H, factor·W, C), any floating type,
-    differentiable.
+    """Does what bicubic `upscale` does, in JAX: (N, H, W, C) to (N, factor·H, factor·W, C), in any
+    floating type, differentiable.
 
-    Every output phase has the same few taps all over the image, so each axis is a handful of
-    shifted sums."""
+    All pixels of one output phase have the same few taps, so each axis is a few shifted sums."""
     import jax.numpy as jnp
     from jax import lax
 
     interior = weights(8, 8 * factor)[
         4 * factor : 5 * factor
-    ]  # what the fourth pixel's `factor` phases read
+    ]  # the taps of the fourth pixel's `factor` phases
     phases = [(int(i) - 4, interior[:, i]) for i in np.flatnonzero(np.abs(interior).max(0))]
     reach = max(abs(shift) for shift, _ in phases)
     for axis in (1, 2):

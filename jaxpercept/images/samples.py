@@ -1,8 +1,8 @@
-"""Pictures that come with the installation, for examples, tests and a first try: nothing is
-downloaded.
+"""Sample pictures for examples, tests and a first try. They come with the installation, so nothing
+is downloaded.
 
-All float32 RGB (H, W, 3) in [0, 1]. The photographs are the ones inside scikit-image's wheel; the
-style is drawn here.
+All are float32 RGB (H, W, 3) in [0, 1]. The photographs are part of scikit-image's wheel; the style
+is drawn here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _PHOTOS = {
 
 
 def sample_files() -> dict[str, Path]:
-    """scikit-image's cat, coffee, rocket and astronaut: name to file. InputError where it is not
-    installed."""
+    """Returns the paths of scikit-image's cat, coffee, rocket and astronaut by name. Raises
+    InputError if it is not installed."""
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
         raise InputError(
@@ -37,7 +37,7 @@ def sample_files() -> dict[str, Path]:
 
 
 def sample_photos() -> dict[str, Float]:
-    """The same photos: name to (H, W, 3), 300 to 512 pixels high."""
+    """Returns the same photos by name, (H, W, 3), 300 to 512 pixels high."""
     return {name: load_image(file) for name, file in sample_files().items()}
 
 
@@ -68,11 +68,11 @@ _SEA = (
 
 
 def drawn_style(seed: int = 0, size: int = 512) -> Float:
-    """A sunset over waves in stained glass, drawn by this function: (size, size, 3). Other seeds
-    cut the glass anew.
+    """Draws a sunset over waves in stained glass, (size, size, 3). Another seed cuts the glass
+    anew.
 
     Panes are Voronoi cells, laid in rings around the sun and in rows along the waves, on slightly
-    bent coordinates; the lead follows their borders, at the exact distance to the nearest bisector.
+    bent coordinates. The lead follows their borders, at the exact distance to the nearest bisector.
     """
     rng = np.random.default_rng(seed)
     sites, colors, angles = _panes(rng)
@@ -102,8 +102,8 @@ def drawn_style(seed: int = 0, size: int = 512) -> Float:
 
 
 def _panes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sites (n, 2) as x, y in the unit square and a little around it, their colours (n, 3) and
-    grain angles (n,)."""
+    """Returns the sites (n, 2) as x, y in and slightly around the unit square, their colours (n, 3)
+    and their grain angles (n,)."""
     sun, horizon = np.array([0.62, 0.36]), 0.62
     sky, sea = (
         np.array([[int(c[i : i + 2], 16) / 255 for i in (0, 2, 4)] for c in p])
@@ -148,7 +148,8 @@ def _panes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def _blend(palette: np.ndarray, place: float, rng: np.random.Generator) -> np.ndarray:
-    """The colour at a place along a palette, between its neighbours, with a little of its own."""
+    """Returns the colour at a place along a palette, mixed from its neighbours with random
+    variation."""
     place = float(np.clip(place, 0, len(palette) - 1))
     low = min(int(place), len(palette) - 2)
     mixed = palette[low] + (palette[low + 1] - palette[low]) * (place - low)
@@ -156,7 +157,7 @@ def _blend(palette: np.ndarray, place: float, rng: np.random.Generator) -> np.nd
 
 
 def _ripple(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, frequency: float) -> np.ndarray:
-    """Smooth noise of about unit strength: eight waves in random directions."""
+    """Returns smooth noise of about unit strength: the sum of eight waves in random directions."""
     total = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
     for turn, phase, scale in zip(
         *rng.uniform(0, 2 * np.pi, (2, 8)), rng.uniform(0.6, 1.4, 8), strict=True
@@ -168,8 +169,8 @@ def _ripple(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, frequency: f
 
 
 def _nearest(points: np.ndarray, sites: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each point (m, 2): the index of its nearest site, and the distance to the border of its
-    cell, (m,)."""
+    """Returns, for each of the points (m, 2), the index of its nearest site and the distance to the
+    border of its cell, both (m,)."""
     cells, borders = [], []
     for part in np.array_split(points, max(1, len(points) // 8192)):
         square = ((part[:, None, :] - sites[None]) ** 2).sum(-1)

@@ -1,4 +1,4 @@
-"""Sizes and ranges of image arrays: (H, W, 3) or (H, W), float in [0, 1] or uint8."""
+"""Changes sizes and ranges of image arrays: (H, W, 3) or (H, W), float in [0, 1] or uint8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METHODS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BIC
 
 
 def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
-    """[0, 1] to 0..255, rounded to nearest and clipped; uint8 passes through."""
+    """Converts [0, 1] to 0..255, rounded to nearest and clipped. uint8 passes through."""
     return (
         x
         if x.dtype == np.uint8
@@ -24,15 +24,15 @@ def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def to_float(x: NDArray[np.uint8]) -> Float:
-    """0..255 to [0, 1]."""
+    """Converts 0..255 to [0, 1]."""
     return x.astype(np.float32) / np.float32(255)
 
 
 def fit(
     height: int, width: int, size: int, how: Literal["short", "long"] = "short"
 ) -> tuple[int, int]:
-    """(height, width) scaled in proportion so that the short or the long side is `size`; no side
-    below 1."""
+    """Scales (height, width) in proportion so that the short or the long side is `size`. No side
+    gets below 1. Raises InputError for a size below 1."""
     if how not in ("short", "long"):
         raise ValueError(f"how={how!r}, expected 'short' or 'long'")
     if size < 1:
@@ -48,11 +48,11 @@ def resize(
     *,
     method: Literal["lanczos", "bicubic"] = "lanczos",
 ) -> NDArray[Any]:
-    """(H, W, 3) or (H, W), float in [0, 1] or uint8, to a side of `size` in proportion, or exactly
-    to `size=(h, w)`.
+    """Resizes (H, W, 3) or (H, W), float in [0, 1] or uint8, in proportion to a side of `size`, or
+    exactly to `size=(h, w)`.
 
-    Pillow's antialiased filters, computed in float for float images; the result is clipped to [0,
-    1], its dtype kept."""
+    It uses Pillow's antialiased filters, computed in float for float images. The result is clipped
+    to [0, 1] and keeps its dtype. Raises InputError for a side below 1."""
     height, width = size if isinstance(size, tuple) else fit(x.shape[0], x.shape[1], size, how)
     if height < 1 or width < 1:
         raise InputError(f"size {height}x{width}: an image needs at least 1 pixel a side")
@@ -69,7 +69,7 @@ def resize(
 
 
 def square(x: NDArray[Any], size: int) -> NDArray[Any]:
-    """(H, W, 3) with the short side resized to `size`, then the middle (size, size, 3)."""
+    """Resizes the short side of (H, W, 3) to `size` and crops the middle (size, size, 3)."""
     x = resize(x, size, "short")
     top, left = (x.shape[0] - size) // 2, (x.shape[1] - size) // 2
     return x[top : top + size, left : left + size]

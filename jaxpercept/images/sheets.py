@@ -1,4 +1,4 @@
-"""Pictures of pictures: labelled grids for previews and comparisons; and colour matching."""
+"""Puts images into labelled grids, for previews and comparisons, and matches their colours."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def contact_sheet(
     gap: int = 8,
     text: int = 16,
 ) -> Float:
-    """A grid of images (h, w, 3) of any sizes, float in [0, 1] or uint8, on white: float32 (H, W,
-    3).
+    """Lays out images (h, w, 3) of any sizes, float in [0, 1] or uint8, in a grid on white: float32
+    (H, W, 3).
 
-    rows: a list per row; None leaves a place empty. row_labels: one a row, written above it
-    (several lines allowed). column_labels: one a column, above the grid. cell: the longer side of
-    every image, resized; None keeps their sizes. gap, text: space between images and the height of
-    letters, in pixels.
+    rows: one list of images per row; None leaves a place empty.
+    row_labels: one label per row, written above it (several lines are allowed).
+    column_labels: one label per column, written above the grid.
+    cell: the longer side to which each image is resized; None keeps its size.
+    gap, text: the space between images and the height of letters, in pixels.
     """
     if row_labels and len(row_labels) != len(rows):
         raise ValueError(f"{len(row_labels)} row labels for {len(rows)} rows")
@@ -93,15 +94,15 @@ def match_histogram(
     weights: NDArray[Any] | None = None,
     reference_weights: NDArray[Any] | None = None,
 ) -> Float:
-    """`x` (H, W, 3) with each channel's values mapped so that their histogram is that of
-    `reference` (any size).
+    """Maps each channel's values of `x` (H, W, 3) so that its histogram matches that of `reference`
+    (of any size).
 
-    Both float in [0, 1], or both uint8, which is many times faster; float32 in [0, 1] out.
-    Weights (H, W), only for uint8: what each pixel counts for, as alpha does; all alike by
-    default."""
+    Both are float in [0, 1], or both are uint8, which is many times faster. Returns float32 in [0,
+    1]. The weights (H, W), only for uint8, say how much each pixel counts, as alpha does. By
+    default all count alike."""
     if (
         x.dtype == np.uint8 and reference.dtype == np.uint8
-    ):  # as scikit-image does, without its rounding down
+    ):  # as scikit-image, but without rounding down
         planes = [
             _matching(x[..., c], reference[..., c], weights, reference_weights)[x[..., c]]
             for c in range(x.shape[-1])
@@ -118,7 +119,7 @@ def _matching(
     weights: NDArray[Any] | None,
     reference_weights: NDArray[Any] | None,
 ) -> Float:
-    """What each of 256 values becomes; itself where no pixel counts."""
+    """Returns the new value of each of 256 values. They stay the same if no pixel counts."""
     counts = [
         np.bincount(plane.ravel(), None if w is None else w.ravel(), minlength=256)
         for plane, w in ((x, weights), (reference, reference_weights))

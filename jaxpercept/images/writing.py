@@ -1,4 +1,4 @@
-"""Arrays to image files: the one encoder of all commands. Written pictures are tagged as sRGB."""
+"""Encodes arrays to image files, for all commands. Written pictures are tagged as sRGB."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ QUALITY = 95
 def encode(
     picture: Picture, suffix: str, *, quality: int | None = None, strip: bool = False
 ) -> bytes:
-    """The bytes of an image file of the format that `suffix` (".jpg") names.
+    """Encodes a picture to the bytes of an image file in the format of `suffix` (".jpg").
 
-    quality: 1 to 100, of JPEG, WebP and AVIF (default: 95). strip: nothing but the pixels, without
-    what the input's file said of itself and without the sRGB tag, which changes no colour.
-    Floats are rounded to nearest. Transparency is kept where the format can, else laid on white.
-    A grey picture stays grey while its channels are equal, and keeps 16 bits in PNG and TIFF.
-    `InputError` for a picture that the format cannot hold."""
+    quality: 1 to 100, for JPEG, WebP and AVIF (default: 95).
+    strip: writes nothing but the pixels, without the input file's metadata and without the sRGB
+    tag, which changes no colour.
+    Floats are rounded to nearest. Transparency is kept if the format allows it, else the picture is
+    laid over white. A grey picture stays grey while its channels are equal, and keeps 16 bits in
+    PNG and TIFF. Raises `InputError` for a picture that the format cannot hold."""
     x = _checked(picture.pixels)
     check_quality(quality)
     kind = WRITTEN[check_writable_name(f"x{suffix}").suffix.lower()]
@@ -76,7 +77,7 @@ def encode(
 
 
 def check_quality(quality: int | None) -> None:
-    """InputError unless None, or 1 to 100."""
+    """Raises InputError unless `quality` is None or 1 to 100."""
     if quality is not None and not 1 <= quality <= 100:
         raise InputError(f"--quality {quality} is not allowed; from 1 to 100")
 
@@ -89,8 +90,8 @@ def save(
     quality: int | None = None,
     strip: bool = False,
 ) -> Path:
-    """Writes `picture` as `encode` does, in the format of `suffix` (by default the path's own), and
-    whole or not at all as `files.write` does. `InputError` names the path."""
+    """Encodes `picture` as `encode` does, in the format of `suffix` (by default the path's own).
+    Writes it whole or not at all, as `files.write` does. The `InputError` names the path."""
     path = Path(path) if suffix else check_writable_name(path)
     try:
         data = encode(picture, suffix or path.suffix, quality=quality, strip=strip)
@@ -102,12 +103,12 @@ def save(
 def save_image(
     path: str | os.PathLike[str], x: Any, *, alpha: Any = None, quality: int = QUALITY
 ) -> Path:
-    """Write (H, W, 3) in [0, 1] (or uint8) in the format of the suffix: whole or not at all, making
-    folders as needed.
+    """Writes (H, W, 3) in [0, 1] (or uint8) in the format of the suffix, whole or not at all,
+    making folders as needed.
 
-    Rounds to nearest; `quality` is that of JPEG, WebP and AVIF. `alpha` (H, W) is kept where the
-    format can, else laid on white. `InputError` for an unknown suffix or a place that cannot be
-    written."""
+    Values are rounded to nearest. `quality` is for JPEG, WebP and AVIF. `alpha` (H, W) is kept if
+    the format allows it, else the image is laid over white. Raises `InputError` for an unknown
+    suffix or a path that cannot be written."""
     alpha = None if alpha is None else np.asarray(alpha)
     return save(path, Picture(np.asarray(x), alpha), quality=quality)
 
