@@ -1,7 +1,9 @@
-"""Averages of two nets' weights. Where one net was trained on from the other, a net between them
-works, and changes smoothly from the one into the other: so between a pixel net, which blurs, and a
-feature net, which sharpens, lies a scale of sharpness (Wang et al. 2018, arXiv 1809.00219, section
-3.4, "network interpolation").
+"""Averages the weights of two nets ("network interpolation", Wang et al. 2018, arXiv 1809.00219,
+section 3.4).
+
+If one net was trained on from the other, a net between them works, and it changes smoothly from one
+to the other. A pixel net blurs and a feature net sharpens, so the nets between them form a scale of
+sharpness.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Loaded = tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]
 
 
 def load(name_or_file: str | os.PathLike[str]) -> tuple[Path, Loaded]:
-    """A shipped net or a weights file, as `transform_net.load` gives it. InputError for neither."""
+    """Loads a shipped net or a weights file, as `transform_net.load` does. Raises InputError for
+    anything else."""
     given = os.fspath(name_or_file)
     kind = "superres" if given in weights_file.available("superres") else "styles"
     path = weights_file.resolve(given, kind)
@@ -30,9 +33,11 @@ def load(name_or_file: str | os.PathLike[str]) -> tuple[Path, Loaded]:
 def blend(
     first: str | os.PathLike[str], second: str | os.PathLike[str], at: float
 ) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
-    """(1 - at) · first + at · second: config, parameters, statistics and a header that names both.
+    """Returns (1 - at) · first + at · second: config, parameters, statistics, and a header that
+    names both.
 
-    InputError for `at` outside [0, 1], and for nets that differ in shape, or in their styles."""
+    Raises InputError for `at` outside [0, 1] and for nets that differ in shape or in their
+    styles."""
     if not 0 <= at <= 1:
         raise InputError(
             f"--at {at:g} is not allowed; 0 is the first net, 1 the second, 0.7 nearer the second"
@@ -56,12 +61,13 @@ def blend(
 
 
 def mixed(first: Variables, second: Variables, at: float) -> Variables:
-    """(1 - at) · first + at · second, array by array."""
+    """Returns (1 - at) · first + at · second, array by array."""
     return {name: (1 - at) * value + at * second[name] for name, value in first.items()}
 
 
 def _header(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """What holds of the average: what is said of the second, and what the first's note says too."""
+    """Returns the second net's header without what does not hold for the average, plus the first's
+    note."""
     notes = dict.fromkeys(h["note"] for h in (second, first) if "note" in h)
     kept = {k: v for k, v in second.items() if k not in ("kind", "net", "blend", "note")}
     return {**kept, **({"note": "; ".join(notes)} if notes else {})}

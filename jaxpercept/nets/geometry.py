@@ -1,5 +1,5 @@
-"""The geometry of a transform net: which sizes it takes, how far a pixel sees, where its norms lie,
-and the tiles that an image is cut into for it. Pixels are the input's; computes nothing.
+"""The geometry of a transform net: the sizes it accepts, how far a pixel sees, where its norms lie,
+and the tiles that an image is cut into. Pixels are the input's. This module computes no images.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from jaxpercept.config import TransformNetConfig
 
 
 def multiple(config: TransformNetConfig) -> int:
-    """What the stride-2 layers divide a side by."""
+    """Returns the factor by which the stride-2 layers divide a side."""
     return 2 ** len(config.down)
 
 
 def rounding(config: TransformNetConfig) -> int:
-    """The multiple that sides are reflected up to before the net; 1 where nothing is reflected."""
+    """Returns the multiple that sides are reflected up to before the net, or 1 if nothing is
+    reflected."""
     return multiple(config) if config.fit == "reflect" else 1
 
 
 def least_side(config: TransformNetConfig) -> int:
-    """The shortest side that an image may have."""
+    """Returns the shortest side that an image may have."""
     return 16 if config.down else 8
 
 
 def reach(config: TransformNetConfig) -> int:
-    """How far, on every side, the pixels lie that an output pixel depends on, an instance norm's
-    statistics aside."""
+    """Returns how many pixels an output pixel depends on in each direction, apart from an instance
+    norm's statistics."""
     farthest = 2 if config.skip == "bicubic" else 0
-    for place in range(max(multiple(config), config.scale)):  # from one output pixel backwards
+    for place in range(max(multiple(config), config.scale)):  # trace one output pixel back
         low = high = place // config.head_scale
         low, high = low - config.head_size // 2, high + config.head_size // 2
         for _ in config.up:
@@ -44,23 +45,23 @@ def reach(config: TransformNetConfig) -> int:
 
 
 def seamless(config: TransformNetConfig) -> bool:
-    """Whether overlapping tiles equal the whole image: each pixel sees the same part of the image
-    wherever the tile begins."""
+    """Returns whether overlapping tiles equal the whole image. They do if each pixel sees the same
+    part of the image wherever the tile begins."""
     return not (config.norm == "instance" or config.down or config.start_padding)
 
 
 def overlap(config: TransformNetConfig) -> int:
-    """What tiles overlap by: the reach, as a multiple of the strides, and what rounding up inside
-    the net may move the content by."""
+    """Returns the overlap of tiles: the reach as a multiple of the strides, plus the distance by
+    which rounding up inside the net may move the content."""
     step = multiple(config)
     moved = step if config.down and config.fit == "crop" else 0
     return -(-reach(config) // step) * step + moved
 
 
 class Tile(NamedTuple):
-    """A tile along one axis: it is good for [first, end), and the net sees `length` pixels from
-    `start`. Divided by the strides, `length` leaves what `size`, the image's, leaves, so that the
-    layers round up, and pad, in the same places."""
+    """A tile along one axis. The net sees `length` pixels from `start`, and the result is valid in
+    [first, end). `length` and the image's `size` have the same remainder modulo the strides, so the
+    layers round up and pad in the same places."""
 
     first: int
     end: int
@@ -70,29 +71,29 @@ class Tile(NamedTuple):
 
     @property
     def seen(self) -> slice:
-        """What the net sees, of the image."""
+        """The slice of the image that the net sees."""
         return slice(self.start, self.start + self.length)
 
     @property
     def own(self) -> slice:
-        """What the tile is good for, of the image."""
+        """The slice of the image for which the tile's result is valid."""
         return slice(self.first, self.end)
 
     @property
     def inside(self) -> slice:
-        """What the tile is good for, of what the net sees."""
+        """The slice of the net's input for which the tile's result is valid."""
         return slice(self.first - self.start, self.end - self.start)
 
 
 def tiles(config: TransformNetConfig, size: int, side: int) -> Iterator[Tile]:
-    """The tiles of an axis of `size` pixels for a net."""
+    """Yields the tiles of an axis of `size` pixels for a net."""
     return cut(size, side, overlap(config), multiple(config))
 
 
 def cut(size: int, side: int, over: int, step: int = 1) -> Iterator[Tile]:
-    """The tiles of an axis of `size` pixels, each good for `side` of them (the last for what is
-    left), and with `over` more on both sides. All have one length, so that they are compiled
-    once, and leave what `size` leaves when divided by `step`."""
+    """Yields the tiles of an axis of `size` pixels. Each is valid for `side` pixels (the last for
+    the remainder) and has `over` more on both sides. All have one length, so that the net is
+    compiled once. That length and `size` have the same remainder modulo `step`."""
     length = min(size, side + 2 * over + size % step)
     for first in range(0, size, side):
         start = min(max(first - over, 0), size - length)
@@ -100,8 +101,8 @@ def cut(size: int, side: int, over: int, step: int = 1) -> Iterator[Tile]:
 
 
 class Norm(NamedTuple):
-    """A norm of the net: the name that its parameters begin with, how many pixels lie from one of
-    its places to the next, and the multiple that its length in pixels was rounded up to."""
+    """A norm of the net: the prefix of its parameters' names, the number of input pixels between
+    two of its places, and the multiple that its length in pixels was rounded up to."""
 
     name: str
     step: int
@@ -109,7 +110,8 @@ class Norm(NamedTuple):
 
 
 def norms(config: TransformNetConfig) -> list[Norm]:
-    """The norms in the order in which the net applies them; none where `config.norm` is "none"."""
+    """Returns the norms in the order in which the net applies them, or none if `config.norm` is
+    "none"."""
     if config.norm == "none":
         return []
     deepest = multiple(config)

@@ -1,5 +1,5 @@
-"""The header of a weights file: the one reader of it, which checks the type of every field that
-anything here uses. Other fields are plain, finite JSON values, and stay. Imports no jax.
+"""Reads the header of a weights file and checks the type of every field that the package uses.
+Other fields are plain, finite JSON values, and are kept. Imports no jax.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from jaxpercept.errors import InputError
 
-MAX_BYTES = 16 << 20  # of all of a safetensors file's header; ours take some 20,000
+MAX_BYTES = 16 << 20  # for a safetensors file's whole header; ours take about 20,000
 _MAX_DEPTH = 32
 _COUNT, _NUMBER, _NAME = "a whole number of at least 0", "a number", "a name"
 _STYLE = {"name": _NAME, "file": str, "sha256": str, "steps": _COUNT, "images": _COUNT}
-# By field: a type, one of the kinds above, a dict of fields, or a list of one kind
+# Each field has a type, one of the kinds above, a dict of fields, or a list of one kind.
 _FIELDS: dict[str, Any] = {
     "kind": str,
     "task": str,
@@ -35,8 +35,8 @@ _WORDS = {str: "text", dict: "a dict"}
 
 
 def parse(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
-    """A safetensors file's metadata, which holds JSON by key, as checked values. Raises InputError
-    naming `source`."""
+    """Returns a safetensors file's metadata, which holds JSON by key, as checked values. Raises an
+    InputError that names `source`."""
     try:
         header = {key: json.loads(text) for key, text in metadata.items()}
     except (ValueError, RecursionError) as e:
@@ -50,7 +50,8 @@ def parse(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a style may have this name: part of a file's name and of a command line."""
+    """Returns whether a style may have this name, which becomes part of file names and command
+    lines."""
     return (
         0 < len(text) <= 200
         and not set(text) & set(",=:/\\")
@@ -59,8 +60,8 @@ def is_name(text: str) -> bool:
 
 
 def _plain(value: Any, source: str, depth: int = 0) -> None:
-    """InputError for what JSON may hold and nothing can use: numbers that are not finite or have
-    more than 63 bits, halves of characters, values deep inside each other."""
+    """Raises InputError for JSON values that nothing can use: numbers that are not finite or have
+    more than 63 bits, halves of characters, and deeply nested values."""
     if isinstance(value, dict | list):
         if depth > _MAX_DEPTH:
             raise InputError(f"{source}: its header is nested too deep; the file is damaged")

@@ -1,5 +1,5 @@
-"""Layers of the transform net as Flax NNX modules. NHWC; parameters in float32 (or float64),
-compute in x's dtype, normalisation statistics never below float32.
+"""Layers of the transform net as Flax NNX modules, NHWC. Parameters are float32 (or float64).
+Layers compute in x's dtype, but normalisation statistics never below float32.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from jaxtyping import Float
 from jaxpercept.nets import conv
 
 Image = Float[Array, "n h w c"]
-Output = Float[Array, "n h2 w2 c2"]  # of layers that change the size or the channels
+Output = Float[Array, "n h2 w2 c2"]  # for layers that change the size or the channels
 
 
 def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Torch's default initialisation: uniform within ±1/√fan_in."""
+    """Draws Torch's default initialisation, uniform within ±1/√fan_in."""
     bound, size = 1 / math.sqrt(fan_in), math.prod(shape)
-    # The same numbers as a draw of this shape, as they are counted out one by one, but compiled
-    # once for many shapes
+    # A flat draw gives the same numbers as a draw of this shape, but is compiled once for many
+    # shapes.
     drawn = jax.random.uniform(
         rngs.params(), (max(1 << 16, 1 << size.bit_length()),), minval=-bound, maxval=bound
     )
@@ -32,7 +32,7 @@ def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> Array:
 
 class Conv(nnx.Module):
     """Convolution, size×size. `padding`: "reflect" or "zero" pads size // 2 on every side, as Torch
-    does at every stride; "same" zeros as TensorFlow does; "valid" pads nothing."""
+    does at every stride; "same" pads with zeros as TensorFlow does; "valid" does not pad."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class UpConv(nnx.Module):
     def __init__(
         self, cin: int, cout: int, *, method: str, padding: str, bias: bool, rngs: nnx.Rngs
     ):
-        # Torch counts a transposed kernel's fan-in over its output channels
+        # Torch takes a transposed kernel's fan-in from its output channels.
         fan_in = 9 * (cout if method == "transposed" else cin)
         out = 4 * cout if method == "subpixel" else cout
         self.kernel = nnx.Param(_uniform(rngs, (3, 3, cin, out), fan_in))
@@ -80,7 +80,8 @@ class UpConv(nnx.Module):
 
 
 def depth_to_space(x: Image, f: int = 2) -> Output:
-    """(N, H, W, f² C) to (N, f H, f W, C); channel order (row, column, C)."""
+    """Moves channels into f×f pixels, (N, H, W, f² C) to (N, f H, f W, C), in the channel order
+    (row, column, C)."""
     if f == 1:
         return x
     n, h, w, c = x.shape
@@ -94,8 +95,8 @@ def _cast(layer: Any, dtype: Any) -> tuple[Array, Array | None]:
 
 
 class InstanceNorm(nnx.Module):
-    """Per image and channel over (H, W), biased variance, then scale and bias (Ulyanov et al. 2016,
-    arXiv 1607.08022)."""
+    """Normalizes each image and channel over (H, W) with the biased variance, then applies scale
+    and bias (Ulyanov et al. 2016, arXiv 1607.08022)."""
 
     def __init__(self, channels: int, *, eps: float):
         self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
@@ -106,9 +107,9 @@ class InstanceNorm(nnx.Module):
 
 
 class ConditionalInstanceNorm(nnx.Module):
-    """Instance norm with a scale and a bias for each style, (S, C), of which every image gets its
-    own mixture (Dumoulin et al. 2017, arXiv 1610.07629, equation 5). `mix`: the weights of the
-    styles, for each image or for all."""
+    """Instance norm with a scale and a bias for each style, (S, C). Every image gets its own
+    mixture of them (Dumoulin et al. 2017, arXiv 1610.07629, equation 5). `mix` holds the weights of
+    the styles, for each image or for all."""
 
     def __init__(self, styles: int, channels: int, *, eps: float):
         self.scale, self.bias = (
@@ -123,7 +124,7 @@ class ConditionalInstanceNorm(nnx.Module):
 
 
 def _normalized(x: Array, scale: Array, bias: Array, eps: float) -> Array:
-    """`scale`, `bias`: (C,), or (N or 1, C)."""
+    """Normalizes x over (H, W). `scale` and `bias` are (C,), or (N or 1, C)."""
     wide = _widen(x)
     mean = wide.mean((1, 2), keepdims=True)
     var = jnp.square(wide - mean).mean((1, 2), keepdims=True)
@@ -132,13 +133,14 @@ def _normalized(x: Array, scale: Array, bias: Array, eps: float) -> Array:
 
 
 def _mixture(mix: Array, rows: Array) -> Array:
-    # "highest": a weight of 1 gives its row exactly, on accelerators too
+    # With "highest" a weight of 1 gives its row exactly, also on accelerators.
     return jnp.einsum("ms,sc->mc", mix.astype(rows.dtype), rows, precision="highest")
 
 
 class BatchNorm(nnx.Module):
-    """Over (N, H, W) and, in training, over the replicas of `axis_name`. Running statistics as
-    Torch keeps them: the variance unbiased, `momentum` the share of the old value."""
+    """Normalizes over (N, H, W) and, in training, over the replicas of `axis_name`. Running
+    statistics are kept as Torch keeps them, with the unbiased variance; `momentum` is the share of
+    the old value."""
 
     def __init__(self, channels: int, *, eps: float, momentum: float):
         self.scale, self.bias = nnx.Param(jnp.ones(channels)), nnx.Param(jnp.zeros(channels))
@@ -153,7 +155,7 @@ class BatchNorm(nnx.Module):
         axis_name: str | None = None,
         probe: list[Array] | None = None,
     ) -> Image:
-        """`probe` gets x."""
+        """Normalizes x and appends the unnormalized x to `probe`."""
         if probe is not None:
             probe.append(x)
         wide = _widen(x)
@@ -185,21 +187,21 @@ def _over_replicas(x: Array, axis_name: str | None) -> Array:
 
 
 class Identity(nnx.Module):
-    """The absent norm."""
+    """Does nothing, in place of a norm."""
 
     def __call__(self, x: Image, **_: Any) -> Image:
         return x
 
 
 class ResidualBlock(nnx.Module):
-    """3×3 convolution, norm, ReLU, 3×3 convolution, norm, added to the input; no ReLU after the
-    addition (Johnson et al. 2016, supplementary, figure 1; Gross and Wilber 2016). Unpadded
-    ("valid") convolutions crop the skip by 2.
+    """A 3×3 convolution, norm, ReLU, 3×3 convolution and norm, added to the input, without a ReLU
+    after the addition (Johnson et al. 2016, supplementary, figure 1; Gross and Wilber 2016).
+    Unpadded ("valid") convolutions crop the skip by 2.
 
-    `gate`: channels of a gate, 0 for none. The sum is multiplied by 1 + gate · clip(change, -1, 1),
-    where the change is what was added and `gate` is learned for each channel, from zero: so the
-    change decides, without further convolutions, which pixels count (after the symmetric attention
-    of SPAN, arXiv 2311.12770, whose sigmoid a clip replaces)."""
+    `gate` is the number of channels of a gate, 0 for none. A gate multiplies the sum by 1 + gate ·
+    clip(change, -1, 1). The change is what was added, and `gate` is learned per channel, starting
+    at zero. The change thus decides which pixels count, without further convolutions (after the
+    symmetric attention of SPAN, arXiv 2311.12770, with a clip in place of its sigmoid)."""
 
     def __init__(
         self, conv1: Conv, norm1: nnx.Module, conv2: Conv, norm2: nnx.Module, gate: int = 0

@@ -1,9 +1,9 @@
-"""Small weights files: one style's scales and shifts, learned on top of a shared net.
+"""Small weights files that hold one style's scales and shifts, learned on top of a shared net.
 
-A net of many styles shares its kernels; a style is only the row of scales and shifts in its norms
-(Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629). A learned style is kept as that row alone, about
-3 kB, with a header that names the shared net and the hash of its kernels. `transform_net.load`
-gives it as a whole net of a single style.
+The styles of a multi-style net share its kernels, and a style is only the row of scales and shifts
+in its norms (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629). The file of a learned style holds
+only that row, about 3 kB, and a header with the shared net's name and the hash of its kernels.
+`transform_net.load` returns it as a whole net of a single style.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def kernels_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """The SHA-256 of what all styles of a net share: the stored arrays that are not norms. A net to
-    which rows were added has the same."""
+    """Returns the SHA-256 of the arrays that all styles of a net share: all stored arrays but the
+    norms. Adding rows to a net does not change it."""
     found = hashlib.sha256()
     for name in sorted(arrays):
         if not is_norm(name):
@@ -36,12 +36,14 @@ def kernels_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def is_norm(name: str) -> bool:
-    """Whether a stored array is a norm's scale or shift, of which every style has its own."""
+    """Returns whether a stored array is a norm's scale or shift, which every style has its own row
+    of."""
     return any("norm" in part for part in name.split("."))
 
 
 def base_of(name_or_path: str) -> dict[str, str]:
-    """What a header keeps of the shared net. InputError as `weights_file.read_weights`."""
+    """Returns the header's entry on the shared net. Raises InputError as
+    `weights_file.read_weights` does."""
     path = weights_file.resolve(name_or_path, "styles")
     arrays, _ = weights_file.read_weights(path)
     shipped = name_or_path in weights_file.available("styles")
@@ -52,8 +54,9 @@ def base_of(name_or_path: str) -> dict[str, str]:
 
 
 def completed(path: str | Path, arrays: Arrays, header: Mapping[str, Any]) -> Arrays:
-    """The arrays of the whole net: those of the file and the shared net's kernels; `arrays` itself
-    where the header names no shared net. InputError where the shared net is missing or another."""
+    """Returns the arrays of the whole net: the file's and the shared net's kernels, or `arrays`
+    itself if the header names no shared net. Raises InputError if the shared net is missing or is a
+    different one."""
     base = header.get(BASE)
     if base is None:
         return arrays

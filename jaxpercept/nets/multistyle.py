@@ -1,9 +1,9 @@
 """Nets of many styles (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629): the styles that a weights
-file holds, blends of them as text, and which image of a training gets which style.
+file holds, blends of styles as text, and the style that each training image gets.
 
-A style's name is the stem of its image's file. `FILE:wave=0.6,starry_night=0.4` is a blend: weights
-of at least 0, not all 0, divided by their sum; a name alone weighs 1. FILE is a shipped name or a
-weights file. Imports no jax.
+A style is named after its image's file, without the suffix. `FILE:wave=0.6,starry_night=0.4` is a
+blend: weights of at least 0, not all 0, which are divided by their sum. A name alone weighs 1. FILE
+is a shipped name or a weights file. Imports no jax.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NEEDS_INIT = "--only-new needs --init FILE: the net whose weights and styles st
 
 @dataclass(frozen=True)
 class Style:
-    """A style in a weights file's header. `file`, `sha256`: its image's. `images`: drawn for it in
-    training so far; `steps`: these divided by the batch size, the steps that a net of this style
-    alone would have had."""
+    """A style in a weights file's header. `file` and `sha256` are those of its image. `images` is
+    the number of training images drawn for it so far. `steps` is `images` divided by the batch
+    size: the number of steps that a net of this style alone would have had."""
 
     name: str
     file: str
@@ -40,14 +40,14 @@ class Style:
 
 
 def names(header: dict[str, Any]) -> tuple[str, ...]:
-    """The styles of a weights file of several, in the order of their rows; none for any other
-    file."""
+    """Returns the styles of a multi-style weights file in the order of their rows, or none for any
+    other file."""
     return tuple(style.get("name", "") for style in header.get("styles", ()))
 
 
 def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
-    """("FILE", "BLEND") of "FILE:BLEND"; None for no blend. A shipped style's name alone, "tulip",
-    is its net and row, ("multi", "tulip")."""
+    """Returns ("FILE", "BLEND") for "FILE:BLEND", with None for no blend. A shipped style's name
+    alone, "tulip", gives its net and row, ("multi", "tulip")."""
     text = os.fspath(given)
     file, colon, blend = text.rpartition(":")
     if colon and "/" not in blend and not Path(text).is_file():
@@ -56,11 +56,11 @@ def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
 
 
 def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, float]:
-    """Weights above 0 that sum to 1, by style, of the text "a=0.6,b=0.4"; `known`: the styles that
-    `source` holds.
+    """Returns the weights above 0, by style, of the text "a=0.6,b=0.4"; they sum to 1. `known` are
+    the styles that `source` holds.
 
-    Raises InputError for no blend where there are several styles or one where there is only one,
-    for an unknown style, one named twice, and weights that are no numbers, negative, or all 0."""
+    Raises InputError if a net of several styles gets no blend or a net of one gets one, if a style
+    is unknown or named twice, and if weights are not numbers, negative, or all 0."""
     if not known:
         if blend is None:
             return {}
@@ -105,9 +105,9 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
 def one(
     source: str, style: str | None, header: dict[str, Any]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """For a training of a single style that starts from one in a net of several: its `row`, and the
-    header with the steps and images of that style alone. InputError like `parse`, and for a
-    blend."""
+    """Returns what a training of a single style needs to start from one style of a multi-style net:
+    its `row`, and the header with the steps and images of that style alone. Raises InputError as
+    `parse` does, and for a blend."""
     check(header, source)
     known = names(header)
     if not style:
@@ -126,12 +126,12 @@ def one(
 
 
 def row(weights: dict[str, float], known: Sequence[str]) -> NDArray[np.float32]:
-    """A blend as what `transform_net.apply` takes: (1, styles)."""
+    """Returns a blend in the form that `transform_net.apply` takes: (1, styles)."""
     return np.array([[weights.get(name, 0.0) for name in known]], np.float32)
 
 
 def label(weights: dict[str, float]) -> str:
-    """A blend in a file's name: "wave", or "wave0.6-starry_night0.4"."""
+    """Returns a blend's name for a file's name: "wave", or "wave0.6-starry_night0.4"."""
     return (
         next(iter(weights))
         if len(weights) == 1
@@ -140,8 +140,9 @@ def label(weights: dict[str, float]) -> str:
 
 
 def expand(given: str) -> list[tuple[Any, str]]:
-    """What --style was given as (key, "FILE" or "FILE:BLEND") pairs, several for "FILE:all"; two of
-    one key are the same. Raises InputError for what `load_model` would not take."""
+    """Returns the value of --style as (key, "FILE" or "FILE:BLEND") pairs, several for "FILE:all".
+    Two pairs with one key mean the same style. Raises InputError for what `load_model` would not
+    take."""
     file, blend = split(given)
     path = weights_file.resolve(file, "styles")
     known = names(_header(path)) if blend is not None else ()
@@ -156,12 +157,12 @@ def expand(given: str) -> list[tuple[Any, str]]:
 def plan(
     files: Sequence[str], init: str | None = None, only_new: bool = False
 ) -> tuple[list[Style], list[int | None]]:
-    """The styles that a training on these style images will hold, by row, with what they were
-    trained before; and for each the row of `init` that it starts from, None for a new one.
+    """Plans a training on these style images. Returns the styles it will hold, by row, with their
+    earlier training, and for each the row of `init` that it starts from (None for a new style).
 
-    Raises InputError for images that cannot be read or cannot name a style, styles given twice or,
-    with `only_new`, held already; without, for styles of `init` that training would spoil because
-    their image is not given."""
+    Raises InputError for images that cannot be read or cannot name a style and for styles given
+    twice. With `only_new`, styles that are held already are an error. Without it, styles of `init`
+    without their image are an error, because training would spoil them."""
     given = [_style(file) for file in files]
     for i, style in enumerate(given):
         for other in given[:i]:
@@ -204,8 +205,8 @@ def plan(
 
 
 def count(files: Sequence[str], init: str | None = None, only_new: bool = False) -> int:
-    """How many styles `plan` gives, from the header of `init` alone. InputError without the `init`
-    that `only_new` needs."""
+    """Returns how many styles `plan` gives, from the header of `init` alone. Raises InputError if
+    `only_new` is set without `init`."""
     if not only_new:
         return len(files)
     if init is None:
@@ -216,9 +217,9 @@ def count(files: Sequence[str], init: str | None = None, only_new: bool = False)
 def draw(
     seed: int, step: int, batch_size: int, styles: int, part: tuple[int, int] = (0, 1)
 ) -> NDArray[np.int32]:
-    """The style, 0 to styles - 1, of each image in `part` (i, n) of step's global batch:
-    (batch_size / n,). A function of the image's number in the whole training and of the seed: every
-    `styles` images in a row have each style once, in an order of their own. `step` counts from
+    """Returns the style, 0 to styles - 1, of each image in `part` (i, n) of the step's global
+    batch: (batch_size / n,). It depends only on the seed and the image's number in the whole
+    training. Every run of `styles` images has each style once, in its own order. `step` counts from
     0."""
     count = batch_size // part[1]
     first = step * batch_size + part[0] * count
@@ -227,7 +228,7 @@ def draw(
 
 
 def drawn(seed: int, steps: int, batch_size: int, styles: int) -> list[int]:
-    """How many images each style had in the first `steps` steps."""
+    """Returns how many images each style had in the first `steps` steps."""
     rounds, rest = divmod(steps * batch_size, styles)
     more = set(_order(seed, rounds, styles)[:rest].tolist())
     return [rounds + (i in more) for i in range(styles)]
@@ -238,7 +239,7 @@ def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
 
 
 def check(header: dict[str, Any], source: str) -> None:
-    """InputError where a transform net's header does not name each style that its net has."""
+    """Raises InputError if a transform net's header does not name every style that the net has."""
     held = [style.name for style in _earlier(header, source)] if "styles" in header else []
     net = header.get("net")
     rows = net.get("styles", 0) if isinstance(net, dict) else 0
@@ -261,7 +262,8 @@ def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def style_name(name: str, given: str | os.PathLike[str]) -> str:
-    """`name`, if it can name a style. InputError naming the file, or option, that gave it."""
+    """Returns `name` if it can name a style. Otherwise raises an InputError that names the file or
+    option that gave it."""
     if name == ALL or not headers.is_name(name):
         raise InputError(
             f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot be "
@@ -279,8 +281,8 @@ def _style(file: str) -> Style:
 
 
 def _earlier(header: dict[str, Any], source: str) -> list[Style]:
-    """The styles that a weights file holds; one, named after its image, in a net of a single
-    style."""
+    """Returns the styles that a weights file holds. A net of a single style has one, named after
+    its image."""
     try:
         if "styles" in header:
             return [Style(**style) for style in header["styles"]]

@@ -1,4 +1,4 @@
-"""What is shipped, by name: style nets, the styles in a net of many, and whose works they follow.
+"""The shipped nets by name: style nets, the styles in multi-style nets, and the works they follow.
 
 Imports no jax.
 """
@@ -12,28 +12,29 @@ from jaxpercept.nets import weights_file
 
 
 def styles() -> list[str]:
-    """What `--style` takes by name: the shipped nets of one style, then "FILE:STYLE" for those of
-    several."""
+    """Returns the names that `--style` takes: the shipped nets of one style, then "FILE:STYLE" for
+    the nets of several."""
     known = {name: rows(name) for name in weights_file.available("styles")}
     singles = [name for name, held in known.items() if not held]
     return singles + [f"{name}:{style}" for name, held in known.items() for style in held]
 
 
 def singles() -> list[str]:
-    """The shipped nets of one style."""
+    """Returns the shipped nets of one style."""
     return [name for name in styles() if ":" not in name]
 
 
 def rows(name: str) -> list[str]:
-    """The styles of a shipped net of many, in the order of its rows; none for a net of one."""
+    """Returns the styles of a shipped multi-style net in the order of its rows, or none for a net
+    of one."""
     header = weights_file.read_header(weights_file.resolve(name, "styles"))
     held = header.get("styles", ())
     return [str(style["name"]) for style in held if isinstance(style, dict) and "name" in style]
 
 
 def home(style: str) -> tuple[str, str] | None:
-    """The shipped net of many, and the style itself, for a style's name that is neither a file nor
-    a net of its own; None for any other text."""
+    """Returns the shipped multi-style net of a style, and the style itself. Returns None for any
+    text that is a file, a net of its own or no style."""
     nets = weights_file.available("styles")
     if not style.isidentifier() or style in nets or Path(style).exists():
         return None
@@ -41,7 +42,7 @@ def home(style: str) -> tuple[str, str] | None:
 
 
 def credits() -> dict[str, str]:
-    """For each style, the work that it follows: artist, title, year."""
+    """Returns the work that each style follows: artist, title, year."""
     file = weights_file.weights_dir() / "styles" / "credits.csv"
     if not file.is_file():
         return {}

@@ -1,9 +1,9 @@
 """The image transform network f_W (Johnson et al. 2016, section 3.1 and supplementary material).
 
-Images are float RGB in [0, 1], NHWC, in and out; `encode` and `decode` are the only places that
-know another range. The output is not clipped: `inference` does that, and losses see it as it is
-unless `TrainConfig.clip` is set. Variables are two flat dicts of arrays, parameters and running
-statistics (empty without batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
+Images are float RGB in [0, 1], NHWC, in and out. Only `encode` and `decode` know another range. The
+output is not clipped: `inference` clips it, and losses see it unclipped unless `TrainConfig.clip`
+is set. Variables are two flat dicts of arrays, parameters and running statistics (empty without
+batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ VGG_MEAN_BGR = (
     103.939,
     116.779,
     123.68,
-)  # the authors' preprocess.lua; the loss network's own mean lives in its file
+)  # the authors' preprocess.lua; the loss network's mean is in its own file
 
 
 class TransformNet(nnx.Module):
-    """`c9s1`, `d`…, residual blocks, `u`…, `c9s1-3`, each followed by a norm and ReLU; the last by
-    a norm at most."""
+    """The layers `c9s1`, `d`…, residual blocks, `u`…, `c9s1-3`. A norm and ReLU follow each layer,
+    except the last, which may have a norm only."""
 
     def __init__(self, config: TransformNetConfig, rngs: nnx.Rngs):
         c = self.config = config
@@ -95,7 +95,7 @@ class TransformNet(nnx.Module):
         self.head_norm = norm(out) if c.head_norm else Identity()
 
     def __call__(self, x: Image, **mode: Any) -> Image:
-        """(N, H, W, 3) encoded to (N, scale·H, scale·W, 3) before `decode`."""
+        """Maps the encoded (N, H, W, 3) to (N, scale·H, scale·W, 3) before `decode`."""
         x = jax.nn.relu(self.stem_norm(self.stem(x), **mode))
         for down, norm in zip(self.down, self.down_norm, strict=True):
             x = jax.nn.relu(norm(down(x), **mode))
@@ -107,7 +107,8 @@ class TransformNet(nnx.Module):
 
 
 def encode(config: TransformNetConfig, x: Image) -> Image:
-    """[0, 1] to the net's input: "centered" 2x - 1; "vgg" 255x minus the mean, BGR; "raw" 255x."""
+    """Converts [0, 1] to the net's input: "centered" 2x - 1; "vgg" 255x minus the mean, BGR; "raw"
+    255x."""
     if config.input == "raw":
         return 255 * x
     if config.input == "vgg":
@@ -116,10 +117,10 @@ def encode(config: TransformNetConfig, x: Image) -> Image:
 
 
 def decode(config: TransformNetConfig, z: Image, x: Image | None = None) -> Image:
-    """The net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate); "tanh"
-    (scale·tanh z + 1)/2, the paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR
-    mean-subtracted 0-255 space; "raw" z/255. With a bicubic skip, the input `x` upsampled takes the
-    place of 0.5."""
+    """Converts the net's output to [0, 1]: "linear" 0.5 + scale·z (unbounded, cannot saturate);
+    "tanh" (scale·tanh z + 1)/2, the paper's scaled tanh; "vgg_tanh" scale·tanh z in VGG's BGR
+    mean-subtracted 0-255 space; "raw" z/255. With a bicubic skip, the upsampled input `x` replaces
+    0.5."""
     if config.skip == "bicubic":
         if x is None:
             raise ValueError("decode: a net with a bicubic skip needs its input")
@@ -138,8 +139,8 @@ def _mean(x: Array) -> Array:
 
 
 def init(config: TransformNetConfig, seed: int = 0) -> tuple[Variables, Variables]:
-    """Fresh (parameters, running statistics); Torch's default initialisation, deterministic in
-    `seed`."""
+    """Returns fresh (parameters, running statistics) with Torch's default initialisation,
+    deterministic in `seed`."""
     _, params, stats = _split(TransformNet(config, nnx.Rngs(seed)))
     return _flat(params), _flat(stats)
 
@@ -156,16 +157,18 @@ def apply(
     mix: Float[Array, "m s"] | None = None,
     probe: list[Array] | None = None,
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
-    """f_W(x) and the running statistics (updated if `train`). Any height and width of at least
-    `geometry.least_side`.
+    """Returns f_W(x) and the running statistics (updated if `train`), for any height and width of
+    at least `geometry.least_side`.
 
-    Sizes that the stride-2 layers do not divide are reflected at the bottom and right (not so if
-    `config.fit` is "crop", for imported nets that round up by themselves) and the output is
-    cropped, so that it lies on the input. `axis_name`: the mapped axis over whose replicas batch
-    statistics are reduced. `dtype`: compute in it (bfloat16). `probe`: a list that gets what each
-    batch norm is given, in order. `mix`: for a net of several styles, their weights for each image,
-    or (1, styles) for all images. Raises ValueError on another rank, channel count, or a shorter
-    side; and where `mix` does not fit the net."""
+    Sizes that the stride-2 layers do not divide are reflected at the bottom and right, and the
+    output is cropped to the input's place. If `config.fit` is "crop" (imported nets that round up
+    by themselves), nothing is reflected.
+    axis_name: the mapped axis of the replicas over which batch statistics are reduced.
+    dtype: the type to compute in (bfloat16).
+    probe: a list to which each batch norm's input is appended, in order.
+    mix: for a multi-style net, the styles' weights for each image, or (1, styles) for all images.
+    Raises ValueError for another rank or channel count, a shorter side, or a `mix` that does not
+    fit the net."""
     least = geometry.least_side(config)
     if x.ndim != 4 or x.shape[-1] != 3 or any(side < least for side in x.shape[1:3]):
         raise ValueError(
@@ -186,7 +189,7 @@ def apply(
     pads = ((0, 0), (start, start + -h % multiple), (start, start + -w % multiple), (0, 0))
     z = encode(config, jnp.pad(x, pads, mode="reflect") if max(map(max, pads)) else x)
     y = model(z if dtype is None else z.astype(dtype), train=train, axis_name=axis_name, **mode)
-    # TensorFlow's padding of odd sizes moves the content by just as much as they are rounded up
+    # TensorFlow's padding of odd sizes moves the content by as much as it rounds the size up.
     moves = config.padding == "same" and config.fit == "crop"
     top, left = ((y.shape[i] - config.scale * x.shape[i]) * moves for i in (1, 2))
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))[:, top:, left:][
@@ -200,17 +203,16 @@ def _mix_shapes(config: TransformNetConfig, count: int) -> tuple[Any, ...]:
 
 
 def style_parameters(config: TransformNetConfig) -> tuple[str, ...]:
-    """The names of the parameters that each style has its own row of; none in a net of a single
+    """Returns the names of the parameters that have a row per style, or none in a net of a single
     style."""
     return tuple(
         name for name, shape in shapes(config)[0].items() if len(shape) == 2
-    )  # kernels have 4, biases 1
+    )  # kernels have 4 axes, biases 1
 
 
 def restyle(config: TransformNetConfig, params: Variables, rows: Sequence[int | None]) -> Variables:
-    """Parameters of `config`, a net of several styles, out of those of the same net with other
-    styles, or with one: row i is a copy of the earlier row rows[i] or, for None, the mean of
-    all."""
+    """Returns parameters of `config`, a net of several styles, from the same net with other styles
+    or with one. Row i is a copy of the earlier row rows[i], or the mean of all for None."""
     out = dict(params)
     for name in style_parameters(config):
         old = jnp.atleast_2d(params[name])
@@ -219,10 +221,10 @@ def restyle(config: TransformNetConfig, params: Variables, rows: Sequence[int | 
 
 
 def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) -> Variables:
-    """The parameters of a net of one style out of those of a net of several: of one of them or of a
-    blend, `mix` (1, styles)."""
-    # "highest", as in the net's own mixture: a weight of 1 gives its row exactly, on accelerators
-    # too
+    """Returns the parameters of a net of one style from a multi-style net. `mix` (1, styles)
+    chooses a style or a blend."""
+    # As in the net's own mixture, "highest" makes a weight of 1 give its row exactly, also on
+    # accelerators.
     rows = {
         name: jnp.matmul(mix, params[name], precision="highest")[0]
         for name in style_parameters(config)
@@ -233,9 +235,9 @@ def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) 
 def grown(
     old: TransformNetConfig, params: Variables, config: TransformNetConfig
 ) -> Variables | None:
-    """The parameters of `config`, a net that has more residual blocks than `old` or gates in them
-    and is alike in all else, for the same function: a new block adds nothing yet, and a gate of
-    zero lets all pass. None if the two differ in more."""
+    """Returns parameters of `config` that compute the same function as `old`. `config` is a net
+    that differs from `old` only by more residual blocks or by gates. A new block adds nothing yet,
+    and a gate of zero changes nothing. Returns None if the nets differ otherwise."""
     same = dataclasses.replace(old, preset=config.preset, blocks=config.blocks, gate=config.gate)
     if same != config or config.blocks < old.blocks or (old.gate and not config.gate):
         return None
@@ -261,7 +263,8 @@ def _split(model: TransformNet) -> tuple[Any, Any, Any]:
 def shapes(
     config: TransformNetConfig,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """The shapes of the parameters and of the running statistics, by name; computes nothing."""
+    """Returns the shapes of the parameters and of the running statistics, by name, without
+    computing."""
     _, params, stats = _structure(config)
     return {k: v.shape for k, v in _flat(params).items()}, {
         k: v.shape for k, v in _flat(stats).items()
@@ -278,7 +281,7 @@ def save(
     dtype: Any = np.float16,
 ) -> None:
     """Writes a weights file that describes itself: parameters in `dtype`, float32 statistics,
-    `header`, the config. Raises InputError for values that are not finite there."""
+    `header` and the config. Raises InputError for values that are not finite in `dtype`."""
     kinds = (("params", params, dtype), ("stats", stats, np.float32))
     with np.errstate(over="ignore"):
         arrays = {
@@ -298,8 +301,8 @@ def save(
 
 
 def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
-    """A weights file's config, parameters and statistics (float32) and header. InputError names
-    every key that is missing, extra or misshapen."""
+    """Returns a weights file's config, parameters and statistics (float32), and header. The
+    InputError names every key that is missing, extra or misshapen."""
     arrays, header = weights_file.read_net(path, "transform_net", partial(_check, str(path)))
     config = net_from_dict(header["net"], str(path))
     arrays = learned.completed(path, arrays, header)
@@ -316,8 +319,9 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
 
 
 def _check(path: str, header: dict[str, Any], found: weights_file.Shapes) -> None:
-    """InputError where a file does not hold the arrays that its config asks for, or, on top of a
-    shared net, their part. Layers are counted first: the shapes of many take long to make."""
+    """Raises InputError if a file lacks arrays that its config needs, or its part of them on top of
+    a shared net. Layers are counted first, because the shapes of many layers take long to
+    compute."""
     if "net" not in header:
         raise InputError(
             f"{path}: its header has no net config; train it again, or convert the original again"

@@ -1,10 +1,10 @@
 """The loss network φ: the 13 convolutions of VGG-16 (Simonyan and Zisserman 2014, arXiv 1409.1556),
 frozen.
 
-Images go in as RGB in [0, 1], NHWC; the ImageNet preprocessing (0-255 units, mean, standard
-deviation) is inside and comes from the weights file. Activations come out by name, `relu1_1` …
-`relu5_3`, each (N, H_j, W_j, C_j) with H_j = H // 2^(block - 1). Nothing deeper than the deepest
-layer asked for is computed.
+Images go in as RGB in [0, 1], NHWC. The ImageNet preprocessing (0-255 units, mean, standard
+deviation) happens inside, with values from the weights file. Activations come out by name,
+`relu1_1` … `relu5_3`, each (N, H_j, W_j, C_j) with H_j = H // 2^(block - 1). Layers deeper than the
+deepest requested one are not computed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 
 
 class VGG16(nnx.Module):
-    """The convolutions as a Flax module; its variables are the arrays of `load_vgg16`."""
+    """The convolutions as a Flax module. Its variables are the arrays of `load_vgg16`."""
 
     def __init__(self, params: Params):
         for name, value in params.items():
@@ -60,10 +60,11 @@ class VGG16(nnx.Module):
 
 
 def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Collection[str]) -> Features:
-    """φ_j(x) for each name in `layers`; x in [0, 1], computed in x's dtype. Pure and jittable.
+    """Returns φ_j(x) for each name in `layers`. x is in [0, 1] and the result has x's dtype. Pure
+    and jittable.
 
-    Raises InputError on an unknown layer, ValueError on a shape that is not (N, H, W, 3) or too
-    small for a layer."""
+    Raises InputError for an unknown layer, and ValueError for a shape that is not (N, H, W, 3) or
+    too small for a layer."""
     for layer in layers:
         choose("VGG-16 layer", layer, VGG_LAYERS)
     if x.ndim != 4 or x.shape[-1] != 3:
@@ -78,12 +79,12 @@ def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Collection[
 
 
 def smallest_side(layer: str) -> int:
-    """The shortest side, in pixels, for which `layer` is not empty."""
+    """Returns the shortest side, in pixels, for which `layer` is not empty."""
     return int(2 ** (int(layer[4]) - 1))
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """The 26 arrays of a VGG-16 weights file and their shapes, HWIO."""
+    """Returns the shapes (HWIO) of the 26 arrays of a VGG-16 weights file."""
     out: dict[str, tuple[int, ...]] = {}
     cin = 3
     for b, block in enumerate(BLOCKS, start=1):
@@ -94,14 +95,15 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def source(path: str | Path | None = None) -> Path:
-    """The loss network's file: `path`, or the shipped one. InputError where there is none."""
+    """Returns the loss network's file: `path`, or the shipped one. Raises InputError if it is
+    missing."""
     return weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
 
 
 def load_vgg16(path: str | Path | None = None) -> Params:
-    """The loss network's parameters, float32, for RGB input: `conv1_1.kernel` (3, 3, 3, 64), … and
-    `preprocess.mean`, `preprocess.std` (3,) in 0-255 units. Default: the shipped ImageNet weights.
-    InputError: not a VGG-16 file."""
+    """Returns the loss network's parameters, float32, for RGB input: `conv1_1.kernel` (3, 3, 3,
+    64), … and `preprocess.mean`, `preprocess.std` (3,) in 0-255 units. The default file is the
+    shipped ImageNet weights. Raises InputError for a file that is not VGG-16."""
     file = source(path)
     arrays, header = weights_file.read_net(
         file, "vgg16", lambda header, found: weights_file.check_shapes(file, found, shapes())

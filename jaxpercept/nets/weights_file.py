@@ -1,8 +1,8 @@
-"""Weights files: safetensors whose header describes the network, and the one resolver of shipped
-names.
+"""Reads and writes weights files, safetensors with a header that describes the network, and
+resolves shipped names.
 
-The header is a dict of JSON values, kept in the safetensors metadata (which holds strings) value by
-value. Arrays are NumPy arrays by dotted name. Files are written whole or not at all. Imports no
+The header is a dict of JSON values, stored value by value in the safetensors metadata (which holds
+strings). Arrays are NumPy arrays by dotted name. Files are written whole or not at all. Imports no
 jax.
 """
 
@@ -27,15 +27,15 @@ from jaxpercept.nets import headers
 
 Shapes = Mapping[str, tuple[int, ...]]
 SUFFIX = ".safetensors"
-LARGEST = 1e12  # of a weight; a layer of larger ones overflows float32
+LARGEST = 1e12  # a layer with larger weights overflows float32
 _DTYPES = ("F16", "F32", "F64")
 _KINDS = {"transform_net": "a transform net's", "vgg16": "a VGG-16"}
 _FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
 
 
 def weights_dir() -> Path:
-    """Where the shipped weights are: $JAXPERCEPT_WEIGHTS, `weights/` beside the package in a
-    checkout, or inside the installed package."""
+    """Returns the folder of the shipped weights: $JAXPERCEPT_WEIGHTS, `weights/` beside the package
+    in a checkout, or the folder inside the installed package."""
     if given := os.environ.get("JAXPERCEPT_WEIGHTS"):
         return Path(given)
     package = Path(str(jaxpercept.__file__)).resolve().parent
@@ -44,13 +44,13 @@ def weights_dir() -> Path:
 
 
 def available(kind: str) -> list[str]:
-    """The shipped names of a kind: "styles", "superres" or "vgg", sorted."""
+    """Returns the shipped names of a kind, "styles", "superres" or "vgg", sorted."""
     return sorted(path.stem for path in (weights_dir() / _FOLDERS[kind]).glob(f"*{SUFFIX}"))
 
 
 def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
-    """A file that exists, or the shipped file of that name. Raises InputError listing the shipped
-    names."""
+    """Returns the path of an existing file, or of the shipped file with that name. The InputError
+    lists the shipped names."""
     given = os.fspath(name_or_path)
     path = Path(given)
     if path.is_file():
@@ -73,30 +73,30 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
 def write_weights(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray], header: dict[str, Any]
 ) -> Path:
-    """Writes arrays and header, atomically; makes the folder. Equal contents give equal bytes, so
-    that a checksum can be compared. Raises InputError where it cannot write."""
-    # tobytes (inside save) would write a transposed view in the wrong order
+    """Writes arrays and header atomically and makes the folder. Equal contents give equal bytes, so
+    that checksums can be compared. Raises InputError if it cannot write."""
+    # tobytes (inside save) would write a transposed view in the wrong order.
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     data = _ordered(save(contiguous, {k: json.dumps(v) for k, v in header.items()}), header)
     return files.write(path, data)
 
 
 def _ordered(data: bytes, header: dict[str, Any]) -> bytes:
-    """A safetensors file with its metadata in the header's order, which safetensors leaves to
-    chance."""
+    """Rewrites a safetensors file with its metadata in the header's order, which safetensors does
+    not fix."""
     if not header:
         return data
     end = 8 + int.from_bytes(data[:8], "little")
     table = json.loads(data[8:end])
     table["__metadata__"] = {k: table["__metadata__"][k] for k in header}
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    text += b" " * (-len(text) % 8)  # this keeps the arrays aligned
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and header of a weights file. Raises InputError when it is missing, cut short or not
-    one of ours."""
+    """Returns the arrays and the header of a weights file. Raises InputError if the file is
+    missing, cut short or not one of ours."""
     with _opened(path) as (file, header):
         _check_dtypes(path, file)
         return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 - not a dict
@@ -105,9 +105,9 @@ def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
 def read_net(
     path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], Shapes], None]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """`read_weights` of a network of this kind. `check` sees the header and the arrays' shapes
-    before an array is read. Raises InputError for another kind, and for values that are not finite
-    or too large to compute with."""
+    """Reads a network of this kind as `read_weights` does. `check` gets the header and the arrays'
+    shapes before any array is read. Raises InputError for another kind, and for values that are not
+    finite or too large to compute with."""
     with _opened(path) as (file, header):
         if header.get("kind") != kind:
             raise InputError(
@@ -127,7 +127,7 @@ def read_net(
 
 
 def check_shapes(path: str | os.PathLike[str], found: Shapes, wanted: Shapes) -> None:
-    """InputError with every key that is missing, extra or misshapen."""
+    """Raises an InputError that names every key that is missing, extra or misshapen."""
     both = found.keys() | wanted.keys()
     if wrong := sorted(k for k in both if found.get(k) != wanted.get(k)):
         raise InputError(
@@ -136,7 +136,7 @@ def check_shapes(path: str | os.PathLike[str], found: Shapes, wanted: Shapes) ->
 
 
 def shapes_of(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """By name."""
+    """Returns the arrays' shapes by name."""
     return {name: value.shape for name, value in arrays.items()}
 
 
@@ -145,7 +145,7 @@ def _usable(value: np.ndarray) -> bool:
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header alone, at no cost. Raises InputError as `read_weights` does."""
+    """Returns the header without reading any array. Raises InputError as `read_weights` does."""
     with _opened(path) as (_, header):
         return header
 
@@ -172,7 +172,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]
 
 
 def check_size(path: str | os.PathLike[str]) -> None:
-    """InputError for a safetensors file that is missing or whose header is too large to read."""
+    """Raises InputError if a safetensors file is missing or its header is too large to read."""
     files.regular(path, "a weights file")
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -184,6 +184,6 @@ def check_size(path: str | os.PathLike[str]) -> None:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """The file's SHA-256, in hexadecimal."""
+    """Returns the file's SHA-256 in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,14 +1,14 @@
-"""Convolutions with Torch's semantics, in plain form for accelerators and in forms that are fast on
+"""Convolutions with Torch's semantics: a plain form for accelerators, and forms that are fast on
 XLA:CPU.
 
-Images NHWC, kernels HWIO, any floating type. Which form runs is decided while tracing, by the
-default backend; `forced(fast)` overrides it for tests and benchmarks. The forms compute the same
+Images are NHWC and kernels HWIO, of any floating type. The default backend decides while tracing
+which form runs; `forced(fast)` overrides it for tests and benchmarks. All forms compute the same
 function up to rounding. The fast ones have reverse-mode gradients only (jax.custom_vjp), of any
 order: no jax.jvp.
 
-The fast forms bring every layer to a stride-1 convolution of many channels (`folding`), which
-`stride1` and `winograd` compute; `borders` has mirrored borders and pooling, `plain` what all
-share.
+The fast forms turn every layer into a stride-1 convolution of many channels (`folding`), which
+`stride1` and `winograd` compute. `borders` has mirrored borders and pooling, and `plain` what all
+forms share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _forced: bool | None = None
 
 @contextmanager
 def forced(fast: bool) -> Iterator[None]:
-    """Within it, tracing takes the fast forms, or the plain ones."""
+    """Makes tracing inside the `with` block take the fast forms, or the plain ones."""
     global _forced
     before, _forced = _forced, fast
     try:
@@ -53,9 +53,9 @@ def conv2d(
     padding: str = "zero",
     pad: int | None = None,
 ) -> Output:
-    """Convolution (Torch's Conv2d). `padding`: "zero" or "reflect" pads `pad` (default kernel // 2)
-    on every side at any stride, "same" zeros as TensorFlow does, "valid" nothing. ValueError for
-    another word."""
+    """Convolves as Torch's Conv2d does. `padding`: "zero" or "reflect" pads `pad` pixels (default
+    kernel // 2) on every side at any stride, "same" pads with zeros as TensorFlow does, "valid"
+    does not pad. Raises ValueError for another word."""
     if padding not in ("zero", "reflect", "same", "valid"):
         raise ValueError(f"padding {padding!r} is not known; choose zero, reflect, same or valid")
     p = 0 if padding == "valid" else kernel.shape[0] // 2 if pad is None else pad
@@ -78,16 +78,16 @@ def conv2d(
 def upsample_conv2d(
     x: Image, kernel: Kernel, bias: Array | None = None, *, padding: str = "reflect"
 ) -> Output:
-    """Nearest-neighbour ×2, then a 3×3 convolution padded on the large grid. (N, H, W, C) to (N,
-    2H, 2W, O)."""
+    """Upsamples ×2 by nearest neighbour, then applies a 3×3 convolution padded on the large grid.
+    (N, H, W, C) to (N, 2H, 2W, O)."""
     if not _fast():
         return conv2d(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), kernel, bias, padding=padding)
-    # A reflected border row of the large grid is the copy of the first source row: a symmetric
-    # border of the small one.
+    # A reflected border row of the large grid copies the first source row, so it is a symmetric
+    # border of the small grid.
     x = _mirrored(x, 1, "symmetric") if padding == "reflect" else padded(x, 1, 1)
-    # On the large grid an even pixel sees source pixels (i-1, i, i), an odd one (i, i, i+1): two
-    # taps each. All phases at once read (i, i+1), the odd ones first, so that depth to space only
-    # shifts the result by one pixel.
+    # On the large grid an even pixel sees source pixels (i-1, i, i) and an odd one (i, i, i+1),
+    # which is two taps each. All phases at once read (i, i+1). The odd phases come first, so that
+    # depth to space only shifts the result by one pixel.
     small = phases(kernel, lambda a, b, c: ((a + b, c), (a, b + c)))
     y = depth_to_space(convolution(x, small, 0), 2)
     return _biased(y[:, 1:-1, 1:-1], bias)
@@ -96,15 +96,16 @@ def upsample_conv2d(
 def conv_transpose2d(
     x: Image, kernel: Kernel, bias: Array | None = None, *, padding: str = "zero"
 ) -> Output:
-    """Torch's ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1): (N, H, W, I) to (N,
-    2H, 2W, O); kernel[h, w, i, o] is Torch's weight[i, o, h, w]. `padding` "same": TensorFlow's
-    conv2d_transpose, which lies one pixel further; kernel[h, w, i, o] is its filter[h, w, o, i]."""
-    before, after = (2, 1) if padding == "same" else (1, 2)  # of the zero-inserted image
+    """Computes Torch's ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1): (N, H, W,
+    I) to (N, 2H, 2W, O). kernel[h, w, i, o] is Torch's weight[i, o, h, w]. With `padding` "same" it
+    computes TensorFlow's conv2d_transpose, which lies one pixel further; kernel[h, w, i, o] is then
+    its filter[h, w, o, i]."""
+    before, after = (2, 1) if padding == "same" else (1, 2)  # padding of the zero-inserted image
     if not _fast():
         return _biased(plain(x, kernel[::-1, ::-1], before, after, lhs_dilation=(2, 2)), bias)
-    # Output pixels see one source pixel (tap 1) or two, in turns, in each direction. Torch's: even
-    # ones i by tap 1, odd ones i by tap 2 and i + 1 by tap 0. TensorFlow's: even ones i - 1 by tap
-    # 2 and i by tap 0, odd ones i by tap 1.
+    # In each direction, output pixels alternately see one source pixel (by tap 1) or two. Torch:
+    # even ones see i by tap 1, odd ones i by tap 2 and i + 1 by tap 0. TensorFlow: even ones see i
+    # - 1 by tap 2 and i by tap 0, odd ones i by tap 1.
     if padding == "same":
         small = phases(kernel, lambda a, b, c: ((c, a), (jnp.zeros_like(b), b)))
     else:
@@ -113,8 +114,8 @@ def conv_transpose2d(
 
 
 def max_pool2x2(x: Image) -> Output:
-    """Maxima of 2×2 windows; an odd last row or column is dropped. Of equal maxima the first in
-    reading order has the gradient, as in Torch."""
+    """Returns the maxima of 2×2 windows; an odd last row or column is dropped. If maxima are equal,
+    the first in reading order gets the gradient, as in Torch."""
     x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
     if _fast():
         return max_pool(x)
@@ -125,20 +126,20 @@ def max_pool2x2(x: Image) -> Output:
 def _biased(y: Image, bias: Array | None) -> Image:
     if bias is None:
         return y
-    wide = jnp.promote_types(y.dtype, jnp.float32)  # in which the bias's gradient is summed
+    wide = jnp.promote_types(y.dtype, jnp.float32)  # the type that sums the bias's gradient
     return (y.astype(wide) + bias.astype(wide).reshape(1, 1, 1, -1)).astype(y.dtype)
 
 
 def _same(x: Image, size: int, stride: int) -> Output:
-    """TensorFlow's SAME: as few zeros as give ceil(n / stride) outputs, the odd one after. The
-    split depends on n."""
+    """Pads as TensorFlow's SAME: with the fewest zeros that give ceil(n / stride) outputs, the odd
+    one after the image. The split depends on n."""
     totals = (max((-(-n // stride) - 1) * stride + size - n, 0) for n in x.shape[1:3])
     return jnp.pad(x, ((0, 0), *((t // 2, t - t // 2) for t in totals), (0, 0)))
 
 
 def _mirrored(x: Image, p: int, mode: str) -> Output:
-    """A "reflect" (without the border pixel) or "symmetric" (with it) border of p. Mirrored more
-    than once: jnp.pad."""
+    """Adds a "reflect" (without the border pixel) or "symmetric" (with it) border of p. A border
+    larger than the image needs jnp.pad."""
     if _fast() and p < min(x.shape[1:3]):
         return bordered(x, p, mode)
     return jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode=mode)

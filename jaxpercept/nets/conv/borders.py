@@ -1,4 +1,4 @@
-"""Mirrored borders and 2×2 maxima, with gradients that XLA:CPU computes fast."""
+"""Computes mirrored borders and 2×2 maxima, with gradients that are fast on XLA:CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxpercept.nets.conv.plain import Image, Output
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def bordered(x: Image, p: int, mode: str) -> Output:
-    """A "reflect" or "symmetric" border of p, less than the image's sides."""
+    """Adds a "reflect" or "symmetric" border of p, which is less than the image's sides."""
     rows, columns = (np.pad(np.arange(s), p, mode=mode) for s in x.shape[1:3])  # type: ignore[call-overload]
     return jnp.take(jnp.take(x, rows, 1, mode="clip"), columns, 2, mode="clip")
 
@@ -37,7 +37,7 @@ bordered.defvjp(lambda x, p, mode: (bordered(x, p, mode), None), _bordered_backw
 
 @jax.custom_vjp
 def max_pool(x: Image) -> Output:
-    """(N, 2H, 2W, C) to (N, H, W, C)."""
+    """Returns 2×2 maxima, (N, 2H, 2W, C) to (N, H, W, C)."""
     rows = jnp.maximum(x[:, ::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
@@ -47,8 +47,8 @@ def _max_pool_backward(x: Image, d: Output) -> tuple[Image]:
     (a, b), (e, f) = ([x[:, i::2, j::2] for j in (0, 1)] for i in (0, 1))
     top = jnp.maximum(a, b) >= jnp.maximum(e, f)
     first = jnp.where(top, jnp.where(a >= b, 0, 1), jnp.where(e >= f, 2, 3))
-    # One comparison for each pixel of the grid: XLA:CPU writes four parts side by side several
-    # times slower
+    # One comparison per pixel of the grid: XLA:CPU writes four parts side by side several times
+    # slower.
     places = np.arange(4).reshape(1, 1, 2, 1, 2, 1)
     grid = jnp.where(
         first[:, :, None, :, None] == places, d[:, :, None, :, None], jnp.zeros((), d.dtype)

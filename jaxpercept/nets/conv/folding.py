@@ -1,5 +1,5 @@
-"""Pixels folded into channels and kernels to match: layers of few channels, of stride 2 or that
-double the size, as stride-1 convolutions of many channels.
+"""Folds pixels into channels, and kernels to match. Layers that have few channels, have stride 2 or
+double the size become stride-1 convolutions of many channels.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from jaxpercept.nets.conv.stride1 import convolution
 
 
 def space_to_depth(x: Image, f: int) -> Output:
-    """(N, f H, f W, C) to (N, H, W, f² C)."""
+    """Moves f×f pixels into channels, (N, f H, f W, C) to (N, H, W, f² C)."""
     n, h, w, c = x.shape
     x = x.reshape(n, h // f, f, w // f, f, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h // f, w // f, f * f * c)
 
 
 def depth_to_space(x: Image, f: int) -> Output:
-    """(N, H, W, f² C) to (N, f H, f W, C)."""
+    """Moves channels into f×f pixels, (N, H, W, f² C) to (N, f H, f W, C)."""
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, f * h, f * w, c // f**2)
@@ -31,8 +31,8 @@ def depth_to_space(x: Image, f: int) -> Output:
 def phases(
     kernel: Kernel, taps: Callable[..., tuple[tuple[Array, Array], ...]]
 ) -> Float[Array, "2 2 i o4"]:
-    """A 3×3 kernel to a 2×2 one for all four output phases, (2, 2, I, 4 O): `taps` gives the two
-    taps of each phase."""
+    """Turns a 3×3 kernel into a 2×2 one for all four output phases, (2, 2, I, 4 O). `taps` gives
+    the two taps of each phase."""
     k: Array = kernel
     for axis in (0, 2):
         three = (lax.index_in_dim(k, i, axis, keepdims=False) for i in range(3))
@@ -41,8 +41,8 @@ def phases(
 
 
 def blocked9(x: Image, kernel: Kernel) -> Output:
-    """VALID 9×9 from or to a few channels as a 3×3 convolution of 4×4 blocks of pixels, 16 times as
-    many channels."""
+    """Computes a VALID 9×9 convolution from or to a few channels as a 3×3 convolution of 4×4 blocks
+    of pixels, with 16 times as many channels."""
     h, w = x.shape[1] - 8, x.shape[2] - 8
     x = jnp.pad(x, ((0, 0), (0, -h % 4), (0, -w % 4), (0, 0)))
     # Pixel a of input block I is tap 4 I + a - p of the output block's pixel p.
@@ -59,8 +59,8 @@ def blocked9(x: Image, kernel: Kernel) -> Output:
 
 
 def strided3(x: Image, kernel: Kernel) -> Output:
-    """VALID 3×3 of stride 2 as a 2×2 convolution of 2×2 blocks of pixels; the fourth tap is
-    zero."""
+    """Computes a VALID 3×3 convolution of stride 2 as a 2×2 convolution of 2×2 blocks of pixels.
+    The fourth tap is zero."""
     i, o = kernel.shape[2:]
     h, w = ((s - 3) // 2 * 2 + 4 for s in x.shape[1:3])
     x = lax.pad(

@@ -1,6 +1,4 @@
-"""What every form of a convolution is written with: the types, XLA's own convolution, zero
-padding.
-"""
+"""What every form of a convolution uses: the types, XLA's own convolution, and zero padding."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 Image = Float[Array, "n h w c"]
-Output = Float[Array, "n h2 w2 c2"]  # of what changes the size or the channels
+Output = Float[Array, "n h2 w2 c2"]  # for functions that change the size or the channels
 Kernel = Float[Array, "kh kw i o"]
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -24,7 +22,8 @@ def plain(
     stride: tuple[int, int] = (1, 1),
     **options: Any,
 ) -> Output:
-    """XLA's convolution, zero padding `before` and `after` both axes; `options` go to it."""
+    """Runs XLA's convolution with zero padding `before` and `after` on both axes and further
+    `options`."""
     pads = ((before, after), (before, after))
     return lax.conv_general_dilated(
         x, kernel, stride, pads, dimension_numbers=DIMENSIONS, **options
@@ -32,5 +31,5 @@ def plain(
 
 
 def padded(x: Image, before: int, after: int) -> Output:
-    """Zeros before and after both axes."""
+    """Pads with zeros before and after on both axes."""
     return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0))) if before or after else x

@@ -1,5 +1,6 @@
-"""Convolutions of stride 1: `SAME` and a crop (`VALID` is up to 30 times slower), Winograd's form
-where it pays, and the weight gradient as matrix products over blocks that stay in the cache.
+"""Convolutions of stride 1. They are computed as `SAME` and a crop (`VALID` is up to 30 times
+slower), or in Winograd's form where it pays. The weight gradient is matrix products over blocks
+that fit in the cache.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from jax import Array, lax
 from jaxpercept.nets.conv import winograd
 from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output, padded, plain
 
-_BLOCK = 2048  # pixels of a block of the weight gradient
-_SMALL = 1024  # pixels of an image for which XLA's own weight gradient is as fast
+_BLOCK = 2048  # pixels per block of the weight gradient
+_SMALL = 1024  # up to so many pixels, XLA's own weight gradient is as fast
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolution(x: Image, kernel: Kernel, p: int) -> Output:
-    """Stride 1, zero padding p on every side."""
+    """Convolves with stride 1 and zero padding p on every side."""
     if winograd.suits(x, kernel):
         return winograd.convolution(x, kernel, p)
     q = max(p, kernel.shape[0] // 2, kernel.shape[1] // 2)
@@ -49,7 +50,8 @@ convolution.defvjp(_convolution_forward, _convolution_backward)
 
 
 def weight_gradient(x: Image, d: Output, kh: int, kw: int) -> Kernel:
-    """Of a VALID convolution, summed in at least float32 over blocks of some rows of one image."""
+    """Returns the weight gradient of a VALID convolution, summed in at least float32 over blocks of
+    rows of one image."""
     n, h, w, o = d.shape
     width, c = x.shape[2:]
     count = -(-h // max(1, _BLOCK // width))
@@ -69,9 +71,9 @@ def weight_gradient(x: Image, d: Output, kh: int, kw: int) -> Kernel:
 
 
 def _block_gradient(x: Array, d: Array, kh: int, kw: int, wide: Any) -> Array:
-    """The sum over pixels p of x[p + tap] d[p]. With d blank in x's extra rows and columns, a tap
-    is one shift of the whole block, flattened: column taps shift the narrower array, transposed,
-    and row taps the other."""
+    """Returns the sum over pixels p of x[p + tap] d[p]. d is zero in x's extra rows and columns, so
+    that a tap is one shift of the whole flattened block. Column taps shift the narrower array,
+    transposed, and row taps shift the other."""
     width, c, o = *x.shape[1:], d.shape[-1]
     size = x.shape[0] * width
     x, d = x.reshape(size, c), jnp.pad(d, ((0, kh - 1), (0, kw - 1), (0, 0))).reshape(size, o)

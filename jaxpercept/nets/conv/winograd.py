@@ -12,14 +12,12 @@ from jax import Array, lax
 
 from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output
 
-_DEEP = 32 * 32  # input times output channels from which on Winograd's form pays
-_LARGE = 32 * 32  # pixels of all images from which on
-_LONG = (
-    2**23
-)  # products of the two from which on; below, it takes longer to compile than to compute
-# Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity, of those measured the ones that
-# round least: 3 times what a plain convolution does. Rows are scaled by powers of two, to be of
-# like size.
+_DEEP = 32 * 32  # the least product of channels (in × out) for which it pays
+_LARGE = 32 * 32  # the least number of pixels of all images
+_LONG = 2**23  # the least product of the two; below it, compiling takes longer than computing
+# Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity. They round least among the points
+# measured, three times as much as a plain convolution. Powers of two scale the rows to similar
+# sizes.
 _KERNEL = np.array(
     [
         [2, 0, 0],
@@ -49,10 +47,10 @@ _RESULT = np.array(
 
 
 def suits(x: Image, kernel: Kernel) -> bool:
-    """Whether this form computes that convolution, and pays."""
+    """Returns whether this form can compute that convolution and pays."""
     i, o = kernel.shape[2:]
-    # Half precision has no digits to spare; and of 4 or 5 channels XLA:CPU (jax 0.10.2) compiles
-    # the fused sums wrongly
+    # Half precision has no digits to spare. With 4 or 5 channels, XLA:CPU (jax 0.10.2) compiles the
+    # fused sums wrongly.
     suited = jnp.finfo(x.dtype).bits >= 32 and i % 16 == 0 and o % 16 == 0
     pixels = x.shape[0] * x.shape[1] * x.shape[2]
     pays = i * o >= _DEEP and pixels >= _LARGE and pixels * i * o >= _LONG
@@ -60,9 +58,9 @@ def suits(x: Image, kernel: Kernel) -> bool:
 
 
 def convolution(x: Image, kernel: Kernel, p: int) -> Output:
-    """A 3×3 convolution of stride 1 and zero padding p with half the multiplications: along each
-    column, four pixels at a time come of six products instead of twelve (Lavin, Gray 2015, arXiv
-    1509.09308, F(4, 3) in one direction)."""
+    """Computes a 3×3 convolution of stride 1 and zero padding p with half the multiplications.
+    Along each column, four pixels at a time come from six products instead of twelve (Lavin, Gray
+    2015, arXiv 1509.09308, F(4, 3) in one direction)."""
     rows = _rows(x, p)
     taps = jnp.einsum("ai,ijco->ajco", _KERNEL.astype(kernel.dtype), kernel, precision="highest")
     products = [
@@ -74,12 +72,12 @@ def convolution(x: Image, kernel: Kernel, p: int) -> Output:
 
 
 def weight_gradient(x: Image, d: Output, p: int) -> Kernel:
-    """Of `convolution`, with half the multiplications too: six products over a quarter of the
-    pixels."""
+    """Returns the weight gradient of `convolution`, also with half the multiplications: six
+    products over a quarter of the pixels."""
     rows = _rows(x, p)
     n, tiles, width, c = rows[0].shape
     o, size = d.shape[-1], n * tiles * width
-    # Blank in the last two columns, so that a column tap is one shift of the line of all rows
+    # The last two columns are zero, so that a column tap is one shift of all rows laid end to end.
     blank = jnp.pad(d, ((0, 0), (0, 4 * tiles - d.shape[1]), (0, width - d.shape[2]), (0, 0)))
     results = [blank.reshape(n, tiles, 4, width, o)[:, :, i] for i in range(4)]
     products = []
@@ -88,7 +86,7 @@ def weight_gradient(x: Image, d: Output, p: int) -> Kernel:
             _sum(of_input, rows).reshape(size, c),
             _sum(of_result, results).reshape(size, o),
         )
-        if o <= c:  # the narrower one is shifted
+        if o <= c:  # shift the narrower one
             shifted = jnp.pad(result, ((2, 0), (0, 0))).T
             taps = jnp.concatenate([shifted[:, 2 - j : 2 - j + size] for j in range(3)])
             products.append((taps @ line).reshape(3, o, c).swapaxes(1, 2))
@@ -101,8 +99,8 @@ def weight_gradient(x: Image, d: Output, p: int) -> Kernel:
 
 
 def _rows(x: Image, p: int) -> list[Array]:
-    """The six rows that each tile of four result rows reads, all tiles' first ones, second ones and
-    so on, with a border of p: (N, tiles, W + 2p, C) each."""
+    """Returns the six rows that each tile of four result rows reads, with a border of p: first all
+    tiles' first rows, then all second rows, and so on, (N, tiles, W + 2p, C) each."""
     n, h, w, c = x.shape
     tiles, width = -(-(h + 2 * p - 2) // 4), w + 2 * p
     x = jnp.pad(x, ((0, 0), (p, 4 * (tiles + 1) - h - p), (p, p), (0, 0))).reshape(
@@ -112,8 +110,9 @@ def _rows(x: Image, p: int) -> list[Array]:
 
 
 def _along_rows(x: Image, taps: Array) -> Output:
-    """VALID, of three taps (3, I, O) along each row. The rows of all images lie end to end as one,
-    which XLA:CPU does up to twice as fast as many, and what mixes two rows is dropped."""
+    """Computes a VALID convolution of three taps (3, I, O) along each row. The rows of all images
+    lie end to end as one row, which XLA:CPU computes up to twice as fast as many rows. Results that
+    mix two rows are dropped."""
     n, h, w, c = x.shape
     line = x.reshape(1, 1, n * h * w, c)
     y = lax.conv_general_dilated(
