@@ -1,7 +1,7 @@
-"""Batches of images of exactly equal size.
+"""Gathers images of exactly equal size into batches.
 
-Instance-norm statistics see every pixel, so an image is never padded to share a size with another,
-and a batch cut short is filled up with copies.
+Instance-norm statistics see every pixel, so an image is never padded to share a size with another.
+A batch that is cut short is filled up with copies.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ import numpy as np
 
 from jaxpercept.inference.model import Net
 
-BATCH_PIXELS = 4_000_000  # a batch is cut to this many, so that memory is not multiplied
-WAITING_PIXELS = 32_000_000  # of images that wait for more of their size (12 bytes each)
+BATCH_PIXELS = 4_000_000  # the limit of a batch, to bound memory
+WAITING_PIXELS = 32_000_000  # the limit of waiting images (12 bytes each)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (H, W, 3) of one size, and what they belong to; the net sees `length` of them."""
+    """Images (H, W, 3) of one size, and the keys they belong to. The net sees `length` of them."""
 
     keys: list[Any]
     images: list[np.ndarray]
     length: int
 
     def run(self, model: Net) -> np.ndarray:
-        """The net's outputs, one for each key."""
+        """Returns the net's outputs, one for each key."""
         copies = self.images[:1] * (self.length - len(self.images))
         return np.asarray(model(np.stack(self.images + copies)))[: len(self.images)]
 
     def alone(self) -> Iterator[Batch]:
-        """The same images, one by one."""
+        """Yields the same images, one by one."""
         for key, image in zip(self.keys, self.images, strict=True):
             yield Batch([key], [image], 1)
 
 
 class Batches:
-    """Gathers images by size. A batch is ready when it is full or, when too much waits, that of the
-    size which has waited longest. Each size has one batch length, set by its first."""
+    """Gathers images by size. A batch is ready when it is full. If too many pixels wait, the batch
+    of the size that has waited longest is ready too. Each size has one batch length, set by its
+    first batch."""
 
     def __init__(self, batch_size: int):
         self._most = batch_size
@@ -48,7 +49,7 @@ class Batches:
         self._lengths: dict[tuple[int, ...], int] = {}
 
     def add(self, key: Any, image: np.ndarray) -> list[Batch]:
-        """Takes an image, and returns the batches that are ready."""
+        """Takes an image and returns the batches that are ready."""
         shape, ready = image.shape, []
         self._waiting[shape].append((key, image))
         most = max(1, min(self._most, BATCH_PIXELS // _pixels(shape)))
@@ -59,7 +60,7 @@ class Batches:
         return ready
 
     def rest(self) -> Iterator[Batch]:
-        """What still waits."""
+        """Yields what still waits."""
         while self._waiting:
             yield self._taken(next(iter(self._waiting)))
 
@@ -72,7 +73,7 @@ class Batches:
 def run_batches(
     model: Net, items: Iterator[tuple[Any, np.ndarray]], batch_size: int
 ) -> Iterator[tuple[Any, np.ndarray]]:
-    """(key, image) pairs in, (key, output) pairs out, images of equal size together."""
+    """Turns (key, image) pairs into (key, output) pairs, running images of equal size together."""
     batches = Batches(batch_size)
     for key, image in items:
         for batch in batches.add(key, image):

@@ -1,5 +1,5 @@
-"""Film files by PyAV (the extra `video`): frames with their times out, frames and the source's
-sound in. The only module that imports av.
+"""Reads and writes film files with PyAV (the extra `video`): frames with their times, and the
+source's sound. No other module imports av.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READ_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
 )
-# The suffixes that we write: the muxer and its codec.
+# The suffixes that we write, with the muxer and its codec.
 _MUXERS = {
     ".mp4": ("mp4", "libx264"),
     ".m4v": ("mp4", "libx264"),
@@ -33,9 +33,9 @@ WRITE_SUFFIXES = tuple(_MUXERS)
 _NAMES = {"h264": "libx264", "h265": "libx265", "hevc": "libx265", "vp9": "libvpx-vp9"}
 _NAMES |= {"av1": "libsvtav1"}
 CODECS = tuple(_NAMES)
-_CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 28, "libsvtav1": 28}  # alike to the eye
-BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's numbers, those of swscale
-# swscale's bicubic with exact rounding: its default is off by 2 in 255 for full range
+_CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 28, "libsvtav1": 28}  # equal quality to the eye
+BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's and swscale's numbers
+# swscale's bicubic needs exact rounding: its default is off by 2 in 255 for full range.
 _EXACT = 4 | 0x40000 | 0x2000 | 0x4000
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
@@ -53,22 +53,22 @@ def _av() -> Any:
 
 
 def check_installed() -> None:
-    """InputError where the extra is missing."""
+    """Raises InputError if the extra is missing."""
     _av()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How a film is written: `codec`, one of CODECS, and `crf`, its constant rate factor; None for
-    what suits the file's suffix."""
+    """How a film is written: `codec`, one of CODECS, and `crf`, its constant rate factor. None
+    chooses what suits the file's suffix."""
 
     codec: str | None = None
     crf: int | None = None
 
 
 def read(path: Path, start: Fraction = Fraction(0)) -> Film:
-    """The film in a file; frames that end long before `start` seconds may be left out. InputError
-    for a file that is none."""
+    """Opens the film in a file; frames that end long before `start` seconds may be left out. Raises
+    InputError if the file is not a film."""
     av = _av()
     try:
         container = av.open(str(path))
@@ -96,11 +96,11 @@ class _Decoding:
         self.container, self.stream, self.film, self.start = container, stream, film, start
         self.begin = Fraction(container.start_time or 0, 1_000_000)
         self.step = 1 / film.rate
-        self.due: Fraction | None = None  # when the next frame should be shown
+        self.due: Fraction | None = None  # the time of the next frame
         self.last: Fraction | None = None
 
     def frames(self) -> Iterator[Frame]:
-        """Frames in the order in which they are shown."""
+        """Yields frames in the order in which they are shown."""
         av, film, count, shape = _av(), self.film, 0, None
         with self.container:
             if self.start > 0:
@@ -149,7 +149,7 @@ class _Decoding:
             notes.append(f"{depth} bits are converted to 8")
 
     def time(self, frame: Any) -> tuple[Fraction, Fraction]:
-        """When a frame is shown, and for how long; mended where the file does not say."""
+        """Returns a frame's time and duration, with an estimate if the file does not give them."""
         at = None
         if frame.pts is not None:
             at = frame.pts * Fraction(frame.time_base or self.film.time_base) - self.begin
@@ -164,7 +164,8 @@ class _Decoding:
 
 
 def _matrix(frame: Any) -> int:
-    """Of the frame's YUV; where the file does not say, by its size, as players do."""
+    """Returns the matrix of the frame's YUV. If the file does not name it, the frame's size
+    decides, as in players."""
     space = int(frame.colorspace)
     if space in (BT709, 9, 10):
         return BT709 if space == BT709 else BT2020
@@ -174,7 +175,7 @@ def _matrix(frame: Any) -> int:
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
-    """(H, W, 3) in sRGB."""
+    """Returns the frame as (H, W, 3) in sRGB."""
     space = {"src_colorspace": _matrix(frame), "dst_color_range": FULL, "interpolation": _EXACT}
     full = int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
     if not frame.format.is_rgb:
@@ -194,9 +195,9 @@ def _upright(frame: Any) -> NDArray[np.uint8]:
 def write(
     target: str, suffix: str, frames: Iterable[Frame], film: Film, how: Encoding, cut: Cut
 ) -> None:
-    """Writes `frames`, and the sound of `film.path` where it has any, to the file `target` in the
-    format that `suffix` names. What the sound needs is added to `film.notes`. OSError where the
-    file cannot be written."""
+    """Writes `frames`, and the sound of `film.path` if it has any, to the file `target` in the
+    format of `suffix`. Notes on the sound are added to `film.notes`. Raises OSError if the file
+    cannot be written."""
     av = _av()
     muxer = _MUXERS[suffix][0]
     options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
@@ -238,11 +239,11 @@ class _Picture:
         if codec == "libvpx-vp9":
             options |= {"b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"}
         elif codec == "libx264":
-            options |= {"x264-params": "chroma-qp-offset=-4"}  # saturated colours stay right
+            options |= {"x264-params": "chroma-qp-offset=-4"}  # keeps saturated colours right
         elif codec == "libx265":
             options |= {"x265-params": "log-level=none"}
         if film.loop is not None and codec in ("libx264", "libx265"):
-            options["bf"] = "0"  # MP4 forgets the last frame's time where frames are reordered
+            options["bf"] = "0"  # reordering makes MP4 lose the last frame's time
         rate = film.rate.limit_denominator(100_000)
         self.stream = out.add_stream(codec, rate=rate, options=options)
         height, width = first.pixels.shape[:2]
@@ -261,9 +262,9 @@ class _Picture:
         context.color_primaries = context.color_trc = 1 if self.matrix == BT709 else 6
         context.color_range = LIMITED
         if codec == "libx265" and suffix in (".mp4", ".m4v", ".mov"):
-            context.codec_tag = "hvc1"  # else Apple's players refuse it
+            context.codec_tag = "hvc1"  # Apple's players need it
         self.end, self.last = Fraction(0), -1
-        self.lengths: dict[int, int] = {}  # encoders forget how long a frame is shown
+        self.lengths: dict[int, int] = {}  # encoders lose the frames' durations
 
     def add(self, frame: Frame) -> None:
         """Encodes a frame."""
@@ -297,8 +298,8 @@ class _Picture:
 
 
 class _Sound:
-    """The first sound stream of a film, copied packet by packet; re-encoded where the container
-    cannot hold it. Everything is nothing where there is no sound."""
+    """The first sound stream of a film. It is copied packet by packet, or re-encoded if the
+    container cannot hold it. Without sound, every method does nothing."""
 
     def __init__(self, out: Any, muxer: str, film: Film, cut: Cut):
         av = _av()
@@ -325,7 +326,7 @@ class _Sound:
             rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
             self.stream = out.add_stream(codec, rate=rate)
             layout = stream.codec_context.layout
-            if "channels" in layout.name:  # PCM files do not always say which
+            if "channels" in layout.name:  # PCM files may leave the layout out
                 layout = "mono" if layout.nb_channels == 1 else "stereo"
             self.stream.codec_context.layout = layout
         if cut.start > 0:
@@ -341,12 +342,12 @@ class _Sound:
             self.source.close()
 
     def _items(self, stream: Any) -> Iterator[Any]:
-        """Packets or, to be re-encoded, frames, from the cut's beginning, up to any damage."""
+        """Yields packets, or frames to re-encode, from the cut's beginning up to any damage."""
         av = _av()
         items = self.source.demux(stream) if self.copied else self.source.decode(stream)
         with contextlib.suppress(OSError, av.FFmpegError):
             for item in items:
-                # what says nothing of its time is the end of the stream
+                # a packet without a time ends the stream
                 if item.pts is None or (self.copied and item.dts is None):
                     continue
                 base = Fraction(item.time_base)
@@ -358,7 +359,7 @@ class _Sound:
                 yield item
 
     def up_to(self, time: Fraction | None) -> None:
-        """Writes the sound until `time` seconds; None: all."""
+        """Writes the sound until `time` seconds, or all of it for None."""
         while True:
             if self.waiting is None:
                 self.waiting = next(self.packets, None)
@@ -382,7 +383,7 @@ class _Sound:
 
 def _holds(out: Any, muxer: str, codec: str) -> bool:
     if muxer in ("mp4", "mov") and codec in ("vorbis", "opus", "flac"):
-        return codec == "opus" and muxer == "mp4"  # allowed on paper, played hardly anywhere
+        return codec == "opus" and muxer == "mp4"  # allowed, but hardly any player supports it
     if muxer == "mp4" and codec.startswith("pcm_"):
         return False
     return codec in out.supported_codecs

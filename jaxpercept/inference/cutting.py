@@ -1,4 +1,4 @@
-"""An image cut into tiles, and what a net makes of them put together."""
+"""Cuts an image into tiles and assembles a net's outputs for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def assembled(
     *,
     deep: bool,
 ) -> NDArray[Any]:
-    """What `call` makes of the tiles of (H, W, 3), put together."""
+    """Calls `call` on the tiles of (H, W, 3) and assembles the results."""
     height, width = x.shape[:2]
     scale = model.config.scale
     out = np.empty((scale * height, scale * width, 3), np.float32 if deep else np.uint8)
@@ -34,19 +34,20 @@ def assembled(
 
 
 def both_axes(model: Net, x: NDArray[Any], side: int) -> list[tuple[geometry.Tile, geometry.Tile]]:
-    """The tiles of (H, W, 3): rows and columns."""
+    """Returns the tiles of (H, W, 3) as pairs of rows and columns."""
     rows, columns = (geometry.tiles(model.config, size, side) for size in x.shape[:2])
     return list(itertools.product(rows, columns))
 
 
 def seen(x: NDArray[Any], rows: geometry.Tile, columns: geometry.Tile) -> NDArray[np.float32]:
-    """What the net sees of a tile: (1, height, width, 3)."""
+    """Returns the part of the image that the net sees for a tile: (1, height, width, 3)."""
     part = x[None, rows.seen, columns.seen]
     return images.to_float(part) if part.dtype == np.uint8 else part
 
 
 def kept(output: NDArray[np.float32], deep: bool) -> NDArray[Any]:
-    """A net's output as it waits to be written: uint8, or float32 where `deep`."""
+    """Returns a net's output in the form in which it waits to be written: uint8, or float32 if
+    `deep`."""
     return output if deep else images.to_uint8(output)
 
 

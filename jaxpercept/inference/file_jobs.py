@@ -1,5 +1,5 @@
-"""Jobs over many files, whose decoding and encoding overlap the device's work: threads, and bounds
-on what waits.
+"""Runs jobs over many files. Threads decode and encode while the device works, and the waiting work
+is bounded.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 
 from jaxpercept.errors import InputError
 
-THREADS = 2  # decoding, and as many encoding
-PIXELS = 8_000_000  # of images decoded ahead, and of outputs that wait to be written
+THREADS = 2  # for decoding, and as many for encoding
+PIXELS = 8_000_000  # the limit of images decoded ahead, and of waiting outputs
 
 
 @dataclass
 class Job:
-    """What was done: files `written`; outputs that were there already, `skipped`; one line for each
-    of those that `failed`. `total` outputs are asked for; of a single one, the caller reports what
-    failed, not `progress`."""
+    """What was done: the files `written`, the outputs `skipped` because they exist, and one line
+    for each output that `failed`. `total` outputs are asked for. If it is 1, the caller reports the
+    failure instead of `progress`."""
 
     total: int
     progress: Callable[[str], None] = lambda line: None
@@ -37,25 +37,25 @@ class Job:
         self.progress(f"[{len(self.written) + len(self.skipped)}/{self.total}] {path}")
 
     def skip(self, path: Path) -> bool:
-        """Whether an output is there already, which is then counted as skipped."""
+        """Returns whether an output exists already, and counts it as skipped."""
         if there := path.exists():
             self.skipped.append(path)
         return there
 
     def fail(self, error: InputError) -> None:
-        """Notes what could not be done, once."""
+        """Records a failure once."""
         if str(error) not in self.failed:
             self.failed.append(str(error))
             if self.total > 1:
                 self.progress(f"error: {error}")
 
     def damaged(self, line: str) -> None:
-        """Notes a file of which only a part could be done, and written."""
+        """Records a file that was processed and written only in part."""
         self.failed.append(line)
         self.progress(f"error: {line}")
 
     def note(self, name: str, notes: Iterable[str]) -> None:
-        """Says what was left out of a file in reading it, once."""
+        """Prints once what reading left out of a file."""
         for line in (f"{name}: {note}" for note in notes):
             if line not in self.noted:
                 self.noted.add(line)
@@ -67,8 +67,8 @@ def ahead(
     work: Iterable[tuple[Any, Callable[[], Any], int]],
     limit: int = PIXELS,
 ) -> Iterator[tuple[Any, Future[Any]]]:
-    """(key, call, cost) in, (key, the call's future) out, in order; calls are begun in `pool` while
-    the costs of those not taken yet stay within `limit`, and one always is."""
+    """Turns (key, call, cost) into (key, the call's future), in order. Calls begin in `pool` while
+    the costs of those not taken yet stay within `limit`; at least one call always begins."""
     begun: deque[tuple[Any, Future[Any], int]] = deque()
     total = 0
     for key, call, cost in work:
@@ -83,15 +83,15 @@ def ahead(
 
 
 class Writer:
-    """Writes files in the threads of `pool`, and tells `job` of them in order."""
+    """Writes files in the threads of `pool` and reports them to `job` in order."""
 
     def __init__(self, pool: ThreadPoolExecutor, job: Job):
         self._pool, self._job = pool, job
         self._begun: deque[tuple[Future[Path], int]] = deque()
 
     def write(self, call: Callable[[], Path], cost: int) -> None:
-        """Begins `call`, which returns the file it wrote; waits while more than PIXELS would be
-        under way."""
+        """Begins `call`, which returns the file it wrote. Waits first if the work in progress would
+        exceed PIXELS."""
         while self._begun and sum(cost for _, cost in self._begun) + cost > PIXELS:
             self._take()
         self._begun.append((self._pool.submit(call), cost))
@@ -99,7 +99,7 @@ class Writer:
             self._take()
 
     def finish(self) -> None:
-        """Waits for all."""
+        """Waits for all writes."""
         while self._begun:
             self._take()
 
@@ -112,8 +112,8 @@ class Writer:
 
 @contextmanager
 def overlapping(job: Job) -> Iterator[tuple[ThreadPoolExecutor, Writer]]:
-    """A pool for `ahead` and a writer for `job`. At the end all is written; at an exception what is
-    being written is finished and what waits is not begun."""
+    """Yields a pool for `ahead` and a writer for `job`. At the end, all files are written. After an
+    exception, writes in progress are finished and waiting ones are dropped."""
     with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
         writer = Writer(writers, job)
         try:

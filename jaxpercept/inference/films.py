@@ -1,5 +1,5 @@
-"""A net over the frames of films: decoding, the net and encoding overlap, what waits is bounded,
-and all frames of a film go through one compiled program.
+"""Applies a net to the frames of films. Decoding, the net and encoding overlap, waiting frames are
+bounded, and all frames of a film go through one compiled program.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from jaxpercept.inference.model import Net
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import geometry
 
-READ_SUFFIXES = (*containers.READ_SUFFIXES, ".gif", ".apng")  # looked for in folders
+READ_SUFFIXES = (*containers.READ_SUFFIXES, ".gif", ".apng")  # the suffixes searched for in folders
 WRITE_SUFFIXES = (*containers.WRITE_SUFFIXES, *ANIMATION_SUFFIXES)
 SAID = 5.0  # seconds between lines of progress
-STILLS = 12  # frames of a contact sheet, at most
+STILLS = 12  # the most frames of a contact sheet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Making:
-    """What is made of a film besides its frames' `Treatment`: the part `cut` of it, written as
-    `encoding` says, `batch` frames at once; `compare`: each frame beside its result; `still`: a
-    contact sheet of frames as well."""
+    """How a film is made, besides its frames' `Treatment`: `cut` is the part to take, `encoding`
+    how it is written, and `batch` the number of frames at once. `compare` puts each frame beside
+    its result, and `still` also writes a contact sheet."""
 
     cut: Cut = field(default_factory=Cut)
     encoding: Encoding = field(default_factory=Encoding)
@@ -59,8 +59,8 @@ def process(
     *,
     skip_existing: bool = False,
 ) -> Job:
-    """Applies `model` to the frames of every film as `how` and `making` say; returns `job`, which
-    tells what was written, skipped and failed. The source of each task is a path."""
+    """Applies `model` to the frames of every film as `how` and `making` say. Returns `job`, which
+    lists what was written, skipped and failed. The source of each task is a path."""
     for task in tasks:
         if skip_existing and job.skip(task.target):
             continue
@@ -77,14 +77,14 @@ def process(
 
 
 def open_film(path: Path, start: Fraction = Fraction(0)) -> Film:
-    """The film in a file. InputError for a file that holds none."""
+    """Opens the film in a file. Raises InputError if the file holds none."""
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animations.read(files.regular(path, "a film"))
     return containers.read(files.regular(path, "a film"), start)
 
 
 def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> Film:
-    """Reads, stylizes and writes one film: whole or not at all."""
+    """Reads, stylizes and writes one film, whole or not at all."""
     suffix = task.target.suffix.lower()
     film = open_film(Path(str(task.source)), making.cut.start)
     if making.cut.fps is not None:
@@ -92,7 +92,7 @@ def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> F
         film.time_base = 1 / making.cut.fps
     stills = _Stills(task.target) if making.still else None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
-        # a generator that a thread is in cannot be closed, so the threads end first
+        # A generator cannot be closed while a thread runs it, so the threads end first.
         frames = _outputs(film, how, model, making, reader, finisher)
         frames = _told(frames, film, making.cut, partial(_say, job, task.name))
         if stills is not None:
@@ -129,9 +129,8 @@ def _outputs(
     reader: ThreadPoolExecutor,
     finisher: ThreadPoolExecutor,
 ) -> Iterator[Frame]:
-    """The finished frames, in order. `reader` decodes ahead, `finisher` makes what is written of
-    the net's outputs, and the encoder, which asks for frames, runs while the next batch is
-    computed."""
+    """Yields the finished frames, in order. `reader` decodes ahead, and `finisher` turns the net's
+    outputs into frames. The encoder asks for frames and runs while the next batch is computed."""
     waiting: deque[Future[list[Frame]]] = deque()
     for batch in _batches(film, how, model, making, reader):
         waiting.append(finisher.submit(_finished, batch, how, model, making.compare))
@@ -144,7 +143,7 @@ def _outputs(
 def _batches(
     film: Film, how: Treatment, model: Net, making: Making, reader: ThreadPoolExecutor
 ) -> Iterator[Batch]:
-    """Frames as the net sees them, all batches of one length, the last one filled up."""
+    """Yields frames as the net sees them, in batches of one length, the last one filled up."""
     source = (_scaled(frame, how) for frame in making.cut.applied(film))
     first = reader.submit(next, source, None).result()
     if first is None:
@@ -170,7 +169,7 @@ def _batch(frames: list[Frame], how: Treatment, length: int) -> Batch:
 
 
 def _scaled(frame: Frame, how: Treatment) -> Frame:
-    """The frame at the size that the net sees."""
+    """Scales the frame to the size that the net sees."""
     if not how.size:
         return frame
     pixels = images.resize(frame.pixels, how.size, "long")
@@ -194,7 +193,7 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
 
 
 def _finished(batch: Batch, how: Treatment, model: Net, compare: bool) -> list[Frame]:
-    """Runs the net, and makes frames of its outputs."""
+    """Runs the net and makes frames of its outputs."""
     height, width = batch.images[0].shape[:2]
     outputs: Sequence[NDArray[Any]]
     if side := tiles.choose(model, height, width, how.tile):
@@ -224,7 +223,7 @@ def _finish(frame: Frame, output: NDArray[Any], how: Treatment, compare: bool) -
 
 
 def _opaque(frame: Frame) -> Frame:
-    """On white, for formats without transparency."""
+    """Composites the frame over white, for formats without transparency."""
     if frame.alpha is None:
         return frame
     rgb = images.over_white(images.to_float(frame.pixels), images.to_float(frame.alpha))
@@ -234,7 +233,7 @@ def _opaque(frame: Frame) -> Frame:
 def _told(
     frames: Iterator[Frame], film: Film, cut: Cut, say: Callable[[str], None]
 ) -> Iterator[Frame]:
-    """The same frames; a line of progress every few seconds."""
+    """Yields the same frames and prints a line of progress every few seconds."""
     begun = said = time.monotonic()
     count = _expected(film, cut)
     for done, frame in enumerate(frames, 1):
@@ -250,7 +249,7 @@ def _told(
 
 
 def _expected(film: Film, cut: Cut) -> int:
-    """How many frames will be made, about; 0 where nothing says."""
+    """Returns about how many frames will be made, or 0 if that is unknown."""
     if not film.count:
         return 0
     if cut == Cut():
@@ -258,22 +257,22 @@ def _expected(film: Film, cut: Cut) -> int:
     rate = cut.fps or film.rate
     if film.loop is not None:  # an animation's rate is not known
         return 0
-    # with --fps, `rate` of the film is that already; its own length is not kept
+    # With --fps, the film's `rate` is that already, and its own length is lost.
     if cut.end is None:
         return 0
     return round((cut.end - cut.start) * rate)
 
 
 class _Stills:
-    """Up to STILLS frames, evenly spread over a film of unknown length: every n-th is kept, and
-    each time that there are too many, every second is dropped and n doubles."""
+    """Keeps up to STILLS frames, evenly spread over a film of unknown length. It keeps every n-th
+    frame. Whenever it has too many, it drops every second one and doubles n."""
 
     def __init__(self, target: Path):
         self.path = target.with_name(f"{target.stem}_stills.jpg")
         self.step, self.kept = 1, list[tuple[Fraction, NDArray[np.uint8]]]()
 
     def watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """The same frames."""
+        """Yields the same frames."""
         for index, frame in enumerate(frames):
             if index % self.step == 0:
                 if len(self.kept) == STILLS:

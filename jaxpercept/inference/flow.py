@@ -1,7 +1,7 @@
-"""A net over many image files: the one way in which commands apply a net.
+"""Applies a net to many image files, for all commands.
 
-Decoding and encoding overlap the net's work, and what waits is bounded. Whatever goes wrong with
-one file is that file's failure, and the others are done.
+Decoding and encoding overlap the net's work, and the waiting work is bounded. An error in one file
+is recorded, and the other files are still processed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from jaxpercept.inference.treatment import Treatment
 
 @dataclass(frozen=True)
 class Task:
-    """One file: where its image comes from (a path, or bytes), what it is called in messages, and
-    where the result goes: a path, or `-` for standard output in the format `suffix`."""
+    """One file: the source of its image (a path or bytes), its name in messages, and its target: a
+    path, or `-` for standard output in the format `suffix`."""
 
     source: images.Source
     name: str
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A task, and the side of the tiles that it needs, 0 for none."""
+    """A task, and the side of the tiles that it needs (0 for none)."""
 
     task: Task
     tile: int
@@ -53,9 +53,9 @@ def process(
     batch_size: int = 1,
     skip_existing: bool = False,
 ) -> Job:
-    """Applies `model` to every file as `how` says, and returns `job` (a new one by default), which
-    tells what was written, skipped and failed. `batch_size`: images of equal size that the net
-    sees at once. An output that exists is left alone with `skip_existing`."""
+    """Applies `model` to every file as `how` says. Returns `job` (a new one by default), which
+    lists what was written, skipped and failed. `batch_size` is the number of images of equal size
+    that the net sees at once. With `skip_existing`, existing outputs are left alone."""
     job = Job(len(files)) if job is None else job
     todo = [f for f in files if not (skip_existing and f.target != STANDARD and job.skip(f.target))]
     batches = Batches(batch_size)
@@ -84,7 +84,8 @@ def process(
 def _readings(
     files: Iterable[Task], how: Treatment, model: Net, job: Job
 ) -> Iterator[tuple[_Begun, Callable[[], Any], int]]:
-    """What `ahead` reads; files that are known by their headers to fail are noted and left out."""
+    """Yields what `ahead` reads. Files whose headers show that they will fail are recorded and left
+    out."""
     for task in files:
         try:
             sizes = treatment.checked_sizes(how, model, task.source, task.name)
@@ -111,7 +112,8 @@ def _in_tiles(
 
 
 def _apply_batch(apply: Callable[..., bool], model: Net, batch: Batch) -> None:
-    """Runs a batch; its images one by one where that fails, since one may be too much alone."""
+    """Runs a batch. If that fails, it runs the images one by one, since each may still fit
+    alone."""
     if not apply(batch.keys, partial(batch.run, model), alone=len(batch.keys) == 1):
         for one in batch.alone():
             apply(one.keys, partial(one.run, model))
@@ -127,8 +129,8 @@ def _apply(
     *,
     alone: bool = True,
 ) -> bool:
-    """Runs the net and begins to write its outputs; False where it fails. Unless `alone`, nothing
-    is noted of that."""
+    """Runs the net and begins to write its outputs; returns False if it fails. The failure is
+    recorded only if `alone`."""
     try:
         outputs = run()
     except Exception as error:
@@ -137,7 +139,7 @@ def _apply(
         return False
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
-            output = images.to_uint8(output)  # a quarter of the memory while it waits
+            output = images.to_uint8(output)  # needs a quarter of the memory
         call = partial(_save, how, picture, output, task)
         writer.write(call, max(x.shape[0] * x.shape[1] for x in (output, picture.pixels)))
     return True
@@ -152,7 +154,7 @@ def _save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: T
 
 
 def failure(name: str, error: Exception) -> InputError:
-    """The one line that says what failed and what would do."""
+    """Returns the one line that says what failed and what to do."""
     if isinstance(error, InputError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Trained transform nets as functions of images, compiled once for every size."""
+"""Trained transform nets as functions of images, compiled once per size."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, transform_net, weights_file
 
-TRAINED_GRAIN = 0.01  # lowers the objective of the shipped styles by 0.1 to 0.3 %; 0.02 raises it
-LIVE = 16  # compiled programs that are kept, of 10 to 20 MB each
+TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
+LIVE = 16  # number of compiled programs kept, 10 to 20 MB each
 
 
 class Net(Protocol):
-    """What `process` needs of a net, of any runtime: a call on (N, H, W, 3) float32 in [0, 1],
-    which gives the same size times `config.scale`, clipped to [0, 1]."""
+    """What `process` needs of a net in any runtime: a call on (N, H, W, 3) float32 in [0, 1] that
+    returns the same size times `config.scale`, clipped to [0, 1]."""
 
     @property
     def name(self) -> str:
-        """What outputs are called after."""
+        """The name that outputs get."""
         ...
 
     @property
@@ -38,21 +38,18 @@ class Net(Protocol):
         ...
 
     def __call__(self, x: Any) -> Any:
-        """The net's output."""
+        """Returns the net's output."""
         ...
 
 
-@dataclass(
-    frozen=True, eq=False
-)  # equal to itself alone, so that it has a hash and jax.jit takes it
+@dataclass(frozen=True, eq=False)  # compared by identity, so jax.jit can hash it
 class Model:
-    """A trained transform net. `model(x)`: (N, H, W, 3) in [0, 1] to the same size (times
-    `config.scale`), clipped to [0, 1]. Compiled once per shape for all nets of one config and all
-    blends; the programs of the last `LIVE` shapes are kept.
+    """A trained transform net. `model(x)` maps (N, H, W, 3) in [0, 1] to the same size (times
+    `config.scale`), clipped to [0, 1]. It is compiled once per shape for all nets of one config and
+    all blends. The programs of the last `LIVE` shapes are kept.
 
-    `mix`: in a net of several styles, their weights, (1, styles); None until `blend` is called on a
-    net loaded with `any_blend`. `source`: the name or file,
-    without a blend."""
+    `mix` holds the styles' weights in a multi-style net, (1, styles). It is None until `blend` is
+    called on a net loaded with `any_blend`. `source` is the name or file, without a blend."""
 
     name: str
     config: TransformNetConfig
@@ -65,12 +62,12 @@ class Model:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The names in a net of several styles."""
+        """The names of the styles in a multi-style net."""
         return multistyle.names(self.header)
 
     def blend(self, text: str) -> Model:
-        """This net of several styles with another blend, "wave=0.6,starry_night=0.4"; compiles
-        nothing. InputError for what `load_model` would not take."""
+        """Returns this multi-style net with another blend, "wave=0.6,starry_night=0.4", without
+        compiling anything. Raises InputError for what `load_model` would not take."""
         weights = multistyle.parse(self.source, text, self.styles)
         chosen = [s for s in self.header["styles"] if s["name"] in weights]
         header = self.header if len(chosen) > 1 else {**self.header, "style": chosen[0]}
@@ -83,8 +80,8 @@ class Model:
 
     @property
     def grain(self) -> float:
-        """The grain that goes under an image before the net, unless the user asks for another: the
-        header's or, where it has none, that of our style trainings, and none for other nets."""
+        """The grain that is put under an image before the net unless the user sets another: the
+        header's, or that of our style trainings if the header has none. Other nets get none."""
         ours = self.config.scale == 1 and "training" in self.header
         value = self.header.get("grain", TRAINED_GRAIN if ours else 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
@@ -95,7 +92,8 @@ class Model:
         return float(value)
 
     def single_style(self) -> transform_net.Variables:
-        """The parameters of a net of one style: of several, those of the chosen one or blend."""
+        """Returns the parameters of a single-style net. For a multi-style net, they are those of
+        the chosen style or blend."""
         if self.mix is None:
             return dict(self.params)
         return transform_net.single_style(self.config, self.params, self.mix)
@@ -109,8 +107,8 @@ class Model:
 
 
 def in_jax(net: Net) -> Model | None:
-    """The net in JAX, where it can be cut at its norms: a `Model`, or the one that a net of another
-    runtime has as `in_jax`."""
+    """Returns the net in JAX, which can be cut at its norms: a `Model`, or the `in_jax` of another
+    runtime's net."""
     found = net if isinstance(net, Model) else getattr(net, "in_jax", None)
     return found if isinstance(found, Model) else None
 
@@ -119,7 +117,8 @@ def in_jax(net: Net) -> Model | None:
 def _compiled(
     config: TransformNetConfig, dtype: Any, shape: tuple[int, ...], blended: bool
 ) -> Callable[..., Array]:
-    """A function for one shape alone: `jax.jit` itself forgets no program, this cache does."""
+    """Compiles a function for one shape. This cache drops old programs, which `jax.jit` never
+    does."""
 
     @jax.jit
     def apply(
@@ -139,13 +138,14 @@ def load_model(
     precision: str = "float32",
     any_blend: bool = False,
 ) -> Model:
-    """A shipped net by name, or any weights file; of a net of several styles one, "multi:wave", or
-    a blend, "multi:wave=0.6,starry_night=0.4" (see `multistyle`). `kind`: "styles" or "superres"
-    for names of that kind only. `precision`: what it computes in, "float32" or "bfloat16".
-    `any_blend`: a net of several styles may be given without a blend, to choose it later.
+    """Loads a shipped net by name, or any weights file. Of a multi-style net, it loads one style,
+    "multi:wave", or a blend, "multi:wave=0.6,starry_night=0.4" (see `multistyle`).
 
-    Raises InputError for an unknown name (listing the known), a file that is no transform net's, or
-    a wrong blend."""
+    kind: "styles" or "superres", to allow names of that kind only.
+    precision: the type that it computes in, "float32" or "bfloat16".
+    any_blend: allows a multi-style net without a blend, which is chosen later.
+    Raises InputError for an unknown name (and lists the known ones), a file that is not a transform
+    net, or a wrong blend."""
     choose("precision", precision, PRECISIONS)
     file, blend = multistyle.split(name_or_file)
     if kind is None:

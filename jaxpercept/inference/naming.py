@@ -1,5 +1,5 @@
-"""What outputs are called. A name follows from its input alone, never from what else is given, so
-that an output that exists is the output of its input.
+"""Names outputs. A name depends on its input only, never on the other inputs, so an existing output
+always belongs to its input.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ NameOutput = Callable[[Found, str], Path]
 
 
 def name(out: Path, found: Found, label: str, suffix: str | None = None) -> Path:
-    """The output of `found` in the folder `out`: its path below the folder or pattern under which
-    it was found, then `_LABEL`. `suffix`: of what is written, by default the input's, `.png` where
-    we cannot write that. An input's suffix that is not the written one stays in the name:
+    """Returns the path of the output of `found` in the folder `out`: its path below the searched
+    folder or pattern, then `_LABEL`. `suffix` is the output's suffix, by default the input's, or
+    `.png` if we cannot write that. If the input's suffix differs from it, it stays in the name:
     `x.gif_LABEL.png`."""
     written = suffix or images.written_suffix(found.path)
     below = found.below
@@ -33,10 +33,10 @@ def settle(
     name_output: NameOutput,
     also: Iterable[Path] = (),
 ) -> tuple[list[Found], list[Path]]:
-    """The inputs to do, and those left out since this call writes files of these names (outputs,
-    or `also`). An input that is named explicitly is never left out.
+    """Returns the inputs to process, and those left out because this call writes files of these
+    names (outputs, or `also`). Inputs that are named explicitly are never left out.
 
-    InputError where two inputs would have one output, or an output would replace an input."""
+    Raises InputError if two inputs would have one output, or an output would replace an input."""
     inputs = list(inputs)
     made = {found: [name_output(found, label) for label in labels] for found in inputs}
     written = {_key(target) for targets in made.values() for target in targets}
@@ -63,5 +63,5 @@ def settle(
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that are one file, on file systems that ignore case too."""
+    """Returns a key that is equal for paths of one file, also on file systems that ignore case."""
     return os.path.realpath(path).lower()

@@ -1,5 +1,5 @@
-"""Optical flow by OpenCV's DIS (Kroeger et al. 2016, arXiv 1603.03590), and where it may be relied
-on. The only module that imports cv2, which is in the extra `video`.
+"""Computes optical flow with OpenCV's DIS (Kroeger et al. 2016, arXiv 1603.03590), and where it is
+reliable. No other module imports cv2, which is in the extra `video`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def _cv2() -> Any:
 
 
 def flow(first: NDArray[Any], second: NDArray[Any]) -> Float:
-    """(H, W, 2): for each pixel of `first` how far to the right and down it has moved in `second`,
-    in pixels. (H, W, 3) both, float in [0, 1] or uint8, at least 16 pixels a side."""
+    """Returns (H, W, 2): how far each pixel of `first` has moved to the right and down in `second`,
+    in pixels. Both are (H, W, 3), float in [0, 1] or uint8, at least 16 pixels a side."""
     cv2 = _cv2()
     grey = [cv2.cvtColor(images.to_uint8(x), cv2.COLOR_RGB2GRAY) for x in (first, second)]
     made = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
@@ -35,8 +35,8 @@ def flow(first: NDArray[Any], second: NDArray[Any]) -> Float:
 
 
 def warped(x: NDArray[Any], motion: Float) -> Float:
-    """`x` (H, W, C) read where each pixel's `motion` (H, W, 2) leads, bilinearly; outside, the
-    nearest pixel of the border."""
+    """Samples `x` (H, W, C) bilinearly at the place to which each pixel's `motion` (H, W, 2) leads.
+    Outside, it takes the nearest border pixel."""
     height, width = motion.shape[:2]
     across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype="f"))
     cv2 = _cv2()
@@ -51,10 +51,10 @@ def warped(x: NDArray[Any], motion: Float) -> Float:
 
 
 def valid(back: Float, forward: Float) -> NDArray[np.bool_]:
-    """Where `back`, the flow (H, W, 2) of a frame to an earlier one, may be relied on: it leads
-    inside; `forward`, the flow of the earlier frame, leads back, so that nothing was hidden; and
-    it is no motion boundary. After Ruder et al. 2016, arXiv 1604.08610, section 4.3, with the sign
-    of their flows."""
+    """Returns where `back`, the flow (H, W, 2) of a frame to an earlier one, is reliable. It is
+    where it leads inside the image, where `forward`, the earlier frame's flow, leads back (so
+    nothing was hidden), and where there is no motion boundary. After Ruder et al. 2016, arXiv
+    1604.08610, section 4.3, with the sign of their flows."""
     height, width = back.shape[:2]
     down, across = np.mgrid[:height, :width].astype(np.float32)
     x, y = across + back[..., 0], down + back[..., 1]

@@ -1,5 +1,5 @@
-"""What `upscale` does with super-resolution nets beside applying one: a net between the two shipped
-ones of a scale, and the mean of a net's answers to the turned and mirrored image.
+"""Two options of `upscale`: a net between the two shipped nets of a scale, and the mean of a net's
+answers to the turned and mirrored image.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from jaxpercept.nets import blending
 
 
 def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Model:
-    """The net between the shipped pixel net of a scale (0) and its feature net (1), by averaging
-    their weights. InputError for a sharpness outside [0, 1], or a scale that lacks either net."""
+    """Returns the net between the shipped pixel net of a scale (0) and its feature net (1), by
+    averaging their weights. Raises InputError for a sharpness outside [0, 1], or a scale that lacks
+    either net."""
     if not 0 <= sharpness <= 1:
         raise InputError(f"--sharpness {sharpness:g} is not allowed; 0 is softest, 1 sharpest")
     names = [f"x{scale}-{loss}" for loss in ("pixel", "feature")]
@@ -41,24 +42,24 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """A net asked eight times, for the image, its quarter turns and their mirror images; its
-    answers, turned back, are averaged (Timofte et al. 2016, arXiv 1511.02228, "enhanced
-    prediction"). A `Net`, eight times as slow."""
+    """A `Net` that averages another net's answers to the image, its quarter turns and their mirror
+    images, each turned back (Timofte et al. 2016, arXiv 1511.02228, "enhanced prediction"). It is
+    eight times as slow."""
 
     model: Net
 
     @property
     def name(self) -> str:
-        """What outputs are called after."""
+        """The name that outputs get."""
         return f"{self.model.name}-ensemble"
 
     @property
     def config(self) -> TransformNetConfig:
-        """The net's."""
+        """The net's config."""
         return self.model.config
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[np.ndarray, "n h2 w2 3"]:
-        """The mean: (N, H, W, 3) in [0, 1] to the same times the scale."""
+        """Returns the mean: (N, H, W, 3) in [0, 1] to the same size times the scale."""
         total = np.zeros((), np.float32)
         for turns in range(4):
             for mirrored in (False, True):

@@ -1,11 +1,11 @@
-"""Style nets in tiles: for images too large for one pass, with the instance norms' statistics of
-the whole image.
+"""Runs style nets in tiles, for images too large for one pass, with the instance norms' statistics
+of the whole image.
 
-An instance norm whose statistics are known is a batch norm in inference. So the net runs over the
-tiles once for every norm, in order, with the statistics of those before it, and gathers the next
-ones exactly (Chan, Golub, LeVeque 1983); the last pass gives the pixels. Tiles overlap by the net's
-reach, and memory is that of one tile and of the image, uint8 in and out. It takes about half as
-many times the work of one pass as the net has norms, and the overlap's.
+An instance norm with known statistics is a batch norm in inference. The net therefore runs over the
+tiles once per norm, in order, with the statistics of the earlier norms, and gathers the next norm's
+statistics exactly (Chan, Golub, LeVeque 1983). The last pass gives the pixels. Tiles overlap by the
+net's reach. Memory holds one tile and the image, uint8 in and out. The work is that of one pass
+times about half the number of norms, plus the overlap.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def run(
     deep: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> NDArray[Any]:
-    """A style net's output for (H, W, 3), equal to the untiled one within rounding: uint8, or
-    float32 where `deep`. `progress` gets a line per pass. InputError for a net that cannot be
-    tiled."""
+    """Returns a style net's output for (H, W, 3), equal to the untiled one within rounding: uint8,
+    or float32 if `deep`. `progress` gets a line per pass. Raises InputError for a net that cannot
+    be tiled."""
     height, width = pixels.shape[:2]
     _check(model, height, width)
     if (found := in_jax(model)) is None:
@@ -58,7 +58,7 @@ def run(
         stats |= {f"{norm.name}.mean": unknown, f"{norm.name}.var": unknown}
     parts = cutting.both_axes(model, whole, side)
     for number, norm in enumerate(norms):
-        allocator.release()  # what the decoder, then the pass before, has used
+        allocator.release()  # frees what the decoder or the last pass used
         progress(
             f"pass {number + 1} of {len(norms) + 1}: statistics of {norm.name}, {len(parts)} tiles"
         )
@@ -82,13 +82,13 @@ def run(
         return np.asarray(_output(config, model.dtype, seen.shape)(params, stats, seen))
 
     out = cutting.assembled(model, whole, side, call, deep=deep)
-    allocator.release()  # room for the encoder
+    allocator.release()  # makes room for the encoder
     return out[:height, :width]
 
 
 def fits(model: Net, height: int, width: int) -> bool:
-    """Whether a style net's tiles can equal the whole: reflection up to the strides, then start
-    padding, is not done tile by tile."""
+    """Returns whether a style net's tiles can equal the whole. Tiles do not support reflection up
+    to the strides followed by start padding."""
     config = model.config
     divided = not any(side % geometry.multiple(config) for side in (height, width))
     return config.scale == 1 and (divided or config.fit == "crop" or not config.start_padding)
@@ -105,16 +105,16 @@ def _check(model: Net, height: int, width: int) -> None:
 
 
 def _padded(config: TransformNetConfig, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Reflected up to what the strides divide, as the net does it."""
+    """Reflects the image up to sides that the strides divide, as the net does."""
     spare = [(0, -side % geometry.rounding(config)) for side in pixels.shape[:2]]
     return np.pad(pixels, (*spare, (0, 0)), mode="reflect") if any(map(any, spare)) else pixels
 
 
 def _own(norm: geometry.Norm, axis: geometry.Tile, sides: int) -> tuple[int, int]:
-    """[first, end) of the tile's own part of what a norm gets, which is `sides` long; at the
-    image's borders, all that lies beyond."""
+    """Returns [first, end) of the tile's own part of a norm's input, which is `sides` long. At the
+    image's borders it includes all that lies beyond."""
     places = -(-axis.length // norm.rounding) * norm.rounding // norm.step
-    offset = (sides - places) // 2  # of start padding that the layers have not used up yet
+    offset = (sides - places) // 2  # the start padding not used up yet
     first = offset + (axis.first - axis.start) // norm.step if axis.first else 0
     last = offset + (axis.end - axis.start) // norm.step if axis.end < axis.size else sides
     return first, last
@@ -140,8 +140,8 @@ class _Moments:
 def _moments(
     before: Array, rows: tuple[int, int], columns: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
-    """Count, mean and squares of one part of an activation; slices of it would be compiled for
-    every place and size."""
+    """Returns the count, mean and squares of one part of an activation. A mask selects the part,
+    because slices would be compiled for every place and size."""
     return _moments_of(before.shape)(before, rows, columns)
 
 
@@ -160,14 +160,14 @@ def _moments_of(shape: tuple[int, ...]) -> Callable[..., tuple[Array, Array, Arr
     return moments
 
 
-@lru_cache(maxsize=2 * LIVE)  # of a net's 16 norms: enough for two tile sizes
+@lru_cache(maxsize=2 * LIVE)  # a net has 16 norms, so this serves two tile sizes
 def _before(
     config: TransformNetConfig, number: int, dtype: Any, shape: tuple[int, ...]
 ) -> Callable[..., Array]:
     def before(params: Any, stats: Any, x: Array) -> Array:
         seen: list[Array] = []
         transform_net.apply(config, params, stats, x, dtype=dtype, probe=seen)
-        return seen[number].astype(jnp.float32)  # what comes after it is not computed
+        return seen[number].astype(jnp.float32)  # the layers after it are not computed
 
     return jax.jit(before)
 

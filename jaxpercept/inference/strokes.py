@@ -1,8 +1,8 @@
-"""The size of strokes relative to the picture.
+"""Sets the size of strokes relative to the picture.
 
-A style net paints strokes of a fixed number of pixels, so that on a large photo they are too fine
-to be seen. Here the two halves of the paper (Johnson et al. 2016, sections 4.1 and 4.2) work
-together: the style net sees the photo reduced, and a super-resolution net enlarges its picture.
+A style net paints strokes of a fixed number of pixels, so on a large photo they are too fine to
+see. Here the two halves of the paper (Johnson et al. 2016, sections 4.1 and 4.2) work together: the
+style net sees a reduced photo, and a super-resolution net enlarges its output.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
 
-SEEN = 800  # pixels on the longer side that a style net sees, where strokes are sized by themselves
-ALONE = 1.6  # photos up to this many times as large stay as they are
-MOST = 5.0  # times that a picture is enlarged by itself: four by the net, the rest by Lanczos
+SEEN = 800  # the longer side that a style net sees under `auto`, in pixels
+ALONE = 1.6  # photos up to this factor larger are not reduced
+MOST = 5.0  # the largest factor under `auto`: four by the net, the rest by Lanczos
 _ENLARGER = "x4-pixel"
 
 
 def check(stroke: float | None, given: str | None = None) -> None:
-    """InputError unless `stroke` is None or from 1 to 32; it names what was `given`."""
+    """Raises InputError unless `stroke` is None or from 1 to 32; the message quotes `given`."""
     if stroke is not None and not 1 <= stroke <= 32:
         raise InputError(
             f"--stroke {stroke if given is None else given} is not allowed; auto, or a factor from 1, strokes as the net "
@@ -34,9 +34,9 @@ def check(stroke: float | None, given: str | None = None) -> None:
 
 
 def seen_size(stroke: float | None, height: int, width: int) -> tuple[int, int]:
-    """Height and width that the style net sees of a photo of this size. `stroke`: the factor by
-    which strokes are larger than the net paints them; None: so that the longer side is about
-    `SEEN`."""
+    """Returns the height and width at which the style net sees a photo of this size. `stroke` is
+    the factor by which strokes are larger than the net paints them. None chooses it so that the
+    longer side is about `SEEN`."""
     longer = max(height, width)
     if stroke is None:
         stroke = longer / SEEN if longer > ALONE * SEEN else 1.0
@@ -45,8 +45,8 @@ def seen_size(stroke: float | None, height: int, width: int) -> tuple[int, int]:
 
 
 def to_size(output: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """A style net's output (h, w, 3), enlarged to this size if it has another: by the shipped ×4
-    net, then by Lanczos to the exact size. uint8, or as it was if nothing is to be done."""
+    """Enlarges a style net's output (h, w, 3) to this size, by the shipped ×4 net and then by
+    Lanczos to the exact size. Returns uint8, or the output itself if it has this size."""
     if output.shape[:2] == (height, width):
         return output
     pixels = images.to_uint8(output)
@@ -57,19 +57,20 @@ def to_size(output: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _enlarger() -> Model | None:
-    """The net that enlarges; None where none is shipped."""
+    """Returns the net that enlarges, or None if none is shipped."""
     known = upscaling.shipped(4)
     name = _ENLARGER if _ENLARGER in known else next(iter(known), None)
     return None if name is None else upscaling.load_upscaler(name)
 
 
 def reduced(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(H, W, 3) at the size that the net sees; the same array if it has that size."""
+    """Returns (H, W, 3) at the size that the net sees, or the same array if it has that size."""
     return pixels if pixels.shape[:2] == size else images.resize(pixels, size)
 
 
 def wanted(text: str) -> float | None:
-    """What `--stroke` was given: None for `auto`. InputError for no number."""
+    """Parses the value of `--stroke`; None stands for `auto`. Raises InputError if it is not a
+    number."""
     if text == "auto":
         return None
     try:

@@ -1,7 +1,7 @@
-"""One image through a net, whole or in tiles, whatever the net.
+"""Runs one image through any net, whole or in tiles.
 
-Nets that see a fixed neighbourhood (super-resolution) are equal to the whole in tiles that overlap
-by it. Style nets also need the statistics of the whole image: see `statistics`.
+Nets that see a fixed neighbourhood (super-resolution) give the same in tiles that overlap by it.
+Style nets also need the statistics of the whole image: see `statistics`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from jaxpercept.inference import cutting, statistics
 from jaxpercept.inference.model import Net, in_jax
 from jaxpercept.nets import geometry
 
-TILE = 768  # pixels a side of a style net's tiles, overlap not included
-TILE_OUTPUT = 1024  # pixels a side that a tile becomes, where tiles cost no more than the whole
-LIVE = 8  # full-resolution activations that an untiled run holds at once, about
+TILE = 768  # the side of a style net's tiles in pixels, without the overlap
+TILE_OUTPUT = 1024  # the side of a tile's output where tiles cost no more
+LIVE = 8  # about how many full-resolution activations an untiled run holds
 
 
 def choose(model: Net, height: int, width: int, tile: int | None = None) -> int:
-    """Pixels a side of the tiles for an image of this size; 0 for none. `tile`: what the user asks
-    for, 0 for no tiles; None: where they cost nothing, or memory asks for them."""
+    """Returns the side of the tiles in pixels for an image of this size, or 0 for no tiles. `tile`
+    is what the user asks for, 0 for no tiles. None chooses tiles if they cost nothing or memory
+    requires them."""
     config = model.config
     if config.scale > 1:
         side = TILE_OUTPUT // config.scale
@@ -51,11 +52,13 @@ def run(
     deep: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> NDArray[Any]:
-    """The net's output for one image (H, W, 3), uint8 or float32 in [0, 1].
+    """Returns the net's output for one image (H, W, 3), uint8 or float32 in [0, 1], equal to the
+    untiled output within rounding.
 
-    tile: as in `choose`. Equal to the whole within rounding. deep: the output as float32, not as
-    uint8. progress: gets a line per pass over the tiles, where there are several.
-    InputError for a net that cannot be tiled."""
+    tile: as in `choose`.
+    deep: returns the output as float32, not as uint8.
+    progress: gets a line per pass over the tiles, if there are several.
+    Raises InputError for a net that cannot be tiled."""
     side = choose(model, x.shape[0], x.shape[1], tile)
     if not side:
         seen = images.to_float(x) if x.dtype == np.uint8 else x
@@ -71,7 +74,7 @@ def run(
 
 
 def _memory() -> int:
-    """Bytes that this machine, or the accelerator, has left."""
+    """Returns how many bytes this machine, or the accelerator, has left."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)

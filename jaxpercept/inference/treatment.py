@@ -1,5 +1,5 @@
-"""What is done to an image besides the net: how it is read, what comes before the net, what is made
-of the net's output, and how that is written.
+"""What happens to an image around the net: how it is read, what comes before and after the net, and
+how the result is written.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from jaxpercept.nets import geometry
 
 @dataclass(frozen=True, kw_only=True)
 class Treatment:
-    """A plain value, which can be compared, pickled and sent to another process.
+    """The choices as a plain value, which can be compared, pickled and sent to another process.
 
-    Read: the longer side `size` to scale to first; `max_pixels` of the image read and of the one
-    made. Before the net: `stroke`, by what factor strokes are larger than the net paints them
-    (None: by the size of the picture, see `strokes`), for nets of scale 1; `grain` (None: the net's own). The net: `tile`, as in `tiles.choose`.
-    After: `strength`, `keep_color` (as in `images.controlled`), `keep_grey` (a grey file stays
-    grey), `match_histogram`; the result's size where it is not the net's, `factor` times the
-    picture's or `width` pixels wide. Transparency is kept. Written: `quality` (None: the format's) and
-    `strip` (nothing but the pixels); the format is the target's suffix."""
+    Reading: `size` is the longer side to scale to first, and `max_pixels` the limit of the image
+    read and of the result.
+    Before the net: `stroke` is the factor by which strokes are larger than the net paints them
+    (None: by the size of the picture, see `strokes`), for nets of scale 1. `grain` is as in
+    `images.grain` (None: the net's own).
+    The net: `tile` is as in `tiles.choose`.
+    After the net: `strength` and `keep_color` are as in `images.controlled`. `keep_grey` keeps a
+    grey file grey. `match_histogram` keeps the picture's histogram. `factor` (times the picture's
+    size) or `width` (pixels) sets the result's size if it is not the net's. Transparency is kept.
+    Writing: `quality` is as in `images.encode`, and `strip` writes nothing but the pixels. The
+    target's suffix gives the format."""
 
     size: int | None = None
     max_pixels: int = images.MAX_PIXELS
@@ -56,7 +60,7 @@ class Treatment:
 
 
 class Sizes(NamedTuple):
-    """(height, width) of a file, of its picture as it is read, and as the net sees it."""
+    """(height, width) of a file, of its picture as it is read, and of what the net sees."""
 
     file: tuple[int, int]
     picture: tuple[int, int]
@@ -64,8 +68,8 @@ class Sizes(NamedTuple):
 
 
 def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name: str) -> Sizes:
-    """The sizes, from the file's header. InputError for too few pixels, or too many of the
-    result."""
+    """Returns the sizes, from the file's header. Raises InputError for too few pixels, or too many
+    of the result."""
     config = model.config
     file = height, width = images.size_of(source, max_pixels=treatment.max_pixels, name=name)
     if treatment.size:
@@ -94,8 +98,8 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
 def read(
     treatment: Treatment, model: Net, source: images.Source, name: str, sizes: Sizes, *, uint8: bool
 ) -> tuple[images.Picture, NDArray[Any]]:
-    """The picture, and its pixels as the net sees them. `uint8`: for images that are large for the
-    memory."""
+    """Returns the picture, and its pixels as the net sees them. `uint8` saves memory for large
+    images."""
     picture = images.read(
         source,
         size=treatment.size,
@@ -112,8 +116,8 @@ def read(
 
 
 def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) -> images.Picture:
-    """What is saved of a net's `output` (uint8 or float32) for `picture`: a picture of the output's
-    size, or of its own where the net saw it reduced."""
+    """Returns the picture to save for a net's `output` (uint8 or float32). It has the output's
+    size, or the size of `picture` if the net saw that reduced."""
     if output.size < picture.pixels.size:
         output = strokes.to_size(output, *picture.pixels.shape[:2])
     scale = output.shape[0] // picture.pixels.shape[0]
@@ -132,7 +136,7 @@ def finish(treatment: Treatment, picture: images.Picture, output: NDArray[Any]) 
 
 
 def _asked_size(treatment: Treatment, height: int, width: int) -> tuple[int, int] | None:
-    """The result's height and width; None for the net's."""
+    """Returns the requested height and width of the result, or None for the net's."""
     factor = treatment.factor if treatment.width is None else treatment.width / width
     if factor is None:
         return None
@@ -142,9 +146,9 @@ def _asked_size(treatment: Treatment, height: int, width: int) -> tuple[int, int
 def _matched(
     picture: images.Picture, output: NDArray[Any], alpha: NDArray[Any] | None
 ) -> NDArray[np.uint8]:
-    """The output (uint8) with the picture's histogram, where alpha weighs. No value moves farther
-    than the net moved it from bicubic interpolation: of few colours, the map is steep, and would
-    turn a faint edge into a stain."""
+    """Returns the output (uint8) with the picture's histogram, weighted by alpha. No value moves
+    farther than the net moved it from bicubic interpolation. With few colours the map is steep and
+    would otherwise turn a faint edge into a stain."""
     own, low = images.to_uint8(output), images.to_uint8(picture.pixels)
     matched = images.to_uint8(images.match_histogram(own, low, alpha, picture.alpha)).astype(int)
     scale = own.shape[0] // low.shape[0]
@@ -153,7 +157,7 @@ def _matched(
 
 
 def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:
-    """(H, W, 3) or (H, W), `scale` times as large by bicubic interpolation, in [0, 1]."""
+    """Enlarges (H, W, 3) or (H, W) `scale` times by bicubic interpolation, in [0, 1]."""
     if scale == 1:
         return x
     x = images.to_float(x) if x.dtype == np.uint8 else x
@@ -163,7 +167,7 @@ def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def _controlled(treatment: Treatment, content: NDArray[Any], output: NDArray[Any]) -> NDArray[Any]:
-    """`images.controlled`, in strips where the output is uint8, for which memory is short."""
+    """Applies `images.controlled`, in strips if the output is uint8, since memory is short then."""
     how: dict[str, Any] = {"strength": treatment.strength, "keep_color": treatment.keep_color}
     if output.dtype != np.uint8:
         floats = images.to_float(content) if content.dtype == np.uint8 else content
@@ -183,8 +187,8 @@ def _grey(output: NDArray[Any]) -> NDArray[Any]:
 
 
 def write(treatment: Treatment, picture: images.Picture, target: Path, suffix: str) -> Path:
-    """Writes a picture: whole or not at all. `target` `-` is standard output. That, and a target
-    without an image suffix (a device, a FIFO), gets the format that `suffix` names."""
+    """Writes a picture, whole or not at all. If `target` is `-` (standard output) or has no image
+    suffix (a device, a FIFO), `suffix` names the format."""
     how: dict[str, Any] = {"quality": treatment.quality, "strip": treatment.strip}
     if target != STANDARD:
         own = target.suffix.lower() in images.WRITE_SUFFIXES

@@ -1,4 +1,4 @@
-"""The shipped super-resolution nets by scale, and what `--model` may name."""
+"""The shipped super-resolution nets by scale, and the names that `--model` takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxpercept.nets import weights_file
 
 
 def shipped(scale: int) -> list[str]:
-    """The shipped super-resolution nets of a scale, by their files' headers."""
+    """Returns the shipped super-resolution nets of a scale, by their files' headers."""
     found = []
     for name in weights_file.available("superres"):
         path = weights_file.resolve(name, "superres")
@@ -27,8 +27,8 @@ def shipped(scale: int) -> list[str]:
 def factor(
     scale: float | None, width: int | None, sources: Sequence[images.Source]
 ) -> float | None:
-    """How many times larger the images are to be, of several the most; None where neither `scale`
-    nor `width` is asked for. Files that cannot be read do not count."""
+    """Returns how many times larger the images are to become, the largest factor of all. Returns
+    None if neither `scale` nor `width` is set. Files that cannot be read do not count."""
     if width is None:
         return scale
     found = []
@@ -39,8 +39,8 @@ def factor(
 
 
 def net_scale(factor: float) -> int:
-    """The scale of the smallest shipped net that enlarges by `factor` or more; 8 or less, so that
-    `default_model` says what is missing. InputError above 8."""
+    """Returns the scale of the smallest shipped net that enlarges by `factor` or more, at most 8,
+    so that `default_model` reports what is missing. Raises InputError above 8."""
     if factor > max(SCALES):
         raise InputError(
             f"{factor:.4g} times larger is more than {max(SCALES)} times; enlarge in two steps"
@@ -50,7 +50,7 @@ def net_scale(factor: float) -> int:
 
 
 def label(net: Net, scale: float | None, width: int | None) -> str:
-    """What the names of outputs end in: the net, and the size that it does not tell."""
+    """Returns the ending of outputs' names: the net, and the size if the net does not imply it."""
     times = f"x{net.config.scale}"
     name = net.name if times in net.name else f"{times}-{net.name}"
     if width is not None:
@@ -59,8 +59,8 @@ def label(net: Net, scale: float | None, width: int | None) -> str:
 
 
 def default_model(scale: int) -> str:
-    """The first shipped net of a scale. InputError when there is none, with what there is and how
-    to train one."""
+    """Returns the first shipped net of a scale. If there is none, raises an InputError that says
+    what there is and how to train one."""
     if found := shipped(scale):
         return found[0]
     raise InputError(
@@ -75,8 +75,8 @@ def default_model(scale: int) -> str:
 def load_upscaler(
     name_or_file: str | os.PathLike[str], scale: int | None = None, *, precision: str = "float32"
 ) -> Model:
-    """A super-resolution net, shipped or from a file, of `scale` if given. InputError when it is of
-    another, naming those that fit, or no super-resolution net."""
+    """Loads a super-resolution net, shipped or from a file, of `scale` if given. Raises InputError
+    for a net of another scale (and names those that fit) or another kind."""
     model = load_model(name_or_file, kind="superres", precision=precision)
     if model.config.scale == 1:
         raise InputError(
