@@ -1,5 +1,5 @@
-"""Weights from elsewhere and nets for elsewhere.
+"""Imports weights from other projects and exports nets to other runtimes.
 
-`convert` reads VGG-16 and style nets of other projects exactly; `export` writes ONNX and StableHLO
-and runs them back before the file is kept; `web` writes a site that runs nets in the browser.
+`convert` reads VGG-16 and style nets of other projects exactly. `export` writes ONNX and StableHLO
+and runs each file before it is kept. `web` writes a site that runs nets in the browser.
 """

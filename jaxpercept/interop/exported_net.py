@@ -1,7 +1,6 @@
-"""A trained net in another runtime than JAX: its exported ONNX graph, as a `Net` of
-`inference.model`.
+"""Runs a trained net outside JAX: its exported ONNX graph, as a `Net` of `inference.model`.
 
-The graph has every size, batch and blend, so it is made once per net. It is kept in the user's
+The graph takes every size, batch and blend, so it is made once per net. It is kept in the user's
 cache, under a name that holds a hash of the net and of the code that writes graphs.
 """
 
@@ -29,7 +28,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 @dataclass(frozen=True, eq=False)
 class ExportedNet:
-    """`in_jax` in another runtime. A call takes and gives what `Model` does; images that are too
+    """`in_jax` in another runtime. A call takes and returns what `Model` does. Images that are too
     small for the graph run in JAX, and so do a style net's tiles (see `inference.tiles`)."""
 
     in_jax: Model
@@ -37,7 +36,7 @@ class ExportedNet:
 
     @property
     def name(self) -> str:
-        """What outputs are called after."""
+        """The name that outputs get."""
         return self.in_jax.name
 
     @property
@@ -51,7 +50,7 @@ class ExportedNet:
         return self.in_jax.grain
 
     def __call__(self, x: Any) -> np.ndarray:
-        """(N, H, W, 3) in [0, 1] to the same size times `config.scale`, clipped to [0, 1]."""
+        """Maps (N, H, W, 3) in [0, 1] to the same size times `config.scale`, clipped to [0, 1]."""
         x = np.asarray(x, np.float32)
         if min(x.shape[1:3]) < export.smallest_side(self.config):
             return np.asarray(self.in_jax(x))
@@ -60,10 +59,11 @@ class ExportedNet:
 
 
 def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> list[ExportedNet]:
-    """The nets in a runtime of `RUNTIMES` other than jax. Blends of one net share its graph.
+    """Returns the nets in a runtime of `RUNTIMES` other than jax. Blends of one net share its
+    graph.
 
-    InputError for an unknown runtime or one that is not installed, for a precision that it does not
-    have, or where it does not give what the net gives."""
+    Raises InputError for an unknown runtime or one that is not installed, for a precision that it
+    does not have, and if its results differ from the net's."""
     choose("--runtime", runtime, LOAD)
     made: dict[str, Loaded] = {}
     for model in models:
@@ -73,8 +73,8 @@ def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> l
 
 
 def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
-    """The net's graph: from the cache where it is there and whole; else it is made, checked in
-    `runtime`, and kept."""
+    """Loads the net's graph from the cache. If it is missing or damaged there, it is made, checked
+    in `runtime`, and kept."""
     load = LOAD[runtime]
     cache, _ = compilation_cache.own_folder()
     path = cache and cache / "graphs" / f"{key}.onnx+sha256"
@@ -90,7 +90,8 @@ def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
 
 
 def _key(model: Model) -> str:
-    """Names the net's graph: a hash of its config and weights, and of the code of the graph."""
+    """Returns a name for the net's graph: a hash of its config, its weights and the code of the
+    graph."""
     seen = hashlib.sha256(export.graph_code())
     seen.update(repr(model.config).encode())
     for name, value in sorted({**model.params, **model.stats}.items()):
@@ -101,7 +102,7 @@ def _key(model: Model) -> str:
 
 
 def _kept(path: Path) -> bytes | None:
-    """The graph that is kept at `path`; None where it is missing or damaged."""
+    """Returns the graph kept at `path`, or None if it is missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -111,7 +112,7 @@ def _kept(path: Path) -> bytes | None:
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Keeps a graph, followed by its hash. A cache that cannot be written is none."""
+    """Keeps a graph, followed by its hash. If the cache cannot be written, nothing is kept."""
     try:
         files.write(path, data + hashlib.sha256(data).digest())
     except InputError:

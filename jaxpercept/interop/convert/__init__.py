@@ -1,4 +1,4 @@
-"""Weights from other frameworks into jaxpercept's files. Importing it imports no jax."""
+"""Converts weights from other frameworks to jaxpercept's files. Importing it imports no jax."""
 
 from jaxpercept.interop.convert.transform_net import FORMATS, convert_transform_net
 from jaxpercept.interop.convert.vgg16 import convert_vgg16

@@ -1,5 +1,5 @@
-"""What a file may ask for: a small multiple of its own size, so that a small file cannot take much
-memory or time, whatever it declares.
+"""Limits what a file may ask for to a small multiple of its own size. A small file then cannot take
+much memory or time, whatever it declares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import deserialize
 from jaxpercept.errors import InputError
 from jaxpercept.nets.weights_file import check_size
 
-_TIMES = 4  # compressed weights shrink by a tenth; tensors that share a storage may double them
+_TIMES = 4  # compression saves a tenth; tensors that share a storage may double the size
 _FREE = 16 << 20
 _SAFETENSORS: dict[str, Any] = {
     "F64": "<f8",
@@ -33,8 +33,8 @@ _SAFETENSORS: dict[str, Any] = {
 
 
 class Budget:
-    """The bytes that one reading of a file may still make of it: `take` raises InputError where
-    they are used up."""
+    """The bytes that one reading of a file may still create. `take` raises InputError when they are
+    used up."""
 
     def __init__(self, path: Path):
         self._left = _TIMES * path.stat().st_size + _FREE
@@ -50,13 +50,14 @@ class Budget:
         self._left -= count
 
     def member(self, archive: zipfile.ZipFile, name: str) -> bytes:
-        """A zip archive's member. zipfile reads no more than the size that the member declares."""
+        """Reads a zip archive's member. zipfile reads no more than the size that the member
+        declares."""
         self.take(archive.getinfo(name).file_size, name)
         return archive.read(name)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, by name. Raises InputError for one that is larger than its file
+    """Returns the arrays of an .npz by name. Raises InputError for one that is larger than its file
     allows, and numpy's own errors for damage and for pickles."""
     budget, arrays = Budget(path), {}
     with zipfile.ZipFile(path) as archive:
@@ -67,8 +68,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(name: str, data: bytes) -> np.ndarray:
-    """Of a .npy. numpy makes room for what the header declares before it reads: so that is checked
-    first."""
+    """Reads the array of a .npy. Its header is checked first, because numpy allocates what it
+    declares before reading."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0
@@ -82,8 +83,9 @@ def _array(name: str, data: bytes) -> np.ndarray:
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Another codebase's arrays, by name; bfloat16 as float32, which holds all its values. Raises
-    InputError for numbers of a kind that is not read, and safetensors' own error for damage."""
+    """Returns another project's arrays by name. bfloat16 becomes float32, which holds all its
+    values. Raises InputError for unsupported types of numbers, and safetensors' own error for
+    damage."""
     check_size(path)
     arrays = {}
     for name, said in deserialize(path.read_bytes()):
@@ -96,10 +98,10 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def wide(value: np.ndarray) -> np.ndarray:
-    """bfloat16 as float32."""
+    """Converts bfloat16 to float32."""
     return value.astype(np.float32) if value.dtype == ml_dtypes.bfloat16 else value
 
 
 def reason(error: Exception) -> str:
-    """Another library's error in one line."""
+    """Returns another library's error as one line."""
     return f"{type(error).__name__}: {error}".split("\n")[0]

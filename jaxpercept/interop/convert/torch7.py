@@ -1,6 +1,6 @@
-"""The nets in Torch7's `.t7` files of the authors' fast-neural-style. A checkpoint is a table of
-`model`, a tree of nn modules, and `opt`, the options of its training, the architecture string among
-them (train.lua, models.lua).
+"""Reads the nets in Torch7's `.t7` files of the authors' fast-neural-style. A checkpoint is a table
+with `model`, a tree of nn modules, and `opt`, the training options with the architecture string
+(train.lua, models.lua).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxpercept.interop.convert import torch7_file
 _ARCH = re.compile(r"c(\d)s1-(\d+)((?:,d\d+)*)((?:,R\d+)*)((?:,u\d+)*),c(\d)s1-3")
 _NORMS = {"InstanceNormalization": "instance", "SpatialBatchNormalization": "batch"}
 _CONVS = ("SpatialConvolution", "SpatialFullConvolution")
-_MAX_MODULES, _MAX_DEPTH = 2_000, 32  # a net of 5 blocks has 70, 6 deep
+_MAX_MODULES, _MAX_DEPTH = 2_000, 32  # a net of 5 blocks has 70 modules, 6 deep
 _KEPT = (
     "arch",
     "padding_type",
@@ -36,9 +36,9 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Net:
-    """The net's config; names of the modules of every layer, a convolution and mostly a norm;
-    arrays by MODULE.NAME, Torch's layouts; the architecture string and the options that tell what
-    the net is."""
+    """The net's config; the names of each layer's modules (a convolution and usually a norm);
+    arrays by MODULE.NAME in Torch's layouts; the architecture string; and the options that describe
+    the net."""
 
     config: TransformNetConfig
     modules: list[tuple[str, ...]]
@@ -48,8 +48,8 @@ class Net:
 
 
 def read_net(path: Path) -> Net:
-    """A trained net. Raises InputError for another format or an architecture that is not the
-    paper's kind."""
+    """Reads a trained net. Raises InputError for another format or an architecture unlike the
+    paper's."""
     table = torch7_file.read(path)
     if (
         not isinstance(table, dict)
@@ -61,7 +61,7 @@ def read_net(path: Path) -> Net:
         )
     try:
         plain = {k: v for k, v in table["opt"].items() if isinstance(v, str | float | bool)}
-        options = {k: _whole(v) for k, v in plain.items() if v == v}  # NaN is no option
+        options = {k: _whole(v) for k, v in plain.items() if v == v}  # NaN means no value
         return _net(path, options, list(_modules(table["model"], "model", itertools.count())))
     except InputError:
         raise
@@ -91,9 +91,9 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
         for key in fields:
             if isinstance(value := module[key], np.ndarray):
                 arrays[f"{name}.{key}"] = value
-        inverse = module["running_std"]  # nn before 2016 kept 1 / √(var + eps)
+        inverse = module["running_std"]  # nn before 2016 stored 1 / √(var + eps)
         if isinstance(inverse, np.ndarray):
-            with np.errstate(all="ignore"):  # what is not finite is refused later, by name
+            with np.errstate(all="ignore"):  # values that are not finite are refused later, by name
                 arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
     count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
     if [len(names) for names in layers] != [2] * (count - 1) + [1]:
@@ -160,8 +160,9 @@ def _config(
 
 
 def _modules(module: Any, name: str, visits: Iterator[int]) -> Iterator[tuple[str, str, Any]]:
-    """Every module without children, in the order that data takes: name, class without its package,
-    the module. Visits are counted, as modules that share children may have any number of paths."""
+    """Yields every module without children, in the order in which data passes: its name, its class
+    without the package, and the module. Visits are counted, because modules that share children may
+    have any number of paths."""
     if next(visits) > _MAX_MODULES or name.count(".") > _MAX_DEPTH:
         raise ValueError(f"more than {_MAX_MODULES:,} modules, or {_MAX_DEPTH} inside each other")
     children = module["modules"]
@@ -173,5 +174,5 @@ def _modules(module: Any, name: str, visits: Iterator[int]) -> Iterator[tuple[st
 
 
 def _whole(value: Any) -> Any:
-    """Lua's numbers are all floats: a whole one as an integer."""
+    """Converts a whole number to an integer, since all of Lua's numbers are floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

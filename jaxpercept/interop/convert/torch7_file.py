@@ -1,9 +1,9 @@
-"""Torch7's binary serialization, read without Lua and without executing anything.
+"""Reads Torch7's binary serialization without Lua and without executing anything.
 
 Format: https://github.com/torch/torch7/blob/master/doc/serialization.md. Every object begins with
-its kind; tables and objects of a class carry a number, by which later places refer to them. The
-file bounds the work: lengths are checked against what is left of it, objects are counted, and
-nesting is limited. Functions are passed over, unread.
+its kind. Tables and objects of a class carry a number, which later places refer to. The file's size
+bounds the work: lengths are checked against what is left of the file, objects are counted, and
+nesting is limited. Functions are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.interop.convert.torch_pickle import Storage, tensor_view
 
 _NIL, _NUMBER, _STRING, _TABLE, _OBJECT, _BOOLEAN = range(6)
-_FUNCTIONS = (6, 7, 8)  # with and without upvalues, as three versions of Torch wrote them
+_FUNCTIONS = (6, 7, 8)  # with and without upvalues, in three versions of Torch
 _MAX_OBJECTS, _MAX_DEPTH = 1_000_000, 100
 _DTYPES = {
     "Byte": "<u1",
@@ -35,24 +35,24 @@ _DTYPES |= {f"Cuda{name}": dtype for name, dtype in _DTYPES.items()} | {"Cuda": 
 _STORAGES = {f"torch.{name}Storage": np.dtype(dtype) for name, dtype in _DTYPES.items()}
 _TENSORS = {f"torch.{name}Tensor" for name in _DTYPES}
 
-Table = dict[Any, Any]  # keys: strings, numbers and booleans; other keys are left out
+Table = dict[Any, Any]  # keys are strings, numbers and booleans; others are left out
 
 
 @dataclass(eq=False)
 class Lua:
-    """An object of a class, `nn.ReLU` say, and its fields."""
+    """An object of a class, such as `nn.ReLU`, and its fields."""
 
     kind: str
     fields: Table = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """A field, None where it is missing."""
+        """Returns a field, or None if it is missing."""
         return self.fields.get(name)
 
 
 def read(path: Path) -> Any:
-    """The value in a file: None, float, bool, str, Table, Lua, array or Storage. Raises InputError
-    for damage."""
+    """Returns the value in a file: None, float, bool, str, Table, Lua, array or Storage. Raises
+    InputError for damage."""
     try:
         return _Reader(path.read_bytes()).value(0)
     except InputError as e:
@@ -68,7 +68,7 @@ class _Reader:
         self._count = 0
 
     def value(self, depth: int) -> Any:
-        """The next value."""
+        """Returns the next value."""
         self._count += 1
         if self._count > _MAX_OBJECTS or depth > _MAX_DEPTH:
             raise InputError(
@@ -93,7 +93,7 @@ class _Reader:
         if kind == _OBJECT:
             return self._object(number, depth)
         self._take(self._int())
-        self.value(depth + 1)  # what the function closes over
+        self.value(depth + 1)  # the function's closure
         return self._objects.setdefault(number, None)
 
     def _table(self, into: Table, depth: int) -> Table:
@@ -105,14 +105,14 @@ class _Reader:
 
     def _object(self, number: int, depth: int) -> Any:
         kind = self._string()
-        if kind.startswith("V "):  # a version, before the class since Torch7 has versions
+        if kind.startswith("V "):  # newer files have a version before the class
             kind = self._string()
         if kind in _STORAGES:
             made: Any = self._storage(_STORAGES[kind])
         elif kind in _TENSORS:
             made = self._tensor(depth)
         else:
-            made = self._objects[number] = Lua(kind)  # before its fields, which may refer to it
+            made = self._objects[number] = Lua(kind)  # first, since its fields may refer to it
             fields = self.value(depth + 1)
             made.fields = fields if isinstance(fields, dict) else {}
         self._objects[number] = made

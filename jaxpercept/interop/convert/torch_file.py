@@ -1,7 +1,7 @@
-"""PyTorch `.pth` files read without PyTorch and without executing pickles (see `torch_pickle`).
+"""Reads PyTorch `.pth` files without PyTorch and without executing pickles (see `torch_pickle`).
 
-Reads the zip format of torch ≥ 1.6 and the one before, a sequence of pickles followed by the
-storages, in which the first model zoos (torchvision's VGG-16 among them) are written.
+Reads the zip format of torch ≥ 1.6 and the earlier format, a sequence of pickles followed by the
+storages. The first model zoos, with torchvision's VGG-16, use the earlier format.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _DTYPES: dict[str, Any] = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-_MAGIC = 0x1950A86A20F9469CFC6C  # opens a file of the format before torch 1.6
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first value of files before torch 1.6
 _PROTOCOL = 1001
-# The averaged weights, `params_ema`, are those that a net is used with
+# Nets are used with the averaged weights, `params_ema`.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "net")
 
 ReadStorage = Callable[[str, np.dtype[Any], int], np.ndarray]
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict, by key; a checkpoint that holds one under one of _WRAPPERS is
-    unwrapped. bfloat16 comes as float32, which holds all its values.
+    """Returns the arrays of a state dict by key. If a checkpoint holds the state dict under one of
+    _WRAPPERS, it is unwrapped. bfloat16 becomes float32, which holds all its values.
 
     Raises InputError for another format, a pickle that names anything but tensors, or a file cut
     short."""
@@ -69,8 +69,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
 
 def unprefixed(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The state dict without what wrappers of the net put into its keys: DataParallel `module.`
-    before them all, torch.compile `_orig_mod.` before the compiled part."""
+    """Returns the state dict without the prefixes that wrappers of the net put into its keys.
+    DataParallel puts `module.` before them all, torch.compile puts `_orig_mod.` before the compiled
+    part."""
     plain = {k.replace("_orig_mod.", ""): v for k, v in state.items()}
     if all(k.startswith("module.") for k in plain):
         return {k.removeprefix("module."): v for k, v in plain.items()}
@@ -101,9 +102,9 @@ def _read_zip(file: BinaryIO, budget: Budget) -> Any:
 
 
 def _read_legacy(file: BinaryIO, file_size: int) -> Any:
-    """Magic number, protocol, machine, object and storage keys, each a pickle; then the storages,
-    in the keys' order, each behind its length. So tensors are views of storages that are filled
-    last."""
+    """Reads magic number, protocol, machine, object and storage keys, each a pickle, then the
+    storages in the keys' order, each after its length. Tensors are therefore views of storages that
+    are filled last."""
     storages: dict[str, np.ndarray] = {}
     left = file_size
 
@@ -141,13 +142,14 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Any:
 
 
 def _giver(read: ReadStorage) -> Callable[[Any], Storage]:
-    """From what a pickle says of a storage, or of a part of one, to the storage."""
+    """Returns a function from a pickle's description of a storage, or of a part of one, to the
+    storage."""
 
     def give(said: Any) -> Storage:
         if not isinstance(said, tuple) or len(said) < 5 or said[0] != "storage":
             raise InputError("an unknown kind of storage; the file is damaged")
         _, kind, key, _, size, *view = said
-        if not isinstance(kind, StorageKind):  # never shown: it may be a large or deep value
+        if not isinstance(kind, StorageKind):  # the message leaves it out: it may be large or deep
             raise InputError("a storage of no kind; the file is damaged")
         if kind not in _DTYPES:
             raise InputError(

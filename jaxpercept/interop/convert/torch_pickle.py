@@ -1,8 +1,8 @@
-"""The pickles in PyTorch's files, run by a small machine of our own that executes nothing.
+"""Runs the pickles in PyTorch's files in a small machine of our own that executes nothing.
 
 It knows tensors, parameters, dicts, lists, tuples and plain values, and refuses every other name.
-The file bounds the work: opcodes are counted, only plain values are hashed, and a tensor is a view
-of a storage that the file's reader gave, inside that storage's bytes.
+The file's size bounds the work: opcodes are counted, only plain values are hashed, and a tensor is
+a view inside the bytes of a storage that the file's reader supplied.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 
 from jaxpercept.errors import InputError
 
-MAX_OPCODES = 4_000_000  # a checkpoint of 1,000 tensors with Adam's moments has some 100,000
+MAX_OPCODES = 4_000_000  # 1,000 tensors with Adam's moments need about 100,000
 _MARK = object()
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 class Storage:
-    """The numbers that tensors are views of. Only a reader of files makes one."""
+    """The numbers that tensors are views of. Only a file's reader makes one."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
 
 
 class StorageKind(str):
-    """The name of a storage's class, `FloatStorage` say."""
+    """The name of a storage's class, such as `FloatStorage`."""
 
 
 def tensor_view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
-    """A view of its storage; never outside it, and never larger, so that a small file cannot ask
-    for much memory."""
+    """Returns a view of its storage, never outside it and never larger, so that a small file cannot
+    ask for much memory."""
     if not isinstance(storage, Storage):
         raise InputError("a tensor lies on something that is no storage; the file is damaged")
     if not (_counts([offset]) and _counts(size) and _counts(stride) and len(size) == len(stride)):
@@ -52,8 +52,8 @@ def tensor_view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> n
 
 
 def load(file: BinaryIO, persistent: Callable[[Any], Storage]) -> Any:
-    """The value of the pickle that begins where `file` stands. `persistent` gives the storages.
-    Raises InputError for a pickle that names anything but tensors and dicts."""
+    """Returns the value of the pickle that begins at the position of `file`. `persistent` supplies
+    the storages. Raises InputError for a pickle that names anything but tensors and dicts."""
     machine = _Machine(persistent)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if number >= MAX_OPCODES:
@@ -65,7 +65,7 @@ def load(file: BinaryIO, persistent: Callable[[Any], Storage]) -> Any:
 
 
 class _Machine:
-    """pickle's machine: a stack and a memo. What lies above a mark becomes one value."""
+    """pickle's machine: a stack and a memo. The values above a mark become one value."""
 
     def __init__(self, persistent: Callable[[Any], Storage]):
         self.stack: list[Any] = []
@@ -73,7 +73,7 @@ class _Machine:
         self.persistent = persistent
 
     def do(self, name: str, argument: Any) -> None:
-        """One opcode, by its name in pickletools."""
+        """Executes one opcode, given its name in pickletools."""
         push = self.stack.append
         if name in _VALUES:
             push(argument)
@@ -101,7 +101,7 @@ class _Machine:
             push(_call(*self.take(2)))
         elif name == "BINPERSID":
             push(self.persistent(self.take(1)[0]))
-        elif name in ("BUILD", "POP"):  # a state says nothing about the numbers
+        elif name in ("BUILD", "POP"):  # a state holds none of the numbers
             self.take(1)
         elif name == "POP_MARK":
             self.marked()
@@ -111,7 +111,7 @@ class _Machine:
             )
 
     def take(self, count: int) -> list[Any]:
-        """The topmost values, taken off."""
+        """Removes and returns the topmost values."""
         taken = self.stack[-count:]
         if len(taken) < count or any(value is _MARK for value in taken):
             raise InputError("its pickle takes more than it made; the file is damaged")
@@ -119,7 +119,7 @@ class _Machine:
         return taken
 
     def marked(self) -> list[Any]:
-        """What lies above the last mark, taken off with it."""
+        """Removes the last mark and the values above it, and returns these."""
         taken: list[Any] = []
         while self.stack:
             if (value := self.stack.pop()) is _MARK:
@@ -128,14 +128,14 @@ class _Machine:
         raise InputError("its pickle lacks a mark; the file is damaged")
 
     def top(self, kind: type) -> Any:
-        """The topmost value, which stays."""
+        """Returns the topmost value, which stays."""
         if not self.stack or not isinstance(self.stack[-1], kind):
             raise InputError("its pickle fills what is no list or dict; the file is damaged")
         return self.stack[-1]
 
 
 def _counts(values: Any) -> bool:
-    """Whether these are some whole numbers of at most 63 bits, as a tensor's size is."""
+    """Returns whether these are whole numbers of at most 63 bits, as in a tensor's size."""
     return (
         isinstance(values, list | tuple)
         and len(values) <= 32
@@ -144,14 +144,14 @@ def _counts(values: Any) -> bool:
 
 
 def _fill(into: dict[Any, Any], items: list[Any]) -> None:
-    """Keys and values in turn. A key that is no plain value is left out: no weights have one, and
-    the hash of a deep one would end the process."""
+    """Adds alternating keys and values. A key that is not a plain value is left out: no weights
+    have one, and hashing a deep one would crash the process."""
     pairs = zip(items[::2], items[1::2], strict=False)
     into.update((k, v) for k, v in pairs if isinstance(k, _PLAIN))
 
 
 def _dict(items: Any = ()) -> dict[Any, Any]:
-    """An OrderedDict, of pairs as Python 2 pickled it, or empty."""
+    """Makes an OrderedDict, empty or of pairs as Python 2 pickled it."""
     made: dict[Any, Any] = {}
     for pair in items if isinstance(items, list | tuple) else ():
         if isinstance(pair, list | tuple) and len(pair) == 2:
@@ -160,7 +160,7 @@ def _dict(items: Any = ()) -> dict[Any, Any]:
 
 
 def _parameter(data: Any = None, *_: Any) -> Any:
-    """A parameter is its tensor: the first torch versions pickled it as an object of its own."""
+    """Returns the tensor of a parameter, which the first torch versions pickled as an object."""
     return data
 
 
@@ -197,7 +197,7 @@ _KNOWN: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
 }
-_VALUES = {  # opcodes whose argument is the value
+_VALUES = {  # the opcodes whose argument is the value
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
@@ -209,7 +209,7 @@ _MAKE: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
     "EMPTY_LIST": list,
     "EMPTY_DICT": dict,
-    "EMPTY_SET": list,  # a set's hash would be taken of values that are not plain
+    "EMPTY_SET": list,  # a set would hash values that are not plain
     "MARK": lambda: _MARK,
 }
 _GATHER: dict[str, Callable[[list[Any]], Any]] = {

@@ -1,11 +1,10 @@
-"""Trained transform nets of other codebases into our weights files, which every command takes like
-our own.
+"""Converts trained transform nets of other projects to our weights files, which every command takes.
 
-Each source has its layers in the order of ours and its own names, layouts and options of the net:
+Each source has its layers in our order, but its own names, layouts and options of the net:
   pytorch-examples  https://github.com/pytorch/examples, fast_neural_style/neural_style/transformer_net.py
   lengstrom         https://github.com/lengstrom/fast-style-transfer, src/transform.py
   johnson           https://github.com/jcjohnson/fast-neural-style, fast_neural_style/models.lua: see `torch7`
-Arrays stay float32: what the net computes is what it computed at home, on images of any size.
+Arrays stay float32, so the net computes what the original computes, on images of any size.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 from jaxpercept.nets.weights_file import sha256
 
 Arrays = dict[str, np.ndarray]
-Names = dict[str, tuple[str, tuple[int, ...]]]  # ours: theirs, and the axes of theirs that ours are
-CONV, TRANSPOSED, VECTOR = (2, 3, 1, 0), (2, 3, 0, 1), (0,)  # Torch's OIHW and IOHW to HWIO
+Names = dict[str, tuple[str, tuple[int, ...]]]  # our name: their name, and the order of their axes
+CONV, TRANSPOSED, VECTOR = (2, 3, 1, 0), (2, 3, 0, 1), (0,)  # from Torch's OIHW and IOHW to HWIO
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader found: their arrays by their names, which may be incomplete, the names of ours,
-    the net."""
+    """What a reader found: their arrays by their names (possibly incomplete), their names for ours,
+    and the net."""
 
     config: TransformNetConfig
     arrays: Arrays
     names: Names
     format: str
     licence: str
-    about: dict[str, Any] = field(default_factory=dict)  # more for the header
+    about: dict[str, Any] = field(default_factory=dict)  # further entries for the header
 
 
 def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict[str, Any]:
@@ -82,8 +81,8 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
 
 
 def layers(config: TransformNetConfig) -> Iterator[tuple[str, str]]:
-    """Our names of every convolution and of the norm behind it, in order; the last has one only
-    with `head_norm`."""
+    """Yields our names of every convolution and of the norm after it, in order. The last
+    convolution has a norm only with `head_norm`."""
     yield "stem", "stem_norm"
     yield from ((f"down.{i}", f"down_norm.{i}") for i in range(len(config.down)))
     yield from (
@@ -94,7 +93,8 @@ def layers(config: TransformNetConfig) -> Iterator[tuple[str, str]]:
 
 
 def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """Our arrays. InputError with everything that is wrong, in their names and layouts."""
+    """Returns our arrays. The InputError lists everything that is wrong, in their names and
+    layouts."""
     known = {theirs for theirs, _ in found.names.values()}
     if not known & found.arrays.keys():
         some = ", ".join(list(found.arrays)[:3])
@@ -125,10 +125,10 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
 
 
 def _pytorch_examples(src: Path) -> Source:
-    """Reflection padding before every convolution, nearest ×2, instance norm, raw 0-255 RGB in and
-    out."""
+    """Reads a net with reflection padding before every convolution, nearest ×2, instance norm, and
+    raw 0-255 RGB in and out."""
     state = unprefixed(_state_dict(src))
-    # of InstanceNorm2d before torch 0.4, which never used them
+    # InstanceNorm2d before torch 0.4 kept these, and never used them.
     old = ("running_mean", "running_var", "num_batches_tracked")
     state = {k: v for k, v in state.items() if k.rpartition(".")[2] not in old}
     norms = [f"in{i}" for i in range(1, 6)]
@@ -168,9 +168,9 @@ def _pytorch_examples(src: Path) -> Source:
 
 
 def _lengstrom(src: Path) -> Source:
-    """48 unnamed variables, weights, shift and scale of each layer; TensorFlow's SAME padding, no
-    biases, instance norm (eps 1e-3) after the last convolution too, raw 0-255 RGB in, 150 tanh +
-    127.5 out."""
+    """Reads 48 unnamed variables: weights, shift and scale of each layer. The net has TensorFlow's
+    SAME padding, no biases, instance norm (eps 1e-3) also after the last convolution, raw 0-255 RGB
+    in, and 150 tanh + 127.5 out."""
     named = {k.removesuffix(":0"): v for k, v in _variables(src).items()}
     state = {k: v for k, v in named.items() if not _of_training(k)}
     numbered = ["Variable", *(f"Variable_{i}" for i in range(1, 48))]
@@ -240,8 +240,8 @@ def _johnson(src: Path) -> Source:
 
 
 def _length(state: Arrays, name: str, axis: int, default: int) -> int:
-    """The width of a layer, `default` where its kernel is missing or misshapen, which is reported
-    later."""
+    """Returns the width of a layer, or `default` if its kernel is missing or misshapen, which is
+    reported later."""
     value = state.get(name)
     return value.shape[axis] if value is not None and value.ndim == 4 and value.size else default
 
@@ -252,7 +252,7 @@ def _state_dict(src: Path) -> Arrays:
     try:
         if _is_npz(src):
             return read_npz(src)
-        if head[8:9] == b"{":  # JSON behind its length
+        if head[8:9] == b"{":  # JSON after its length
             return read_safetensors(src)
     except InputError:
         raise
@@ -284,7 +284,7 @@ def _variables(src: Path) -> Arrays:
     try:
         reader = tf.train.load_checkpoint(str(_prefix(src)))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except Exception as e:  # TensorFlow's own errors, of several classes
+    except Exception as e:  # TensorFlow raises errors of several classes
         advice = (
             "give the checkpoint in it by its file or prefix"
             if src.is_dir()
@@ -296,7 +296,8 @@ def _variables(src: Path) -> Arrays:
 
 
 def _of_training(name: str) -> bool:
-    """Adam's slots and counters, which a training checkpoint holds too."""
+    """Returns whether the name is one of Adam's slots and counters, which training checkpoints also
+    hold."""
     return name.endswith(("/Adam", "/Adam_1")) or name in (
         "beta1_power",
         "beta2_power",
@@ -305,8 +306,8 @@ def _of_training(name: str) -> bool:
 
 
 def _is_checkpoint(src: Path) -> bool:
-    """A folder with a checkpoint, the prefix of one or one of its files (NAME.index, NAME.data-…),
-    or one of the older single files, a table whose last bytes say so."""
+    """Returns whether `src` is a folder with a checkpoint, the prefix of one, one of its files
+    (NAME.index, NAME.data-…), or one of the older single files, a table whose last bytes say so."""
     if src.is_dir():
         return (src / "checkpoint").is_file() or any(src.glob("*.index"))
     if Path(f"{_prefix(src)}.index").is_file():
@@ -315,15 +316,15 @@ def _is_checkpoint(src: Path) -> bool:
 
 
 def _end(src: Path) -> bytes:
-    """A file's last 8 bytes."""
+    """Returns a file's last 8 bytes."""
     with src.open("rb") as file:
         file.seek(max(src.stat().st_size - 8, 0))
         return file.read()
 
 
 def _prefix(src: Path) -> Path:
-    """What TensorFlow takes: the prefix of the checkpoint that a file is part of, or that is alone
-    in a folder, whose `checkpoint` often says where it lay at home."""
+    """Returns what TensorFlow takes: the prefix of the checkpoint that a file is part of, or of the
+    only one in a folder. The folder's `checkpoint` file often names the original place instead."""
     if src.is_dir():
         found = list(src.glob("*.index"))
         return found[0].with_suffix("") if len(found) == 1 else src

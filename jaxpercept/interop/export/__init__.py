@@ -1,8 +1,8 @@
-"""Trained nets for other runtimes: ONNX, and StableHLO by `jax.export`. Every file is run back
-before it is kept.
+"""Exports trained nets to other runtimes: ONNX, and StableHLO by `jax.export`. Every file is run
+and compared before it is kept.
 
-An export takes and gives images as our API does: (N, H, W, 3) float32 RGB in [0, 1]. StableHLO has
-the plain form of the convolutions, lowered for CPU, CUDA and TPU. A net of several styles without a
+An export takes and returns images as our API does: (N, H, W, 3) float32 RGB in [0, 1]. StableHLO
+has the plain form of the convolutions, lowered for CPU, CUDA and TPU. A multi-style net without a
 chosen blend (`load_model(..., any_blend=True)`) takes a second input, "blend": the weights of the
 styles, (styles,) float32, which it divides by their sum.
 """
@@ -38,12 +38,13 @@ Run = Callable[..., np.ndarray]  # (image) or (image, blend)
 def export(
     model: Model, out: str | os.PathLike[str], *, size: tuple[int, int] | None = None
 ) -> float:
-    """Writes `model` to `out`, by its suffix, and returns the largest difference to the model, run
-    back at two sizes (or the one), each with three blends if the blend is an input. `size`:
-    (height, width) of a StableHLO file, which has every size that the strides divide without it.
+    """Writes `model` to `out`, in the format of its suffix, and runs it. Returns the largest
+    difference to the model at two sizes (or the one), each with three blends if the blend is an
+    input. `size` is the (height, width) of a StableHLO file. Without it, the file takes every size
+    that the strides divide.
 
-    Raises InputError for another suffix, an unwritable place, a missing library, or a file that is
-    not equal within 1/255; then nothing is left behind."""
+    Raises InputError for another suffix, a place that cannot be written, a missing library, or a
+    file that is not equal within 1/255; then nothing is left behind."""
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise InputError(f"{out}: what to export is told by its suffix; {' or '.join(SUFFIXES)}")
@@ -69,8 +70,8 @@ def export(
 def checked(
     model: Model, run: Run, what: str, shapes: Sequence[tuple[int, int, int]] = ODD_SHAPES
 ) -> float:
-    """The largest difference between `run` and `model` at these (N, H, W). InputError, which says
-    that `what` differs, where it is more than `TOLERANCE`."""
+    """Returns the largest difference between `run` and `model` at these (N, H, W). If it exceeds
+    `TOLERANCE`, raises an InputError saying that `what` differs."""
     worst = max(_difference(model, run, *shape) for shape in shapes)
     if not worst <= TOLERANCE:
         raise InputError(f"{what} differs from {model.name} by {255 * worst:.2f}/255; report it")
@@ -78,7 +79,7 @@ def checked(
 
 
 def takes_blend(model: Model) -> bool:
-    """Whether the blend is an input of the model's export."""
+    """Returns whether the blend is an input of the model's export."""
     return bool(model.config.styles) and model.mix is None
 
 
@@ -101,17 +102,19 @@ def _largest(expected: np.ndarray, found: np.ndarray) -> float:
 
 
 def smallest_side(config: TransformNetConfig) -> int:
-    """Of an image for an ONNX graph, which reflects less far than the image reaches."""
+    """Returns the smallest side of an image for an ONNX graph, whose reflection must be shorter
+    than the image."""
     return max(16, config.start_padding + 1)
 
 
 def graph_code() -> bytes:
-    """The source of what writes ONNX graphs: where it is the same, a net's graph is the same."""
+    """Returns the source of the code that writes ONNX graphs. Equal source gives an equal graph of
+    a net."""
     return Path(__file__).with_name("onnx_graph.py").read_bytes()
 
 
 def onnx_bytes(model: Model) -> bytes:
-    """The net as an ONNX file. InputError where the package onnx is missing."""
+    """Returns the net as an ONNX file. Raises InputError if the package onnx is missing."""
     try:
         from jaxpercept.interop.export import onnx_graph
     except ImportError as e:

@@ -1,9 +1,9 @@
-"""A trained transform net as an ONNX graph, written from its config: opset 18, float32.
+"""Writes a trained transform net as an ONNX graph from its config: opset 18, float32.
 
 Input "image" and output "output" are as in our API: (N, H, W, 3) RGB in [0, 1], of any N, H and W
-(at least `export.smallest_side`); inside it is NCHW, as ONNX has it. Parameters of several styles, (styles,
-C), make a second input, "blend": (styles,) weights, divided by their sum. Only `onnx` is imported,
-no jax.
+(at least `export.smallest_side`). Inside, the graph is NCHW, as ONNX needs. Parameters of several
+styles, (styles, C), make a second input, "blend": (styles,) weights, divided by their sum. Only
+`onnx` is imported, no jax.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def graph(
     stats: Mapping[str, Any],
     about: Mapping[str, str],
 ) -> onnx.ModelProto:
-    """The checked model. `params`: of a net of one style, or of several for the input "blend".
-    `about`: the file's metadata."""
+    """Returns the checked model. `params` are those of a net of one style, or of several for the
+    input "blend". `about` is the file's metadata."""
     b = _Builder({**params, **stats})
     rows = [name for name, value in params.items() if np.ndim(value) == 2]
     _blended(b, rows)
@@ -50,14 +50,14 @@ def graph(
     model = helper.make_model(
         made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="jaxpercept"
     )
-    model.ir_version = min(model.ir_version, 10)  # what runtimes of opset 18's time read
+    model.ir_version = min(model.ir_version, 10)  # the version of opset 18's time
     helper.set_model_props(model, dict(about))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 class _Builder:
-    """Collects nodes; calling it adds one and returns its output's name."""
+    """Collects nodes. A call adds one and returns its output's name."""
 
     def __init__(self, weights: Mapping[str, Any]):
         self.weights = weights
@@ -85,7 +85,7 @@ class _Builder:
         return self.array(np.ascontiguousarray(value.transpose(layout)) if layout else value)
 
     def size(self, x: str, axis: int) -> str:
-        """(1,) int64."""
+        """Returns a side of `x`, (1,) int64."""
         return self("Shape", x, start=axis, end=axis + 1)
 
     def conv(self, x: str, name: str, *, stride: int = 1, padding: str) -> str:
@@ -119,8 +119,7 @@ class _Builder:
             )
         inputs = [self.weight(f"{name}.kernel", (2, 3, 0, 1))]
         inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
-        # of the 2n + 1 places that the kernel reaches, Torch leaves out the first and TensorFlow
-        # the last
+        # The kernel reaches 2n + 1 places. Torch leaves out the first, TensorFlow the last.
         pads = [0, 0, 1, 1] if padding == "same" else [1, 1, 0, 0]
         return self("ConvTranspose", x, *inputs, strides=[2, 2], kernel_shape=[3, 3], pads=pads)
 
@@ -135,7 +134,8 @@ class _Builder:
 
 
 def _blended(b: _Builder, names: Sequence[str]) -> None:
-    """Mixes the styles' rows of these parameters: all in one product, of which each takes a part."""
+    """Mixes the styles' rows of these parameters in one product, of which each parameter takes a
+    part."""
     if not names:
         return
     rows = np.concatenate([np.asarray(b.weights[name], np.float32) for name in names], axis=1)
@@ -162,7 +162,7 @@ def _mean(b: _Builder) -> str:
 
 
 def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
-    """Reflected up to a multiple of the stride, and by `start_padding`."""
+    """Reflects the image up to a multiple of the stride, and by `start_padding`."""
     multiple = geometry.rounding(c)
     if multiple == 1 and not c.start_padding:
         return x
@@ -175,14 +175,14 @@ def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
 
 
 def _gated(b: _Builder, z: str, y: str, name: str) -> str:
-    """See layers.ResidualBlock."""
+    """Applies the gate of `layers.ResidualBlock`."""
     gate = b.array(np.reshape(np.asarray(b.weights[f"{name}.gate"], np.float32), (1, -1, 1, 1)))
     clipped = b("Clip", y, b.array(-1.0), b.array(1.0))
     return b("Mul", z, b("Add", b("Mul", gate, clipped), b.array(1.0)))
 
 
 def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
-    """Every layer, cropped to the image's size times the scale."""
+    """Adds every layer, and crops to the image's size times the scale."""
     before = z
 
     def relu_norm(x: str, name: str) -> str:
@@ -233,8 +233,8 @@ def _decoded(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
 
 
 def _enlarged(b: _Builder, x: str, scale: int) -> str:
-    """MATLAB's bicubic imresize: Keys' kernel of a = -0.5 on mirrored borders, which the first two
-    rows and columns and the last two, in reverse, are put around for."""
+    """Computes MATLAB's bicubic imresize: Keys' kernel with a = -0.5. For mirrored borders, the
+    first two and the last two rows and columns are put around the image in reverse."""
     for axis in (2, 3):
         at = b.integers(axis)
 

@@ -1,4 +1,4 @@
-"""Runtimes for the ONNX graph of a trained net: one module for each, with `load(data, precision)`.
+"""Runtimes for the ONNX graph of a trained net. Each module has `load(data, precision)`.
 
 Both import their library on first use, and raise an InputError that says how to install it.
 """
@@ -12,8 +12,8 @@ import numpy as np
 
 
 class Loaded(NamedTuple):
-    """A graph that is ready to run. `run`: its inputs, float32 in their order, to its output.
-    `about`: the library, its version and the precision in use."""
+    """A graph that is ready to run. `run` maps its inputs, float32 in their order, to its output.
+    `about` names the library, its version and the precision in use."""
 
     run: Callable[..., np.ndarray]
     about: str

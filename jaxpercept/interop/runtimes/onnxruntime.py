@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, in float32."""
+"""Runs graphs in ONNX Runtime on the CPU, in float32."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from jaxpercept.interop.runtimes import Loaded
 
 
 def load(data: bytes, precision: str = "float32") -> Loaded:
-    """The graph of an ONNX file's bytes. InputError for another precision than float32, which ONNX
-    Runtime has no kernels for, or without the package onnxruntime."""
+    """Loads the graph of an ONNX file's bytes. Raises InputError for a precision other than
+    float32, which ONNX Runtime has no kernels for, or without the package onnxruntime."""
     if precision != "float32":
         raise InputError(
             f"--precision {precision}: ONNX Runtime computes these nets in float32 alone; leave it "

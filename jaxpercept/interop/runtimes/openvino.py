@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in float32, or in bfloat16 where the processor has it."""
+"""Runs graphs in OpenVINO on the CPU, in float32, or in bfloat16 if the processor supports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def load(data: bytes, precision: str = "float32") -> Loaded:
-    """The graph of an ONNX file's bytes. InputError without the package openvino."""
+    """Loads the graph of an ONNX file's bytes. Raises InputError without the package openvino."""
     openvino = library()
     core = openvino.Core()
     compiled = core.compile_model(
@@ -26,7 +26,7 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
     request = compiled.create_infer_request()
 
     def run(*given: np.ndarray) -> np.ndarray:
-        """Copies the output: the request keeps its own buffer for the next call."""
+        """Copies the output, because the request reuses its buffer for the next call."""
         found = request.infer([np.ascontiguousarray(x) for x in given], share_inputs=True)
         return np.array(found[0])
 
@@ -35,8 +35,8 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
 
 
 def library() -> Any:
-    """The package, imported without its telemetry, which reports each import over the network.
-    InputError where it is not installed."""
+    """Imports the package without its telemetry, which reports each import over the network. Raises
+    InputError if it is not installed."""
     absent = object()
     before = sys.modules.get(_TELEMETRY, absent)
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]

@@ -1,5 +1,5 @@
-"""A page of photos × styles, for people who train styles and want to show them: plain HTML, with
-every picture at full size behind a small one. It works from a file, without a server.
+"""Writes a page of photos × styles, for people who train styles and want to show them. It is plain
+HTML, with every picture at full size behind a small one, and works from a file, without a server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jaxpercept.inference.model import Model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import shipped
 
-_SMALL = 480  # longer side of the pictures on the page
+_SMALL = 480  # the longer side of pictures on the page
 
 
 def write(
@@ -30,8 +30,8 @@ def write(
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
-    and `small/`. `how`: what is done to each photo besides the net. A photo that cannot be read is
-    noted in the job, and left out of the page."""
+    and `small/`. `how` says what happens to each photo around the net. A photo that cannot be read
+    is recorded in the job and left out of the page."""
     out = Path(out)
     labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
 
@@ -84,7 +84,7 @@ def _figure(out: Path, file: Path, name: str) -> str:
 
 
 def _about(model: Model) -> str:
-    """What is known of a style: the work that it follows, its steps, its width."""
+    """Returns what is known of a style: the work that it follows, its steps, its width."""
     style = model.name.rpartition(":")[2]
     facts = [shipped.credits().get(style, "")]
     if steps := model.header.get("training", {}).get("steps"):

@@ -1,4 +1,4 @@
-"""The npm package onnxruntime-web, one pinned version: the few of its files that a site needs, each
+"""Gets the files that a site needs of the npm package onnxruntime-web, one pinned version. Each is
 checked against its SHA-256. They are kept beside the compilation cache.
 """
 
@@ -18,7 +18,7 @@ from jaxpercept.runtime import compilation_cache
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
-FILES = {  # of package/dist, with SHA-256
+FILES = {  # the files of package/dist, with SHA-256
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
     "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
@@ -26,7 +26,7 @@ FILES = {  # of package/dist, with SHA-256
     "ort-wasm-simd-threaded.asyncify.mjs": "3d1c85995364bb643302fc6fd877a0c3ba5ae72401815e0f24828a53d9191e28",
     "ort-wasm-simd-threaded.asyncify.wasm": "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da",
 }
-BACKENDS = {  # what each back end of the page loads: the API, the loader, the program
+BACKENDS = {  # the files of each back end: the API, the loader, the program
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
     "webgpu": (
         "ort.webgpu.min.mjs",
@@ -41,10 +41,10 @@ _HOW = (
 
 
 def obtain(given: str | os.PathLike[str] | None, say: Callable[[str], None]) -> Path:
-    """A folder with `FILES`: that of the unpacked package if `given`, else the user's cache, which
-    npm fills at the first time.
+    """Returns a folder with `FILES`: the unpacked package if `given`, else the user's cache, which
+    npm fills the first time.
 
-    Raises InputError for a folder without these very files, and where npm is missing or fails."""
+    Raises InputError for a folder without exactly these files, and if npm is missing or fails."""
     if given is not None:
         return _checked(next((p for p in (Path(given) / "dist", Path(given)) if p.is_dir()), given))
     kept = compilation_cache.folder() / "onnxruntime-web" / VERSION
@@ -72,7 +72,7 @@ def obtain(given: str | os.PathLike[str] | None, say: Callable[[str], None]) -> 
         unpacked.mkdir()
         with tarfile.open(found[0]) as archive:
             for name in FILES:
-                # not `extract`, whose filter Python 3.11.0 to 3.11.3 lack
+                # `extract` is unsafe here: Python 3.11.0 to 3.11.3 lack its filter.
                 member = archive.extractfile(f"package/dist/{name}")
                 if member is not None:
                     (unpacked / name).write_bytes(member.read())

@@ -1,4 +1,4 @@
-"""A folder on this machine's own address, for a look."""
+"""Serves a folder on this machine's own address, to look at it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxpercept.errors import InputError
 class _Handler(http.server.SimpleHTTPRequestHandler):
     extensions_map = {  # noqa: RUF012  a class's in http.server too
         **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".js": "text/javascript",  # Windows' registry may say otherwise
+        ".js": "text/javascript",  # Windows' registry may hold another type
         ".mjs": "text/javascript",
         ".wasm": "application/wasm",
     }
@@ -23,8 +23,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None]) -> None:
-    """Serves `folder` on localhost, until interrupted. `port`: 0 for any free one. `ready` is told
-    the address. InputError where the port is taken."""
+    """Serves `folder` on localhost until interrupted. A `port` of 0 takes any free one. `ready`
+    gets the address. Raises InputError if the port is taken."""
     handler = functools.partial(_Handler, directory=os.fspath(folder))
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)

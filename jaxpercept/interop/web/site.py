@@ -1,5 +1,5 @@
 """Writes the site: nets, pictures, samples, the runtime, and `site.json`, which tells the page what
-there is.
+the site has.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from jaxpercept.interop import export
 from jaxpercept.interop.web import packages
 from jaxpercept.nets import geometry, shipped
 
-_PICTURE = 192  # pixels a side of a style's picture: the first sample in that style
-_SAMPLE = 1024  # longer side of the samples, at most
+_PICTURE = 192  # the side in pixels of a style's picture, the first sample in that style
+_SAMPLE = 1024  # the most pixels on a sample's longer side
 _MARK = "site.json"
 Say = Callable[[str], None]
 
@@ -38,12 +38,12 @@ def write(
     package: str | os.PathLike[str] | None = None,
     say: Say = lambda line: None,
 ) -> Path:
-    """Writes the site of these styles (names or weights files; a net of several styles without a
-    blend gets a slider for each) to the folder `out`, and returns its index.html. `grain`: the
-    noise under every photo, as in the command line. `package`: as in `packages.obtain`.
+    """Writes the site of these styles to the folder `out`, and returns its index.html. Styles are
+    names or weights files; a multi-style net without a blend gets a slider for each style. `grain`
+    is the noise under every photo, as on the command line. `package` is as in `packages.obtain`.
 
     Raises InputError for a folder that holds something else, an unknown or unfit net, and a missing
-    runtime; before anything is written but for nets that turn out not to run."""
+    runtime. Nothing has been written then, except if a net turns out not to run."""
     out = Path(out)
     _check_place(out)
     models = _named([load_model(style, kind="styles", any_blend=True) for style in styles])
@@ -113,7 +113,7 @@ def _title(name: str) -> str:
 
 
 def _enlargers(out: Path, say: Say) -> list[dict[str, Any]]:
-    """The nets for ×2 and ×4. Where no net of scale 2 is shipped, ×2 is ×4 halved."""
+    """Returns the nets for ×2 and ×4. If no net of scale 2 is shipped, ×2 is ×4 halved."""
     found: list[dict[str, Any]] = []
     for scale in (2, 4):
         model = upscaling.load_upscaler(
@@ -154,7 +154,7 @@ def _copy_runtime(out: Path, folder: Path) -> dict[str, Any]:
 
 
 def _generator() -> dict[str, str]:
-    """Where the page's generator of grain begins: `images.grain` takes the same."""
+    """Returns the start of the page's generator of grain, which is that of `images.grain`."""
     state: Any = np.random.default_rng(0).bit_generator.state["state"]
     return {key: f"{state[key]:032x}" for key in ("state", "inc")}
 
@@ -186,7 +186,7 @@ def _finished(out: Path, about: dict[str, Any]) -> Path:
 
 
 def _loaded(about: dict[str, Any]) -> set[str]:
-    """What the page loads with progress, and the rest of the runtime."""
+    """Returns the files that the page loads with progress, and the rest of the runtime."""
     runtime = {f"runtime/{name}" for name in packages.FILES}
     return runtime | {style["net"] for style in (*about["styles"], *about["enlarge"])}
 
