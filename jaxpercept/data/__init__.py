@@ -1,5 +1,5 @@
-"""Training data: folders and TFDS datasets to batches, dicts of uint8 (N, S, S, 3). The only
-importer of grain and tfds.
+"""Turns folders and TFDS datasets into batches of training data, dicts of uint8 (N, S, S, 3). No
+other room imports grain and tfds.
 """
 
 from jaxpercept.data.packing import prepare

@@ -1,4 +1,4 @@
-"""Packing a folder of images into a TFDS dataset: ArrayRecord files read at random, without
+"""Packs a folder of images into a TFDS dataset: ArrayRecord files with random access, without
 TensorFlow.
 """
 
@@ -25,11 +25,11 @@ _VERSION = "1.0.0"
 
 
 def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
-    """JPEG or PNG bytes that every TFDS reader shows upright in RGB.
+    """Returns JPEG or PNG bytes that every TFDS reader shows upright in RGB.
 
-    An upright RGB or grey JPEG that is small enough stays as it is, bit for bit; anything else is
-    decoded and written anew: PNG if it was PNG and keeps its size, else JPEG at quality 95.
-    `InputError` if it is broken.
+    An upright RGB or grey JPEG that is small enough stays bit for bit the same. Other images are
+    decoded and encoded again: a PNG that keeps its size as PNG, all others as JPEG at quality 95.
+    Raises `InputError` for a broken image.
     """
     pixels = load_uint8(data, name=name)
     kind, plain = encoding(data, name)
@@ -49,10 +49,11 @@ def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
 
 
 class PackedImages(tfds.core.GeneratorBasedBuilder):
-    """Images of a folder: `image`, as encoded, and `image/filename`, its path in the folder."""
+    """The images of a folder: `image`, the encoded bytes, and `image/filename`, the path in the
+    folder."""
 
     VERSION = tfds.core.Version(_VERSION)
-    code_path = None  # tfds then looks for no checksum files beside this module
+    code_path = None  # keeps tfds from looking for checksum files here
 
     def __init__(self, *, folder: Folder, max_side: int | None = None, **kwargs: Any):
         self.folder, self.max_side = folder, max_side
@@ -78,7 +79,7 @@ class PackedImages(tfds.core.GeneratorBasedBuilder):
                 return error
 
         with ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2))) as pool:
-            for start in range(0, len(self.folder), 256):  # in parts, so that memory stays bounded
+            for start in range(0, len(self.folder), 256):  # in parts, to bound memory
                 part = range(start, min(start + 256, len(self.folder)))
                 for index, data in zip(part, pool.map(one, part), strict=True):
                     name = self.folder.names[index]
@@ -96,13 +97,13 @@ def prepare(
     max_side: int | None = None,
     max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Pack `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data`
-    then reads.
+    """Packs `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data`
+    can then read.
 
-    max_side: shrink larger images to this longer side. Returns `path`, `count` and `left_out`,
-    broken images and why, and `other`, the folder's other files counted by suffix; more broken ones
-    than the share (and than 10), or nothing left, is an `InputError`. `out` appears whole or not at
-    all."""
+    `max_side` shrinks larger images to this longer side. Returns `path`, `count`, `left_out`
+    (broken images and why) and `other` (the folder's other files, counted by suffix). Raises
+    `InputError` if broken images exceed the share (and 10), or if nothing is left. `out` appears
+    whole or not at all."""
     out = Path(out)
     if max_side is not None and max_side < 16:
         raise InputError(f"max side {max_side}: too small to train on; use at least 16")
@@ -118,7 +119,7 @@ def prepare(
         broken = builder.left_out
         try:
             _build(builder, scratch)
-        except AssertionError:  # tfds has nothing to write
+        except AssertionError:  # tfds has no images to write
             if len(broken) < len(source):
                 raise
         if len(broken) > max(10, max_broken_share * len(source)) or len(broken) == len(source):
@@ -133,7 +134,7 @@ def prepare(
 
 
 def _build(builder: PackedImages, scratch: Path) -> None:
-    """Run the builder without its progress bars and announcements, and without looking for it in
+    """Runs the builder without its progress bars and announcements, and without looking for it in
     the cloud."""
     bars = tfds.core.utils.tqdm_utils
     shown = bars._active
@@ -142,7 +143,7 @@ def _build(builder: PackedImages, scratch: Path) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_dir=scratch / "downloads", download_config=config)
-    except RuntimeError as error:  # ArrayRecord's; its text has the reason, but no number
+    except RuntimeError as error:  # ArrayRecord's text has the reason, but no number
         numbers = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
         for number in numbers:
             if os.strerror(number) in str(error):

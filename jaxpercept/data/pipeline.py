@@ -1,19 +1,19 @@
-"""The input pipeline: an endless, deterministic, resumable stream of batches, uint8 (N, S, S, 3),
-made by Grain.
+"""The input pipeline, made with Grain: an endless, deterministic, resumable stream of batches,
+uint8 (N, S, S, 3).
 
-Batch k is a pure function of (sources, seed, batch size, k): threads, worker processes, the cache
-and where the stream was started do not change a bit of it, and its position is one integer. With
-shards, each takes its contiguous part of the same global batch, so the images of step k are the
-same on any number of hosts.
+Batch k is a pure function of (sources, seed, batch size, k). Threads, worker processes, the cache
+and the start of the stream do not change a bit of it, and the stream's position is one integer.
+Each shard takes its contiguous part of the same global batch, so the images of step k are the same
+on any number of hosts.
 
-`crop="resize"`: the short side resized to S (bicubic), then a random S×S crop; the paper (section
-4.1) resizes to 256×256, this keeps the proportions. `crop="patch"`: a random S×S crop without
-resizing, for super-resolution; smaller images are left out and counted.
+`crop="resize"` resizes the short side to S (bicubic), then takes a random S×S crop. It keeps the
+proportions, while the paper (section 4.1) resizes to 256×256. `crop="patch"` takes a random S×S
+crop without resizing, for super-resolution; smaller images are left out and counted.
 
-Augmented crops are turned by quarters and mirrored at random. For "resize" the photo is also
-zoomed into by 1 to 1.15, and its colours x, in [0, 1], become x^γ. Here γ is the product of a value
-for the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn at random.
-Without shuffling, crops are central and nothing is augmented.
+Augmented crops are turned by quarters and mirrored at random. For "resize" the photo is also zoomed
+into by 1 to 1.15, and its colours x, in [0, 1], become x^γ. Here γ is the product of a value for
+the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn at random. Without
+shuffling, crops are central and nothing is augmented.
 """
 
 from __future__ import annotations
@@ -38,23 +38,20 @@ from jaxpercept.images import left_out_line, load_uint8, resize
 from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
-_ZOOM = 1.15  # of augmented crops, at most
-_GAMMA, _CHANNEL_GAMMA = (
-    0.4,
-    0.15,
-)  # ± this much in the logarithm, of a photo and of each of its channels
-# How many left-out images an element can report, and how many bytes of each one's reason. They are
-# arrays, as Grain's workers hand over nothing else.
+_ZOOM = 1.15  # the largest zoom of augmented crops
+_GAMMA, _CHANNEL_GAMMA = 0.4, 0.15  # largest change of the logarithm, per photo and per channel
+# The number of left-out images that an element can report, and the bytes of each one's reason. Both
+# are arrays, since Grain's workers pass nothing else on.
 _REPORTED, _WORDS = 4, 400
 
 
 class _TooSmall(InputError):
-    """Smaller than the patch."""
+    """The image is smaller than the patch."""
 
 
 class Load:
-    """(index, seed) to an S×S image, and which images it had to leave out on the way. Pure, but for
-    its cache."""
+    """Maps (index, seed) to an S×S image and the images it had to leave out on the way. It is pure,
+    except for its cache."""
 
     def __init__(
         self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int
@@ -64,7 +61,7 @@ class Load:
         self.zoom = _ZOOM if self.augment and crop == "resize" else 1.0
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
-        self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code, and why
+        self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code and the reason
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         image = self.cache.get(index)
@@ -77,7 +74,7 @@ class Load:
                     f"{name}: {image.shape[1]}x{image.shape[0]} is smaller than the patch of "
                     f"{self.size}"
                 )
-            if image.nbytes <= self.room:  # two threads may both store the same one: harmless
+            if image.nbytes <= self.room:  # two threads may store the same image, which is harmless
                 self.room -= image.nbytes
                 self.cache[index] = image
         return image
@@ -103,7 +100,7 @@ class Load:
         return {"target": self._cut(image, rng), **_report(found[:_REPORTED])}
 
     def _candidates(self, first: int, seed: int) -> Iterator[int]:
-        """`first`, and in its place, if it is no good, others in an order that only the seed
+        """Yields `first`, then its replacements if it is unusable, in an order that only the seed
         decides."""
         yield first
         yield from (int(i) for i in np.random.default_rng([seed, 1]).permutation(len(self.source)))
@@ -119,13 +116,13 @@ class Load:
             cut = np.rot90(cut, int(rng.integers(4)))
             if rng.integers(2):
                 cut = cut[:, ::-1]
-        if self.zoom > 1:  # an augmented photo, not a patch
+        if self.zoom > 1:  # only augmented photos are zoomed, not patches
             gamma = np.exp(
                 rng.uniform(-_GAMMA, _GAMMA) + rng.uniform(-_CHANNEL_GAMMA, _CHANNEL_GAMMA, 3)
             )
             table = np.round(255 * (np.arange(256)[:, None] / 255) ** gamma).astype(np.uint8)
             cut = table[cut, np.arange(3)]
-        return resize(cut, self.size, method="bicubic")  # of this size already: a contiguous copy
+        return resize(cut, self.size, method="bicubic")  # a contiguous copy at this size
 
 
 def _report(found: Sequence[tuple[int, str]]) -> dict[str, NDArray[Any]]:
@@ -139,11 +136,11 @@ def _report(found: Sequence[tuple[int, str]]) -> dict[str, NDArray[Any]]:
 
 
 class Batches:
-    """The stream: an iterator of {"target": uint8 (N, S, S, 3)} and what `each` of `make_dataset`
-    added, with `get_state()` and `set_state()`; a state is {"step": int}.
+    """The stream: an iterator of {"target": uint8 (N, S, S, 3)} and the entries that `each` of
+    `make_dataset` added, with `get_state()` and `set_state()`. A state is {"step": int}.
 
-    `problems`: broken images met so far, name to reason. `too_small`: names of those smaller than
-    the patch."""
+    `problems` maps the names of broken images met so far to the reasons. `too_small` holds the
+    names of images smaller than the patch."""
 
     def __init__(
         self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int
@@ -157,7 +154,7 @@ class Batches:
         self.too_small: set[str] = set()
 
     def __len__(self) -> int:
-        """Batches an epoch gives, or a very large number when repeating."""
+        """Returns the number of batches in an epoch, or a very large number when repeating."""
         return len(self._batches)
 
     def __iter__(self) -> Batches:
@@ -168,20 +165,20 @@ class Batches:
             self._stream = self._start()
             self._closer = weakref.finalize(
                 self, self._stream.close
-            )  # at exit too, while its modules still live
+            )  # also at exit, while its modules still exist
         with _signals_held() if starting and self._workers else nullcontext():
             element = dict(next(self._stream))
         self._step += 1
         self._note(element.pop("left_out"), element.pop("why"))
         return (
             {k: np.array(v) for k, v in element.items()} if self._workers else element
-        )  # out of shared memory
+        )  # copies out of shared memory
 
     def _start(self) -> grain.DatasetIterator:
         rest = self._batches[self._step :] if self._step else self._batches
         if self._workers:
             if not flags.FLAGS.is_parsed():
-                # grain reads absl flags here, which nobody parses outside absl programs
+                # Grain reads absl flags here, which are unparsed outside absl programs.
                 flags.FLAGS.mark_as_parsed()
             lone = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
             options = grain.MultiprocessingOptions(
@@ -195,16 +192,16 @@ class Batches:
         )
 
     def get_state(self) -> dict[str, int]:
-        """The position: how many batches have been taken."""
+        """Returns the position: how many batches have been taken."""
         return {"step": self._step}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Continue exactly as a stream does that has given `step` batches; costs nothing."""
+        """Continues exactly as a stream that has given `step` batches, at no cost."""
         self.close()
         self._step = int(state["step"])
 
     def close(self) -> None:
-        """Stop reading ahead; the next batch starts it again."""
+        """Stops reading ahead. The next batch starts it again."""
         if self._stream is not None:
             self._closer()
         self._stream = None
@@ -236,10 +233,10 @@ class Batches:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Processes begun in here never see the signals that ask a training to stop, which reach every
-    process of a group. The training answers them and ends its workers. They inherit the mask, so
-    not even one that is still starting sees a signal."""
-    # begun later, it would lift the mask, in Python 3.11 and 3.12
+    """Shields the processes begun inside from the signals that ask a training to stop, which reach
+    every process of a group. The training answers them and ends its workers. The workers inherit
+    the signal mask, so not even a starting one sees a signal."""
+    # if begun later, it would lift the mask in Python 3.11 and 3.12
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -249,7 +246,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def default_cache_bytes() -> int:
-    """2 GiB, or an eighth of this machine's memory if that is less."""
+    """Returns 2 GiB, or an eighth of this machine's memory if that is less."""
     try:
         return min(2 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
     except (AttributeError, OSError, ValueError):
@@ -275,18 +272,24 @@ def make_dataset(
     max_broken_share: float = 0.1,
     each: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Batches:
-    """An iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
+    """Returns an iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
 
-    sources: see `open_sources`. batch_size: of this shard; shard (i, n) is the i-th of n parts of
-    the global batch. shuffle: anew every epoch, decided by `seed`. repeat: endless; else one epoch,
-    its last batch short unless sharded. augment: see above; by default with `crop="patch"` only.
-    workers: processes that decode; 0 uses `threads` (2 to 8, by the machine). start_step: batches
-    to pass over, at no cost. cache_bytes: decoded images stay in memory up to this, shared out
-    among the workers; what does not fit is decoded every time, to the same result.
-    max_broken_share: a broken image is replaced by another, counted and named, until they are more
-    than this share of the data (and more than 10, unless it is 0): then `InputError`, as when none
-    is usable. each: applied to every cut image's element, {"target": …, "left_out": …,
-    "why": …}; must be pure, and keep them.
+    sources: see `open_sources`.
+    batch_size: the number of images of this shard; shard (i, n) is the i-th of n parts of the
+    global batch.
+    shuffle: shuffles anew every epoch, decided by `seed`.
+    repeat: makes the stream endless; otherwise it is one epoch, whose last batch is short unless
+    sharded.
+    augment: see above; by default only with `crop="patch"`.
+    workers: the number of decoding processes; 0 uses `threads` (2 to 8, by the machine).
+    start_step: the number of batches to skip, at no cost.
+    cache_bytes: the limit of decoded images kept in memory, shared among the workers. Other images
+    are decoded every time, with the same result.
+    max_broken_share: a broken image is replaced by another, counted and named. If broken images
+    exceed this share of the data (and 10, unless it is 0), or no image is usable, that is an
+    `InputError`.
+    each: a pure function applied to every cut image's element, {"target": …, "left_out": …, "why":
+    …}, whose entries it must keep.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:

@@ -1,8 +1,7 @@
-"""Where training images come from: random access to encoded images by index.
+"""The sources of training images: random access to encoded images by index.
 
 A source has a length, `read(index) -> bytes` (an encoded image), `name(index) -> str` and
-`identity()`, what a fingerprint is made of. Decoding is the pipeline's, so that every source gets
-the same.
+`identity()`, which its fingerprint is made from. The pipeline decodes, alike for every source.
 """
 
 from __future__ import annotations
@@ -62,14 +61,14 @@ class Folder:
         return str(self.folder / self.names[index])
 
     def identity(self) -> list[str]:
-        """Relative names and sizes: a folder that moved is the same data."""
+        """Returns relative names and sizes, so that a folder that moved is the same data."""
         return [f"{name} {_size(self.folder / name)}" for name in self.names]
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # a link to nothing: a broken image, which reading names
+    except OSError:  # a dangling link; reading reports it as broken
         return -1
 
 
@@ -98,13 +97,13 @@ class Files:
         return str(self.paths[index])
 
     def identity(self) -> list[str]:
-        """Names and sizes."""
+        """Returns names and sizes."""
         return [f"{path.name} {_size(path)}" for path in self.paths]
 
 
 class Tfds:
-    """A TFDS dataset stored as ArrayRecord, read without TensorFlow: the encoded bytes of its image
-    feature."""
+    """A TFDS dataset stored as ArrayRecord, read without TensorFlow. It gives the encoded bytes of
+    the image feature."""
 
     def __init__(self, builder: Any, split: str | None, given: str):
         import tensorflow_datasets as tfds
@@ -141,9 +140,7 @@ class Tfds:
     def read(self, index: int) -> bytes:
         try:
             return bytes(self.data[index][self.key])
-        except (
-            Exception
-        ) as error:  # whatever a damaged or vanished record file makes the readers raise
+        except Exception as error:  # readers raise these on a damaged or vanished record file
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"{self.name(index)}: not readable ({reason})") from error
 
@@ -155,7 +152,7 @@ class Tfds:
 
 
 class Joined:
-    """Several sources one after the other."""
+    """Several sources, one after the other."""
 
     def __init__(self, parts: Sequence[Source]):
         self.parts = list(parts)
@@ -204,7 +201,7 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
 
         try:
             builder = tfds.builder_from_directory(prepared[0])
-        except Exception as error:  # protobuf's and TFDS's own, of a damaged description
+        except Exception as error:  # protobuf and TFDS raise their own errors if it is damaged
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{prepared[0]}: not a TFDS dataset that can be read ({reason})"
@@ -214,8 +211,8 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
 
 
 def _prepared(path: Path) -> list[Path]:
-    """The TFDS dataset directories at `path` or up to three folders below (name, config, version).
-    Other libraries write a `dataset_info.json` too, but no `features.json` beside it."""
+    """Returns the TFDS dataset directories at `path` or up to three folders below (name, config,
+    version). Other libraries also write a `dataset_info.json`, but no `features.json` beside it."""
     for below in ("", "*/", "*/*/", "*/*/*/"):
         found = [file.parent for file in sorted(path.glob(f"{below}dataset_info.json"))]
         if found := [folder for folder in found if (folder / "features.json").is_file()]:
@@ -224,8 +221,8 @@ def _prepared(path: Path) -> list[Path]:
 
 
 def _open_named(given: str) -> Source:
-    """`tfds:NAME[/CONFIG][:VERSION][:SPLIT]`, from its files alone: many builders' own code needs
-    TensorFlow."""
+    """Opens `tfds:NAME[/CONFIG][:VERSION][:SPLIT]` from its files alone, because the code of many
+    builders needs TensorFlow."""
     from tensorflow_datasets.core import read_only_builder, registered
 
     full, *rest = given.removeprefix("tfds:").split(":")
@@ -257,11 +254,11 @@ def _open_named(given: str) -> Source:
 
 
 def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
-    """Each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]`
+    """Opens each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]`
     (split `train`).
 
-    `exclude`: shell patterns against file names or paths relative to their folder. `InputError` for
-    what is not there."""
+    `exclude` holds shell patterns for file names or paths relative to their folder. Raises
+    `InputError` for a source that does not exist."""
     if isinstance(sources, str | os.PathLike):
         sources = [os.fspath(sources)]
     if not sources:
@@ -273,8 +270,9 @@ def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
 def describe(
     sources: Sequence[str], exclude: Sequence[str] = (), *, opened: Source | None = None
 ) -> dict[str, Any]:
-    """What a run's header keeps of its data: `sources` as given, image `count`, `fingerprint` of
-    names and sizes. `opened`: what `open_sources` gave for them, if it was called already."""
+    """Returns what a run's header keeps of its data: `sources` as given, image `count`, and
+    `fingerprint` of names and sizes. `opened` is the result of `open_sources`, if it was called
+    already."""
     source = open_sources(sources, exclude) if opened is None else opened
     given = [sources] if isinstance(sources, str | os.PathLike) else sources
     return {
@@ -285,6 +283,6 @@ def describe(
 
 
 def fingerprint(identity: Sequence[str]) -> str:
-    """A short digest of a source's `identity()`."""
+    """Returns a short digest of a source's `identity()`."""
     text = "\n".join(identity).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()[:32]

@@ -1,8 +1,8 @@
-"""Super-resolution pairs: low-resolution inputs made from the target patches inside the pipeline.
+"""Makes super-resolution pairs: low-resolution inputs from the target patches, inside the pipeline.
 
-Batches are {"target": uint8 (N, S, S, 3), "input": uint8 (N, S/scale, S/scale, 3)}: the input is
-rounded to 8 bits, as it comes from a file. Patches are random crops of decoded images, which stay
-in memory; see `make_dataset`.
+Batches are {"target": uint8 (N, S, S, 3), "input": uint8 (N, S/scale, S/scale, 3)}. The input is
+rounded to 8 bits, as in a file. Patches are random crops of decoded images, which stay in memory;
+see `make_dataset`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxpercept.images.resampling import degrade
 
 
 class Degrade:
-    """Adds "input" to an element of the pipeline. Pure."""
+    """Adds "input" to an element of the pipeline. It is pure."""
 
     def __init__(self, scale: int, degradation: str):
         self.scale, self.degradation = scale, degradation
@@ -39,9 +39,10 @@ def make_pairs(
     image_size: int,
     **kwargs: Any,
 ) -> Batches:
-    """Pairs of `image_size` patches and their inputs; `kwargs` and the rest as in `make_dataset`.
+    """Returns pairs of `image_size` patches and their inputs; `kwargs` and the rest are as in
+    `make_dataset`.
 
-    degradation: see `resampling.degrade`. `InputError` for a patch that the scale does not
+    degradation: see `resampling.degrade`. Raises `InputError` for a patch that the scale does not
     divide."""
     if image_size % scale:
         raise InputError(

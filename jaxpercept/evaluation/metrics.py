@@ -1,7 +1,7 @@
-"""Image quality: PSNR and SSIM, and the luma that super-resolution is measured on. NumPy only.
+"""Image quality: PSNR, SSIM, and the luma that super-resolution is measured on. NumPy only.
 
 `psnr` and `ssim` take two arrays of one shape, (H, W) or (H, W, C), in any range that `data_range`
-names: 1 for images in [0, 1], 255 for luma. Sources: ITU-R BT.601 studio range, as MATLAB's
+names: 1 for images in [0, 1], 255 for luma. Sources: ITU-R BT.601 studio range, as in MATLAB's
 `rgb2ycbcr`; Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
 structural similarity", 2004.
 """
@@ -18,7 +18,7 @@ _WINDOW, _SIGMA, _K1, _K2 = 11, 1.5, 0.01, 0.03  # Wang et al. 2004, section III
 
 
 def luma(x: ArrayLike) -> NDArray[np.float64]:
-    """Y of RGB in [0, 1]: (…, 3) to (…), 16 for black and 235 for white; not rounded."""
+    """Returns Y of RGB in [0, 1]: (…, 3) to (…), 16 for black and 235 for white, not rounded."""
     rgb = np.asarray(x, np.float64)
     if rgb.shape[-1:] != (3,):
         raise ValueError(f"luma: expected RGB (…, 3), got {rgb.shape}")
@@ -26,22 +26,23 @@ def luma(x: ArrayLike) -> NDArray[np.float64]:
 
 
 def crop_border(x: NDArray[Any], border: int) -> NDArray[Any]:
-    """(H, W, …) without `border` pixels on every side."""
+    """Returns (H, W, …) without `border` pixels on every side."""
     if border < 0 or min(x.shape[:2]) <= 2 * border:
         raise ValueError(f"border {border} leaves nothing of {x.shape[1]}x{x.shape[0]}")
     return x[border : x.shape[0] - border, border : x.shape[1] - border]
 
 
 def psnr(a: ArrayLike, b: ArrayLike, *, data_range: float = 1.0) -> float:
-    """10 log10(range² / mean squared difference) in dB; infinite for equal images."""
+    """Returns 10 log10(range² / mean squared difference) in dB, infinite for equal images."""
     a, b = _pair("psnr", a, b)
     error = float(np.square(a - b).mean())
     return float("inf") if error == 0 else 10 * float(np.log10(data_range**2 / error))
 
 
 def ssim(a: ArrayLike, b: ArrayLike, *, data_range: float = 1.0) -> float:
-    """Mean structural similarity: 11×11 Gaussian of σ = 1.5, over the windows that lie inside the
-    image; of colour images, the mean over channels. At least 11 pixels a side."""
+    """Returns the mean structural similarity, with an 11×11 Gaussian of σ = 1.5, over the windows
+    inside the image. For colour images it is the mean over channels. Sides have at least 11
+    pixels."""
     a, b = _pair("ssim", a, b)
     if min(a.shape[:2]) < _WINDOW:
         raise ValueError(
@@ -56,7 +57,8 @@ def ssim(a: ArrayLike, b: ArrayLike, *, data_range: float = 1.0) -> float:
 
 
 def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted means over the windows inside the image: (H, W, …) to (H - 10, W - 10, …)."""
+    """Returns weighted means over the windows inside the image: (H, W, …) to (H - 10, W - 10,
+    …)."""
     taps = np.exp(-0.5 * ((np.arange(_WINDOW) - _WINDOW // 2) / _SIGMA) ** 2)
     taps /= taps.sum()
     for axis in (0, 1):

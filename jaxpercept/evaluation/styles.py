@@ -1,5 +1,5 @@
-"""Scores a style net by the objective of its training on photos that it was not trained on: what
-tells two trainings of one style apart.
+"""Scores a style net by the objective of its training on photos that it was not trained on, to
+compare trainings of one style.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from jaxpercept.training.start import gram_targets
 def held_out_objective(
     made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
 ) -> float:
-    """The objective of the training `made`, of the net in the file `weights`: the weighted sum of
-    the terms in float32, averaged over photos (N, S, S, 3) in [0, 1]. With `made.clip`, that of the
-    output as it is displayed. `mix`, (1, styles): which style of a net of several. Photos are taken
-    one at a time, so that memory stays small. InputError for a file that is no transform net."""
+    """Returns the objective of the training `made` for the net in the file `weights`: the weighted
+    sum of the terms in float32, averaged over photos (N, S, S, 3) in [0, 1]. With `made.clip`, the
+    output is clipped first, as for display. `mix`, (1, styles), selects the style of a multi-style
+    net. Photos are processed one at a time to bound memory. Raises InputError for a file that is
+    not a transform net."""
     net, params, stats, _ = transform_net.load(weights)
     terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
     grams = gram_targets(made, terms, phi)

@@ -1,10 +1,10 @@
-"""Super-resolution measured as in the literature's tables: PSNR and SSIM on luma, on inputs made by
+"""Measures super-resolution as in the literature's tables: PSNR and SSIM on luma, on inputs made by
 downsampling.
 
-Pictures are cropped to a multiple of the scale, inputs and outputs rounded to 8 bits as in files,
-luma is Y of BT.601 in 16-235 (of a file with one grey channel: its grey value, and the mean of an
-output's RGB), and `scale` pixels of border do not count. MATCHED marks outputs whose histogram was
-matched to the input (Johnson et al. 2016, section 4.2).
+Pictures are cropped to a multiple of the scale, inputs and outputs are rounded to 8 bits as in
+files, and `scale` pixels of border do not count. Luma is Y of BT.601 in 16-235. For a file with one
+grey channel it is the grey value, and the mean of an output's RGB. MATCHED marks outputs with a
+histogram matched to the input's (Johnson et al. 2016, section 4.2).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from jaxpercept.inference.model import Model
 from jaxpercept.nets import geometry, vgg
 
 MATCHED = "+histogram"
-CROP = 96  # of the sheet's details
+CROP = 96  # the side of the sheet's details
 SHEET_ROWS = 12
-LEAST_INPUT = geometry.least_side(superres_net(4))  # pixels a side; the same at every scale
+LEAST_INPUT = geometry.least_side(superres_net(4))  # in pixels, the same at every scale
 Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
 
 
@@ -49,12 +49,14 @@ def evaluate_superres(
     """Scores nearest, bicubic, Lanczos and `models` (default: all shipped of that scale) on the
     images in `data`.
 
-    degradation: see `resampling.degrade`. match: without and with histogram matching. features: VGG
-    layers whose feature distance to the original (ℓ_feat, equation 2) is reported too. sheet: where
-    to write a contact sheet of crops. Returns {"models": {NAME: {"psnr", "ssim", …, "images":
-    {FILE: {"psnr", "ssim", …}}}}, "scale", "degradation", "failed", "warnings"}; a bad image is
-    noted in "failed" and the rest done. InputError for a bad scale, model or layer, or when no
-    image is usable."""
+    degradation: see `resampling.degrade`.
+    match: scores each net without and with histogram matching.
+    features: VGG layers for which the feature distance to the original (ℓ_feat, equation 2) is also
+    reported.
+    sheet: the path of a contact sheet of crops.
+    Returns {"models": {NAME: {"psnr", "ssim", …, "images": {FILE: {"psnr", "ssim", …}}}}, "scale",
+    "degradation", "failed", "warnings"}. A bad image is recorded in "failed", and the rest is still
+    done. Raises InputError for a bad scale, model or layer, or if no image is usable."""
     choose("scale", scale, SCALES)
     choose("degradation", degradation, DEGRADATIONS)
     for layer in features:
@@ -121,7 +123,7 @@ def evaluate_superres(
 def score(
     output: NDArray[np.uint8], target: NDArray[np.uint8], scale: int, *, grey: bool = False
 ) -> dict[str, float]:
-    """PSNR and SSIM of uint8 RGB (H, W, 3), as the module says."""
+    """Returns PSNR and SSIM of uint8 RGB (H, W, 3), measured as the module describes."""
     a, b = (
         metrics.crop_border(x.mean(-1, dtype=np.float64) if grey else metrics.luma(x / 255), scale)
         for x in (output, target)
@@ -184,8 +186,8 @@ def _disagreement(net: Model, degradation: str) -> str | None:
 def feature_distance(
     layers: tuple[str, ...],
 ) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:
-    """`distance(output, target)` of uint8 RGB (H, W, 3): ℓ_feat (equation 2) by layer of the
-    shipped VGG-16."""
+    """Returns `distance(output, target)` for uint8 RGB (H, W, 3): ℓ_feat (equation 2) by layer of
+    the shipped VGG-16."""
     params = vgg.load_vgg16()
 
     @jax.jit
@@ -201,7 +203,7 @@ def feature_distance(
 
 
 def _busiest(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Where the first method errs most: the crop that shows the difference."""
+    """Returns the crop where the first method errs most, since it shows the difference best."""
     error = np.abs(output.astype(np.float64) - target).sum(-1)
     size = min(CROP, *error.shape)
     total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -231,7 +233,7 @@ def _sheet(
 
 
 def to_json(result: dict[str, Any]) -> str:
-    """The result as JSON; an infinite PSNR (an output equal to its original) as the string
+    """Returns the result as JSON. An infinite PSNR (an output equal to its original) is the string
     "inf"."""
 
     def plain(value: Any) -> Any:
@@ -243,7 +245,7 @@ def to_json(result: dict[str, Any]) -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result as Markdown tables: means, then PSNR / SSIM per image."""
+    """Returns the result as Markdown tables: means, then PSNR / SSIM per image."""
     models = result["models"]
     keys = [key for key in next(iter(models.values())) if key != "images"]
     lines = [

@@ -1,9 +1,9 @@
-"""How still a style net holds: its warping error on films, and what it makes of a shift.
+"""Measures how steady a style net is: its warping error on films, and its response to a shift.
 
-The error at a lag of n frames is the root of the mean of (O_t − W(O_{t−n}))² over the pixels where
-the flow W may be relied on, and over channels and pairs of frames, O in [0, 1]. W comes from the
-input frames alone. A net that draws nothing has a low error too: read it beside the input's own,
-and beside the net's objective.
+The error at a lag of n frames is the root mean square of O_t − W(O_{t−n}), O in [0, 1]. The mean
+runs over channels, pairs of frames and the pixels where the flow W is reliable. W comes from the
+input frames alone. A net that draws nothing also has a low error, so compare it with the input's
+own error and with the net's objective.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from jaxpercept.inference import films, optical_flow
 from jaxpercept.inference.model import Net, load_model
 
 LAGS = (1, 5, 10)
-SHIFTS = (1, 4)  # pixels; 4 is the stride of our nets
-INPUT = "input"  # the row of the film itself
-Outputs = Callable[[Float], Float]  # (H, W, 3) in [0, 1] to the same
+SHIFTS = (1, 4)  # in pixels; 4 is the stride of our nets
+INPUT = "input"  # the name of the film's own row
+Outputs = Callable[[Float], Float]  # maps (H, W, 3) in [0, 1] to the same
 
 
 def evaluate_video(
@@ -46,8 +46,8 @@ def evaluate_video(
     seconds, at a width of `size`, without grain.
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
-    pair]}}}, "size", "frames", "lags", "failed"}; a row "input" is the clip's own error. A bad
-    clip is noted in "failed". InputError where no clip can be used."""
+    pair]}}}, "size", "frames", "lags", "failed"}. A row "input" is the clip's own error. A bad clip
+    is recorded in "failed". Raises InputError if no clip can be used."""
     nets: dict[str, Net] = {str(style): load_model(style) for style in styles}
     for name, net in nets.items():
         if net.config.scale != 1:
@@ -74,9 +74,9 @@ def evaluate_video(
 def measured(
     frames: Sequence[Float], nets: Mapping[str, Outputs], lags: Sequence[int] = LAGS
 ) -> dict[str, dict[str, Any]]:
-    """The numbers of one clip, frames (H, W, 3) in [0, 1] of one size: for "input" and each of
-    `nets` the error at each of `lags` that the clip is long enough for, that of each neighbouring
-    pair, and how much a shift changes its output, on the first frame."""
+    """Returns the numbers of one clip, frames (H, W, 3) in [0, 1] of one size. For "input" and each
+    of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
+    each neighbouring pair, and how much a shift changes its output on the first frame."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
     window: deque[tuple[Float, dict[str, Float]]] = deque(maxlen=max(lags) + 1)
@@ -105,9 +105,9 @@ def measured(
 
 
 def shift_error(net: Outputs, image: Float, pixels: int) -> float:
-    """RMSE, away from the borders, between a net's picture of an image and that of the image
-    moved to the right by `pixels`, moved back. A net that commutes with shifts has 0. Both are
-    cut from the one image (H, W, 3), of one size."""
+    """Compares a net's picture of an image with its picture of the image moved to the right by
+    `pixels`, moved back. Returns the RMSE away from the borders, which is 0 for a net that commutes
+    with shifts. Both inputs are cut from the one image (H, W, 3), with equal sizes."""
     whole = image.shape[1] - pixels - (image.shape[1] - pixels) % 4
     a, b = (np.asarray(net(image[:, i : i + whole])) for i in (pixels, 0))
     edge = min(32, min(a.shape[:2]) // 4)
@@ -131,7 +131,7 @@ def _single(net: Net) -> Outputs:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The result as a Markdown table for each clip; each error with its ratio to the input's."""
+    """Returns the result as a Markdown table per clip, with each error's ratio to the input's."""
     lines: list[str] = []
     for clip, rows in result["clips"].items():
         keys = [key for key in rows[INPUT] if key != "each"]
@@ -149,5 +149,5 @@ def _cell(key: str, value: float, own: float) -> str:
 
 
 def to_json(result: dict[str, Any]) -> str:
-    """The result as JSON."""
+    """Returns the result as JSON."""
     return json.dumps(result, indent=2) + "\n"

@@ -1,1 +1,3 @@
-"""What a process of ours sets before it computes: the compilation cache and the allocator."""
+"""Prepares a process before it computes: the compilation cache, the allocator, signals and
+streams.
+"""

@@ -1,7 +1,7 @@
-"""The persistent compilation cache: a second start of the same program skips XLA's work.
+"""The persistent compilation cache, with which a second start of the same program skips XLA's work.
 
-Its entries are native code, which runs as it is. So its directory has to be the user's own, and
-nobody else may write there.
+Its entries are native code, which is executed unchecked. Its directory must therefore belong to the
+user, and nobody else may write there.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ VARIABLE = "JAXPERCEPT_CACHE"
 
 
 def folder() -> Path:
-    """Where the user's cache is."""
+    """Returns the path of the user's cache."""
     given = os.environ.get(VARIABLE)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(given) if given and given != "off" else home / "jaxpercept"
 
 
 def own_folder() -> tuple[Path | None, str]:
-    """The user's cache, made if needed; or None and why nothing is kept: nothing where the user
-    has turned it off."""
+    """Returns the user's cache, made if needed; or None and the reason why nothing is kept, which
+    is empty if the user has turned it off."""
     if os.environ.get(VARIABLE) == "off":
         return None, ""
     place = Path(os.path.abspath(folder()))
@@ -35,8 +35,8 @@ def own_folder() -> tuple[Path | None, str]:
 
 def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it
-    off. A cache that was configured already stays as it is. A directory that others own or can
-    write is refused with a line on standard error, and nothing is kept."""
+    off. A cache that is already configured stays. A directory that others own or can write is
+    refused with a line on standard error, and nothing is kept."""
     if jax.config.values["jax_compilation_cache_dir"]:
         return
     place, wrong = own_folder()
@@ -53,7 +53,7 @@ def enable() -> None:
 
 
 def _made(place: Path) -> str | None:
-    """Makes the folder, for its user alone. What is wrong where that fails."""
+    """Makes the folder, for its user alone. Returns what is wrong if that fails."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.mkdir(mode=0o700, exist_ok=True)
@@ -63,10 +63,10 @@ def _made(place: Path) -> str | None:
 
 
 def _foreign(cache: Path) -> str | None:
-    """Why others could put code into this folder; None where they could not. Every folder and link
-    on the way counts, for who may replace one may replace the rest: only where it is sticky, as
-    /tmp is, may others write to it."""
-    if not hasattr(os, "geteuid"):  # Windows: a profile's folders are its user's
+    """Returns why others could put code into this folder, or None if they could not. Every folder
+    and link on the way counts, because whoever can replace one can replace the rest. Others may
+    write only to a sticky folder such as /tmp."""
+    if not hasattr(os, "geteuid"):  # on Windows a profile's folders belong to its user
         return None
     for place in (path for end in (cache, cache.resolve()) for path in (end, *end.parents)):
         is_last = place in (cache, cache.resolve())
@@ -75,7 +75,7 @@ def _foreign(cache: Path) -> str | None:
             return f"{place} belongs to another user"
         if stat.S_ISLNK(about.st_mode):
             continue
-        private = about.st_gid == os.getegid() == os.geteuid()  # a group of this user alone
+        private = about.st_gid == os.getegid() == os.geteuid()  # a group with this user only
         others = stat.S_IWOTH if private else stat.S_IWOTH | stat.S_IWGRP
         if about.st_mode & others and (is_last or not about.st_mode & stat.S_ISVTX):
             return f"{place} can be written by others (chmod go-w {place})"

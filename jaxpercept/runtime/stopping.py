@@ -1,5 +1,5 @@
-"""Ending a long job on request: Ctrl-C, SIGTERM (preemption) and SIGHUP (a lost connection) let it
-finish the step at hand and save what it has. Imports no jax.
+"""Ends a long job on request: Ctrl-C, SIGTERM (preemption) and SIGHUP (a lost connection) let it
+finish the current step and save its work. Imports no jax.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ SIGNALS = tuple(
 
 @contextmanager
 def requests(said: str) -> Iterator[list[int]]:
-    """A list to which each of `SIGNALS` adds its number. The first writes the line `said`; Ctrl-C
-    after it raises KeyboardInterrupt at once.
+    """Yields a list to which each of `SIGNALS` adds its number. The first signal writes the line
+    `said`. A later Ctrl-C raises KeyboardInterrupt at once.
 
-    A signal that is ignored already stays ignored (`nohup`). Outside the main thread, where Python
-    allows no handlers, the list stays empty. Enter it before anything that takes time: Python may
-    lose the KeyboardInterrupt of its own handler in a callback of the garbage collector."""
+    A signal that is already ignored stays ignored (`nohup`). Outside the main thread, where Python
+    allows no handlers, the list stays empty. Enter it before anything that takes time, because
+    Python may lose the KeyboardInterrupt of its own handler in a callback of the garbage
+    collector."""
     seen: list[int] = []
-    can_say = sys.stderr is not None  # else descriptor 2 may be any file
+    can_say = sys.stderr is not None  # otherwise descriptor 2 may be any file
 
     def handler(number: int, frame: Any) -> None:
         if seen and number == signal.SIGINT:
@@ -40,7 +41,7 @@ def requests(said: str) -> Iterator[list[int]]:
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
-    except ValueError:  # not the main thread
+    except ValueError:  # only the main thread may set handlers
         pass
     try:
         yield seen
@@ -50,6 +51,6 @@ def requests(said: str) -> Iterator[list[int]]:
 
 
 def _say(text: str) -> None:
-    """Past Python's own buffer: a print() may be what was interrupted."""
-    with suppress(OSError):  # the terminal has gone
+    """Writes past Python's own buffer, because the signal may have interrupted a print()."""
+    with suppress(OSError):  # the terminal is gone
         os.write(2, text.encode())

@@ -1,4 +1,6 @@
-"""Standard streams that a process may lack: `2>&-`, a service of Windows. Imports no jax."""
+"""Handles standard streams that a process may lack, as with `2>&-` or a Windows service. Imports no
+jax.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ import sys
 
 
 def open_missing() -> None:
-    """Opens /dev/null in the place of standard input, output or error where there is none. Else the
-    next file opened would take its number, and what is printed would go into that file."""
-    for number in range(3):  # in this order: the lowest free number is taken
+    """Opens /dev/null in place of a missing standard input, output or error. Otherwise the next
+    opened file would take its number, and prints would go into that file."""
+    for number in range(3):  # in this order, since the lowest free number is taken
         try:
             os.fstat(number)
         except OSError:

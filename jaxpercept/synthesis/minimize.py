@@ -1,11 +1,11 @@
 """Minimisers of images: L-BFGS (optax, zoom line search, strong Wolfe conditions) and Adam, with or
-without clipping to [0, 1] at every iteration. Pure functions; an image is (H, W, 3), a problem is
-`value(x, target) -> ()`.
+without clipping to [0, 1] at every iteration. They are pure functions. An image is (H, W, 3), and a
+problem is `value(x, target) -> ()`.
 
 Every image has its own history, line search and counts. L-BFGS takes the images of a batch one
-after the other (`lax.map`) within one compiled program: under `jax.vmap` the line search's
-`lax.cond` evaluates both of its branches, and all images wait for the slowest search, 2 to 3
-evaluations for one. Adam is vmapped.
+after the other (`lax.map`) within one compiled program. Under `jax.vmap` the line search's
+`lax.cond` would evaluate both branches and all images would wait for the slowest search, which
+costs 2 to 3 times the evaluations. Adam is vmapped.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Value = Callable[[Array, Any], Array]
 
 
 class State(NamedTuple):
-    """Of one image: `value` and `grad` are those at `image`, so that no iteration evaluates them
-    again."""
+    """The state of one image. `value` and `grad` are those at `image`, so that no iteration
+    evaluates them again."""
 
     image: Array
     value: Array
     grad: Array
-    evaluations: Array  # of value and gradient, the first one and the line search's included
-    restarts: Array  # of L-BFGS, its history dropped
+    evaluations: Array  # of value and gradient, with the first and the line search's
+    restarts: Array  # how often L-BFGS dropped its history
     optimizer: Any
 
 
 class Trace(NamedTuple):
-    """After each iteration: the loss and the evaluations so far."""
+    """The loss and the evaluations so far, after each iteration."""
 
     loss: Array
     evaluations: Array
@@ -46,7 +46,7 @@ class Trace(NamedTuple):
 
 class Minimizer(NamedTuple):
     """`init(images, targets) -> state` and `run(state, targets, count, chunk) -> (state, trace)`,
-    both batched over the leading axis and jitted. `run` does `count` ≤ `chunk` iterations; a trace
+    both batched over the leading axis and jitted. `run` does `count` ≤ `chunk` iterations. A trace
     is (N, chunk), zero beyond `count`."""
 
     init: Callable[..., State]
@@ -54,7 +54,8 @@ class Minimizer(NamedTuple):
 
 
 def make_minimizer(config: SynthesisConfig, value: Callable[[Array, Any, Any], Array]) -> Minimizer:
-    """The config's optimiser on `value(image, target, shared) -> ()`, compiled once a shape."""
+    """Returns the config's optimiser on `value(image, target, shared) -> ()`, compiled once per
+    shape."""
     start, step, over = _LBFGS if config.optimizer == "lbfgs" else _ADAM
 
     def objective_of(shared: Any) -> Value:
@@ -65,7 +66,7 @@ def make_minimizer(config: SynthesisConfig, value: Callable[[Array, Any, Any], A
     def init(images: Array, targets: Any, shared: Any) -> State:
         images = jnp.clip(images, 0, 1) if config.clip else images
         state = over(lambda each: start(config, objective_of(shared), *each), (images, targets))
-        # optax starts with weak types, which `run` returns strong: it would be compiled twice
+        # optax starts with weak types and `run` returns strong ones, which would compile it twice.
         return jax.tree.map(lambda x: lax.convert_element_type(x, x.dtype), state)
 
     def run(
@@ -106,12 +107,12 @@ def _lbfgs_start(config: SynthesisConfig, fn: Value, image: Array, target: Any) 
 
 
 def _lbfgs_step(config: SynthesisConfig, fn: Value, state: State, target: Any) -> State:
-    """One iteration: a direction, and a line search along it."""
+    """Runs one iteration: a direction, and a line search along it."""
     solver = optax.lbfgs(memory_size=config.history)
     memory, *rest = state.optimizer
-    # optax takes any pair into its history. Along a clipped step the curvature can be negative, and
-    # after a failed search zero: either would spoil all later directions, so the history starts
-    # afresh (Torch skips such pairs).
+    # optax takes any pair into its history. The curvature can be negative along a clipped step, and
+    # zero after a failed search. Either would spoil all later directions, so the history is dropped
+    # (Torch skips such pairs).
     curvature = jnp.vdot(state.image - memory.params, state.grad - memory.updates)
     broken = (memory.count > 0) & ~(curvature > 1e-10)
     memory = jax.tree.map(partial(jnp.where, broken), solver.init(state.image)[0], memory)

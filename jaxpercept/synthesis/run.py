@@ -1,8 +1,8 @@
-"""A whole optimisation: targets, start, sizes from coarse to fine, progress (Johnson et al. 2016,
-sections 3.2, 4.1).
+"""Runs a whole optimisation: targets, start, sizes from coarse to fine, progress (Johnson et al.
+2016, sections 3.2, 4.1).
 
 Images go in and out as float32 RGB (H, W, 3) in [0, 1]. The objective is training's own,
-`objective.evaluate`, of each image alone. Without clipping, results may leave [0, 1] a little;
+`objective.evaluate`, for each image alone. Without clipping, results may slightly leave [0, 1];
 saving clips them.
 """
 
@@ -31,8 +31,8 @@ from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, ch
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the job is: `iteration` of `iterations` at one size; per image: evaluations, and
-    weighted terms by name."""
+    """The position of the job: `iteration` of `iterations` at one size, and per image the
+    evaluations and the weighted terms by name."""
 
     height: int
     width: int
@@ -40,16 +40,16 @@ class Progress:
     iterations: int
     evaluations: np.ndarray
     terms: dict[str, np.ndarray]
-    seconds: float  # of this size, compilation included
+    seconds: float  # at this size, with compilation
     images: np.ndarray  # (N, H, W, 3)
-    save: bool  # a frame of `save_every`
+    save: bool  # whether it is a frame of `save_every`
 
 
 @dataclass(frozen=True)
 class Result:
     """Images (N, H, W, 3) at the last size. Per size: losses and evaluations (N, 1 + iterations),
-    the start's first; seconds of iterating, the first chunk (which compiles) left out, and the
-    evaluations that they took."""
+    beginning with the start's, and the seconds and evaluations of iterating without the first
+    chunk, which compiles."""
 
     images: np.ndarray
     losses: list[np.ndarray]
@@ -69,14 +69,17 @@ def synthesize(
     vgg_params: vgg.Params | None = None,
     progress: Callable[[Progress], Any] | None = None,
 ) -> Result:
-    """Optimises one image for each of `contents`, which share a size; of a texture they only give
+    """Optimises one image for each of `contents`, which share a size. For a texture they only give
     the size.
 
-    `styles`: images of any sizes, whose Gram matrices are averaged with `style_weights` (the
-    minimum is that of the weighted sum of style losses). `start`: images instead of `config.init`.
-    `terms`: losses of your own instead of the config's. `progress`: called every `report_every` and
-    `save_every` iterations; True stops. Raises InputError for images that are too small for a
-    layer, FloatingPointError for a loss that is not finite."""
+    styles: images of any sizes. Their Gram matrices are averaged with `style_weights` (the minimum
+    is that of the weighted sum of style losses).
+    start: images to start from, instead of `config.init`.
+    terms: losses of your own, instead of the config's.
+    progress: a function called every `report_every` and `save_every` iterations; it returns True to
+    stop.
+    Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
+    is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
     job = _Job(config, loss_terms, params)
@@ -112,8 +115,8 @@ def score(
     *,
     vgg_params: vgg.Params | None = None,
 ) -> dict[str, np.ndarray]:
-    """The weighted terms and "loss" that the config's objective gives to `outputs` (N,), none of
-    them optimised."""
+    """Returns the weighted terms and "loss" that the config's objective gives to `outputs` (N,),
+    without optimising."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     job = _Job(config, objective.make_terms(config.objective), params)
     pixels = jnp.asarray(np.stack(contents))
@@ -132,8 +135,8 @@ def style_grams(
     layers: tuple[str, ...],
     size: int,
 ) -> objective.Grams:
-    """The weighted average of the styles' Gram matrices at the longer side `size` (0: as they are),
-    {} of none."""
+    """Returns the weighted average of the styles' Gram matrices at the longer side `size` (0 keeps
+    their sizes), or {} for no styles."""
     shares = [1.0] * len(styles) if weights is None else list(weights)
     if (
         len(shares) != len(styles)
@@ -199,7 +202,7 @@ class _Job:
         grams: objective.Grams,
         progress: Callable[[Progress], Any] | None,
     ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int]]:
-        """All iterations at one size."""
+        """Runs all iterations at one size."""
         config, total = self.config, self.config.stage_iterations(stage)
         height, width = pixels.shape[1:3]
         check_size("image", height, width, config.layers)
@@ -263,8 +266,8 @@ class _Job:
 
 
 def _start(config: SynthesisConfig, targets: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3): the content, uniform noise in [0, 1], mid-grey with a little noise, or an image
-    file."""
+    """Returns (N, H, W, 3): the content, uniform noise in [0, 1], mid-grey with faint noise, or an
+    image file."""
     if config.init == "content":
         return targets
     if config.init not in INITS:

@@ -1,6 +1,4 @@
-"""What an optimisation of images is asked to do: a frozen configuration, checked. Imports no
-jax.
-"""
+"""The configuration of an optimisation of images, frozen and checked. Imports no jax."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from jaxpercept.errors import InputError, Name
 
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "grey")  # or the path of an image
-GREY_NOISE = 0.01  # "grey" is 0.5 plus uniform noise of at most this
+GREY_NOISE = 0.01  # "grey" is 0.5 plus uniform noise up to this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +62,7 @@ class SynthesisConfig:
         group="optimizer",
     )
     seed: int = option(0, "seed of the noise; image i has noise from (seed, i)", least=0)
-    # images in the batch that the "reference" TV is summed over; training's, to compare with f_W
+    # the batch size that the "reference" TV is summed over, as in training, to compare with f_W
     batch: int = option(1, least=1)
     report_every: int = option(10, "iterations between lines of progress", least=1)
     save_every: int = option(
@@ -91,13 +89,13 @@ class SynthesisConfig:
         return tuple(dict.fromkeys(name for names in read for name in names))
 
     def stage_iterations(self, stage: int) -> int:
-        """How many iterations the size number `stage` gets."""
+        """Returns the number of iterations at size number `stage`."""
         return self.iterations[stage if len(self.iterations) > 1 else 0]
 
 
 def check_size(name: str, height: int, width: int, layers: tuple[str, ...]) -> None:
-    """InputError if an image of this size has nothing left at one of `layers`; says which layers
-    fit."""
+    """Raises InputError if an image of this size has nothing left at one of `layers`. The message
+    says which layers fit."""
     fits = [layer for layer in VGG_LAYERS if min(height, width) >= 2 ** (int(layer[4]) - 1)]
     if too_deep := [layer for layer in layers if layer not in fits]:
         raise InputError(

@@ -1,9 +1,9 @@
-"""Parity with PyTorch: every layer, block, net, loss and the objective's gradient, ours on this
-machine's default device against a plain `torch.nn` twin on the CPU, with the same weights and
-images.
+"""Parity with PyTorch: compares every layer, block, net, loss and the objective's gradient, on this
+machine's default device, with a plain `torch.nn` twin on the CPU. Weights and images are the same.
 
-The relative error of a tensor is ‖a - b‖₂ / ‖b‖₂; a row shows the largest of its tensors and sizes.
-`run` is what `python -m jaxpercept parity` prints. Needs torch: `run` says how to install it.
+The relative error of a tensor is ‖a - b‖₂ / ‖b‖₂; a row shows the largest over its tensors and
+sizes. `python -m jaxpercept parity` prints the rows of `compare`. They need torch, and the error
+without it says how to install it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from jaxpercept.evaluation.parity import cases, gradients
 from jaxpercept.evaluation.parity.cases import Arrays, Case
 
 DEPTHS = ("layer", "block", "net", "vgg", "loss", "gradient")
-# float32: the rounding of sums of some thousand terms leaves ~1e-6. bfloat16 keeps 8 bits (2^-9 =
-# 0.2 % a rounding); its tolerances are what rounding alone costs, with room: more than that is a
-# fault.
+# In float32, rounding sums of a few thousand terms leaves ~1e-6. bfloat16 keeps 8 bits (2^-9 = 0.2
+# % per rounding). Its tolerances allow for rounding alone, with room: a larger error is a fault.
 TOLERANCE = {
     "float32": dict.fromkeys(DEPTHS, 1e-5),
     "bfloat16": {
@@ -39,14 +38,14 @@ TOLERANCE = {
         "gradient": 0.5,
     },
 }
-# float32: at most this many times as far from the float64 gradient as PyTorch's own float32 is
+# In float32, the largest distance from the float64 gradient, in units of PyTorch's own.
 TIMES_TORCH = 3.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was compared, its largest relative error, what is allowed, whether
-    it holds."""
+    """A line of the table: what was compared, its largest relative error, the allowed error, and
+    whether it holds."""
 
     name: str
     error: float
@@ -55,8 +54,8 @@ class Row:
 
 
 def compare(precision: str = "float32", depths: Collection[str] = DEPTHS) -> list[Row]:
-    """The comparison on the default device, a minute or two on a CPU. `depths`: only these parts of
-    it. Raises InputError for another precision, or if torch is not installed."""
+    """Compares on the default device, which takes a minute or two on a CPU. `depths` selects parts
+    of the comparison. Raises InputError for another precision, or if torch is not installed."""
     choose("precision", precision, PRECISIONS)
     if importlib.util.find_spec("torch") is None:
         raise InputError(
@@ -91,7 +90,7 @@ def _row(name: str, error: float, tolerance: float) -> Row:
 
 
 def report(rows: list[Row]) -> str:
-    """The rows as a table, with the device and a last line that says whether all hold."""
+    """Returns the rows as a table, with the device and a last line that says whether all hold."""
     width = max([len(row.name) for row in rows], default=0)
     device = jax.devices()[0]
     lines = [
@@ -114,7 +113,7 @@ def report(rows: list[Row]) -> str:
 
 
 def relative_error(a: Any, b: Any) -> float:
-    """‖a - b‖₂ / ‖b‖₂, in float64; ‖a‖₂ where b is zero."""
+    """Returns ‖a - b‖₂ / ‖b‖₂ in float64, or ‖a‖₂ if b is zero."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {a.shape} and {b.shape}")
@@ -122,14 +121,15 @@ def relative_error(a: Any, b: Any) -> float:
 
 
 def _context(precision: str) -> Callable[[], Any]:
-    """float32 means float32: no TF32 and no bfloat16 passes inside a convolution."""
+    """Returns a context in which float32 means float32, without TF32 or bfloat16 passes in
+    convolutions."""
     return (
         nullcontext if precision == "bfloat16" else partial(jax.default_matmul_precision, "highest")
     )
 
 
 def run_ours(case: Case, precision: str) -> Arrays:
-    """Our results, float64 arrays. "float64" too, within `jax.enable_x64(True)`."""
+    """Returns our results as float64 arrays. "float64" works within `jax.enable_x64(True)`."""
     wide = np.float64 if precision == "float64" else np.float32
     arrays = {k: jnp.asarray(v.astype(wide)) for k, v in case.inputs().items()}
     with _context(precision)():
@@ -138,7 +138,7 @@ def run_ours(case: Case, precision: str) -> Arrays:
 
 
 def run_twin(case: Case, wide: Any = np.float32) -> Arrays:
-    """PyTorch's."""
+    """Returns PyTorch's results."""
     from jaxpercept.evaluation import torch_twin
 
     return torch_twin.on_arrays(case.twin, {k: v.astype(wide) for k, v in case.inputs().items()})

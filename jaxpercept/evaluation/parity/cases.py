@@ -1,9 +1,10 @@
-"""What is compared: a `Case` is one function of arrays, written once for us and once for the
-PyTorch twin.
+"""The comparisons: a `Case` is one function of arrays, written once for us and once for the PyTorch
+twin.
 
-Inputs are a flat dict of float64 arrays, the same everywhere: drawn by a counter-based generator
-that no library's version changes, or the photographs in scikit-image. Parameters are named
-"params.…", statistics "stats.…". Two sizes each: even, from the generator; odd, of photographs.
+Inputs are a flat dict of float64 arrays, the same on every machine. They are drawn by a
+counter-based generator that no library's version changes, or are the photographs in scikit-image.
+Parameters are named "params.…" and statistics "stats.…". Each case has two sizes: an even one from
+the generator, and an odd one from photographs.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ EVEN, ODD = (24, 32), (21, 27)
 
 @dataclass(frozen=True)
 class Case:
-    """`ours(arrays, dtype)`, computing in dtype, against `twin(tensors)`, both to a dict of
-    results. `inputs()`: their arguments, float64. `depth`: "layer", "block", "net", "vgg" or
-    "loss"."""
+    """`ours(arrays, dtype)`, which computes in dtype, against `twin(tensors)`. Both return a dict
+    of results. `inputs()` returns their arguments, float64. `depth` is "layer", "block", "net",
+    "vgg" or "loss"."""
 
     depth: str
     name: str
@@ -44,7 +45,8 @@ class Case:
 def uniform(
     key: str, shape: tuple[int, ...], low: float = -1.0, high: float = 1.0
 ) -> NDArray[np.float64]:
-    """Uniform numbers in [low, high), a function of `key` and `shape` alone (splitmix64)."""
+    """Returns uniform numbers in [low, high), which depend on `key` and `shape` alone
+    (splitmix64)."""
     count = np.arange(1, int(np.prod(shape)) + 1, dtype=np.uint64)
     z = count * np.uint64(0x9E3779B97F4A7C15) + np.uint64(zlib.crc32(key.encode()) << 32)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -54,8 +56,8 @@ def uniform(
 
 
 def picture(size: tuple[int, int], count: int = 2, key: str = "image") -> NDArray[np.float64]:
-    """(count, *size, 3) in [0, 1]: generated if the height is even, else out of photographs of a
-    cat and a cup."""
+    """Returns (count, *size, 3) in [0, 1]: generated if the height is even, else cut from
+    photographs of a cat and a cup."""
     if size[0] % 2 == 0:
         return uniform(key, (count, *size, 3), 0.0, 1.0)
     photos, (h, w) = samples.sample_photos(), size
@@ -66,8 +68,8 @@ def picture(size: tuple[int, int], count: int = 2, key: str = "image") -> NDArra
 
 
 def variables(config: TransformNetConfig, key: str = "net") -> Arrays:
-    """Parameters and statistics of a net, none of them at a special value such as 0 or 1; sizes as
-    Torch draws them."""
+    """Returns a net's parameters and statistics, in sizes as Torch draws them. None has a special
+    value such as 0 or 1."""
     params, stats = transform_net.shapes(config)
     out: Arrays = {}
     for name, shape in params.items():
@@ -83,14 +85,14 @@ def variables(config: TransformNetConfig, key: str = "net") -> Arrays:
 
 
 def part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries under `prefix.`, without it."""
+    """Returns the entries under `prefix.`, without the prefix."""
     return {
         k.removeprefix(f"{prefix}."): v for k, v in arrays.items() if k.startswith(f"{prefix}.")
     }
 
 
 def all_cases() -> Iterator[Case]:
-    """Every case but the gradients of the objective, shallow to deep; the same name comes once a
+    """Yields every case except the objective's gradients, shallow to deep. Each name comes once per
     size."""
     for size in (EVEN, ODD):
         yield from _convolutions(size)
@@ -199,7 +201,7 @@ def _norms(size: tuple[int, int]) -> Iterator[Case]:
 
 
 def _conditional(size: tuple[int, int]) -> Case:
-    """Three styles, a blend for each of two images."""
+    """Returns a case of three styles with a blend for each of two images."""
 
     def inputs() -> Arrays:
         rows = {
@@ -256,7 +258,7 @@ def _net(
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[Case]:
-    """Nets of a single block between 1×1 convolutions."""
+    """Yields nets of a single block between 1×1 convolutions."""
     bare = TransformNetConfig(
         stem=6, stem_size=1, head_size=1, down=(), blocks=0, up=(), norm="none"
     )
@@ -326,7 +328,7 @@ def _vgg(size: tuple[int, int]) -> Case:
 
 @cache
 def vgg_inputs() -> Arrays:
-    """The shipped loss network's arrays."""
+    """Returns the shipped loss network's arrays."""
     return {f"vgg.{k}": np.asarray(v, np.float64) for k, v in vgg.load_vgg16().items()}
 
 
@@ -366,7 +368,7 @@ def _losses(size: tuple[int, int]) -> Iterator[Case]:
         lambda d: losses.hatch_loss(d["a"], d["b"]),
         lambda t, d: t.hatch_loss(d["a"], d["b"]),
     )
-    for name in ("flat", "weave"):  # of RGB
+    for name in ("flat", "weave"):  # these take RGB
         yield case(
             name,
             lambda d, n=name: getattr(losses, f"{n}_loss")(d["a"][..., :3], d["b"][..., :3]),

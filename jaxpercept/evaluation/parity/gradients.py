@@ -1,9 +1,10 @@
-"""The gradient of the whole objective, loss(φ(f_W(x)), …), with respect to the image and to f_W's
-parameters.
+"""Compares the gradient of the whole objective, loss(φ(f_W(x)), …), with respect to the image and
+to f_W's parameters.
 
-The truth is PyTorch's float64 gradient. Where an activation lies within rounding of a ReLU's kink
-or of another in its pooling window, a float32 gradient takes the other branch and jumps by up to
-1e-2, in PyTorch as often as here; so a comparison takes the median over a few images.
+The reference is PyTorch's float64 gradient. If an activation lies within rounding of a ReLU's kink
+or of another activation in its pooling window, a float32 gradient may take the other branch and
+jump by up to 1e-2. That happens in PyTorch as often as here, so a comparison takes the median over
+a few images.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ WIDTH = 0.25
 
 @dataclass(frozen=True)
 class Problem:
-    """A net and an objective on images of a size."""
+    """A net and an objective on images of one size."""
 
     name: str
     net: TransformNetConfig
@@ -41,14 +42,15 @@ class Problem:
     size: tuple[int, int]
 
     def inputs(self, draw: int = 0) -> Arrays:
-        """float64: "x" (2, H, W, 3), "style" (1, 32, 36, 3), "params.…", "stats.…", "vgg.…"."""
+        """Returns float64 "x" (2, H, W, 3), "style" (1, 32, 36, 3), "params.…", "stats.…",
+        "vgg.…"."""
         x = picture(self.size, key=f"image {draw}")
         if draw and self.size[0] % 2:
             x = np.clip(np.roll(x, draw, axis=3) * (1 - 0.05 * draw) + 0.02 * draw, 0, 1)
         return {"x": x, "style": picture((32, 36), 1, "style")} | variables(self.net) | vgg_inputs()
 
     def ours(self, d: dict[str, Array], dtype: Any = None) -> Array:
-        """The loss; "grams.…" in place of "style"."""
+        """Returns our loss. It takes "grams.…" in place of "style"."""
         params, stats, phi = part(d, "params"), part(d, "stats"), part(d, "vgg")
         output, _ = transform_net.apply(self.net, params, stats, d["x"], train=True, dtype=dtype)
         target = jax.lax.stop_gradient(d["x"])
@@ -64,7 +66,7 @@ class Problem:
         return values["loss"].mean()
 
     def twin(self, d: dict[str, Any]) -> Any:
-        """PyTorch's loss."""
+        """Returns PyTorch's loss."""
         from jaxpercept.evaluation import torch_twin
 
         output, _ = torch_twin.nets.transform(
@@ -76,7 +78,8 @@ class Problem:
 
 
 def problems() -> Iterator[Problem]:
-    """The presets, each with its own losses; random images of even, photographs of odd size."""
+    """Yields the presets, each with its own losses, on random images of even size and photographs
+    of odd size."""
     weights = {kind: dict(values) for kind, values in DEFAULT_WEIGHTS.items()}
     for preset, kind, layers, size in (
         ("resize", "reference", ("relu2_2",), (24, 32)),
@@ -90,7 +93,7 @@ def problems() -> Iterator[Problem]:
 
 
 def learnable(d: Arrays) -> list[str]:
-    """The inputs that gradients are taken of."""
+    """Returns the names of the inputs that the gradient is taken with respect to."""
     return [k for k in d if k == "x" or k.startswith("params.")]
 
 
@@ -102,7 +105,8 @@ def _style_targets(phi: dict[str, Array], style: Array) -> objective.Grams:
 def function(
     problem: Problem, dtype: Any = None, options: dict[str, Any] | None = None
 ) -> Callable[..., Any]:
-    """Compiled: (learnable inputs, the others) to the loss and its gradient. `options`: of XLA."""
+    """Returns the compiled function from (learnable inputs, the others) to the loss and its
+    gradient. `options` are XLA's."""
 
     def loss(some: dict[str, Array], rest: dict[str, Array]) -> Array:
         return problem.ours({**some, **rest}, dtype)
@@ -111,7 +115,7 @@ def function(
 
 
 def ours(fn: Callable[..., Any], d: Arrays, wide: Any = np.float32) -> tuple[float, Arrays]:
-    """The loss and gradient of `function`, at inputs of type `wide`."""
+    """Returns the loss and gradient of `function`, at inputs of type `wide`."""
     names = learnable(d)
     arrays = {k: jnp.asarray(v.astype(wide)) for k, v in d.items()}
     grams = _style_targets(part(arrays, "vgg"), arrays.pop("style"))
@@ -121,7 +125,7 @@ def ours(fn: Callable[..., Any], d: Arrays, wide: Any = np.float32) -> tuple[flo
 
 
 def twin(problem: Problem, d: Arrays, wide: Any = np.float64) -> tuple[float, Arrays]:
-    """PyTorch's."""
+    """Returns PyTorch's loss and gradient."""
     from jaxpercept.evaluation import torch_twin
 
     value, grads = torch_twin.gradient(
@@ -131,22 +135,22 @@ def twin(problem: Problem, d: Arrays, wide: Any = np.float64) -> tuple[float, Ar
 
 
 def tree_norm(grads: Arrays) -> float:
-    """‖·‖₂ of all leaves together."""
+    """Returns ‖·‖₂ of all leaves together."""
     return float(np.sqrt(sum(np.square(v).sum() for v in grads.values())))
 
 
 def tree_error(a: Arrays, b: Arrays) -> float:
-    """‖a - b‖₂ / ‖b‖₂ of all leaves together: the rounding noise of leaves whose true gradient is
-    zero counts as what it is beside the others."""
+    """Returns ‖a - b‖₂ / ‖b‖₂ of all leaves together, so that rounding noise in leaves with a true
+    gradient of zero is measured against the other leaves."""
     return tree_norm({k: a[k] - v for k, v in b.items()}) / tree_norm(b)
 
 
 def compare(
     problem: Problem, precision: str, context: Callable[[], Any], draws: int = 5
 ) -> tuple[float, float]:
-    """How far from PyTorch's float64 gradient ours is, and PyTorch's own float32: medians over
-    `draws` batches. Of the image's and the parameters' gradients, those where ours is worse beside
-    PyTorch's."""
+    """Returns the distances of our gradient and of PyTorch's float32 gradient from PyTorch's
+    float64 gradient, as medians over `draws` batches. Of the image's and the parameters' gradients,
+    it returns the one where ours is worse relative to PyTorch's."""
     fn = function(problem, jnp.dtype(precision))
     errors = []
     for draw in range(draws):

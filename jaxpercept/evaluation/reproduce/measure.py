@@ -1,9 +1,9 @@
-"""The units of measurement: one style, size and photo at a time, each kept as JSON (and its
+"""Runs the units of measurement, one style, size and photo at a time. Each is kept as JSON (and its
 picture) under `out`.
 
-A unit that is there already, made with the same settings, is not run again. Photos are square crops
-in [0, 1]; losses are those of the net's own training, weights, convention and batch included, as
-its weights file says.
+A unit that exists and was made with the same settings is not run again. Photos are square crops in
+[0, 1]. Losses are those of the net's own training, by its weights file, with its weights,
+convention and batch.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Lab:
         return vgg.load_vgg16()
 
     def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
-        """The first photos that are large enough, then smaller ones, enlarged."""
+        """Returns the first photos that are large enough, then enlarged smaller ones."""
         large: list[tuple[str, Float]] = []
         small: list[tuple[str, Float]] = []
         for name, photo in self.photos.items():
@@ -80,14 +80,14 @@ class Lab:
         return (large + small)[:count]
 
     def enlarged(self, name: str, size: int) -> bool:
-        """Whether the photo that `squares` gave was smaller than that."""
+        """Returns whether the photo that `squares` returned was smaller than that size."""
         return self._short[name] < size
 
     def kept(
         self, name: str, settings: Unit, measure: Callable[[], tuple[Unit, Float | None]]
     ) -> Unit:
-        """The unit's stored result, or that of `measure`, stored. InputError if it was made with
-        other settings."""
+        """Returns the unit's stored result, or runs `measure` and stores its result. Raises
+        InputError if the stored one was made with other settings."""
         path = self.folder / f"{name}.json"
         settings = json.loads(json.dumps(settings))
         if path.exists():
@@ -109,12 +109,12 @@ class Lab:
         return unit
 
     def picture(self, name: str) -> Float:
-        """The picture that a unit kept."""
+        """Returns the picture that a unit kept."""
         return images.load_image(self.folder / f"{name}.png")
 
 
 def crossings(lab: Lab) -> Iterator[Unit]:
-    """One unit for each style, size and photo."""
+    """Yields one unit for each style, size and photo."""
     for i, style in enumerate(lab.styles):
         for size, count in zip(
             lab.config.sizes, lab.config.other_images if i else lab.config.images, strict=True
@@ -124,7 +124,7 @@ def crossings(lab: Lab) -> Iterator[Unit]:
 
 
 def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit:
-    """Optimisation from noise, clipped at every iteration, until it draws level with the net's
+    """Optimises from noise, clipped at every iteration, until the loss equals that of the net's
     clipped output."""
     c = lab.config
     made = optimisation(style, c.iterations, init=c.init, clip=True, seed=c.seed)
@@ -172,7 +172,7 @@ def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit
 
 
 def optimisation(style: Style, iterations: int, **options: Any) -> SynthesisConfig:
-    """The net's own objective as an optimisation."""
+    """Returns the net's own objective as an optimisation."""
     return SynthesisConfig(
         objective=style.objective,
         batch=style.batch,
@@ -183,7 +183,7 @@ def optimisation(style: Style, iterations: int, **options: Any) -> SynthesisConf
 
 
 def speeds(lab: Lab) -> Iterator[Unit]:
-    """For the first style, at each size: seconds of the net, and of an iteration and an
+    """Yields, for the first style at each size, the seconds of the net, of an iteration and of an
     evaluation."""
     style, c = lab.styles[0], lab.config
     for size in c.sizes:
@@ -205,7 +205,7 @@ def speeds(lab: Lab) -> Iterator[Unit]:
                 report_every=c.timed_iterations,
             )
             seen = []
-            for _ in range(6):  # the first one compiles
+            for _ in range(6):  # the first call compiles
                 begun = time.perf_counter()
                 jax.block_until_ready(style.model(photo[None]))
                 seen.append(time.perf_counter() - begun)
@@ -221,7 +221,7 @@ def speeds(lab: Lab) -> Iterator[Unit]:
 
 
 def figure3(lab: Lab) -> Iterator[Unit]:
-    """The first photo from its features at each layer."""
+    """Reconstructs the first photo from its features at each layer."""
     name, photo = lab.squares(lab.config.figure_size, 1)[0]
     for layer in FIGURE3:
         objective = ObjectiveConfig(weights={"content": 1.0}, content_layers=(layer,))
@@ -231,7 +231,7 @@ def figure3(lab: Lab) -> Iterator[Unit]:
 
 
 def figure4(lab: Lab) -> Iterator[Unit]:
-    """Each style from its Gram matrices at more and more layers."""
+    """Reconstructs each style from its Gram matrices at more and more layers."""
     for style in lab.styles:
         blank = np.full((lab.config.figure_size,) * 2 + (3,), 0.5, np.float32)
         for i, layer in enumerate(FIGURE4):
@@ -246,7 +246,7 @@ def figure4(lab: Lab) -> Iterator[Unit]:
 
 
 def tv(lab: Lab) -> Iterator[Unit]:
-    """The first style with more and less of its λ_TV."""
+    """Runs the first style with smaller and larger λ_TV."""
     style = lab.styles[0]
     name, photo = lab.squares(lab.config.figure_size, 1)[0]
     for factor in TV_FACTORS:
@@ -261,7 +261,7 @@ def tv(lab: Lab) -> Iterator[Unit]:
 
 
 def style_size(lab: Lab) -> Iterator[Unit]:
-    """The first style at several sizes of its image."""
+    """Runs the first style at several sizes of its image."""
     style = lab.styles[0]
     name, photo = lab.squares(lab.config.figure_size, 1)[0]
     for size in lab.config.style_sizes:
@@ -310,7 +310,7 @@ def _drawn(lab: Lab, name: str, made: SynthesisConfig, photo: Float, style: Styl
 
 
 def _photos(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
-    """By name, not read yet; those that the shipped nets were trained on are left out."""
+    """Returns photos by name, not read yet, without those that the shipped nets were trained on."""
     if not data:
         return samples.sample_photos()
     listed = weights_file.weights_dir() / "training-photos.csv"

@@ -1,7 +1,7 @@
-"""Runs the parts and writes what they found: `reproduce.json`, `reproduce.md`, plots and contact
-sheets beside them.
+"""Runs the parts and writes their results: `reproduce.json`, `reproduce.md`, plots and contact
+sheets.
 
-The report is written anew after every part, from all units of the run so far.
+The report is rewritten after every part, from all units of the run so far.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RUN: dict[str, Callable[[Lab], Any]] = {
 
 
 def reproduce(config: ReproduceConfig, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Runs what is not there yet of every part, and returns the path of the Markdown report."""
+    """Runs the missing units of every part, and returns the path of the Markdown report."""
     lab, found = Lab(config, say), dict[str, list[Unit]]()
     path = Path(config.results) / "reproduce.md"
     for part in (p for p in PARTS if p in config.parts):
@@ -66,8 +66,8 @@ def _machine() -> str:
 
 
 def crossing_table(units: list[Unit]) -> list[Unit]:
-    """For each style and size: medians over the photos; a photo that never drew level counts as
-    later than any."""
+    """Returns medians over the photos for each style and size. A photo that never drew level counts
+    as later than any other."""
     rows = []
     for (style, size), group in _groups(units):
         at = {
@@ -103,7 +103,7 @@ def _finite(x: float) -> float | None:
 
 
 def speed_table(units: list[Unit]) -> list[Unit]:
-    """For each size: the net's seconds, and those of 100, 300 and 500 iterations, with the
+    """Returns for each size the net's seconds, those of 100, 300 and 500 iterations, and the
     ratio."""
     rows = []
     for u in units:
@@ -122,7 +122,7 @@ def speed_table(units: list[Unit]) -> list[Unit]:
 
 
 def _write(lab: Lab, found: dict[str, list[Unit]]) -> str:
-    """The Markdown, its pictures saved on the way."""
+    """Returns the Markdown and saves its pictures."""
     c, text = lab.config, ["# The paper's experiments, reproduced\n"]
     text.append(
         f"By `python -m jaxpercept reproduce`, on {_machine()}. Sizes "
@@ -169,8 +169,8 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
 
 
 def crossing_chart(style: str, size: int, group: list[Unit]) -> images.Float:
-    """Each photo's losses as a thin line, and the medians of the net, the content and the style
-    image."""
+    """Draws each photo's losses as a thin line, and the medians of the net, the content and the
+    style image."""
     longest = max(2, *(len(u["losses"]) for u in group))
     lines = [
         images.Line("optimisation, each photo", range(len(u["losses"])), u["losses"], thin=True)
@@ -207,7 +207,8 @@ def _speed(lab: Lab, units: list[Unit]) -> str:
 
 
 def _sheet(part: str, title: Callable[[Unit], str]) -> Callable[[Lab, list[Unit]], str]:
-    """A section of one row of pictures for each subject, and the terms that they ended with."""
+    """Returns a function that writes a section with one row of pictures per subject, and their
+    final terms."""
 
     def section(lab: Lab, units: list[Unit]) -> str:
         rows = [
@@ -237,8 +238,8 @@ def _last(unit: Unit) -> str:
 
 
 def _transfer(lab: Lab, units: list[Unit]) -> str:
-    """Of each style: the photo, the net's outputs at every size, and the optimised images where
-    they were kept."""
+    """Shows for each style the photo, the net's outputs at every size, and the kept optimised
+    images."""
     c, rows, labels = lab.config, [], []
     for style in lab.styles:
         (name, photo), *_ = lab.squares(max(c.sizes), 1)

@@ -1,4 +1,4 @@
-"""What `reproduce` runs, at which sizes and lengths. Imports no jax."""
+"""What `reproduce` runs, in which sizes and lengths. Imports no jax."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxpercept.config.options import option, settle
 from jaxpercept.errors import InputError, Name
 
-# Part: what it shows. The order is that of the report.
+# Each part and what it shows, in the order of the report.
 PARTS: dict[str, str] = {
     "crossing": "when optimisation draws level with the net (figure 5)",
     "speed": "seconds per image, by optimisation and by the net (table 1)",
@@ -18,14 +18,14 @@ PARTS: dict[str, str] = {
     "style-size": "the effect of the style image's size",
 }
 FIGURE3 = ("relu2_2", "relu3_3", "relu4_3", "relu5_1", "relu5_3")  # [P] figure 3
-FIGURE4 = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] figure 4, each with those before it
-TV_FACTORS = (0.0, 1.0, 10.0, 100.0)  # times the net's own λ_TV
+FIGURE4 = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] figure 4, each with all before it
+TV_FACTORS = (0.0, 1.0, 10.0, 100.0)  # factors of the net's own λ_TV
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceConfig:
-    """One reproduction. Sizes are sides of square crops; `images` and `other_images` have a number
-    for each size."""
+    """One reproduction. Sizes are the sides of square crops; `images` and `other_images` have a
+    number for each size."""
 
     parts: tuple[str, ...] = option(
         tuple(PARTS),

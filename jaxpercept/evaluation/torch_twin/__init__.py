@@ -1,11 +1,11 @@
-"""The same mathematics in plain `torch.nn`, to hold ours against: layers, f_W, φ, losses and
+"""The same mathematics in plain `torch.nn`, as a reference for ours: layers, f_W, φ, losses and
 objective.
 
-The only importer of torch, which is an optional dependency. Everything takes and returns tensors in
-*our* layouts and names (images NHWC in [0, 1], kernels HWIO, flat dicts), on the CPU, in float32 or
-float64. The modules are loaded by `functional_call`, so that PyTorch's autograd gives gradients in
-our layouts too. Written from the paper and the authors' Lua code, not from the modules that it
-checks.
+No other module imports torch, which is an optional dependency. Everything takes and returns tensors
+in *our* layouts and names (images NHWC in [0, 1], kernels HWIO, flat dicts), on the CPU, in float32
+or float64. `functional_call` loads the modules, so that PyTorch's autograd gives gradients in our
+layouts too. The twin is written from the paper and the authors' Lua code, not from the modules that
+it checks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["Arrays", "Tensors", "adam", "evaluate", "gradient", "layers", "nets"
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """PyTorch's threads wait by spinning: on small tensors and busy machines they cost ten times
-    the work."""
+    """Limits PyTorch to one thread. Its threads wait by spinning, which on small tensors and busy
+    machines costs ten times the work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -39,7 +39,7 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def on_arrays(fn: Callable[[Tensors], Tensors], arrays: Arrays) -> Arrays:
-    """`fn` of the arrays as tensors of the same type; its results as arrays."""
+    """Calls `fn` on the arrays as tensors of the same type, and returns its results as arrays."""
     with torch.no_grad():
         return {
             k: v.numpy() for k, v in fn({k: torch.from_numpy(v) for k, v in arrays.items()}).items()
@@ -50,7 +50,7 @@ def on_arrays(fn: Callable[[Tensors], Tensors], arrays: Arrays) -> Arrays:
 def gradient(
     fn: Callable[[Tensors], Tensor], arrays: Arrays, wrt: Collection[str]
 ) -> tuple[NDArray[Any], Arrays]:
-    """The scalar fn(arrays) and its gradient with respect to the arrays named in `wrt`."""
+    """Returns the scalar fn(arrays) and its gradient with respect to the arrays named in `wrt`."""
     tensors = {k: torch.from_numpy(v).requires_grad_(k in wrt) for k, v in arrays.items()}
     value = fn(tensors)
     value.backward()
@@ -68,8 +68,8 @@ def adam(
     batches: list[NDArray[Any]],
     learning_rate: float,
 ) -> tuple[list[float], Arrays]:
-    """A step of Adam on fn(params, batch) for every batch: the losses before, the parameters
-    after."""
+    """Takes a step of Adam on fn(params, batch) for every batch. Returns the losses before each
+    step and the parameters at the end."""
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in params.items()}
     optimizer = torch.optim.Adam(tensors.values(), lr=learning_rate)
     seen = []

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def call(module: nn.Module, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """module(x) with our parameters, `params`, in and out NHWC."""
+    """Returns module(x) with our parameters `params`, NHWC in and out."""
     return functional_call(module, state(module, params), nchw(x)).permute(0, 2, 3, 1)
 
 
@@ -23,7 +23,7 @@ _NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "runn
 
 
 def state(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our flat dict under Torch's names and in its layouts."""
+    """Returns our flat dict under Torch's names and in its layouts."""
     out: dict[str, Tensor] = {}
     for name, value in params.items():
         path, _, leaf = name.rpartition(".")
@@ -43,7 +43,8 @@ def state(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convolution(
     cin: int, cout: int, size: int, *, stride: int = 1, padding: str, bias: bool = True
 ) -> nn.Conv2d:
-    """Conv2d; `padding`: "zero" or "reflect" by size // 2, "same" (TensorFlow's), or "valid"."""
+    """Returns a Conv2d; `padding` is "zero" or "reflect" by size // 2, "same" (TensorFlow's), or
+    "valid"."""
     if padding == "same" and stride > 1:
         return Same(cin, cout, size, stride, bias=bias)
     mode = "reflect" if padding == "reflect" else "zeros"
@@ -59,8 +60,8 @@ def convolution(
 
 
 class Same(nn.Conv2d):
-    """Of an even size only a last row and column see zeros, of an odd one the first too; 3×3,
-    stride 2."""
+    """TensorFlow's "same" for 3×3 and stride 2. At even sizes only a last row and column of zeros
+    are added, at odd sizes a first one too."""
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[2:]
@@ -68,8 +69,8 @@ class Same(nn.Conv2d):
 
 
 class SameTransposed(nn.ConvTranspose2d):
-    """The gradient of `Same` at even sizes: all that the kernel reaches, but for the last row and
-    column."""
+    """The gradient of `Same` at even sizes: all places that the kernel reaches, except the last row
+    and column."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         return super().forward(x, output_size)[:, :, :-1, :-1]
@@ -78,21 +79,21 @@ class SameTransposed(nn.ConvTranspose2d):
 def transposed(
     cin: int, cout: int, *, padding: str = "zero", bias: bool = True
 ) -> nn.ConvTranspose2d:
-    """The stride-1/2 convolution."""
+    """Returns the stride-1/2 convolution."""
     if padding == "same":
         return SameTransposed(cin, cout, 3, stride=2, bias=bias)
     return nn.ConvTranspose2d(cin, cout, 3, stride=2, padding=1, output_padding=1, bias=bias)
 
 
 class Upsampled(nn.Conv2d):
-    """Nearest ×2, then the convolution."""
+    """Upsamples ×2 by nearest neighbour, then convolves."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(functional.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 def upsampled(cin: int, cout: int, *, padding: str, bias: bool = True) -> Upsampled:
-    """Nearest ×2 and a 3×3 convolution."""
+    """Returns nearest ×2 and a 3×3 convolution."""
     return Upsampled(
         cin,
         cout,
@@ -104,14 +105,14 @@ def upsampled(cin: int, cout: int, *, padding: str, bias: bool = True) -> Upsamp
 
 
 def pixel_shuffle(x: Tensor, factor: int) -> Tensor:
-    """PixelShuffle on NCHW with our channel order (row, column, C)."""
+    """Applies PixelShuffle on NCHW with our channel order (row, column, C)."""
     n, c, h, w = x.shape
     x = x.reshape(n, factor**2, c // factor**2, h, w).transpose(1, 2).reshape(n, c, h, w)
     return functional.pixel_shuffle(x, factor)
 
 
 class ConditionalInstanceNorm(nn.Module):
-    """InstanceNorm2d with a weight and bias for each style, image by image; `mix` (N, styles)."""
+    """InstanceNorm2d with a weight and bias per style, image by image; `mix` is (N, styles)."""
 
     def __init__(self, styles: int, channels: int, eps: float, mix: Tensor):
         super().__init__()
@@ -120,8 +121,8 @@ class ConditionalInstanceNorm(nn.Module):
         self.eps, self.mix = eps, mix
 
     def forward(self, x: Tensor) -> Tensor:
-        # the whole batch at once: of a single image, PyTorch's gradient is wrong where the one it
-        # gets is NHWC
+        # Normalize the whole batch at once: for a single image, PyTorch's gradient is wrong if the
+        # incoming gradient is NHWC.
         normal, out = functional.instance_norm(x, eps=self.eps), []
         for image, shares in zip(normal, self.mix, strict=True):
             weight = sum(share * row for share, row in zip(shares, self.weight, strict=True))
@@ -131,7 +132,8 @@ class ConditionalInstanceNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """conv, norm, ReLU, conv, norm, plus the (cropped) input; `gate`: times 1 + gate · clip."""
+    """conv, norm, ReLU, conv, norm, plus the (cropped) input, times 1 + gate · clip with a
+    `gate`."""
 
     def __init__(
         self,

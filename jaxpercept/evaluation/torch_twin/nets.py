@@ -30,7 +30,7 @@ _VGG = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
 class Net(nn.Module):
-    """f_W between `encode` and `decode`, NCHW, for any configuration. `mix`: (N, styles), for
+    """f_W between `encode` and `decode`, NCHW, for any configuration. `mix` is (N, styles) for
     several styles."""
 
     def __init__(self, c: TransformNetConfig, mix: Tensor | None = None):
@@ -96,7 +96,8 @@ def transform(
     train: bool = False,
     mix: Tensor | None = None,
 ) -> tuple[Tensor, Tensors]:
-    """f_W(x), (N, H, W, 3) in [0, 1] to the same times the scale, and the running statistics."""
+    """Returns f_W(x), (N, H, W, 3) in [0, 1] to the same times the scale, and the running
+    statistics."""
     net = Net(config, mix).train(train)
     h, w = x.shape[1:3]
     multiple = geometry.rounding(config)
@@ -105,7 +106,7 @@ def transform(
     for axis, size in ((1, h), (2, w)):
         start = config.start_padding
         z = z.index_select(axis, torch.tensor(_reflected(size, start, start + -size % multiple)))
-    fresh = {k: v.clone() for k, v in stats.items()}  # which BatchNorm2d updates in place
+    fresh = {k: v.clone() for k, v in stats.items()}  # BatchNorm2d updates these in place
     y = call(net, {**params, **fresh}, z)
     if config.padding == "same" and config.fit == "crop":
         y = y[:, y.shape[1] - config.scale * h :, y.shape[2] - config.scale * w :]
@@ -125,8 +126,8 @@ def transform(
 
 
 def _reflected(size: int, before: int, after: int) -> list[int]:
-    """Indices that reflect without repeating the border, back and forth where the padding exceeds
-    the size."""
+    """Returns indices that reflect without repeating the border, back and forth if the padding
+    exceeds the size."""
     period = max(2 * size - 2, 1)
     places = (i % period for i in range(-before, size + after))
     return [i if i < size else period - i for i in places]
@@ -137,7 +138,8 @@ def _resampling(size: int, factor: int, like: Tensor) -> Tensor:
 
 
 def vgg_features(params: Tensors, x: Tensor, layers: Collection[str]) -> Tensors:
-    """φ_j(x) by name, NHWC; x in [0, 1]. `params`: as `vgg.load_vgg16` has them."""
+    """Returns φ_j(x) by name, NHWC, for x in [0, 1] and `params` as `vgg.load_vgg16` returns
+    them."""
     x = (255 * x - params["preprocess.mean"]) / params["preprocess.std"]
     cin, out = 3, {}
     for b, block in enumerate(_VGG, start=1):
@@ -156,13 +158,13 @@ def vgg_features(params: Tensors, x: Tensor, layers: Collection[str]) -> Tensors
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """2×2, NHWC."""
+    """Returns 2×2 maxima, NHWC."""
     return functional.max_pool2d(x.permute(0, 3, 1, 2), 2, 2).permute(0, 2, 3, 1)
 
 
 def norm(kind: str, d: Tensors, *, train: bool) -> Tensors:
-    """A norm of d["x"] by d["scale"] and the rest: "y", and in training the new "mean" and
-    "var"."""
+    """Applies a norm to d["x"] with d["scale"] and the rest. Returns "y" and, in training, the new
+    "mean" and "var"."""
     names = ("scale", "bias", "mean", "var") if kind == "batch" else ("scale", "bias")
     own = {k: d[k] if k in ("scale", "bias") else d[k].clone() for k in names}
     channels = d["x"].shape[-1]

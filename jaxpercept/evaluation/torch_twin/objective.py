@@ -1,5 +1,5 @@
-"""The losses and the whole objective, one number per image unless said otherwise (Johnson et al.
-2016, section 3).
+"""The losses and the whole objective (Johnson et al. 2016, section 3). Losses are one number per
+image unless said otherwise.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from jaxpercept.evaluation.torch_twin.nets import Tensors, vgg_features
 
 
 def feature_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Equation 2, per image."""
+    """Returns equation 2, per image."""
     return torch.stack([functional.mse_loss(p, q) for p, q in zip(a, b, strict=True)])
 
 
 def absolute_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference, per image."""
+    """Returns the mean absolute difference, per image."""
     return torch.stack([functional.l1_loss(p, q) for p, q in zip(a, b, strict=True)])
 
 
 def hatch_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Of 8-pixel cells: the mean over up to 6×6 of them by position, less that over positions; its
-    mean square."""
+    """Averages up to 6×6 cells of 8 pixels by position, subtracts the mean over positions, and
+    returns the mean square."""
     _, h, w, c = a.shape
     d = (a - b)[:, : h // 8 * 8, : w // 8 * 8].permute(0, 3, 1, 2)
     cells = functional.pixel_unshuffle(d, 8)
@@ -53,14 +53,14 @@ def _smoothness(b: Tensor) -> Tensor:
 
 
 def flat_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference, weighted by exp(-v / 18), v the mean square over 9×9 pixels of b's
-    luma (0-255) less its 9×9 mean."""
+    """Returns the mean absolute difference, weighted by exp(-v / 18). Here v is the mean square
+    over 9×9 pixels of b's luma (0-255) minus its 9×9 mean."""
     return (_smoothness(b)[:, 0, :, :, None] * (a - b).abs()).flatten(1).mean(1)
 
 
 def weave_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Of the luma of a - b, the second difference along an axis, averaged over 9 pixels of the
-    other; its mean absolute value, weighted as in `flat_loss`; both axes."""
+    """Takes the second difference of the luma of a - b along one axis, averaged over 9 pixels of
+    the other, for both axes. Returns its mean absolute value, weighted as in `flat_loss`."""
     luma, weight = _luma(a - b), _smoothness(b)
     rows = (2 * luma[:, :, 1:-1] - luma[:, :, :-2] - luma[:, :, 2:]) / 4
     columns = (2 * luma[..., 1:-1] - luma[..., :-2] - luma[..., 2:]) / 4
@@ -72,14 +72,14 @@ def weave_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def gram_matrix(f: Tensor) -> Tensor:
-    """Equation 3: (N, C, C)."""
+    """Returns equation 3, (N, C, C)."""
     n, h, w, c = f.shape
     psi = f.permute(0, 3, 1, 2).reshape(n, c, h * w)
     return torch.bmm(psi, psi.transpose(1, 2)) / (c * h * w)
 
 
 def style_loss(g: Tensor, g_style: Tensor, convention: str) -> Tensor:
-    """Equation 4, per image; "reference": nn.MSECriterion."""
+    """Returns equation 4, per image, or for "reference" nn.MSECriterion."""
     reduction = "mean" if convention == "reference" else "sum"
     return torch.stack(
         [
@@ -90,7 +90,7 @@ def style_loss(g: Tensor, g_style: Tensor, convention: str) -> Tensor:
 
 
 def total_variation(x: Tensor, convention: str) -> Tensor:
-    """Σ dx² + dy² over the common window, per image; "reference": the potential of
+    """Returns Σ dx² + dy² over the common window, per image, or for "reference" the potential of
     TotalVariation.lua's gradient."""
     dx, dy = x[:, :-1, 1:] - x[:, :-1, :-1], x[:, 1:, :-1] - x[:, :-1, :-1]
     total = torch.stack([p.pow(2).sum() + q.pow(2).sum() for p, q in zip(dx, dy, strict=True)])
@@ -98,7 +98,7 @@ def total_variation(x: Tensor, convention: str) -> Tensor:
 
 
 def lua_tv_gradient(x: Tensor) -> Tensor:
-    """TotalVariation.lua's updateGradInput at strength 1, line by line; NHWC."""
+    """Repeats TotalVariation.lua's updateGradInput at strength 1, line by line; NHWC."""
     dx, dy = x[:, :-1, :-1] - x[:, :-1, 1:], x[:, :-1, :-1] - x[:, 1:, :-1]
     grad = torch.zeros_like(x)
     grad[:, :-1, :-1] += dx + dy
@@ -110,8 +110,8 @@ def lua_tv_gradient(x: Tensor) -> Tensor:
 def objective(
     config: ObjectiveConfig, vgg: Tensors, style: Tensor, output: Tensor, target: Tensor
 ) -> Tensor:
-    """The whole weighted objective, averaged over the batch. `style`: (1, H, W, 3), the style
-    image."""
+    """Returns the whole weighted objective, averaged over the batch. `style`, (1, H, W, 3), is the
+    style image."""
     n, weights = output.shape[0], config.weights
     layers = (*config.content_layers, *config.style_layers)
     features, content = (
