@@ -7,7 +7,7 @@ The public names below are imported on first use, so that `import jaxpercept` is
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what type checkers see; a test holds it equal to the table below
+if TYPE_CHECKING:  # for type checkers; a test keeps it equal to the table below
     from jaxpercept.config import TrainConfig as TrainConfig
     from jaxpercept.errors import InputError as InputError
     from jaxpercept.evaluation.metrics import psnr as psnr

@@ -1,4 +1,4 @@
-"""`python -m jaxpercept` is the console script `jaxpercept`."""
+"""Makes `python -m jaxpercept` the same as the console script `jaxpercept`."""
 
 import sys
 

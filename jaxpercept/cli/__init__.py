@@ -1,8 +1,8 @@
 """The command line: one parser for `jaxpercept`, `train.py` and `infer.py`.
 
-Nothing here imports jax before the arguments are known to be good. A user's mistake is one line on
-standard error and exit status 2; a job done in part exits with 1, an interrupted one with 130, a
-training that Ctrl-C let save itself with 0.
+Nothing here imports jax before the arguments are checked. A user's mistake prints one line on
+standard error and exits with status 2. A job done in part exits with 1, an interrupted one with
+130, and a training that saved itself after Ctrl-C with 0.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from jaxpercept.runtime import allocator, backend, streams
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
-    """Runs a command line and returns its exit status. `prog`: the name that help and errors
-    show."""
+    """Runs a command line and returns its exit status. `prog` is the name in help and errors."""
     streams.open_missing()
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
-    if "jax" not in sys.modules:  # else we are a guest in somebody's process
+    if "jax" not in sys.modules:  # otherwise the process belongs to someone else
         allocator.keep_freed_memory()
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:
         return _failed(f"{parser.prog}: error: {e.with_flags(parser.flags())}", 2)
-    except PermissionError as e:  # pathlib's questions raise it where they may not look
+    except PermissionError as e:  # pathlib raises it in folders that it may not read
         reason = f"{e.filename or e}: {e.strerror}; check its permissions"
         return _failed(f"{parser.prog}: error: {reason}", 2)
     except FloatingPointError as e:
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 

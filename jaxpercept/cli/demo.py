@@ -1,5 +1,5 @@
-"""`python train.py` without arguments: a short, real training that a person can watch from start to
-end.
+"""Runs `python train.py` without arguments: a short, real training that a person can watch from
+start to end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUT = Path("runs/demo")
 
 def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: int = 128) -> None:
     """Trains a half-width net on random crops of the sample photos, with the stained glass that the
-    project draws as its style, then stylizes a photo with it."""
+    project draws as its style. Then stylizes a photo with it."""
     import jax
 
     from jaxpercept import images
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
     weights = loop.train(made)
     if (
         weights_file.read_weights(weights)[1]["training"]["steps"] < steps
-    ):  # Ctrl-C: it has been said
+    ):  # after Ctrl-C, which has printed its line
         return
     result = images.save_image(out / "chelsea.jpg", load_model(weights)(photos["chelsea"][None])[0])
     print(
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
 
 
 def _check_earlier(out: Path, made: config.TrainConfig) -> None:
-    """InputError if `out` holds another version's trial, which cannot go on as this one."""
+    """Raises InputError if `out` holds another version's trial, which this one cannot continue."""
     try:
         earlier = json.loads((out / "config.json").read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`evaluate superres`: PSNR and SSIM as tables, JSON and a contact sheet."""
+"""The `evaluate superres` command: PSNR and SSIM as tables, JSON and a contact sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate video`: how still style nets hold on films, as a table and JSON."""
+"""The `evaluate video` command: how steady style nets are on films, as a table and JSON."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`evaluate video`: 0, or 1 when some clips could not be used."""
+    """Runs `evaluate video`. Returns 0, or 1 if some clips could not be used."""
     from jaxpercept.cli.video import seconds
 
     for name, least in (("size", 64), ("frames", 2)):

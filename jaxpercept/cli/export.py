@@ -1,4 +1,4 @@
-"""The `export` command: a trained net for other runtimes."""
+"""The `export` command: writes a trained net for other runtimes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """`export`."""
+    """Runs `export`."""
     from pathlib import Path
 
     from jaxpercept.config import choose

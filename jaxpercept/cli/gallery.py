@@ -1,4 +1,4 @@
-"""The `gallery` command: a page of photos × styles."""
+"""The `gallery` command: writes a page of photos × styles."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`gallery`: 0, or 1 when some photos failed. Raises InputError when none could be done."""
+    """Runs `gallery`. Returns 0, or 1 if some photos failed. Raises InputError if all failed."""
     if arguments.size is not None and arguments.size < 16:
         raise InputError(f"--size {arguments.size} is not allowed; at least 16")
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))

@@ -68,8 +68,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`learn`: 0, or 1 when some photos could not be stylized. InputError for a painting, photo or
-    folder that cannot be used, before any work."""
+    """Runs `learn`. Returns 0, or 1 if some photos could not be stylized. Raises InputError for a
+    painting, photo or folder that cannot be used, before any work."""
     if not 0 < arguments.minutes <= 24 * 60:
         raise InputError(
             f"--minutes {arguments.minutes:g} is not allowed; more than 0, at most 1440"
@@ -158,17 +158,18 @@ def _learn_all(
 
 
 def _process_start() -> float:
-    """When this process began, on `time.monotonic`'s clock: minutes count from Enter."""
+    """Returns when this process began, on `time.monotonic`'s clock, so that the minutes count from
+    Enter."""
     try:
         after_boot = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):  # another system: Python was up within a second
+    except (OSError, ValueError, IndexError):  # on other systems, Python started within a second
         return time.monotonic() - 1
     return time.monotonic() - max(0.0, uptime - after_boot / os.sysconf("SC_CLK_TCK"))
 
 
 def _in_background(work: Callable[[], Any]) -> Callable[[], None]:
-    """Starts `work` in a thread; the function returned waits for it, and raises what it raised."""
+    """Starts `work` in a thread. Returns a function that waits for it and raises what it raised."""
     failed: list[BaseException] = []
 
     def guarded() -> None:
@@ -189,7 +190,8 @@ def _in_background(work: Callable[[], Any]) -> Callable[[], None]:
 
 
 def _shower(path: Path, photo: Any, painting: Path, size: int) -> Callable[[Any], None]:
-    """Writes a photo, the painting and the net's picture of the photo side by side, and a line."""
+    """Returns a function that writes a photo, the painting and the net's picture of the photo side
+    by side, and prints a line."""
     import numpy as np
 
     from jaxpercept import images
@@ -206,7 +208,8 @@ def _shower(path: Path, photo: Any, painting: Path, size: int) -> Callable[[Any]
 
 
 def _reserve(photos: list[Path]) -> float:
-    """Seconds to keep for the pictures: a program is compiled for each size, then run."""
+    """Returns the seconds to keep for the pictures: a program is compiled for each size, then
+    run."""
     from jaxpercept import images
 
     sizes = [images.size_of(photo) for photo in photos]

@@ -166,8 +166,8 @@ def _add_common(
 def make_config(
     arguments: argparse.Namespace, init: str = "content", **layers: Sequence[str]
 ) -> SynthesisConfig:
-    """What the command line asks for. `init`: what to start from if it does not say. Raises
-    InputError for what is not allowed."""
+    """Returns the config that the command line asks for. `init` is the default start. Raises
+    InputError for values that are not allowed."""
     asked = given(arguments, config.ObjectiveConfig) | layers
     losses = asked.get("losses", "reference")
     config.choose(Name("losses"), losses, config.CONVENTIONS)
@@ -177,13 +177,13 @@ def make_config(
 
 
 def run_style(arguments: argparse.Namespace) -> int:
-    """`optimize style`."""
+    """Runs `optimize style`."""
     made = make_config(arguments)
     return _run(arguments, made, arguments.content, arguments.style, _label(arguments.style))
 
 
 def run_invert(arguments: argparse.Namespace) -> int:
-    """`optimize invert`."""
+    """Runs `optimize invert`."""
     if arguments.init == "content":
         raise InputError(
             "--init content would be the answer itself; choose grey, noise, or another image"
@@ -195,7 +195,7 @@ def run_invert(arguments: argparse.Namespace) -> int:
 
 
 def run_texture(arguments: argparse.Namespace) -> int:
-    """`optimize texture`: the first style image gives the size."""
+    """Runs `optimize texture`. The first style image gives the size."""
     made = make_config(arguments, "noise", style_layers=arguments.layers or config.STYLE_LAYERS)
     if made.init == "content" or any(
         w for n, w in made.objective.weights.items() if n not in ("style", "tv")
@@ -303,14 +303,15 @@ def _introduce(made: SynthesisConfig, count: int) -> None:
 
 
 def _frames(out: Path, output: Path) -> Path:
-    """What the frames of `output` begin with."""
+    """Returns the prefix of the paths of `output`'s frames."""
     if output == out:
         return out.with_name(f"{out.stem}_frames") / output.stem
     return out / "frames" / output.relative_to(out).with_suffix("")
 
 
 def _reporter(frames: Sequence[Path]) -> Callable[[Progress], None]:
-    """Prints progress, and saves frames numbered 1, 2, 3, … as films need them."""
+    """Returns a function that prints progress and saves frames numbered 1, 2, 3, … as films need
+    them."""
     from jaxpercept import images
 
     saved: list[int] = []

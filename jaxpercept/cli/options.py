@@ -1,7 +1,4 @@
-"""Options of the command line, made from the fields of a config: see `config.options`.
-
-python -m jaxpercept.cli.options > docs/options.md
-"""
+"""Makes the command line's options from the fields of a config: see `config.options`."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Groups = Mapping[str, argparse._ArgumentGroup]
 
 
 def add_groups(parser: argparse.ArgumentParser, names: Collection[str] = tuple(GROUPS)) -> Groups:
-    """The titled groups of a command's help, in their order."""
+    """Adds the titled groups of a command's help, in their order."""
     return {name: parser.add_argument_group(name, GROUPS[name]) for name in GROUPS if name in names}
 
 
@@ -30,8 +27,9 @@ def add_fields(
     shown: Mapping[str, str] | None = None,
     leave_out: Collection[str] = (),
 ) -> None:
-    """An option for each field of the config `kind` that `command` has. What is not given is None
-    in the arguments. `shown`: defaults to name in the help in place of the config's own."""
+    """Adds an option for each field of the config `kind` that `command` has. An option that is not
+    given is None in the arguments. `shown` holds defaults to show in the help instead of the
+    config's own."""
     defaults = {field: getattr(kind, field, None) for field in options(kind)}
     for name, about in options(kind).items():
         if not about.help or name in leave_out or (about.only and command not in about.only):
@@ -50,7 +48,8 @@ def add_fields(
 def add_weights(
     group: argparse._ArgumentGroup, defaults: Mapping[str, float] | None, note: str = ""
 ) -> None:
-    """`--weights.NAME` for every term. Without `defaults` the help says `note` in their place."""
+    """Adds `--weights.NAME` for every term. Without `defaults` the help shows `note` in their
+    place."""
     for term in config.TERMS:
         default = note if defaults is None else f"{defaults.get(term.name, 0):g}"
         group.add_argument(
@@ -63,27 +62,28 @@ def add_weights(
 
 
 def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
-    """The fields of the config `kind` that the command line set."""
+    """Returns the fields of the config `kind` that the command line set."""
     names = [name for name, about in options(kind).items() if about.help]
     found = {name: getattr(arguments, name, None) for name in names}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
-    """The loss weights that the command line set."""
+    """Returns the loss weights that the command line set."""
     found = {name: getattr(arguments, f"weights.{name}") for name in config.TERM_NAMES}
     return {name: weight for name, weight in found.items() if weight is not None}
 
 
 def words(default: Any) -> str:
-    """A default as the help shows it; nothing where the help says it in words."""
+    """Returns a default as the help shows it, or nothing if the help names it in words."""
     if isinstance(default, tuple):
         return " ".join(map(str, default))
     return "" if default is None or isinstance(default, bool) else str(default)
 
 
 def sentence(text: str, about: Option, default: str) -> str:
-    """A help text with the allowed values and the default, unless it names the default itself."""
+    """Returns a help text with the allowed values and the default, unless it names the default
+    itself."""
     if "(default:" in text:
         return text
     allowed = " or ".join(map(str, about.choices)) if len(about.choices) <= 4 else ""
@@ -92,7 +92,7 @@ def sentence(text: str, about: Option, default: str) -> str:
 
 
 def _reading(hint: Any, about: Option) -> dict[str, Any]:
-    """How argparse reads a value of the type `hint`."""
+    """Returns argparse's arguments for reading a value of the type `hint`."""
     if isinstance(hint, types.UnionType):  # X | None
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     if hint is bool:

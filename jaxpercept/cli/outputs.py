@@ -1,4 +1,4 @@
-"""How commands that make images of images name what they write, and report what they do."""
+"""How commands that make images from images name their outputs and report their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_written(parser: argparse.ArgumentParser) -> None:
-    """The options of where and how images are written."""
+    """Adds the options for where and how images are written."""
     parser.add_argument(
         "-o",
         "--out",
@@ -53,8 +53,8 @@ def add_written(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_suffix(arguments: argparse.Namespace) -> str | None:
-    """The suffix that `--format` names, None for none. InputError for another format, or another
-    quality than there is."""
+    """Returns the suffix that `--format` names, or None if it is not given. Raises InputError for
+    an unknown format or a quality out of range."""
     from jaxpercept import images
 
     images.check_quality(arguments.quality)
@@ -65,9 +65,10 @@ def chosen_suffix(arguments: argparse.Namespace) -> str | None:
 
 
 def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, Any]:
-    """The images of `inputs`, each with its source: itself, or the bytes of standard input (`-`) or
-    a pipe, which can be read but once. Says what folders have besides images, the folder `out`
-    among it; adds a line to `missing` for each input that is not there."""
+    """Returns the images of `inputs`, each with its source: the image itself, or the bytes of
+    standard input (`-`) or a pipe, which can be read only once. Prints what folders hold besides
+    images, including the folder `out`. Adds a line to `missing` for each input that does not
+    exist."""
     from jaxpercept import images
 
     left_out: Counter[str] = Counter()
@@ -92,7 +93,7 @@ def settled(
     name_output: NameOutput,
     also: Iterable[Path] = (),
 ) -> list[Found]:
-    """The inputs to do, as `naming.settle` has them; says what it leaves out."""
+    """Returns the inputs to process, as `naming.settle` does, and prints which it leaves out."""
     from jaxpercept.inference import naming
 
     kept, left = naming.settle(inputs, labels, name_output, also)
@@ -103,14 +104,14 @@ def settled(
 
 
 def title(path: Path) -> str:
-    """What messages call an input."""
+    """Returns the name of an input in messages."""
     return "standard input" if path == STANDARD else str(path)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Of what is made: `what` it is called; whether a name is meant as a file's; a check of such a
-    name; and the suffix of what is made of a path."""
+    """The kind of file that is made: its name `what`, whether a name is meant as a file's, a check
+    of such a name, and the suffix of the file made from a path."""
 
     what: str
     names_a_file: Callable[[Path], bool]
@@ -132,9 +133,10 @@ def namer(
     suffix: str | None = None,
     kind: Kind | None = None,
 ) -> NameOutput:
-    """`name_output(input, label)`: `out` itself if it has an image suffix, is a device or a FIFO,
-    or is `-`; else a name in the folder `out`, see `naming.name`. `kind`: what is made, images by
-    default. InputError where `out` cannot hold what `models` nets make of `inputs`."""
+    """Returns `name_output(input, label)`. It gives `out` itself if that has an image suffix, is a
+    device or a FIFO, or is `-`; otherwise a name in the folder `out`, see `naming.name`. `kind` is
+    the kind of file that is made, by default images. Raises InputError if `out` cannot hold what
+    `models` nets make of `inputs`."""
     kind = kind or _images()
     special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
     if not special:
@@ -162,8 +164,8 @@ def namer(
 
 
 def _check_writable(out: Path) -> None:
-    """InputError unless `out` can be made or written; before any work is done, and without making
-    it."""
+    """Raises InputError unless `out` can be made or written. It is called before any work, and does
+    not make `out`."""
     place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     if place != out.absolute() and not place.is_dir():
         raise InputError(f"-o {out}: {place} is a file, not a folder; choose another place")
@@ -172,8 +174,8 @@ def _check_writable(out: Path) -> None:
 
 
 def check_file(option: str, path: Path) -> None:
-    """InputError unless a file can be written at `path`, which `option` names; before any work is
-    done."""
+    """Raises InputError unless a file can be written at `path`, which `option` names. It is called
+    before any work."""
     if path.is_dir():
         raise InputError(f"{option} {path}: is a folder; give a file")
     place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
@@ -182,7 +184,8 @@ def check_file(option: str, path: Path) -> None:
 
 
 def write_text(option: str, path: Path, text: str) -> None:
-    """Writes a file, making folders as needed. InputError naming `option` when it cannot."""
+    """Writes a file, making folders as needed. If it cannot, raises an InputError that names
+    `option`."""
     try:
         files.write_text(path, text)
     except InputError as e:
@@ -190,9 +193,9 @@ def write_text(option: str, path: Path, text: str) -> None:
 
 
 def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") -> int:
-    """The exit status: 0, or 1 when some of `count` images failed, the `missing` ones with them.
-    `what`: what they are called. Says how many were there already. InputError when none
-    could be done."""
+    """Returns the exit status: 0, or 1 if some of `count` images failed, with the `missing` ones.
+    `what` is their name in messages. Prints how many existed already. Raises InputError if all
+    failed."""
     failed = [*missing, *job.failed]
     if job.skipped:
         say(f"{len(job.skipped)} of {job.total} {what}s were there already")
@@ -204,5 +207,5 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
 
 
 def say(line: str) -> None:
-    """Progress, on standard error."""
+    """Prints progress on standard error."""
     print(line, file=sys.stderr, flush=True)

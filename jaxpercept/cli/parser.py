@@ -1,5 +1,5 @@
-"""The tree of commands. Options of a training are made from `config`, so that a new term has its
-option by itself.
+"""The tree of commands. The options of a training are made from `config`, so a new term gets its
+option automatically.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ stylize, video and upscale. `jaxpercept COMMAND --help` explains a command."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in one line, with the nearest known word."""
+    """An argument parser that reports errors in one line, with the nearest known word."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def format_help(self) -> str:
-        if self.usage is None:  # the options are listed below: name only what must be given
+        if self.usage is None:  # options are listed below, so name only required ones
             needed = [a for a in self._actions if a.required or not a.option_strings]
             usage = self._get_formatter()
             usage.add_usage(None, needed, [], "")
@@ -110,13 +110,13 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
     def _unknown(self, known: list[str]) -> str | None:
-        """The first option that does not exist: of more help than that a required one is
-        missing."""
+        """Returns the first option that does not exist. Naming it helps more than naming a missing
+        required option."""
         options = (a for a in self._given if a.startswith("--") and len(a) > 2)
         return next((a for a in options if a.split("=")[0] not in known), None)
 
     def _reached(self) -> Parser:
-        """The parser of the command that the arguments name."""
+        """Returns the parser of the command that the arguments name."""
         parser = self
         for word in self._given:
             commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
@@ -124,14 +124,14 @@ class Parser(argparse.ArgumentParser):
         return parser
 
     def flags(self) -> dict[str, str]:
-        """The flag of each field that the command of the last arguments sets."""
+        """Returns the flag of each field that the command of the last arguments sets."""
         actions = self._reached()._actions
         return {
             action.dest: action.option_strings[0] for action in actions if action.option_strings
         }
 
     def _options(self) -> list[str]:
-        """Of this command and those below it, each once."""
+        """Returns the options of this command and the commands below it, each once."""
         found = [option for action in self._actions for option in action.option_strings]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
@@ -140,7 +140,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(prog: str) -> Parser:
-    """The parser of everything; `train.py` and `infer.py` enter it at their own command."""
+    """Returns the parser of all commands. `train.py` and `infer.py` enter it at their own
+    command."""
     is_train, is_infer = prog == "train.py", prog == "infer.py"
     parser = Parser(
         prog="python train.py" if is_train else "python infer.py" if is_infer else prog,
@@ -149,7 +150,7 @@ def build_parser(prog: str) -> Parser:
     )
     parser.set_defaults(run=lambda arguments: parser.print_help())
     if is_train:
-        # train.py's arguments arrive as `train …`; its help should not say so twice
+        # train.py's arguments arrive as `train …`, which its help should not repeat.
         commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
         train.add(
             commands.add_parser(

@@ -17,7 +17,7 @@ command. A run can only be resumed with the same value of an option that says "s
 
 
 def reference() -> str:
-    """The document: a table for each group of options."""
+    """Returns the document, with a table for each group of options."""
     text = [_INTRODUCTION]
     for group, about in GROUPS.items():
         rows = ["| option | in Python | what it does | on resume |", "|---|---|---|---|"]

@@ -29,7 +29,7 @@ examples:
   jaxpercept reproduce --data photos/ --style-images styles/ --paper \\
       --out outputs/paper"""
 )
-_PAPER = {  # [P] section 4.1, and 50 photos
+_PAPER = {  # [P] section 4.1, with 50 photos
     "iterations": 500,
     "figure_iterations": 500,
     "whole": True,
@@ -52,8 +52,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def make_config(arguments: argparse.Namespace) -> ReproduceConfig:
-    """What the command line asks for; explicit options win over --paper. Raises InputError for what
-    is not allowed."""
+    """Returns the config that the command line asks for. Explicit options override --paper. Raises
+    InputError for values that are not allowed."""
     asked = given(arguments, ReproduceConfig)
     if arguments.paper:
         count = len(asked.get("sizes", ReproduceConfig().sizes))
@@ -62,7 +62,7 @@ def make_config(arguments: argparse.Namespace) -> ReproduceConfig:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """`reproduce`."""
+    """Runs `reproduce`."""
     made = make_config(arguments)
     for name in made.styles:
         weights_file.resolve(multistyle.split(name)[0], "styles")

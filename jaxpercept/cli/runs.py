@@ -1,4 +1,4 @@
-"""`runs`: what trainings did, side by side."""
+"""The `runs` command: compares trainings side by side."""
 
 from __future__ import annotations
 

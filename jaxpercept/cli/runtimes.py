@@ -1,4 +1,4 @@
-"""`--runtime` and `--precision` of the commands that apply nets, and what is said of it."""
+"""The options `--runtime` and `--precision` of the commands that apply nets, and their messages."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """InputError for an unknown runtime or precision."""
+    """Raises InputError for an unknown runtime or precision."""
     choose("--precision", arguments.precision, PRECISIONS)
     choose("--runtime", arguments.runtime, RUNTIMES)
 
 
 def chosen(arguments: argparse.Namespace, models: Sequence[Model]) -> Sequence[Net]:
-    """The nets in the runtime that was chosen. Says which is in use, and its precision, where
-    either is not the default."""
+    """Returns the nets in the chosen runtime. Prints the runtime and its precision unless both are
+    the defaults."""
     if arguments.runtime == "jax":
         if arguments.precision != "float32":
             say(f"runtime: JAX, {arguments.precision}")

@@ -1,4 +1,4 @@
-"""`--style` of the commands that apply style nets: what it names, and the nets themselves."""
+"""The option `--style` of the commands that apply style nets: the names it takes, and the nets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def chosen(given: Sequence[str] | None, default: Sequence[str]) -> Sequence[str]:
-    """What `--style` was given, or the default. InputError where there is neither, and for a
-    picture."""
+    """Returns the value of `--style`, or the default. Raises InputError if there is neither, and
+    for a picture."""
     if found := given or default:
         for one in found:
             _refuse_picture(one)
@@ -39,14 +39,14 @@ def _refuse_picture(style: str) -> None:
 
 
 def expanded(chosen: Sequence[str]) -> dict[Any, str]:
-    """`FILE` or `FILE:BLEND` by key, each style once. InputError for what `load_model` would not
-    take."""
+    """Returns `FILE` or `FILE:BLEND` by key, each style once. Raises InputError for what
+    `load_model` would not take."""
     return {key: style for one in chosen for key, style in multistyle.expand(one)}
 
 
 def loaded(styles: Sequence[str], precision: str = "float32") -> list[Model]:
-    """The style nets, with one name each: two runs' model.safetensors are told apart by their
-    folders, then by number. InputError for a super-resolution net."""
+    """Loads the style nets and gives each its own name. Two runs' model.safetensors are told apart
+    by their folders, then by number. Raises InputError for a super-resolution net."""
     from jaxpercept.inference.model import load_model
 
     models = [load_model(style, precision=precision) for style in styles]

@@ -126,8 +126,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`stylize`: 0, or 1 when some of several images failed. Raises InputError when none could be
-    done."""
+    """Runs `stylize`. Returns 0, or 1 if some of several images failed. Raises InputError if all
+    failed."""
     if arguments.list_styles:
         return _list_styles()
     for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1)):
@@ -198,7 +198,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _sheet_labels(given: Sequence[str], named: Mapping[str, str]) -> dict[str, list[str]]:
-    """The sheets to make for each image: their labels, and the names of the nets on them."""
+    """Returns the sheets to make for each image: their labels, and the names of the nets on
+    them."""
     sheets = {}
     for one in given:
         file, blend = multistyle.split(one)
@@ -211,7 +212,7 @@ def _sheet_labels(given: Sequence[str], named: Mapping[str, str]) -> dict[str, l
 def _sheets(
     inputs: Sequence[Found], label: str, names: Sequence[str], name_output: NameOutput
 ) -> None:
-    """For each image that was done: itself and its outputs of these names, side by side."""
+    """Writes, for each finished image, a sheet that shows it beside its outputs of these names."""
     from jaxpercept import images
 
     for found in inputs:
@@ -231,7 +232,7 @@ def _list_styles() -> int:
 
 
 def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
-    """`infer.py` without arguments: the sample photos in every shipped style, and one contact
+    """Runs `infer.py` without arguments: the sample photos in every shipped style, and one contact
     sheet."""
     if arguments.list_styles:
         return _list_styles()

@@ -1,4 +1,4 @@
-"""The commands beside training and inference: conversion, averages of weights, dataset packing,
+"""The commands besides training and inference: conversion, averages of weights, dataset packing,
 parity.
 """
 
@@ -55,7 +55,7 @@ what that number format costs."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Adds them to the command line."""
+    """Adds the commands to the command line."""
     convert = commands.add_parser(
         "convert",
         help="weights from other frameworks",

@@ -144,7 +144,8 @@ def _add_options(
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
-    """The preset, overridden by what was given. Raises InputError for what is not allowed."""
+    """Returns the preset, overridden by the given options. Raises InputError for values that are
+    not allowed."""
     preset = arguments.preset or "resize"
     config.choose("--preset", preset, config.RECIPES)
     values = dict(config.RECIPES[preset])
@@ -171,7 +172,7 @@ def _objective(
 
 
 def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.TransformNetConfig:
-    """The net of --init, unless the options name one."""
+    """Returns the net of --init, unless the options name one."""
     if made.init is None or (arguments.preset, arguments.net, arguments.width) != (
         None,
         None,
@@ -188,7 +189,7 @@ def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.Tran
 
 
 def run_style(arguments: argparse.Namespace) -> None:
-    """`train style`."""
+    """Runs `train style`."""
     made = make_config(arguments)
     net = dataclasses.replace(_net(arguments, made), styles=0)
     made = dataclasses.replace(made, task="style", style_image=arguments.style_image, net=net)
@@ -200,7 +201,7 @@ def run_style(arguments: argparse.Namespace) -> None:
 
 
 def run_multistyle(arguments: argparse.Namespace) -> None:
-    """`train multistyle`."""
+    """Runs `train multistyle`."""
     made, together = make_config(arguments), train_options.joined(arguments)
     files, only_new = tuple(arguments.style_image), bool(arguments.only_new)
     made = dataclasses.replace(

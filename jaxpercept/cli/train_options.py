@@ -1,4 +1,4 @@
-"""What the commands of `train` share: their options, in titled groups, and how these are read."""
+"""The options that the commands of `train` share, in titled groups, and how they are read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ BY_PRESET = "the preset's"
 
 
 def add(parser: argparse.ArgumentParser, presets: str, nets: str = "") -> Groups:
-    """The groups of a training command, with the options that are not fields of a config.
-    `presets`, `nets`: which there are, and the default."""
+    """Adds the groups of a training command, with the options that are not fields of a config.
+    `presets` and `nets` list the choices and the default."""
     groups = add_groups(parser)
     groups["net"].add_argument("--preset", metavar="NAME", help=presets)
     if nets:
@@ -43,18 +43,18 @@ def add_configs(
     weights: Mapping[str, float] | None,
     leave_out: Collection[str] = (),
 ) -> None:
-    """The fields of the run and of its objective. `shown`: defaults to name in place of the
-    config's own; `weights`: those of the terms, None where they depend on other options."""
+    """Adds the fields of the run and of its objective. `shown` holds defaults to show instead of
+    the config's own. `weights` are the terms' defaults, or None if they depend on other options."""
     for kind in (config.TrainConfig, config.ObjectiveConfig):
         add_fields(groups, kind, command, shown=shown, leave_out=leave_out)
     add_weights(groups["objective"], weights, BY_PRESET)
 
 
 def given_fields(arguments: argparse.Namespace, shipped: str) -> dict[str, Any]:
-    """The fields of TrainConfig that the command line set; --init as a file, also of the `shipped`
-    kind of nets."""
+    """Returns the fields of TrainConfig that the command line set. --init becomes a file, also if
+    it names a net of the `shipped` kind."""
     fields = given(arguments, config.TrainConfig)
-    fields.pop("only_new", None)  # allowed only beside the styles that it is about
+    fields.pop("only_new", None)  # allowed only together with its styles
     if "init" in fields:
         file, style = multistyle.split(fields["init"])
         fields["init"] = str(weights_file.resolve(file, shipped)) + (
@@ -64,8 +64,8 @@ def given_fields(arguments: argparse.Namespace, shipped: str) -> dict[str, Any]:
 
 
 def joined(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
-    """The other processes of the run, if any. Raises InputError for what --distributed does not
-    take."""
+    """Joins the other processes of the run, if any. Raises InputError for a bad value of
+    --distributed."""
     asked = arguments.distributed
     if asked is None:
         return contextlib.nullcontext()

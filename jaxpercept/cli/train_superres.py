@@ -1,4 +1,4 @@
-"""`train superres`: one super-resolution net for one scale and loss."""
+"""The `train superres` command: trains a super-resolution net for one scale and loss."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
-    """The recipe, overridden by what was given. Raises InputError for what is not allowed."""
+    """Returns the recipe, overridden by the given options. Raises InputError for values that are
+    not allowed."""
     recipe = config.superres_recipe(arguments.scale, arguments.preset or "best", arguments.loss)
     net, objective = recipe["net"], recipe["objective"]
     weights = options.given_weights(arguments)
@@ -83,7 +84,7 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """`train superres`."""
+    """Runs `train superres`."""
     made, together = make_config(arguments), train_options.joined(arguments)
     from jaxpercept.training import loop
 

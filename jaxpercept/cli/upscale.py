@@ -100,8 +100,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`upscale`: 0, or 1 when some of several images failed. Raises InputError when none could be
-    done."""
+    """Runs `upscale`. Returns 0, or 1 if some of several images failed. Raises InputError if all
+    failed."""
     _check_choices(arguments)
     runtimes.check(arguments)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:

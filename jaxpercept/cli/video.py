@@ -94,8 +94,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`video`: 0, or 1 when some of several films failed. Raises InputError when none could be
-    done."""
+    """Runs `video`. Returns 0, or 1 if some of several films failed. Raises InputError if all
+    failed."""
     _check(arguments)
     start, end = seconds("--from", arguments.start), seconds("--to", arguments.end)
     if end is not None and end <= (start or 0):
@@ -164,7 +164,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def seconds(option: str, text: str | None) -> Fraction | None:
-    """Seconds, of S, M:SS or H:MM:SS with decimals."""
+    """Returns the seconds of S, M:SS or H:MM:SS with decimals."""
     if text is None:
         return None
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
@@ -190,12 +190,13 @@ def _rate(text: str | None) -> Fraction | None:
 
 
 def _looks_like_a_file(path: Path) -> bool:
-    """`x.xyz`, which nothing knows, is a mistyped film rather than a folder."""
+    """Returns whether a path means a film. `x.xyz`, an unknown suffix, is a mistyped film, not a
+    folder."""
     return bool(re.fullmatch(r"\.[a-z]\w{2,3}", path.suffix.lower())) and not path.is_dir()
 
 
 def _films() -> Kind:
-    """How films are named."""
+    """Returns how films are named."""
     from jaxpercept import images
     from jaxpercept.inference import films
 

@@ -1,4 +1,4 @@
-"""The `web` command: a site that applies nets in the browser."""
+"""The `web` command: writes a site that applies nets in the browser."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """`web`."""
+    """Runs `web`."""
     if not 0 <= arguments.port < 65536:
         raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
@@ -79,5 +79,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _blends() -> list[str]:
-    """The shipped nets of several styles."""
+    """Returns the shipped multi-style nets."""
     return [name for name in weights_file.available("styles") if name not in shipped.singles()]

@@ -1,8 +1,7 @@
-"""Frozen configurations and presets: what can be chosen, its default, and the source of every
-number.
+"""Frozen configurations and presets: the choices, their defaults, and the source of every number.
 
-Imports no jax, so that `--help` and argument errors are instant. An option is a field declared with
-`options.option`. Sources are quoted beside the numbers:
+Imports no jax, so that `--help` and argument errors are instant. An option is a field declared
+with `options.option`. Sources stand beside the numbers:
   [P]  Johnson, Alahi, Fei-Fei 2016, https://arxiv.org/abs/1603.08155, and its supplementary
        material (layer tables)
   [L]  the authors' Lua code, https://github.com/jcjohnson/fast-neural-style (train.lua,

@@ -1,4 +1,6 @@
-"""The image transform network f_W: its configuration, the presets, the super-resolution nets."""
+"""The configuration of the image transform network f_W, its presets, and the
+super-resolution nets.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +20,30 @@ class TransformNetConfig:
 
     preset: str = "resize"
     stem: int = 32
-    stem_size: int = 9  # of the first and the last kernel
+    stem_size: int = 9  # size of the first kernel
     head_size: int = 9
-    head_scale: int = 1  # above 1: the last convolution makes head_scale² phases, which depth to space interleaves
+    head_scale: int = 1  # above 1: head_scale² phases of the last convolution, then depth to space
     down: tuple[int, ...] = (64, 128)
     blocks: int = 5
-    gate: bool = False  # residual blocks with an attention gate, see layers.ResidualBlock
+    gate: bool = False  # adds an attention gate to residual blocks, see layers.ResidualBlock
     up: tuple[int, ...] = (64, 32)
     start_padding: int = (
         0  # reflection padding before the first layer, undone by unpadded residual blocks
     )
-    # "reflect", "zero" or "same" (zeros as TensorFlow lays them, at transposed convolutions too):
-    # at every convolution but the residual ones under start_padding
+    # "reflect", "zero" or "same" (zeros as in TensorFlow, also at transposed convolutions). It
+    # holds for every convolution, except the residual ones under start_padding.
     padding: str = "reflect"
-    fit: str = "reflect"  # sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output
+    # Sizes that stride 2 does not divide: "reflect" them up first, or only "crop" the output.
+    fit: str = "reflect"
     upsample: str = "nearest"  # "nearest" (×2, then a 3×3 convolution), "transposed" or "subpixel"
     norm: str = "instance"  # "instance", "batch" or "none"
     styles: int = (
         0  # above 0: conditional instance norm, a scale and shift for each style (arXiv 1610.07629)
     )
     norm_eps: float = 1e-5
-    norm_momentum: float = (
-        0.9  # share of the old running value that a step keeps; 0.1 in Torch's terms
-    )
+    norm_momentum: float = 0.9  # share of the old running value kept per step; 0.1 in Torch's terms
     head_norm: bool = (
-        False  # a norm after the last convolution too, as in lengstrom/fast-style-transfer
+        False  # also a norm after the last convolution, as in lengstrom/fast-style-transfer
     )
     bias: bool = False  # biases of convolutions followed by a norm: their true gradient is zero
     input: str = "centered"  # see transform_net.encode
@@ -78,11 +79,11 @@ class TransformNetConfig:
 
     @property
     def scale(self) -> int:
-        """Output size / input size."""
+        """The output's size over the input's."""
         return self.head_scale * 2 ** max(0, len(self.up) - len(self.down))
 
     def scaled(self, width: float) -> TransformNetConfig:
-        """The same net with `width` times the channels (at least 1 each)."""
+        """Returns the same net with `width` times the channels (at least 1 each)."""
         if not 0 < width <= 8:
             raise InputError(
                 f"width {width} is not allowed; give a factor above 0 and at most 8, 1 is the "
@@ -97,8 +98,8 @@ class TransformNetConfig:
         )
 
 
-# What a net may ask for, both ends included: of a count, a number, or each of a tuple. A header
-# beyond it is damaged, or made to fill the memory.
+# The bounds, both included, of a number or of each item of a tuple. A header beyond them is
+# damaged, or made to fill the memory.
 BOUNDS: dict[str, tuple[float, float]] = {
     "stem": (1, 4096),
     "stem_size": (1, 31),
@@ -113,11 +114,12 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "norm_momentum": (0.0, 1.0),
     "output_scale": (-10_000.0, 10_000.0),
 }
-_MAX_LAYERS = 6  # in `down`, and in `up`
+_MAX_LAYERS = 6  # the limit for `down` and for `up`
 
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    """A tuple's numbers are whole, and so is a number whose bounds are."""
+    """Raises InputError for a number out of bounds. It must be whole in a tuple, or if its bounds
+    are."""
     if name in ("down", "up"):
         if not isinstance(value, tuple) or len(value) > _MAX_LAYERS:
             raise _wrong(name, value, f"at most {_MAX_LAYERS} widths")
@@ -159,7 +161,7 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
     ),
     # [L] models.lua (reflect-start, u64,u32), InstanceNormalization.lua (eps 1e-5), train.lua
     # (tanh_constant 150), preprocess.lua (VGG space: BGR, 0-255, mean subtracted, at the input and
-    # the output)
+    # the output).
     "reference": TransformNetConfig(
         preset="reference",
         start_padding=40,
@@ -170,9 +172,9 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
         output="vgg_tanh",
         output_scale=150.0,
     ),
-    # [ours] no start padding (40 pixels cost 72 % more pixels at 256²), no transposed convolution
-    # (checkerboards: https://distill.pub/2016/deconv-checkerboard), a linear output that cannot
-    # saturate.
+    # [ours] No start padding (40 pixels on each side are 72 % more pixels at 256²). No transposed
+    # convolution (checkerboards: https://distill.pub/2016/deconv-checkerboard). A linear output,
+    # which cannot saturate.
     "resize": TransformNetConfig(output_scale=0.15),
 }
 
@@ -182,13 +184,14 @@ SUPERRES_PRESETS = ("paper", "best", "gated")
 
 
 def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
-    """The super-resolution net of a scale. InputError for another scale or preset.
+    """Returns the super-resolution net of a scale. Raises InputError for another scale or preset.
 
-    "paper": [P] supplementary, table 2: c9s1-64, four residual blocks of 64, a stride-1/2 u64 per doubling, c9s1-3,
-    zero padding, batch norm, scaled tanh. "best": [ours] all work at low resolution, as EDSR and ESPCN do (arXiv
-    1707.02921, 1609.05158): no norm, a sub-pixel head, the bicubic upsample as a global skip; 3×3 kernels only.
-    "gated": [ours] "best" with a ninth block and an attention gate in each (after SPAN, arXiv 2311.12770); a trained
-    "best" net is a start for it."""
+    "paper": [P] supplementary, table 2: c9s1-64, four residual blocks of 64, a stride-1/2 u64 per
+    doubling, c9s1-3, zero padding, batch norm, scaled tanh. "best": [ours] all work at low
+    resolution, as EDSR and ESPCN do (arXiv 1707.02921, 1609.05158): no norm, a sub-pixel head, the
+    bicubic upsample as a global skip, 3×3 kernels only. "gated": [ours] "best" with a ninth block
+    and an attention gate in each (after SPAN, arXiv 2311.12770); it can start from a trained "best"
+    net."""
     choose("scale", scale, SCALES)
     choose("super-resolution preset", preset, SUPERRES_PRESETS)
     if preset != "paper":
@@ -222,7 +225,8 @@ def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
 
 
 def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
-    """The transform net's config in a weights file's header. Raises InputError naming `source`."""
+    """Returns the transform net's config in a weights file's header. Raises an InputError that
+    names `source`."""
     check_known(TransformNetConfig, values, f"{source}: its network config")
     try:
         return TransformNetConfig(**tuples(values))
@@ -233,7 +237,7 @@ def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
 
 
 def check_known(kind: Any, values: dict[str, Any], what: str) -> None:
-    """Raises InputError for fields that the dataclass `kind` lacks: those of a newer version."""
+    """Raises InputError for fields that the dataclass `kind` lacks, which a newer version wrote."""
     if not isinstance(values, dict):
         raise InputError(f"{what} is {values!r:.80}, not a dict; the file is damaged")
     if extra := set(values) - {field.name for field in dataclasses.fields(kind)}:
@@ -241,5 +245,5 @@ def check_known(kind: Any, values: dict[str, Any], what: str) -> None:
 
 
 def tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists back to tuples."""
+    """Converts JSON's lists back to tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

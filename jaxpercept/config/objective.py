@@ -1,4 +1,4 @@
-"""The objective: loss terms, their weights and layers, the two conventions."""
+"""The objective: the loss terms, their weights and layers, and the two conventions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
 
 @dataclass(frozen=True)
 class TermSpec:
-    """A loss term as the command line sees it; the function of the same name is in
+    """A loss term on the command line. The function of the same name is in
     `jaxpercept.losses.terms`."""
 
     name: str
     help: str
 
 
-# One line per term; the function of this name in jaxpercept/losses/terms.py is the other half.
+# One line per term. The function of the same name in jaxpercept/losses/terms.py computes it.
 TERMS: tuple[TermSpec, ...] = (
     TermSpec("content", "feature reconstruction loss at the content layers"),
     TermSpec("style", "style reconstruction loss at the style layers"),
@@ -34,18 +34,18 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
-# What else a logged line holds beside the terms; no term may have one of these names.
+# The other entries of a logged line. No term may have one of these names.
 TIMING = ("images_per_s", "ms_per_step", "input_wait", "device_mb")
 RESERVED = ("step", "loss", *TIMING)
 
 
 @dataclass(frozen=True)
 class Convention:
-    """Where the two loss conventions differ beyond `jaxpercept.losses.functions`, for images in [0,
-    1]."""
+    """The differences between the two loss conventions beyond `jaxpercept.losses.functions`, for
+    images in [0, 1]."""
 
-    units: float  # on squared pixel differences (TV, pixel): both conventions count in 0-255
-    tv_times_batch: bool  # TV is summed, not averaged, over the batch
+    units: float  # factor of squared pixel differences (TV, pixel), which count in 0-255
+    tv_times_batch: bool  # whether TV is summed, not averaged, over the batch
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -56,7 +56,7 @@ CONVENTIONS: dict[str, Convention] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """Which terms, with which weights, at which layers, in which convention."""
+    """The terms, their weights and layers, and the convention."""
 
     losses: str = option(
         "reference",
@@ -89,8 +89,8 @@ class ObjectiveConfig:
             raise InputError("every loss weight is 0; give at least one, as in ", example, " 1")
 
 
-# [L] train.lua's defaults. For the paper's losses, which the paper gives no weights for: [ours].
-# Its Gram sums are C² times the means, 65,536 at relu3_3, and its TV twice ours at batch 1.
+# "reference" is [L] train.lua's defaults. "paper" is [ours], since the paper gives no weights. Its
+# Gram sums are C² times the means, 65,536 at relu3_3, and its TV is twice ours at batch 1.
 DEFAULT_WEIGHTS: dict[str, dict[str, float]] = {
     "reference": {"content": 1.0, "style": 5.0, "tv": 1e-6},
     "paper": {"content": 1.0, "style": 5e-5, "tv": 2e-6},

@@ -1,10 +1,10 @@
-"""How a config declares an option: default, help, allowed values, bounds, and whether a resumed run
-must keep it, all at the field.
+"""Declares a config's options. A field holds the default, help, allowed values, bounds, and whether
+a resumed run must keep the value.
 
     steps: int = option(40_000, "training steps", group="optimizer", least=1)
 
-`settle` makes and checks the values; the command line, the resume check and a run's first line are
-derived from the same fields. To add an option, add a field.
+`settle` converts and checks the values. The command line, the resume check and a run's first line
+are derived from the same fields. To add an option, add a field.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from jaxpercept.errors import InputError, Name, choose
 
-# The titles under which `--help` lists options, in this order, and what each holds.
+# The titles under which `--help` lists options, in this order, and their descriptions.
 GROUPS: dict[str, str] = {
     "data": "The images that go in.",
     "net": "The net, and what it starts from.",
@@ -32,26 +32,26 @@ GROUPS: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is known of a field beside its name, type and default."""
+    """The properties of a field besides its name, type and default."""
 
-    help: str = ""  # empty: not on the command line
-    group: str = "run"  # one of GROUPS
+    help: str = ""  # empty keeps it off the command line
+    group: str = "run"  # a key of GROUPS
     choices: Collection[Any] = ()  # allowed values, or allowed items of a tuple
     least: float = -math.inf  # bounds of a number, or of each item of a tuple
     most: float = math.inf
-    above: float = -math.inf  # the same, but not reached themselves
+    above: float = -math.inf  # the same, excluding the bound itself
     below: float = math.inf
-    zero: str = ""  # what 0 means where it is allowed although it is below `least`
-    fixed: bool = False  # a run must be resumed with the value that it began with
-    only: tuple[str, ...] = ()  # the commands that have it; empty: all
-    flag: str = ""  # the command line's; empty: --field-name
+    zero: str = ""  # what 0 means, if it is allowed below `least`
+    fixed: bool = False  # whether a resumed run must keep the value
+    only: tuple[str, ...] = ()  # the commands that have it; empty means all
+    flag: str = ""  # the flag; empty means --field-name
     metavar: str = ""
-    required: bool = False  # on the command line
+    required: bool = False  # whether the command line requires it
     elsewhere: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     """Flag and help under the commands that name it otherwise."""
 
     def allows(self, value: Any) -> bool:
-        """Whether a value, or an item of a tuple, is within choices and bounds."""
+        """Returns whether a value, or an item of a tuple, is within choices and bounds."""
         if self.choices:
             return value in self.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -76,7 +76,8 @@ class Option:
 
 
 def option(default: Any, help: str = "", **known: Any) -> Any:
-    """A dataclass field with the `Option` of these words. A dict is copied for each config."""
+    """Returns a dataclass field with an `Option` of these properties. A dict is copied for each
+    config."""
     metadata = {"option": Option(help=help, **known)}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
@@ -84,8 +85,7 @@ def option(default: Any, help: str = "", **known: Any) -> Any:
 
 
 def options(kind: Any) -> dict[str, Option]:
-    """The fields of a config, a class or an instance, that are options, with what is known of
-    them."""
+    """Returns the `Option` of each field that has one, for a config's class or instance."""
     return {
         field.name: field.metadata["option"]
         for field in dataclasses.fields(kind)
@@ -94,14 +94,15 @@ def options(kind: Any) -> dict[str, Option]:
 
 
 def hints(kind: type) -> dict[str, Any]:
-    """The types of a config's fields."""
+    """Returns the types of a config's fields."""
     found = typing.get_type_hints(kind)
     return {field.name: found[field.name] for field in dataclasses.fields(kind)}
 
 
 def settle(config: Any) -> None:
-    """For `__post_init__`: makes each value what its field keeps (a list a tuple, a path a string, a
-    NumPy number a number). Raises InputError for a value that its field does not allow."""
+    """Converts each value to its field's form (a list to a tuple, a path to a string, a NumPy
+    number to a number), for `__post_init__`. Raises InputError for a value that its field does not
+    allow."""
     for name, hint in hints(type(config)).items():
         object.__setattr__(config, name, _kept(Name(name), hint, getattr(config, name)))
     for name, about in options(config).items():
@@ -110,7 +111,8 @@ def settle(config: Any) -> None:
 
 
 def _items(name: str, value: Any) -> list[tuple[Name, Any]]:
-    """What an option's choices and bounds hold for, and its name in a message."""
+    """Returns the parts that an option's choices and bounds apply to, with their names in
+    messages."""
     if isinstance(value, dict):
         return [(Name(f"{name}.{key}"), item) for key, item in value.items()]
     items = value if isinstance(value, tuple) else () if value is None else (value,)
@@ -126,7 +128,7 @@ def check(name: str, value: Any, about: Option) -> None:
 
 
 def _kept(name: Name, hint: Any, value: Any) -> Any:
-    """`value` as a field of the type `hint` keeps it."""
+    """Returns `value` in the form that a field of the type `hint` keeps."""
     if isinstance(hint, types.UnionType):  # X | None
         if value is None:
             return None
@@ -134,7 +136,7 @@ def _kept(name: Name, hint: Any, value: Any) -> Any:
     kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    elif getattr(value, "shape", None) == ():  # a number of NumPy's
+    elif getattr(value, "shape", None) == ():  # a NumPy number
         value = value.item()
     if kind is tuple:
         several = isinstance(value, Iterable) and not isinstance(value, str)
@@ -151,12 +153,12 @@ def _kept(name: Name, hint: Any, value: Any) -> Any:
 
 
 def fixed(kind: Any) -> list[str]:
-    """The fields that a resumed run must have as it began."""
+    """Returns the fields that a resumed run must not change."""
     return [name for name, about in options(kind).items() if about.fixed]
 
 
 def summary(config: Any, command: str) -> str:
-    """The settings that make a run what it is, in words: the fixed options of the command that are
+    """Returns the settings that define a run, in words: the command's fixed options that are
     set."""
     said = []
     for name, about in options(config).items():

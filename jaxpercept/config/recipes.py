@@ -1,6 +1,4 @@
-"""Named recipes: the fields of a TrainConfig that a published style, the paper or this project
-chose.
-"""
+"""Named recipes: fields of a TrainConfig chosen by a published style, the paper or this project."""
 
 from __future__ import annotations
 
@@ -31,8 +29,8 @@ def _reference(
     }
 
 
-# Recipes by name: fields of TrainConfig. The published styles' numbers are those of [L], README and
-# models/download_style_transfer_models.sh; the batch-norm ones (ECCV) have the full width, the
+# Recipes by name: fields of TrainConfig. The published styles' numbers come from [L], README and
+# models/download_style_transfer_models.sh. The batch-norm nets (ECCV) have the full width, the
 # others half.
 RECIPES: dict[str, dict[str, Any]] = {
     "resize": {},
@@ -55,19 +53,20 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 SUPERRES_LOSSES: dict[str, dict[str, dict[str, float]]] = {
     "paper": {"feature": {"content": 1.0}, "pixel": {"pixel": 1.0}},  # [P] section 4.2
-    # [ours] L1 has the higher PSNR; the feature loss alone (about 4e4) brings a cross-hatch
-    # pattern, however much L1 (about 8) is added
+    # [ours] L1 gives the higher PSNR. The feature loss alone (about 4e4) brings a cross-hatch
+    # pattern, however much L1 (about 8) is added.
     "best": {"feature": {"content": 1.0, "l1": 300.0, "hatch": 2000.0}, "pixel": {"l1": 1.0}},
 }
 SUPERRES_LOSSES["gated"] = SUPERRES_LOSSES["best"]
 
 
 def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> dict[str, Any]:
-    """Fields of TrainConfig for super-resolution. InputError for another scale, preset or loss.
+    """Returns fields of TrainConfig for super-resolution. Raises InputError for another scale,
+    preset or loss.
 
     "paper": 288 patches, 200k steps of batch 4, Adam 1e-3, blurred inputs. "best": [ours] small
-    patches, whose activations stay in a processor's cache (per second of training, 24 pixels beat
-    32), a cosine schedule, plain bicubic inputs as in the literature's tables."""
+    patches with activations that fit in a processor's cache, a cosine schedule, and plain bicubic
+    inputs as in the literature's tables."""
     net = superres_net(scale, preset)
     choose("super-resolution loss", loss, SUPERRES_LOSSES[preset])
     recipe: dict[str, Any] = {
@@ -89,7 +88,7 @@ def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> di
         "image_size": 24 * scale,
         "learning_rate": 1e-3
         if loss == "pixel"
-        else 2e-4,  # "feature" starts from the trained "pixel" net: --init
+        else 2e-4,  # "feature" starts from the trained "pixel" net (--init)
         "schedule": "cosine",
         "degradation": "bicubic",
     }

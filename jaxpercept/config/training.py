@@ -1,4 +1,4 @@
-"""One training run."""
+"""The configuration of a training run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from jaxpercept.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig
 from jaxpercept.config.options import option, settle
 from jaxpercept.errors import InputError
 
-# Of the photos that super-resolution starts from, and of what a net computes in.
+# How super-resolution's inputs are made, and the types that a net computes in.
 DEGRADATIONS = ("blur", "bicubic")
 PRECISIONS = ("float32", "bfloat16")
-RUNTIMES = ("jax", "openvino", "onnxruntime")  # what may run a trained net
+RUNTIMES = ("jax", "openvino", "onnxruntime")  # the runtimes of a trained net
 
 
 class _Derived(str):
-    """What `style_image` reads as; given back by `dataclasses.replace`, it changes nothing."""
+    """The value that `style_image` reads as. If `dataclasses.replace` passes it back, it changes
+    nothing."""
 
 
 _NOT_GIVEN = _Derived()
@@ -32,7 +33,7 @@ _NOT_GIVEN = _Derived()
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run of a transform net, style transfer or super-resolution. [P] section 4.1
+    """One training run of a transform net, for style transfer or super-resolution. [P] section 4.1
     unless noted. `style_image="x"` is short for `style_images=("x",)`."""
 
     task: str = option("style", choices=("style", "multistyle", "superres"), fixed=True)
@@ -51,8 +52,8 @@ class TrainConfig:
         metavar="PATTERN",
         fixed=True,
     )
-    style_image: dataclasses.InitVar[str | os.PathLike[str] | None] = _NOT_GIVEN  # a single one
-    style_images: tuple[str, ...] = ()  # one per style trained here; net.styles counts all
+    style_image: dataclasses.InitVar[str | os.PathLike[str] | None] = _NOT_GIVEN  # a single image
+    style_images: tuple[str, ...] = ()  # one per style trained here; net.styles counts all styles
     image_size: int = option(
         256,
         "side of the square crops to train on, in pixels",
@@ -208,7 +209,8 @@ class TrainConfig:
 
     @property
     def trained_rows(self) -> range:
-        """The rows of the net that `style_images` train: the last. Empty but in multistyle."""
+        """The rows of the net that `style_images` train, which are its last rows. Empty except in
+        multistyle."""
         trained = len(self.style_images) if self.task == "multistyle" else 0
         return range(self.net.styles - trained, self.net.styles)
 
@@ -217,20 +219,20 @@ def _style_image(config: TrainConfig) -> _Derived | None:
     return _Derived(config.style_images[0]) if len(config.style_images) == 1 else None
 
 
-# Not in the class, where it would be the default of the argument of this name.
+# Inside the class, it would be the default of the argument with this name.
 TrainConfig.style_image = property(_style_image)  # type: ignore[attr-defined]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A configuration as JSON-able nested dicts, for headers, logs and checkpoints."""
+    """Returns a configuration as JSON-able nested dicts, for headers, logs and checkpoints."""
     return dataclasses.asdict(config)
 
 
 def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
-    """A run's config as a checkpoint of this or an earlier version has it: what it does not name
-    has its default."""
+    """Returns a run's config from a checkpoint of this or an earlier version. Missing fields get
+    their defaults."""
     values = dict(values)
-    if image := values.pop("style_image", None):  # of versions in which it was a field
+    if image := values.pop("style_image", None):  # from versions in which it was a field
         values["style_images"] = (image,)
     for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):
         check_known(kind, given, f"checkpoint: its {kind.__name__}")
