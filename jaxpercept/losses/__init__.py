@@ -1,6 +1,6 @@
-"""The perceptual losses: pure functions of arrays, one number per image, (N,).
+"""The perceptual losses: pure functions of arrays that return one number per image, (N,).
 
-`functions` has the paper's losses, `terms` the table of loss terms that a training can weigh, and
+`functions` has the paper's losses, `terms` the table of loss terms with weights in a training, and
 `objective` their weighted sum. Images are in [0, 1]; shapes are checked, never broadcast.
 """
 

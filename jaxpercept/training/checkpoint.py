@@ -1,9 +1,9 @@
-"""Checkpoints of a training run: the only module that knows Orbax (its v1 API).
+"""Checkpoints of a training run. No other module uses Orbax (its v1 API).
 
 A checkpoint holds the whole training state (a pytree of arrays) and a JSON-able `about` dict
-(config, data position). Saving runs in the background and becomes visible at once or not at all;
-the last `KEEP` are kept. With several processes all make the same calls, on a directory that they
-share: Orbax has the first one write.
+(config, data position). Saving runs in the background and becomes visible at once or not at all.
+The last `KEEP` checkpoints are kept. With several processes all make the same calls, on a directory
+that they share, and Orbax has the first one write.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints under one directory, by step. Use as a context manager: leaving it waits for
-    the last save.
+    """The checkpoints under one directory, by step. Use it as a context manager: leaving it waits
+    for the last save.
 
-    A checkpoint that cannot be written (a full disk) is an InputError at the next call; the ones
-    before it stay."""
+    If a checkpoint cannot be written (a full disk), the next call raises InputError. Earlier
+    checkpoints stay."""
 
     def __init__(self, directory: Path):
         self._quiet = contextlib.ExitStack()
@@ -71,12 +71,12 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """Of the finished checkpoints, the newest last."""
+        """Returns the steps of the finished checkpoints, the newest last."""
         return sorted(c.step for c in self._orbax.checkpoints)
 
     def save(self, step: int, state: Any, about: dict[str, Any]) -> None:
-        """Starts saving `state`, of NumPy arrays, as of `step`; waits only for the save before it.
-        A step already saved is kept."""
+        """Starts saving `state`, which holds NumPy arrays, as of `step`. It waits only for the
+        previous save. A step already saved is kept."""
         self.wait()
         if step in self.steps:
             return
@@ -87,7 +87,7 @@ class Checkpoints:
             raise self._cannot_save(e) from e
 
     def wait(self) -> None:
-        """Until the last save is on disk."""
+        """Waits until the last save is on disk."""
         try:
             self._orbax.wait()
         except Exception as e:
@@ -106,12 +106,12 @@ class Checkpoints:
     def restore(
         self, like: Any, check: Callable[[dict[str, Any]], None] = lambda about: None
     ) -> tuple[Any, dict[str, Any]] | None:
-        """The newest readable checkpoint as (state of NumPy arrays shaped `like`, about); None
-        without any. `check(about)` is called before the state is read, and may raise.
+        """Returns the newest readable checkpoint as (state of NumPy arrays shaped `like`, about),
+        or None if there is none. `check(about)` is called before the state is read, and may raise.
 
-        A damaged one is named in a warning and, once one before it is read, removed so that its
-        step can be saved again. Raises InputError when there are checkpoints and none can be read;
-        then all are left as they are."""
+        A warning names each damaged checkpoint. Once an earlier one is read, the damaged ones are
+        removed so that their steps can be saved again. If there are checkpoints but none can be
+        read, raises InputError and leaves them all."""
         host = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
         failed: dict[int, str] = {}
         for step in reversed(self.steps):
@@ -139,7 +139,7 @@ class Checkpoints:
 
     def _about(self, step: int) -> dict[str, Any]:
         found = self._orbax.metadata(step).custom_metadata
-        if not found:  # Orbax reads an empty or cut file as none
+        if not found:  # Orbax takes an empty or cut file for none
             raise ValueError("its metadata is empty or cut")
         return dict(found)
 
@@ -150,9 +150,10 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _failed_saves_silenced() -> Iterator[None]:
-    """A save that fails is one InputError here. Orbax logs its traceback too, from several threads,
-    asyncio those of the arrays after the first, and TensorStore one for every array that it can no
-    longer report: hundreds, which would bury the line that says what to do."""
+    """Silences the logs of a failed save, which is one InputError here. Orbax also logs its
+    traceback from several threads, asyncio logs those of further arrays, and TensorStore logs a
+    line for every array that it can no longer report. Hundreds of lines would bury the one that
+    says what to do."""
 
     def no_traceback(record: logging.LogRecord) -> bool:
         return not record.exc_info
@@ -168,7 +169,7 @@ def _failed_saves_silenced() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()  # what of a failed save would be reported later
+        gc.collect()  # reports of a failed save come now, not later
         sys.unraisablehook = before
         for logger in loggers:
             logger.removeFilter(no_traceback)

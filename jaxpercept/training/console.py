@@ -1,4 +1,4 @@
-"""A run's lines on standard error."""
+"""Prints a run's lines on standard error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 
 
 class Console:
-    """Use as a context manager. `speaks`: False in all processes but one."""
+    """The console of a run, used as a context manager. `speaks` is False in all processes but
+    one."""
 
     def __init__(self, speaks: bool):
         self._speaks, self._live = speaks, False
@@ -20,7 +21,7 @@ class Console:
             self._print("\n")
 
     def say(self, line: str, *, live: bool = False) -> None:
-        """`live` lines replace each other on a terminal."""
+        """Prints a line. `live` lines replace each other on a terminal."""
         if self._speaks and sys.stderr is not None:
             with contextlib.suppress(ValueError):  # a closed stream
                 before, self._live = self._live, live and sys.stderr.isatty()
@@ -28,5 +29,5 @@ class Console:
                 self._print(start + line + ("" if self._live else "\n"))
 
     def _print(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the terminal has gone: training goes on
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone, but training goes on
             print(text, end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A run's directory: one run at a time, and what it was made with.
+"""A run's directory, which one run at a time uses and which records its settings.
 
 `config.json`, `images.txt` (names and sizes of the training images), `metrics.jsonl`, `previews/`,
 `checkpoints/`, `model.safetensors`. In a run of several processes only process 0 writes.
@@ -22,14 +22,14 @@ RESUMES = "; the same command goes on from the last checkpoint"
 
 
 def writes() -> bool:
-    """Whether this process is the one that writes."""
+    """Returns whether this process is the one that writes."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds its lock, which the kernel releases with the process. InputError
-    where another run has it, or nothing can be written."""
+    """Makes the folder and holds its lock, which the kernel releases with the process. Raises
+    InputError if another run holds it, or nothing can be written."""
     if not writes():
         yield
         return
@@ -47,14 +47,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def describe(folder: Path, config: TrainConfig, identity: Sequence[str]) -> None:
-    """Writes what the run is made with."""
+    """Writes the run's config and its list of images."""
     with files.reported(folder, RESUMES):
         files.write_text(folder / "config.json", json.dumps(to_dict(config), indent=2) + "\n")
         files.write_text(folder / "images.txt", "".join(line + "\n" for line in identity))
 
 
 def images_of(folder: Path) -> list[str]:
-    """The lines of `images.txt`; none in a directory of an earlier version."""
+    """Returns the lines of `images.txt`, or none in a directory of an earlier version."""
     try:
         text = (folder / "images.txt").read_text("utf-8", "surrogateescape")
     except OSError:

@@ -1,7 +1,7 @@
 """The data-parallel engines. A step is written once for one replica with the named axis `AXIS`:
-`step(state, batch, *constants) -> (state, metrics)`, where it reduces gradients, statistics and
-metrics itself with `lax.pmean`. Both engines run it over all devices of all processes and give the
-same numbers.
+`step(state, batch, *constants) -> (state, metrics)`. It reduces gradients, statistics and metrics
+itself with `lax.pmean`. Both engines run it over all devices of all processes and give the same
+numbers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ AXIS = "data"
 
 
 class ShardMap:
-    """`jax.jit(jax.shard_map(...))` over a ("data",) mesh: arrays are global, state and constants
-    replicated."""
+    """Runs `jax.jit(jax.shard_map(...))` over a ("data",) mesh. Arrays are global; state and
+    constants are replicated."""
 
     def __init__(self, devices: list[jax.Device]):
         self.devices = devices
@@ -34,11 +34,11 @@ class ShardMap:
     def compile(
         self, step: Callable[..., tuple[Any, Any]], constants: int
     ) -> Callable[..., tuple[Any, Any]]:
-        """The step over global arrays; the state is donated. `constants`: how many arguments follow
-        the batch."""
+        """Returns the step over global arrays; the state is donated. `constants` is the number of
+        arguments after the batch."""
         one, split = PartitionSpec(), PartitionSpec(AXIS)
-        # check_vma=False: with it, gradients of replicated parameters would arrive already summed,
-        # and pmean would leave them too large by the number of replicas.
+        # With check_vma, gradients of replicated parameters would arrive already summed, and pmean
+        # would leave them too large by the number of replicas.
         mapped = jax.shard_map(
             step,
             mesh=self._mesh,
@@ -49,22 +49,22 @@ class ShardMap:
         return jax.jit(mapped, donate_argnums=0)
 
     def replicate(self, tree: Any) -> Any:
-        """Host or device values to one copy on every device."""
+        """Copies host or device values to every device."""
         return jax.tree.map(
             lambda x: jax.make_array_from_process_local_data(self._replicated, np.asarray(x)), tree
         )
 
     def shard(self, batch: np.ndarray) -> Any:
-        """This process's part of the global batch (N_local, …) to the devices."""
+        """Puts this process's part of the global batch (N_local, …) on the devices."""
         return jax.make_array_from_process_local_data(self._sharded, batch)
 
     def unreplicate(self, tree: Any) -> Any:
-        """One copy of a replicated tree, addressable here."""
+        """Returns one copy of a replicated tree, addressable in this process."""
         return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
 class Pmap:
-    """`jax.pmap`: every array has a leading axis of local devices."""
+    """Runs `jax.pmap`. Every array has a leading axis of local devices."""
 
     def __init__(self, devices: list[jax.Device]):
         self.devices = devices
@@ -75,11 +75,11 @@ class Pmap:
     def compile(
         self, step: Callable[..., tuple[Any, Any]], constants: int
     ) -> Callable[..., tuple[Any, Any]]:
-        """See `ShardMap.compile`."""
+        """Does what `ShardMap.compile` does."""
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
     def replicate(self, tree: Any) -> Any:
-        """See `ShardMap.replicate`."""
+        """Does what `ShardMap.replicate` does."""
 
         def copies(x: Any) -> Any:
             return jax.device_put(np.stack([np.asarray(x)] * self._count), self._sharded)
@@ -87,13 +87,13 @@ class Pmap:
         return jax.tree.map(copies, tree)
 
     def shard(self, batch: np.ndarray) -> Any:
-        """See `ShardMap.shard`."""
+        """Does what `ShardMap.shard` does."""
         return jax.device_put(batch.reshape(self._count, -1, *batch.shape[1:]), self._sharded)
 
     def unreplicate(self, tree: Any) -> Any:
-        """See `ShardMap.unreplicate`."""
-        # not x[0]: JAX runs that as a collective over the local devices, which steps in flight can
-        # lock out for good
+        """Does what `ShardMap.unreplicate` does."""
+        # JAX runs x[0] as a collective over the local devices, which steps in flight can block
+        # forever.
         return jax.tree.map(lambda x: x.addressable_data(0)[0], tree)
 
 
@@ -102,8 +102,8 @@ ENGINES: dict[str, type[ShardMap] | type[Pmap]] = {"shard_map": ShardMap, "pmap"
 
 
 def make_engine(name: str, batch_size: int, devices: list[jax.Device] | None = None) -> Engine:
-    """The engine over `devices` (default: all). Raises InputError when they are not shared out
-    evenly among the processes, or the global batch does not divide among them."""
+    """Returns the engine over `devices` (default: all). Raises InputError if the processes have
+    unequal numbers of devices, or the global batch does not divide among the devices."""
     choose("engine", name, ENGINES)
     devices = list(jax.devices() if devices is None else devices)
     counts = Counter(d.process_index for d in devices)

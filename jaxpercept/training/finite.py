@@ -1,4 +1,4 @@
-"""Nothing is logged or saved before it was seen to be finite."""
+"""Checks values before they are logged or saved: all must be finite."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 
 def check(folder: Path, step: int, values: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
-    """FloatingPointError naming those of the arrays or numbers that are not finite, in every
-    process. Each keeps its part of the batch, `nonfinite_step_N.npz`."""
+    """Raises a FloatingPointError, in every process, that names the arrays or numbers that are not
+    finite. Each process keeps its part of the batch, `nonfinite_step_N.npz`."""
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if not bad:
         return

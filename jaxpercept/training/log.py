@@ -1,5 +1,5 @@
-"""What a run logs: `metrics.jsonl` (one line per logged step, every term under its own name, times
-its weight), a line on standard error, and TensorBoard events when tensorboardX is installed.
+"""Logs a run: `metrics.jsonl` (one line per logged step, with every weighted term under its name),
+a line on standard error, and TensorBoard events if tensorboardX is installed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ OnLog = Callable[[dict[str, float]], None]
 
 
 class Log:
-    """Use as a context manager. Goes on after step `first`: what an interrupted run logged beyond
-    it is dropped. `last`: the values of that step."""
+    """The log of a run, used as a context manager. It continues after step `first` and drops what
+    an interrupted run logged after that. `last` holds that step's values."""
 
     def __init__(
         self,
@@ -50,19 +50,19 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         for part in (self._lines, self._board):
-            with contextlib.suppress(OSError):  # said when it was written
+            with contextlib.suppress(OSError):  # reported when it was written
                 if part is not None:
                     part.close()
 
     def waiting(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """fn(*args), its time counted as input wait."""
+        """Returns fn(*args) and counts its time as input wait."""
         begun = time.monotonic()
         result = fn(*args)
         self._waited += time.monotonic() - begun
         return result
 
     def step(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
-        """Checks a step's metrics and, every `log_every` steps, writes and shows them.
+        """Checks a step's metrics and, every `log_every` steps, writes and prints them. Raises
         FloatingPointError if they are not finite."""
         values = {
             name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")
@@ -83,7 +83,7 @@ class Log:
         self._console.say(self._progress(line, values), live=True)
 
     def preview(self, step: int, sheet: np.ndarray) -> None:
-        """An image (H, W, 3) for TensorBoard."""
+        """Writes an image (H, W, 3) to TensorBoard."""
         if self._board is not None:
             self._board.add_image("preview", sheet, step, dataformats="HWC")
 
@@ -130,7 +130,8 @@ def _board(folder: Path, step: int) -> Any:
 
 
 def _device_mb() -> int | None:
-    """Memory in use on the fullest device here; None where the backend does not say (CPU)."""
+    """Returns the memory in use on the fullest local device, or None if the backend does not report
+    it (CPU)."""
     used = [stats["bytes_in_use"] for d in jax.local_devices() if (stats := d.memory_stats())]
     return round(max(used) / 1e6) if used else None
 

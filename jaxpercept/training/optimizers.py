@@ -1,9 +1,9 @@
-"""What turns gradients into updates: Adam, as the paper trains (section 4.1), or Muon, which gets
-further in few steps.
+"""Turns gradients into updates: Adam, as in the paper (section 4.1), or Muon, which gets further in
+few steps.
 
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes the momentum of every
 matrix orthogonal, so that directions of small gradient move as far as the others. A convolution is
-the matrix (kh kw in, out); scales, shifts and biases take Adam with the same Nesterov momentum.
+the matrix (kh kw in, out). Scales, shifts and biases take Adam with the same Nesterov momentum.
 Muon's updates are scaled to the size of Adam's (0.2 RMS, https://arxiv.org/abs/2502.16982), so that
 one learning rate serves both.
 """
@@ -19,14 +19,14 @@ from optax.contrib import MuonDimensionNumbers, muon
 from jaxpercept.config import TrainConfig
 
 _RMS = 0.2
-# How much faster than kernels the scales and shifts of a net of many styles are trained. Their size
-# is 1, that of kernels 0.05, so at the kernels' rate they would hardly move. Between 10, which did
-# better than 1 and 5, and 30, which did as well as 10.
+# The learning rate of the scales and shifts of a multi-style net, in units of the kernels' rate.
+# Scales are about 1 and kernels about 0.05, so at the kernels' rate scales would hardly move. 10
+# did better than 1 and 5, and 30 as well as 10.
 _STYLES = 20.0
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """The config's optimizer and schedule."""
+    """Returns the config's optimizer and schedule."""
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = optax.cosine_decay_schedule(rate, config.steps)

@@ -1,4 +1,4 @@
-"""What the net makes of sample photos while it is trained."""
+"""Shows the net's output for sample photos during training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from jaxpercept.nets import transform_net
 def sheet(
     config: TrainConfig, params: transform_net.Variables, stats: transform_net.Variables
 ) -> images.Float:
-    """One image (H, W, 3): sample photos above, what the net makes of them at the bottom, in a row
-    for each style in training. In super-resolution the photos are degraded first, and their bicubic
-    enlargement lies between."""
+    """Returns one image (H, W, 3) with sample photos above and the net's outputs below, in a row
+    per style in training. In super-resolution the photos are degraded first, and their bicubic
+    enlargement stands between."""
     size, scale = config.image_size, config.net.scale
     size = size if scale == 1 else max(size, 288)
     photos = np.stack(

@@ -1,6 +1,6 @@
-"""Several processes of one run, each with its own devices and its own part of the data: how they
-join, and what they agree on. All but `join` are collectives over all devices: every process calls
-them in the same order. With one process they cost nothing.
+"""Connects the processes of one run, each with its own devices and its own part of the data. All
+functions but `join` are collectives over all devices, so every process calls them in the same
+order. With one process they cost nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxpercept.errors import InputError
 
-_LEAVE_SECONDS = 60  # how long a process that failed waits for the others before it ends
+_LEAVE_SECONDS = 60  # how long a failed process waits for the others before it ends
 
 
 @contextmanager
 def join(coordinator: tuple[str, int, int] | None) -> Iterator[None]:
-    """Makes this process one of several, before any other use of jax; leaves them at the end.
+    """Makes this process one of several, before any other use of jax, and leaves them at the end.
 
-    `coordinator`: (HOST:PORT of process 0, number of processes, this one's number), or None where
-    the cluster says (TPU pods, SLURM, Open MPI). Raises InputError when they do not find each
-    other. When one is lost, jax ends the others after 100 seconds, naming it; the same commands
-    resume."""
+    `coordinator` is (HOST:PORT of process 0, number of processes, this one's number), or None if
+    the cluster knows (TPU pods, SLURM, Open MPI). Raises InputError if the processes do not find
+    each other. If one is lost, jax ends the others after 100 seconds and names it; the same
+    commands resume."""
     address, count, number = coordinator or (None, None, None)
     try:
         jax.distributed.initialize(address, count, number, shutdown_timeout_seconds=_LEAVE_SECONDS)
@@ -39,22 +39,22 @@ def join(coordinator: tuple[str, int, int] | None) -> Iterator[None]:
             else "no TPU pod, SLURM or MPI cluster found here; give COORDINATOR,NUM,ID"
         )
         raise InputError(f"--distributed: {hint} ({_first_line(e)})") from e
-    gather(np.zeros(1, np.uint32))  # the connections between all devices, made while all are here
+    gather(np.zeros(1, np.uint32))  # connects all devices while all processes are here
     yield
-    gather(np.zeros(1, np.uint32))  # nobody leaves before the last file is written
+    gather(np.zeros(1, np.uint32))  # no process leaves before the last file is written
     jax.distributed.shutdown()
 
 
 def gather(value: np.ndarray) -> np.ndarray:
-    """`value` of every process, (P, …), by process number; the shapes must agree."""
+    """Returns `value` of every process, (P, …), by process number. The shapes must agree."""
     if jax.process_count() == 1:
         return value[None]
     return _first_of_each(np.asarray(_spread(value).addressable_data(0)))
 
 
 def check_same(**values: Any) -> None:
-    """Raises InputError, in every process, naming those of the JSON-able `values` that differ
-    between processes."""
+    """Raises an InputError, in every process, that names the JSON-able `values` that differ between
+    processes."""
     digests = [
         hashlib.sha256(json.dumps(v, sort_keys=True).encode()).digest()[:8] for v in values.values()
     ]
@@ -71,8 +71,8 @@ def check_same(**values: Any) -> None:
 
 
 class AnyProcess:
-    """Whether any process says yes: all get the same answer at the same call. With several
-    processes it is the answer to the call before, so that nobody waits for the device."""
+    """Whether any process says yes. All get the same answer at the same call. With several
+    processes it is the answer of the previous call, so that no process waits for the device."""
 
     _asked: jax.Array | None = None
 
@@ -84,7 +84,7 @@ class AnyProcess:
 
 
 def _spread(value: np.ndarray) -> jax.Array:
-    """(devices, …) on every device, a row for each device of the process that it came from."""
+    """Puts (devices, …) on every device, with the value of each device's process in its row."""
     mesh = Mesh(np.array(jax.devices()), ("all",))
     rows = np.broadcast_to(value, (jax.local_device_count(), *value.shape))
     split = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("all")), rows)

@@ -1,4 +1,4 @@
-"""What a run leaves: `model.safetensors`, whose header tells how it was trained."""
+"""Writes a run's result: `model.safetensors`, with a header that records the training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "model.safetensors"
 
 
 def write(start: Start, state: TrainState, last: dict[str, float], stream: data.Batches) -> Path:
-    """Writes the weights file. `last`: the values of the last step; `stream`: it knows which images
+    """Writes the weights file. `last` holds the last step's values, and `stream` knows which images
     were left out."""
     config = start.config
     path = Path(config.out) / FILE
@@ -53,7 +53,7 @@ def _header(
 
 
 def _trained(start: Start, step: int) -> list[multistyle.Style]:
-    """The styles, with the steps and images that each had in this run too."""
+    """Returns the styles, with the steps and images of this run added."""
     config, rows = start.config, start.config.trained_rows
     drawn = multistyle.drawn(config.seed, step, config.batch_size, len(rows))
     styles = list(start.styles)
@@ -65,7 +65,7 @@ def _trained(start: Start, step: int) -> list[multistyle.Style]:
 
 
 def in_words(start: Start, first: int, step: int, stream: data.Batches) -> str:
-    """How the run ended. `first`: the step that it went on from."""
+    """Returns how the run ended, in words. `first` is the step it continued from."""
     config = start.config
     if first == step >= config.steps:
         more = (

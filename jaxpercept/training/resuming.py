@@ -1,5 +1,5 @@
-"""Whether a run's directory may go on as this one: which of its settings and files must be as they
-were.
+"""Checks whether a run's directory can continue as this run: some settings and files must be the
+same.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from jaxpercept.training.start import Start
 
 
 def check(start: Start, about: dict[str, Any]) -> None:
-    """Raises InputError naming each setting that the checkpoint, by its `about`, has otherwise and
-    that must not change. The contents of the style image, the loss network, the start and the
-    training images count too; where they lie does not."""
+    """Raises an InputError that names each setting that must not change but differs in the
+    checkpoint's `about`. The contents of the style image, the loss network, the start and the
+    training images also count; their paths do not."""
     config, now = start.config, start.hashes
     old = train_config_from_dict(about["config"])
     differing = [name for name in fixed(config) if getattr(old, name) != getattr(config, name)]
     if old.schedule == "cosine" and old.steps != config.steps:
         differing.append("steps")
     then = dict(about.get("contents", now))
-    if old.init is not None and "init" not in then:  # of an earlier version, which went by its name
+    if old.init is not None and "init" not in then:  # an earlier version compared its name
         then["init"] = now.get("init") if old.init == config.init else old.init
     differing += [name for name in {**then, **now} if then.get(name) != now.get(name)]
     before, after = to_dict(old) | then, to_dict(config) | now
@@ -43,9 +43,9 @@ def check(start: Start, about: dict[str, Any]) -> None:
 
 
 def _other_images(start: Start, then: dict[str, Any]) -> str:
-    """How many of the training images changed, and the name of one."""
+    """Returns how many of the training images changed, and the name of one."""
     count, before = start.about_data["count"], directory.images_of(Path(start.config.out))
-    if data.fingerprint(before) != then["fingerprint"]:  # none, of an earlier version
+    if data.fingerprint(before) != then["fingerprint"]:  # an earlier version wrote none
         if count == then["count"]:
             return f"still {count}, but with other names or sizes"
         return f"{then['count']} → {count}"

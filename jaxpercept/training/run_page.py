@@ -1,5 +1,5 @@
-"""A run as a page, to look at or to show: its previews over time, the curve of every loss term, its
-settings. Plain HTML and SVG; pictures stay where the run has them. Imports no jax.
+"""Writes a run as a page: its previews over time, the curve of every loss term, its settings. The
+page is plain HTML and SVG, and its pictures stay in the run's directory. Imports no jax.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxpercept import files
 from jaxpercept.training.runs import Run
 
 _WIDTH, _HEIGHT, _POINTS = 320, 120, 400
-_PREVIEWS = 12  # at most, over the whole run
+_PREVIEWS = 12  # the most previews over the whole run
 _STYLE = """:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { margin: 0 auto; padding: 1.5rem; max-width: 80rem; }
 img { max-width: 100%; height: auto; }
@@ -28,10 +28,11 @@ pre { overflow: auto; }"""
 
 
 def write(run: Run, page: Path) -> Path:
-    """Writes `page`, an HTML file, and returns its path. InputError where it cannot be written."""
+    """Writes `page`, an HTML file, and returns its path. Raises InputError if it cannot be
+    written."""
     previews = sorted((Path(run.name) / "previews").glob("*.jpg"))
     step = max(1, -(-len(previews) // _PREVIEWS))
-    shown = previews[::-1][::step][::-1]  # the last one always
+    shown = previews[::-1][::step][::-1]  # always includes the last one
     body = [f"<h1>{escape(Path(run.name).name)}</h1>"]
     body += ["<h2>Loss</h2><div>", *(_chart(run, term) for term in run.terms), "</div>"]
     body += ["<h2>Previews</h2>"] if shown else []

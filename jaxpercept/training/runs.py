@@ -1,4 +1,4 @@
-"""Runs read back from disk, to compare: a table of what they did and the curves of a term. Imports
+"""Reads runs back from disk to compare them: a table of results and the curves of a term. Imports
 no jax.
 """
 
@@ -31,13 +31,14 @@ class Run:
         return [name for name in self.lines[-1] if name not in ("step", *TIMING)]
 
     def curve(self, term: str) -> tuple[list[float], list[float]]:
-        """Steps and values of a term."""
+        """Returns the steps and values of a term."""
         found = [(line["step"], line[term]) for line in self.lines if term in line]
         return [s for s, _ in found], [v for _, v in found]
 
 
 def read_run(folder: str) -> Run:
-    """What a training wrote to `folder`. InputError where there is none, or none has logged yet."""
+    """Reads the run in `folder`. Raises InputError if there is none or it has logged nothing
+    yet."""
     path = Path(folder)
     try:
         config = json.loads((path / "config.json").read_text())
@@ -52,8 +53,8 @@ def read_run(folder: str) -> Run:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """The lines of a `metrics.jsonl` that can be read: a killed process, or a power loss, may have
-    left others."""
+    """Returns the lines of a `metrics.jsonl` that can be read. A killed process or a power loss may
+    have left others."""
     if not path.exists():
         return []
     text = path.read_bytes().decode("utf-8", "replace")
@@ -69,8 +70,9 @@ def _is_whole(line: str) -> bool:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """A Markdown table, a row a run: steps, images seen, the last value of every term, and how fast
-    it was (medians of the logged lines, and the share of all time that waited for images)."""
+    """Returns a Markdown table with a row per run: steps, images seen, the last value of every
+    term, and speed (medians of the logged lines, and the share of all time spent waiting for
+    images)."""
     terms = list(dict.fromkeys(name for run in runs for name in run.terms))
     rows = [["run", "task", "steps", "images", *terms, "images/s", "ms/step", "input wait"]]
     for run in runs:
@@ -100,8 +102,8 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:
-    """Writes the curves of a term as an image, a colour a run: every logged value thin, their
-    running mean over a fiftieth of the run thick. InputError for a term that none of them has."""
+    """Draws the curves of a term as an image, one colour per run: every logged value thin, their
+    running mean over a fiftieth of the run thick. Raises InputError for a term that no run has."""
     choose("term", term, list(dict.fromkeys(name for run in runs for name in run.terms)))
     lines = []
     for run in (run for run in runs if run.curve(term)[0]):
@@ -119,7 +121,7 @@ def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:
-    """The mean of the last `width` values at each place, of fewer at the start."""
+    """Returns the mean of the last `width` values at each place, or of fewer at the start."""
     return [
         sum(last) / len(last)
         for last in (values[max(0, i + 1 - width) : i + 1] for i in range(len(values)))
