@@ -1,12 +1,13 @@
-"""Speed against PyTorch (eager and compiled, both memory formats), ONNX Runtime and OpenVINO: the
-same weights, work and machine.
+"""Compares speed with PyTorch (eager and compiled, both memory formats), ONNX Runtime and OpenVINO,
+with the same weights, work and machine.
 
     python -m benchmarks --json docs/results/benchmarks.json --markdown docs/results/benchmarks.md
 
-Every contender is a process of its own; they take turns, in an order that rotates from round to
-round, and their results are compared before anything is timed. Given are medians over the rounds,
-and the best peer's time divided by ours (above 1: we are faster) with the lowest and highest of the
-rounds. Needs the `test` extra, `onnxruntime` for that peer, and a C++ compiler for `torch compile`.
+Every contender is a process of its own. They take turns, in an order that rotates from round to
+round, and their results are compared before anything is timed. The results are medians over the
+rounds, and the best peer's time divided by ours (above 1: we are faster) with the lowest and
+highest of the rounds. Needs the `test` extra, `onnxruntime` for that peer, and a C++ compiler for
+`torch compile`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ PEERS = (
     "torch compile channels_last",
     "onnxruntime",
     "openvino",
-    "openvino as it comes",  # on some processors in bfloat16
+    "openvino as it comes",  # bfloat16 on some processors
 )
 EXPORTED = ("onnxruntime", "openvino", "openvino as it comes")
-TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the largest value of a result
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # relative to a result's largest value
 
 
 def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """One row: every contender's times, first result and memory."""
+    """Measures one row: every contender's times, first result and memory."""
     weights = scratch / "weights.safetensors"
     rows.write_weights(row, weights)
     workers: dict[str, Worker] = {}
@@ -72,7 +73,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
                 failed[name] = str(e)
                 del workers[name], times[name]
                 continue
-            if number:  # the first round warms up
+            if number:  # the first round is a warm-up
                 times[name].append(seen)
     found = {
         name: {
@@ -95,7 +96,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
 
 
 def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> None:
-    """ValueError where a result is not ours."""
+    """Raises ValueError if a result differs from ours."""
     if theirs.shape != ours.shape:
         raise ValueError(f"{name} gives {theirs.shape}, {OURS} {ours.shape}")
     worst = float(np.abs(theirs - ours).max() / np.abs(ours).max())
@@ -107,8 +108,8 @@ def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> 
 
 
 def compare(times: dict[str, list[float]]) -> dict[str, Any]:
-    """The best peer by its median, and its time / ours: the median, lowest and highest over the
-    rounds."""
+    """Returns the best peer by its median, and its time / ours: the median, lowest and highest over
+    the rounds."""
     peers = {name: statistics.median(seen) for name, seen in times.items() if name != OURS}
     if not peers:
         return {}
@@ -125,7 +126,7 @@ def compare(times: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def table(measured: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Returns the results as Markdown."""
     names = list(dict.fromkeys(name for m in measured for name in m["contenders"]))
     head = [
         "row",
@@ -196,7 +197,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault(
         "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
-    )  # the contenders share a GPU's memory
+    )  # contenders share a GPU's memory
     machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     about = {"machine": machine, "precision": given.precision}
     there = given.json and Path(given.json).exists()
@@ -224,7 +225,7 @@ def main() -> None:
 
 
 def processor() -> str:
-    """The name of the machine's processor."""
+    """Returns the name of the machine's processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next(

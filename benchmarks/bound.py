@@ -1,9 +1,9 @@
-"""How near rows come to the bound of direct convolutions: their arithmetic at the speed of large
-matrix products.
+"""Measures how near rows come to the bound of direct convolutions: their arithmetic at the speed of
+large matrix products.
 
-`python -m benchmarks.bound [--rows R …]`. The arithmetic is XLA's count for the plain forms, the
-speed that of jax's own product of two large matrices in between. Winograd's forms need less
-arithmetic, so a share may pass 1.
+`python -m benchmarks.bound [--rows R …]`. The arithmetic is XLA's count for the plain forms. The
+speed is that of jax's product of two large matrices, measured in between. Winograd's forms need
+less arithmetic, so a share may exceed 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks import ours, rows
 from jaxpercept.config import PRECISIONS
 from jaxpercept.runtime import allocator
 
-SIDE = {"cpu": 2048}  # of the matrices; on accelerators 8192, which keeps them busy
+SIDE = {"cpu": 2048}  # of the matrices; 8192 keeps accelerators busy
 
 
 def seconds(call: Callable[[], Any]) -> float:

@@ -1,7 +1,8 @@
-"""A folder of JPEG photos of mixed sizes, stylized to JPEG: its rate as a share of the net's alone.
+"""Stylizes a folder of JPEG photos of mixed sizes to JPEG, and measures its rate as a share of the
+net's alone.
 
 `python -m benchmarks.folder [--data D …] [--images 500]`; without `--data`, the sample photos in
-four sizes. The two take turns, part by part: the command's own work from files to files, and the
+four sizes. Two contenders take turns, part by part: the whole command from files to files, and the
 net on the same images in memory, in the same batches. Everything is compiled before.
 """
 
@@ -30,7 +31,7 @@ SIZES = ((256, 256), (240, 320), (384, 256), (300, 400))
 
 
 def make(folder: Path, count: int) -> list[Path]:
-    """`count` JPEG files of the sample photos, in each of SIZES."""
+    """Writes `count` JPEG files of the sample photos, in each of SIZES."""
     photos = list(samples.sample_photos().values())
     kinds = [images.resize(photo, size) for photo in photos for size in SIZES]
     first = [images.save_image(folder / f"{i}.jpg", kind) for i, kind in enumerate(kinds[:count])]
@@ -89,7 +90,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 sides[name]()
                 seconds[name] = time.perf_counter() - begun
-            if number:  # the first compiles
+            if number:  # the first run compiles
                 ratios.append(seconds["net"] / seconds["folder"])
                 rates = ", ".join(f"{name} {len(files) / seconds[name]:.2f}" for name in sides)
                 print(f"{len(files)} images: {rates} images/s, share {ratios[-1]:.3f}", flush=True)

@@ -1,13 +1,13 @@
-"""Our L-BFGS against `torch.optim.LBFGS` (strong Wolfe, history 10): same weights, objective, start
-and evaluations.
+"""Compares our L-BFGS with `torch.optim.LBFGS` (strong Wolfe, history 10) for the same weights,
+objective, start and evaluations.
 
 `python -m benchmarks.lbfgs --data PHOTOS --style-image S --json OUT` optimises each photo from
-noise with both, taking turns of ten iterations, and prints, as medians over the photos, at each
-count of function evaluations: our loss / its loss, and our seconds / its seconds per evaluation. A
-loss is the last accepted one of ours, and the lowest that Torch had evaluated by then. Torch runs
-NCHW throughout, its targets computed once, on as many threads as are fastest for it; its objective
-is first held against `jaxpercept.evaluation.torch_twin`. Clock and processor seconds are both
-given: other programs disturb the second less.
+noise with both, in turns of ten iterations. At each count of function evaluations it prints, as
+medians over the photos, our loss / its loss, and our seconds / its seconds per evaluation. Our loss
+is the last accepted one, and Torch's is the lowest that it had evaluated by then. Torch runs NCHW
+throughout, with targets computed once and its fastest number of threads. Its objective is first
+compared with `jaxpercept.evaluation.torch_twin`. Both wall and processor seconds are given, because
+other programs disturb the second less.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OBJECTIVE = ObjectiveConfig(weights=DEFAULT_WEIGHTS["reference"])
 
 
 class Clock:
-    """Wall and processor seconds between `start` and `stop`, added up."""
+    """Adds up wall and processor seconds between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.seconds = np.zeros(2)
@@ -47,7 +47,7 @@ class Clock:
 
 
 class TorchSide:
-    """The objective in Torch, (1, 3, H, W) in [0, 1] to a scalar; its targets are computed once."""
+    """The objective in Torch, (1, 3, H, W) in [0, 1] to a scalar. Its targets are computed once."""
 
     def __init__(self, content: np.ndarray, style: np.ndarray):
         self.objective, self.content = Objective(OBJECTIVE, nchw(style)), nchw(content)
@@ -59,7 +59,7 @@ class TorchSide:
     def minimise(
         self, start: np.ndarray, evaluations: int, turn: "Turns"
     ) -> tuple[list[float], Clock]:
-        """All evaluated losses, in order."""
+        """Returns all evaluated losses, in order."""
         x, seen, clock = nchw(start).clone().requires_grad_(), [], Clock()
         solver = torch.optim.LBFGS(
             [x],
@@ -90,13 +90,13 @@ class TorchSide:
 
 
 class Turns:
-    """Two threads, one at a time."""
+    """Two threads that run one at a time."""
 
     def __init__(self) -> None:
         self._ours, self._theirs, self._over = threading.Semaphore(0), threading.Semaphore(0), False
 
     def ours(self) -> None:
-        """We have done our part: let Torch do ten evaluations."""
+        """Ends our turn and lets Torch do ten evaluations."""
         self._theirs.release()
         if not self._over:
             self._ours.acquire()
@@ -107,7 +107,7 @@ class Turns:
             self._theirs.acquire()
 
     def end(self) -> None:
-        """One side is done; the other no longer waits."""
+        """Marks one side as done, so that the other no longer waits."""
         self._over = True
         self._ours.release()
         self._theirs.release()
@@ -120,7 +120,7 @@ def nchw(x: np.ndarray) -> torch.Tensor:
 def compare(
     name: str, content: np.ndarray, style: np.ndarray, params: vgg.Params, args: argparse.Namespace
 ) -> dict:
-    """Both optimisers on one photo."""
+    """Runs both optimisers on one photo."""
     start = np.random.default_rng(args.seed).random(content.shape, np.float32)
     side, turns, most = TorchSide(content, style), Turns(), max(args.evaluations)
     phi = {k: torch.tensor(np.asarray(v)) for k, v in params.items()}
@@ -143,7 +143,7 @@ def compare(
     first = [0]
 
     def progress(p: Progress) -> bool:
-        if p.iteration > 10:  # not the chunk that compiles
+        if p.iteration > 10:  # skip the chunk that compiles
             clock.stop()
         else:
             first[0] = int(p.evaluations[0])
@@ -186,7 +186,7 @@ def _at(n: int, losses: np.ndarray, counts: np.ndarray, seen: list[float]) -> di
 
 
 def fastest(side: TorchSide, x: torch.Tensor) -> int:
-    """1 or Torch's own choice of threads, whichever does two evaluations sooner."""
+    """Returns 1 or Torch's own number of threads, whichever does two evaluations sooner."""
     times = {}
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)

@@ -1,6 +1,6 @@
 """The other side of every row: PyTorch (eager or compiled, either memory format), ONNX Runtime and
-OpenVINO, as their users would write it, on the same weights. NCHW inside; results come back NHWC,
-as ours do. On a CUDA device if there is one.
+OpenVINO, on the same weights, as their users would write it. They use NCHW inside and return NHWC,
+as ours do. They run on a CUDA device if there is one.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def gram(f: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The weighted objective in the `reference` convention, or of super-resolution's L1, averaged
-    over the batch."""
+    """The weighted objective in the `reference` convention, or super-resolution's L1, averaged over
+    the batch."""
 
     def __init__(self, made: ObjectiveConfig, style: Tensor | None):
         super().__init__()
@@ -128,7 +128,7 @@ class Objective(nn.Module):
 def build(
     peer: str, row: rows.Row, weights: Path, precision: str = "float32", threads: int = 2
 ) -> Callable[[], Any]:
-    """A call that does the row's work once and waits for it, as `ours.build`."""
+    """Returns a call that does the row's work once and waits for it, as `ours.build` does."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     layout = torch.channels_last if peer.endswith("channels_last") else torch.contiguous_format
@@ -174,7 +174,7 @@ def build(
     if "compile" in peer:
         from torch._inductor import config as inductor
 
-        inductor.freezing = True  # weights packed for the machine, as in deployment
+        inductor.freezing = True  # packs weights for the machine, as in deployment
     run = compiled(module)
 
     def infer() -> Any:
@@ -219,7 +219,7 @@ def _unclamped(net: Transform, x: Tensor) -> Tensor:
 
 
 def _exported(module: nn.Module, x: Tensor) -> tuple[bytes, list[str]]:
-    """The module as ONNX for this shape, and the names of its outputs."""
+    """Returns the module as ONNX for this shape, and the names of its outputs."""
     file = io.BytesIO()
     names = list(module.wanted) if isinstance(module, Features) else ["y"]
     torch.onnx.export(
@@ -242,7 +242,7 @@ def _onnxruntime(module: nn.Module, x: Tensor, threads: int) -> Callable[[], Any
 def _openvino(
     module: nn.Module, x: Tensor, threads: int, *, as_it_comes: bool
 ) -> Callable[[], Any]:
-    """In float32, or in the precision that OpenVINO chooses for the processor."""
+    """Runs in float32, or in the precision that OpenVINO chooses for the processor."""
     library = openvino.library()
     data, names = _exported(module, x)
     settings = {"INFERENCE_NUM_THREADS": threads}
@@ -262,7 +262,7 @@ def _result(y: Tensor) -> Any:
 
 
 class _Later:
-    """A result that stays on the device until it is looked at."""
+    """A result that stays on the device until it is read."""
 
     def __init__(self, y: Tensor):
         self.y = y

@@ -1,8 +1,8 @@
-"""Images a second that the input pipeline gives, without a training step: decoded every time, and
-from its cache.
+"""Measures the images per second of the input pipeline without a training step, decoded every time
+and from its cache.
 
-`python -m benchmarks.pipeline [--data D …] [--size 256]`; without `--data`, 64 JPEG images of
-270x300 that it makes.
+`python -m benchmarks.pipeline [--data D …] [--size 256]`; without `--data`, it makes 64 JPEG images
+of 270x300.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jaxpercept import data, images
 
 
 def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float:
-    """Images a second over `batches` batches of 4, after as many that fill the buffers and the
-    cache."""
+    """Returns the images per second over `batches` batches of 4, after as many that fill the
+    buffers and the cache."""
     stream = data.make_dataset(
         sources, batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes
     )

@@ -1,10 +1,10 @@
-"""What bfloat16 costs in quality, and what Muon gains, beside what another seed does: four short
-trainings, judged on photos outside them.
+"""Compares what bfloat16 costs in quality, and what Muon gains, with the effect of another seed:
+four short trainings, judged on other photos.
 
     python -m benchmarks.quality --data photos/ --out quality.json
 
-Trains float32 with seed 0, with seed 1, bfloat16, and float32 with Muon in place of Adam, and
-prints for each the objective (the whole weighted loss, in float32) on held-out photos, the mean
+Trains float32 with seed 0, float32 with seed 1, bfloat16, and float32 with Muon instead of Adam.
+For each it prints the objective (the whole weighted loss, in float32) on held-out photos, the mean
 loss of the last 50 steps, and both relative to the first run. The first 32 photos in natural order
 are held out. Expected: bfloat16 within 2 % and 3 % of float32.
 """

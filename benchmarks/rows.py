@@ -1,4 +1,6 @@
-"""What is timed. Random weights of full width, seed 0: speed does not depend on their values."""
+"""The rows that are timed. Weights are random, of full width, seed 0, since speed does not depend
+on their values.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from jaxpercept import config
 
 @dataclass(frozen=True)
 class Row:
-    """`kind`: a net's output ("style", "superres"), φ's features ("vgg"), the objective's value and
-    gradient at an image ("gradient", an evaluation of the optimiser), or a whole training step
-    ("train-style", "train-superres"). `size`: of the square input, in training of the square
-    target."""
+    """`kind` is a net's output ("style", "superres"), φ's features ("vgg"), the objective's value
+    and gradient at an image ("gradient", an evaluation of the optimiser), or a whole training step
+    ("train-style", "train-superres"). `size` is the side of the square input, or in training of the
+    square target."""
 
     kind: str
     size: int
@@ -52,8 +54,8 @@ SCALE = 4
 
 
 def named(name: str) -> Row:
-    """The row of that name, also one that is not in ROWS, such as "style-512-b32". ValueError for
-    any other text."""
+    """Returns the row of that name, also one that is not in ROWS, such as "style-512-b32". Raises
+    ValueError for any other text."""
     kinds = "|".join(dict.fromkeys(row.kind for row in ROWS.values()))
     found = re.fullmatch(rf"({kinds})-([1-9]\d*)-b([1-9]\d*)", name)
     if not found:
@@ -64,7 +66,7 @@ def named(name: str) -> Row:
 
 
 def add_option(parser: argparse.ArgumentParser, rows: list[str]) -> None:
-    """`--rows`, with these by default."""
+    """Adds `--rows`, with these by default."""
 
     def known(name: str) -> str:
         try:
@@ -83,12 +85,12 @@ def add_option(parser: argparse.ArgumentParser, rows: list[str]) -> None:
 
 
 def net(row: Row) -> config.TransformNetConfig:
-    """The full-width default net of the task."""
+    """Returns the full-width default net of the task."""
     return config.superres_net(SCALE) if row.upscales else config.NET_PRESETS["resize"]
 
 
 def train_config(row: Row, precision: str = "float32") -> config.TrainConfig:
-    """The default training of the task, at the row's size and batch."""
+    """Returns the default training of the task, at the row's size and batch."""
     own = {
         "net": net(row),
         "out": "-",
@@ -102,8 +104,8 @@ def train_config(row: Row, precision: str = "float32") -> config.TrainConfig:
 
 
 def inputs(row: Row) -> dict[str, np.ndarray]:
-    """What a contender gets: "x" (N, S, S, 3) uint8; "style" (1, 256, 256, 3), and "small" inputs
-    of training."""
+    """Returns what a contender gets: "x" (N, S, S, 3) uint8; "style" (1, 256, 256, 3), and "small"
+    inputs of training."""
     rng = np.random.default_rng(0)
     made = {"x": (row.batch, row.size, row.size, 3), "style": (1, 256, 256, 3)}
     drawn = {k: rng.integers(0, 256, shape, np.uint8) for k, shape in made.items()}
@@ -111,7 +113,7 @@ def inputs(row: Row) -> dict[str, np.ndarray]:
 
 
 def write_weights(row: Row, path: Path) -> None:
-    """An ordinary weights file of the row's net, random."""
+    """Writes an ordinary weights file of the row's net with random weights."""
     from jaxpercept.nets import transform_net
 
     params, stats = transform_net.init(net(row), seed=0)

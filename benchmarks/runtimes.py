@@ -1,11 +1,11 @@
-"""Error beside speed: every shipped net in each runtime and precision of `--runtime`.
+"""Compares error and speed of every shipped net in each runtime and precision of `--runtime`.
 
     python -m benchmarks.runtimes --json docs/results/runtimes.json
 
-Errors are absolute differences from JAX in float32, in steps of 1/255, over all pixels of sample
-photos: the mean, the value that 99.9 % do not exceed, and the largest. Times are of one photo:
-medians over rounds in which the contenders take turns, as elapsed seconds and as processor seconds;
-on a busy machine only the latter compare. Needs the extras `openvino` and `export`.
+Errors are absolute differences from JAX in float32, in units of 1/255, over all pixels of sample
+photos: the mean, the 99.9th percentile, and the largest. Times are for one photo, as medians of
+elapsed seconds and of processor seconds over rounds in which the contenders take turns. On a busy
+machine, compare processor seconds only. Needs the extras `openvino` and `export`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from jaxpercept.runtime import compilation_cache
 
 JAX = "jax float32"
 CONTENDERS = ("openvino float32", "openvino bfloat16", "onnxruntime float32")
-BOUND = {"mean": 1.0, "p999": 4.0}  # of 1/255
+BOUND = {"mean": 1.0, "p999": 4.0}  # in units of 1/255
 
 
 def errors(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:
-    """Over all values of all images, in steps of 1/255."""
+    """Returns the errors over all values of all images, in units of 1/255."""
     pairs = zip(found, expected, strict=True)
     apart = 255 * np.concatenate([np.abs(a - b).ravel() for a, b in pairs])
     return {
@@ -48,7 +48,7 @@ def errors(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[
 
 
 def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
-    """Medians of elapsed and of processor seconds, in turns whose order rotates."""
+    """Returns medians of elapsed and of processor seconds, in turns with a rotating order."""
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     names = list(calls)
     for number in range(rounds):
@@ -67,7 +67,7 @@ def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[st
 
 
 def measure(name: str, side: int, count: int, rounds: int) -> dict[str, Any]:
-    """One net: its errors and times in every contender."""
+    """Measures the errors and times of one net in every contender."""
     model = load_model(name)
     side //= model.config.scale
     samples = list(sample_photos().values())[:count]
@@ -87,7 +87,8 @@ def measure(name: str, side: int, count: int, rounds: int) -> dict[str, Any]:
 
 
 def table(measured: Sequence[dict[str, Any]]) -> str:
-    """Markdown: processor seconds, and for the other runtimes mean / 99.9 % of the error."""
+    """Returns Markdown: processor seconds, and for the other runtimes mean / 99.9th percentile of
+    the error."""
     head = ["net", JAX, *(text for key in CONTENDERS for text in (key, "error"))]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for m in measured:

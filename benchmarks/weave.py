@@ -1,19 +1,19 @@
-"""The weave of super-resolution nets: fine stripes along the axes that a net draws on smooth
-surfaces, out of the last bits of its input.
+"""Measures the weave of super-resolution nets: fine stripes along the axes that a net draws on
+smooth surfaces from the last bits of its input.
 
     python -m benchmarks.weave --data Set5/ Set14/ --scale 4 \\
         --json docs/results/superres_weave_x4.json
 
-The measure, and its rule for windows. Pictures are those of `evaluate superres`: cropped to a
-multiple of the scale, inputs by MATLAB's bicubic, outputs rounded to 8 bits. Luma is Y of BT.601 in
-16-235. Windows are of 32x32 pixels and begin at every eighth row and column, from the top left
-corner as far as they fit; those count in which the original's luma has a standard deviation below
-3. Each, less its mean, is multiplied by a Hann window and Fourier transformed. The X-band is
-where the period is 2.3 to 3.6 pixels along one axis and at least 8 (or infinite) along the other;
-the diagonal, where it is 2.3 to 3.6 along both. Given are, over all windows of all pictures
+Pictures are those of `evaluate superres`: cropped to a multiple of the scale, inputs by MATLAB's
+bicubic, outputs rounded to 8 bits. Luma is Y of BT.601 in 16-235. Windows have 32x32 pixels and
+begin at every eighth row and column, from the top left corner as far as they fit. A window counts
+if the standard deviation of the original's luma in it is below 3. Its mean is subtracted, it is
+multiplied by a Hann window and Fourier transformed. The X-band holds periods of 2.3 to 3.6 pixels
+along one axis and at least 8 (or infinite) along the other. The diagonal holds 2.3 to 3.6 along
+both. The results, over all windows of all pictures, are
 
     x_band   the root of the mean power in the X-band, in grey values: noise of deviation 1 has 0.42
-    aniso    the mean power of a frequency of the X-band over that of the diagonal: noise has 1
+    aniso    the mean power per frequency in the X-band over that in the diagonal: noise has 1
 
 The noise probe is a grey of 128 plus Gaussian noise of deviation 1, rounded, of 64x64 pixels: a net
 without the weave enlarges it to a smooth surface.
@@ -35,14 +35,14 @@ from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 
-SIDE, STRIDE = 32, 8  # pixels of a window, and from one to the next
-SMOOTH = 3.0  # deviation of the original's luma, below which a window counts
+SIDE, STRIDE = 32, 8  # pixels of a window, and between two windows
+SMOOTH = 3.0  # windows with a smaller deviation of the original's luma count
 SHORT, LONG = (2.3, 3.6), 8.0  # periods in pixels
-Pair = tuple[NDArray[Any], NDArray[Any]]  # output and original, uint8 (H, W, 3)
+Pair = tuple[NDArray[Any], NDArray[Any]]  # the output and the original, uint8 (H, W, 3)
 
 
 def bands() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The X-band and the diagonal, as masks of a window's spectrum."""
+    """Returns the X-band and the diagonal as masks of a window's spectrum."""
     frequency = np.abs(np.fft.fftfreq(SIDE))
     fine = (frequency >= 1 / SHORT[1]) & (frequency <= 1 / SHORT[0])
     coarse = frequency <= 1 / LONG
@@ -51,8 +51,8 @@ def bands() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def spectra(output: NDArray[Any], original: NDArray[Any]) -> NDArray[np.float64]:
-    """The power of the output's windows that count, (windows, 32, 32); its sum over a window is
-    the mean square of what the window's Hann weights see."""
+    """Returns the power of the output's windows that count, (windows, 32, 32). Its sum over a
+    window is the mean square of the window weighted by Hann."""
     y, y0 = (_windows(metrics.luma(x / 255)) for x in (output, original))
     y = y[y0.std((1, 2)) < SMOOTH]
     hann = np.hanning(SIDE + 1)[:-1]
@@ -67,7 +67,8 @@ def _windows(luma: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def weave(pairs: Iterator[Pair] | list[Pair]) -> dict[str, float]:
-    """{"x_band", "aniso", "windows"} over all pairs; ValueError where no window is smooth."""
+    """Returns {"x_band", "aniso", "windows"} over all pairs. Raises ValueError if no window is
+    smooth."""
     power = np.concatenate([spectra(*pair) for pair in pairs])
     if not len(power):
         raise ValueError("no window of the originals is smooth enough to count")
@@ -81,7 +82,7 @@ def weave(pairs: Iterator[Pair] | list[Pair]) -> dict[str, float]:
 
 
 def probe(upscale: Callable[[images.Float], NDArray[Any]], scale: int) -> dict[str, float]:
-    """The weave of the noise probe."""
+    """Returns the weave of the noise probe."""
     noise = np.random.default_rng(0).normal(128, 1, (64, 64, 1)).repeat(3, -1)
     output = images.to_uint8(upscale(images.to_float(np.rint(noise).astype(np.uint8))))
     return weave([(output, np.full((64 * scale, 64 * scale, 3), 128, np.uint8))])
@@ -90,7 +91,7 @@ def probe(upscale: Callable[[images.Float], NDArray[Any]], scale: int) -> dict[s
 def measure(
     files: list[Path], scale: int, upscale: Callable[[images.Float], Any]
 ) -> Iterator[Pair]:
-    """Output and original of each file."""
+    """Yields output and original of each file."""
     for path in files:
         target = resampling.modcrop(images.load_uint8(path), scale)
         small = images.to_float(resampling.degrade(target, scale))
@@ -98,7 +99,7 @@ def measure(
 
 
 def main() -> None:
-    """Prints a table; `--json` keeps it."""
+    """Prints a table; `--json` stores it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--scale", type=int, default=4, metavar="N")

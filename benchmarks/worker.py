@@ -1,8 +1,8 @@
-"""A process with one contender of one row: it alone uses its library, and waits for its turn
+"""A process with one contender of one row. It alone uses its library, and it waits for its turn
 without working.
 
-Reads a line of JSON from standard input, answers with one: {"build": …}, then {"run": seconds} any
-number of times.
+It reads lines of JSON from standard input and answers each with one: {"build": …} first, then
+{"run": seconds} any number of times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OURS = "jaxpercept"
 
 
 class Worker:
-    """The parent's end."""
+    """The parent's end of the connection."""
 
     def __init__(
         self, contender: str, row: str, weights: Path, result: Path, precision: str, threads: int
@@ -47,11 +47,11 @@ class Worker:
         self.about["first_s"] = time.perf_counter() - begun
 
     def run(self, seconds: float) -> list[float]:
-        """The times of calls one after the other, until they have taken so long."""
+        """Returns the times of successive calls, which go on for that many seconds."""
         return self._ask(run=seconds)["times"]
 
     def close(self) -> float:
-        """Ends the process; its largest memory in MiB."""
+        """Ends the process and returns its peak memory in MiB."""
         memory = self._ask(memory=1)["mib"]
         self.process.stdin.close()
         self.process.wait()
@@ -79,10 +79,10 @@ class Worker:
 
 
 def serve() -> None:
-    """The child's end."""
-    allocator.keep_freed_memory()  # as our command line does; the peers are faster with it, too
+    """Runs the child's end of the connection."""
+    allocator.keep_freed_memory()  # as our command line does; peers get faster too
     answers, call = os.fdopen(os.dup(1), "w"), None
-    os.dup2(2, 1)  # whatever a library prints does not belong there
+    os.dup2(2, 1)  # keeps libraries' prints off standard output
     for line in sys.stdin:
         asked = json.loads(line)
         if "build" in asked:

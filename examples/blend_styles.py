@@ -1,9 +1,9 @@
-"""One net, many styles: a photo on the way from one style to another, and the same towards a third.
+"""One net, many styles: shows a photo on the way from one style to another, then to a third.
 
-`python examples/blend_styles.py [PHOTO] [OUT] [NET]` writes a sheet. NET is a net of several styles
+`python examples/blend_styles.py [PHOTO] [OUT] [NET]` writes a sheet. NET is a multi-style net
 (`train.py multistyle`; default: the shipped `multi`). A blend mixes the scales and shifts of the
-styles, not their pictures (Dumoulin et al. 2017, section 3.3), so every step is a style of its own;
-all share one compiled program.
+styles, not their pictures (Dumoulin et al. 2017, section 3.3), so every step is a style of its own.
+All share one compiled program.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 def blends(net: str, content: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """For each style and the next one of the net: the photo in every blend of the two."""
+    """Returns, for each style and the next one of the net, the photo in every blend of the two."""
     styles = multistyle.names(weights_file.read_header(weights_file.resolve(net, "styles")))
     if len(styles) < 2:
         sys.exit(

@@ -1,9 +1,9 @@
-"""Which layer should hold the content? The same photo and style, optimised with content at four
+"""Which layer should hold the content? Optimises the same photo and style with content at four
 layers.
 
 `python examples/content_layers.py [ITERATIONS] [OUT]` writes a strip: photo | relu1_2 | relu2_2 |
-relu3_3 | relu4_3. Early layers keep every edge and leave the style little room, late ones keep the
-arrangement alone (Johnson et al. 2016, figure 3). Each layer's term is scaled to the same starting
+relu3_3 | relu4_3. Early layers keep every edge and leave the style little room. Late ones keep only
+the arrangement (Johnson et al. 2016, figure 3). Each layer's term is scaled to the same starting
 value, so that only the layer differs.
 """
 
@@ -20,11 +20,11 @@ from jaxpercept.config import ObjectiveConfig
 from jaxpercept.images import samples
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-STRENGTH = 3e5  # of the content term at a grey image, beside a style weight of 5
+STRENGTH = 3e5  # the content term at a grey image, for a style weight of 5
 
 
 def scale(layer: str, photo: np.ndarray) -> float:
-    """The feature loss between a grey image and the photo at a layer."""
+    """Returns the feature loss between a grey image and the photo at a layer."""
     pair = jnp.stack([jnp.full_like(photo, 0.5), photo])
     grey, content = jp.vgg_features(jp.load_vgg16(), pair, [layer])[layer][:, None]
     return float(jp.feature_loss(grey, content)[0])

@@ -1,9 +1,9 @@
-"""What is "near" in feature space? A photo from its relu3_3 by three distances: L2 (the paper's),
-Smooth L1, cosine.
+"""What is "near" in feature space? Reconstructs a photo from its relu3_3 by three distances: L2
+(the paper's), Smooth L1, cosine.
 
 `python examples/feature_distances.py [ITERATIONS] [OUT]` writes a strip: photo | L2 | Smooth L1 |
-cosine, each made from grey, and prints the PSNR of each. A distance is one function of
-`LossInputs`: no registration, no subclass.
+cosine, each started from grey, and prints the PSNR of each. A distance is one function of
+`LossInputs`. It needs no registration and no subclass.
 """
 
 import argparse
@@ -23,20 +23,20 @@ LAYER = "relu3_3"
 
 
 def l2(inputs: jp.LossInputs) -> jax.Array:
-    """Equation 2."""
+    """Returns the squared distance of equation 2."""
     return jp.feature_loss(inputs.features[LAYER], inputs.target_features[LAYER])
 
 
 def smooth_l1(inputs: jp.LossInputs) -> jax.Array:
-    """Squares up to 10 (activations reach thousands), absolute values beyond."""
+    """Returns squares up to 10 (activations reach thousands) and absolute values beyond."""
     return optax.huber_loss(inputs.features[LAYER], inputs.target_features[LAYER], delta=10.0).mean(
         (1, 2, 3)
     )
 
 
 def cosine(inputs: jp.LossInputs) -> jax.Array:
-    """1 - cos between the two vectors of channels at each place: blind to how strong the
-    activations are."""
+    """Returns 1 - cos between the two vectors of channels at each place, which ignores how strong
+    the activations are."""
     distance = optax.cosine_distance(
         inputs.features[LAYER], inputs.target_features[LAYER], epsilon=1.0
     )

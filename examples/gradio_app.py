@@ -1,5 +1,5 @@
-"""A web app with a server, ready for a Hugging Face Space: `pip install gradio`, then
-`python examples/gradio_app.py`. `python -m jaxpercept web` makes a page that needs no server.
+"""A web app with a server, ready for a Hugging Face Space: `pip install gradio`, then `python
+examples/gradio_app.py`. `python -m jaxpercept web` makes a page that needs no server.
 """
 
 import gradio
@@ -11,7 +11,7 @@ from jaxpercept.nets import shipped
 
 
 def paint(photo: np.ndarray, style: str, strength: float, keep_color: bool, size: int):
-    """`photo`: uint8 (H, W, 3), painted at `size` pixels on its longer side at most."""
+    """Paints `photo`, uint8 (H, W, 3), at most `size` pixels on its longer side."""
     x = images.to_float(photo)
     x = images.resize(x, min(size, max(x.shape[:2])), "long")
     y = np.asarray(jp.load_model(style)(images.grain(x, 0.01)[None]))[0]

@@ -1,4 +1,4 @@
-"""A new loss in one function: keep the content's edges with a Laplacian term, and train with it.
+"""A new loss in one function: keeps the content's edges with a Laplacian term, and trains with it.
 
 `python examples/laplacian_loss.py [STEPS] [OUT]` trains two small nets on the sample photos,
 without and with the term, and writes a strip: photo | without | with. Laplacian loss: Li et al.
@@ -21,7 +21,8 @@ from jaxpercept.training import loop
 
 
 def laplacian(inputs: jp.LossInputs) -> jax.Array:
-    """Mean square difference of the two images' Laplacians, per image (N,), in 0-255 units."""
+    """Returns the mean square difference of the two images' Laplacians, per image (N,), in 0-255
+    units."""
 
     def edges(x: jax.Array) -> jax.Array:
         grey = 255 * x.mean(-1)

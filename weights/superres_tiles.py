@@ -1,10 +1,11 @@
-"""The training tiles of x4-feature's last stages, of photos that anyone may use:
+"""Makes the training tiles of x4-feature's last stages from photos that anyone may use:
 
     python -m weights.superres_tiles --large photos_hr/ --square cid22/ --small photos/ --out DIR
 
-makes DIR/tiles, DIR/tiles_flat and DIR/tiles_grain, for `train superres --data`. `--large`: photos
-of a megapixel or more. `--square`: CID22's of 512 pixels, of which every 17th, twelve in all, is
-left out. `--small`: photos of 320 pixels, made smaller to take their JPEG artefacts away.
+The command makes DIR/tiles, DIR/tiles_flat and DIR/tiles_grain, for `train superres --data`.
+`--large` takes photos of a megapixel or more. `--square` takes CID22's photos of 512 pixels; every
+17th of them, twelve in all, is left out. `--small` takes photos of 320 pixels, which are shrunk to
+remove their JPEG artefacts.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE, FLAT_SIDE, GRAIN_SIDE = 288, 192, 160  # pixels a side of the tiles
-SMALLER = 0.6  # of the rescaled copies
+SIDE, FLAT_SIDE, GRAIN_SIDE = 288, 192, 160  # the tiles' sides in pixels
+SMALLER = 0.6  # the factor of the rescaled copies
 Tile = tuple[str, NDArray[np.uint8]]
 
 
 def detail(x: NDArray[np.uint8]) -> float:
-    """The mean absolute Laplacian of the grey values."""
+    """Returns the mean absolute Laplacian of the grey values."""
     y = np.pad(x.astype(np.float32).mean(-1), 1, mode="edge")
     around = y[:-2, 1:-1] + y[2:, 1:-1] + y[1:-1, :-2] + y[1:-1, 2:]
     return float(np.abs(4 * y[1:-1, 1:-1] - around)[1:-1, 1:-1].mean())
 
 
 def photos(folder: Path) -> list[Path]:
-    """Its images, by name."""
+    """Returns the folder's images by name."""
     return sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png", ".webp"))
 
 
 def copies(path: Path, *factors: float) -> Iterator[Tile]:
-    """The photo at each factor."""
+    """Yields the photo at each factor."""
     with Image.open(path) as file:
         photo = file.convert("RGB")
     for factor in factors:
@@ -46,7 +47,7 @@ def copies(path: Path, *factors: float) -> Iterator[Tile]:
 
 
 def cut(name: str, x: NDArray[np.uint8], side: int) -> Iterator[Tile]:
-    """As many tiles as fit, spread over the photo."""
+    """Yields as many tiles as fit, spread over the photo."""
     starts = [
         [(size - side) * i // max(size // side - 1, 1) for i in range(size // side)]
         for size in x.shape[:2]
@@ -57,7 +58,7 @@ def cut(name: str, x: NDArray[np.uint8], side: int) -> Iterator[Tile]:
 
 
 def grain(number: int, rng: np.random.Generator) -> Tile:
-    """A slope of one colour with noise of grey and of colour, drawn."""
+    """Draws a slope of one colour with noise of grey and of colour."""
     y, x = np.mgrid[:GRAIN_SIDE, :GRAIN_SIDE, None][:2] - GRAIN_SIDE // 2
     slopes = rng.normal(0, 0.15, (2, 3))
     picture = rng.uniform(20, 235, 3) + y * slopes[0] + x * slopes[1]
@@ -67,7 +68,7 @@ def grain(number: int, rng: np.random.Generator) -> Tile:
 
 
 def write(folder: Path, tiles: list[Tile]) -> None:
-    """As PNG."""
+    """Writes the tiles as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, x in tiles:
         Image.fromarray(x).save(folder / f"{name}.png", compress_level=1)
@@ -75,13 +76,14 @@ def write(folder: Path, tiles: list[Tile]) -> None:
 
 
 def most_detailed(tiles: list[Tile], share: float) -> list[Tile]:
-    """The given share of them, by detail; a negative share: the least detailed."""
+    """Returns the given share of the tiles, the most detailed first; a negative share takes the
+    least detailed."""
     ordered = sorted(tiles, key=lambda tile: detail(tile[1]), reverse=share > 0)
     return ordered[: round(abs(share) * len(tiles))]
 
 
 def main() -> None:
-    """See above."""
+    """Runs the command above."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     for option in ("--large", "--square", "--small", "--out"):
         parser.add_argument(option, type=Path, required=True, metavar="FOLDER")

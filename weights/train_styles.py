@@ -1,21 +1,21 @@
-"""Trains the shipped styles one after the other, and ships a net that is clearly better than the
-one here.
+"""Trains the shipped styles one after the other, and ships a net if it is clearly better than the
+current one.
 
-All in order of priority, one, and all with a GPU:
+These commands train all in order of priority, one, and all with a GPU:
     python -m weights.train_styles --photos photos/ --paintings paintings/
     python -m weights.train_styles --photos photos/ --paintings paintings/ --styles wave
     python -m weights.train_styles --photos photos/ --paintings paintings/ \\
         --steps 40000 --batch-size 4
 
-`multi` is one net of all these styles, trained first: most of what its styles share need not be
-learned by each again. Each style then starts from its shipped net or from `multi`'s, whichever has
-the lower objective on photos not trained on (--held-out), so that the steps of many short trainings
-add up. The same command resumes what Ctrl-C or a crash left. At the end of a style its objective is
-compared with the shipped net's, and weights/styles/NAME.safetensors replaced where it is lower by
---gain or more; `multi`'s is the geometric mean over its styles.
+`multi` is one net of all these styles. It is trained first, so that each style need not learn again
+what the styles share. Each style then starts from its shipped net or from `multi`'s, whichever has
+the lower objective on photos not trained on (--held-out), so that many short trainings add up. The
+same command resumes what Ctrl-C or a crash left. At the end of a style its objective is compared
+with the shipped net's, and weights/styles/NAME.safetensors is replaced if it is lower by --gain or
+more. The objective of `multi` is the geometric mean over its styles.
 
-Photos and paintings are named in weights/README.md; the stained glass is drawn by this project. Run
-it from the checkout, with the `test` extra or without.
+weights/README.md names the photos and paintings; this project draws the stained glass. Run it from
+the checkout, with or without the `test` extra.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from jaxpercept.nets import multistyle, weights_file
 from jaxpercept.runtime import allocator
 from jaxpercept.training import loop, runs
 
-# In order of priority: name, file of the style image ("" is drawn).
+# In order of priority: the name and the file of the style image ("" is drawn).
 STYLES = {
     "starry_night": "starry_night.jpg",
     "wave": "wave.jpg",
@@ -134,7 +134,7 @@ def main() -> None:
         )
     allocator.keep_freed_memory()
     for style in STYLES if MULTI in given.styles else given.styles:
-        images.load_image(_painting(style, given))  # a missing one now, not hours later
+        images.load_image(_painting(style, given))  # reports a missing one now, not hours later
     photos = judges(given.held_out)
     for name in given.styles:
         made = recipe(name, given)
@@ -146,12 +146,12 @@ def main() -> None:
         trained = loop.train(dataclasses.replace(made, init=init, objective=part))
         logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
         if not logged or json.loads(logged[-1])["step"] < made.steps:
-            return  # stopped; the same command goes on
+            return  # stopped; the same command continues
         ship(name, made, trained, photos, given.gain)
 
 
 def judges(held_out: list[str] | None) -> np.ndarray:
-    """The photos to judge by, (N, 256, 256, 3): those given or in the folders given, or the sample
+    """Returns the photos to judge by, (N, 256, 256, 3): the given files and folders, or the sample
     photos."""
     found = (
         map(images.load_image, images.list_images(held_out))
@@ -162,8 +162,8 @@ def judges(held_out: list[str] | None) -> np.ndarray:
 
 
 def _kept(init: str | None, out: Path) -> str | None:
-    """`init` with a copy of its file, for the run to resume from: the shipped one may be
-    replaced."""
+    """Returns `init` with a copy of its file for the run to resume from, since the shipped one may
+    be replaced."""
     if init is None or Path(init).is_relative_to(out):
         return init
     file, style = multistyle.split(init)
@@ -173,9 +173,9 @@ def _kept(init: str | None, out: Path) -> str | None:
 
 
 def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
-    """One style's training, or that of the net of all: half width, style images of 384 pixels, TV
-    1e-5, the learning rate down a cosine, the geometric mean over images, the output judged as it
-    is displayed, photos augmented."""
+    """Returns one style's training, or that of the net of all: half width, style images of 384
+    pixels, TV 1e-5, the learning rate down a cosine, the geometric mean over images, the output
+    judged as displayed, photos augmented."""
     net = config.NET_PRESETS["resize"].scaled(0.5)
     own: dict[str, Any] = (
         {"net": net, "style_image": _painting(name, given)}
@@ -212,8 +212,8 @@ def recipe(name: str, given: argparse.Namespace) -> config.TrainConfig:
 def start(
     name: str, made: config.TrainConfig, photos: np.ndarray, which: str = "best"
 ) -> str | None:
-    """What the training starts from, as `--init` takes it: what it started from, if it is resumed.
-    `which`: see `--start`."""
+    """Returns what the training starts from, as `--init` takes it. A resumed training keeps its
+    start. `which`: see `--start`."""
     if (begun := Path(made.out) / "config.json").exists():
         return json.loads(begun.read_text())["init"]
     if which not in STARTS:
@@ -258,7 +258,8 @@ def _painting(name: str, given: argparse.Namespace) -> str:
 
 
 def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
-    """The objective on the photos; of several styles, the geometric mean, with each printed."""
+    """Returns the objective on the photos. For several styles it is the geometric mean, and each is
+    printed."""
     if made.task != "multistyle":
         return held_out_objective(made, weights, photos)
     names = multistyle.names(weights_file.read_header(weights))
@@ -279,8 +280,8 @@ def judge(made: config.TrainConfig, weights: Path, photos: np.ndarray) -> float:
 def ship(
     name: str, made: config.TrainConfig, trained: Path, photos: np.ndarray, gain: float
 ) -> None:
-    """Puts the trained net in place of the shipped one if its objective on the photos is lower by
-    the share `gain`."""
+    """Replaces the shipped net by the trained one if the objective on the photos is lower by the
+    share `gain`."""
     shipped = FOLDER / f"{name}.safetensors"
     now = judge(made, trained, photos)
     before = judge(made, shipped, photos) if shipped.exists() else float("inf")
@@ -303,7 +304,7 @@ def ship(
 
 
 def _public(header: dict[str, Any]) -> dict[str, Any]:
-    """A header without this machine's paths: files and folders by their own name."""
+    """Returns a header without this machine's paths: files and folders by their own name."""
     about = header["training"]
     made = dict(about["config"])
     made |= {key: Path(made[key]).name for key in ("init", "out") if made.get(key)}
