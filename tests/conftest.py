@@ -1,6 +1,6 @@
-"""Strict by default: four fake devices, no silent rank promotion, warnings are errors
-(pyproject.toml). Compiled programs are cached, in one cache for all processes of the session, and
-kept for the next (session_cache.py); $JAXPERCEPT_CACHE is another folder for them, or "off".
+"""Tests are strict: four fake devices, no silent rank promotion, warnings are errors
+(pyproject.toml). Compiled programs are cached in one cache for all processes of the session and
+kept for the next (session_cache.py). $JAXPERCEPT_CACHE names another folder for them, or is "off".
 """
 
 # The environment is set before jax is imported.
@@ -13,11 +13,11 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
-)  # torch's threads spin, which on a busy machine costs ten times the work
+)  # torch's threads spin, which costs ten times the work on a busy machine
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
     8 << 30
-)  # never reached; with a limit, jax locks the cache
-os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # else its folder is in every key
+)  # never reached, but with a limit jax locks the cache
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # keeps its folder out of the keys
 
 import shutil
 import tempfile
@@ -29,8 +29,8 @@ import pytest
 import session_cache
 from jaxtyping import install_import_hook
 
-_session: Path | None = None  # of this process, where it is the one that the user started
-if "JAXPERCEPT_CACHE" not in os.environ:  # else the user's choice, or what a worker inherits
+_session: Path | None = None  # set only in the process that the user started
+if "JAXPERCEPT_CACHE" not in os.environ:  # otherwise the user chose it, or a worker inherited it
     _session = Path(tempfile.mkdtemp(prefix="jaxpercept-test-cache-"))
     os.environ["JAXPERCEPT_CACHE"] = str(_session)
     session_cache.begin(session_cache.kept_folder(), _session)
@@ -38,8 +38,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 if os.environ["JAXPERCEPT_CACHE"] != "off":
     jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-# Shapes in signatures, checked; not where tests give wrong shapes on purpose to see our own
-# message.
+# Checks the shapes in signatures, except where tests give wrong shapes to see our own message.
 install_import_hook(
     [
         f"jaxpercept.{name}"
@@ -48,7 +47,7 @@ install_import_hook(
     "beartype.beartype",
 )
 ROOT = Path(__file__).resolve().parent.parent
-# Files that take longest, begun first, so that no worker is left with one at the end
+# The longest files begin first, so that no worker is left with one at the end.
 LONGEST = (
     "test_distributed",
     "test_training",
@@ -72,8 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    """Keeps the compiled programs, unless the session was interrupted while it may have written
-    one."""
+    """Keeps the compiled programs, unless the session was interrupted while it may have been
+    writing one."""
     if _session is not None:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session_cache.end(session_cache.kept_folder(), _session)
@@ -82,14 +81,14 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The checkout."""
+    """Returns the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The optional folder of real pictures: $JAXPERCEPT_DATA, or `../shared/data` beside the
-    checkout."""
+    """Returns the optional folder of real pictures: $JAXPERCEPT_DATA, or `../shared/data` beside
+    the checkout."""
     folder = Path(os.environ.get("JAXPERCEPT_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("needs real pictures; set JAXPERCEPT_DATA to their folder")
@@ -98,8 +97,8 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def quickly_compiled() -> Iterator[None]:
-    """Compiles without optimising, in two thirds of the time, for modules that look at no rounding
-    and no speed."""
+    """Compiles without optimising, in two thirds of the time, for modules that test neither
+    rounding nor speed."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

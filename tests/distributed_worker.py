@@ -1,8 +1,8 @@
 """One of two processes that tests/test_distributed.py starts: `distributed_worker.py COORDINATOR ID
 FOLDER`.
 
-Runs the steps of both engines and keeps what came out, then a whole training that SIGTERM stops and
-that resumes.
+It runs the steps of both engines and keeps the results. Then it runs a whole training that SIGTERM
+stops and that resumes.
 """
 
 import json
@@ -24,7 +24,7 @@ from jaxpercept.training import loop, processes  # noqa: E402
 
 
 def train_and_stop(photos: Path, out: Path, number: int) -> None:
-    """Process 1 alone is told to stop, at step 3; the same call again goes on to the end."""
+    """Only process 1 is told to stop, at step 3. The same call again continues to the end."""
     made = step_runs.train_config(photos, out)
     pid = out.parent / "pid"
     if number == 1:

@@ -1,12 +1,13 @@
-"""Damaged weights files of seven formats: what each costs, and whether it is refused in one line.
+"""Damages weights files of seven formats, and measures what reading each costs and whether it is
+refused in one line.
 
     python tests/fuzz_weights.py --mutants 1000
 
-Makes small intact files, damages copies of them (flipped bits, cuts, swapped and repeated parts,
-edited headers and sizes), and reads each copy as a command line would, in a process of its own,
-whose processor time and memory the kernel counts. Prints a table. Exits with 1 where a copy ended
-in anything but success or an InputError, took more than 5 times the processor time of the intact
-file and a second more, or 1 GiB more memory.
+It makes small intact files and damages copies of them (flipped bits, cuts, swapped and repeated
+parts, edited headers and sizes). It reads each copy as a command line would, in a process of its
+own, and the kernel counts that process's time and memory. It prints a table. It exits with 1 if a
+copy ended in anything but success or an InputError, took more than 5 times the intact file's
+processor time plus a second, or took 1 GiB more memory.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from jaxpercept.nets import multistyle
 
 FORMATS = ("safetensors", "npz", "pth", "pth-legacy", "t7", "h5", "onnx")
 TIMES, MORE_BYTES = 5, 1 << 30
-_SECONDS = 120  # of wall time, for what never ends
+_SECONDS = 120  # limit of wall time, for reading that never ends
 _NUMBERS = (0, 1, 2, 127, 255, 256, 4096, 65535, 1 << 20, 1 << 24, 1 << 31, (1 << 31) - 1)
 _NUMBERS += ((1 << 32) - 1, 1 << 40, 1 << 62, (1 << 63) - 1, (1 << 64) - 1)
 _TEXTS = (b"null", b"{}", b"[]", b"-1", b"1.5", b'"x"', b"1e999", b"NaN", b"true", b"9" * 5000)
@@ -43,8 +44,8 @@ _TEXTS += (b"[" * 2000, b"1000000000", b"5000", b'"\\u001b[2J"', b'"../x"')
 
 
 def intact(folder):
-    """Makes the intact file of each format, small but whole. In a process of its own, as torch and
-    jax start threads, which no process that forks should have."""
+    """Makes the intact file of each format, small but whole. It runs in a process of its own,
+    because torch and jax start threads, which a process that forks should not have."""
     if (child := os.fork()) == 0:
         try:
             _make(folder)
@@ -92,7 +93,7 @@ def _make(folder):
 
 
 def _numbers(config):
-    """Random arrays of a net's shapes."""
+    """Returns random arrays of a net's shapes."""
     from jaxpercept.nets import transform_net
 
     random = np.random.default_rng(1)
@@ -114,7 +115,7 @@ def read(kind, path, out):
 
 
 def damaged(data, kind, random):
-    """A damaged copy, and how it was damaged."""
+    """Returns a damaged copy, and how it was damaged."""
     if kind in ("npz", "pth") and random.random() < 0.5:
         return _inside_a_zip(data, random)
     if kind == "safetensors" and random.random() < 0.6:
@@ -124,7 +125,7 @@ def damaged(data, kind, random):
 
 def _bytes(data, random):
     data = bytearray(data)
-    # half of all damage hits the first and the last 2,000 bytes, where sizes and names are
+    # Half of all damage hits the first and the last 2,000 bytes, which hold sizes and names.
     ends = min(len(data), 2000)
     place = random.choice(
         (random.integers(len(data)), random.integers(ends), -1 - random.integers(ends))
@@ -157,7 +158,7 @@ def _bytes(data, random):
 
 
 def _inside_a_zip(data, random):
-    """One member damaged, so that the archive itself and its checksums are whole."""
+    """Damages one member, so that the archive itself and its checksums stay valid."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     pickles = [name for name in members if name.endswith(".pkl")]
@@ -174,7 +175,7 @@ def _inside_a_zip(data, random):
 
 
 def _header(data, random):
-    """A safetensors file whose header is valid JSON with another value in one place."""
+    """Returns a safetensors file whose header is valid JSON with one changed value."""
     end = 8 + int.from_bytes(data[:8], "little")
     table = json.loads(data[8:end])
     text = _TEXTS[random.integers(len(_TEXTS))].decode()
@@ -201,14 +202,14 @@ def _header(data, random):
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    ended: str  # "read", "refused", or what else happened
-    seconds: float  # of the processor
+    ended: str  # "read", "refused", or another end
+    seconds: float  # processor seconds
     bytes: int  # the largest resident size
     line: str = ""
 
 
 def measured(kind, data, folder):
-    """What reading `data` costs, in a process of its own."""
+    """Returns the cost of reading `data` in a process of its own."""
     path, out, said = (folder / name for name in ("given", "out", "said"))
     path.write_bytes(data)
     said.write_text("killed")
@@ -221,7 +222,7 @@ def measured(kind, data, folder):
 
 
 def _read_here(kind, path, out, said):
-    """In the child: reads, tells how it ended, and ends."""
+    """Reads in the child, reports how it ended, and ends."""
     signal.alarm(_SECONDS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -243,7 +244,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="+", default=FORMATS)
     arguments = parser.parse_args()
-    vgg16.WIDTHS = tuple(max(1, w // 64) for w in vgg16.WIDTHS)  # so that files are small
+    vgg16.WIDTHS = tuple(max(1, w // 64) for w in vgg16.WIDTHS)  # keeps files small
     begun, bad = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as name:
         whole = intact(Path(name))

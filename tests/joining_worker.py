@@ -1,6 +1,6 @@
 """One of two processes that tests/test_distributed.py starts: `joining_worker.py COORDINATOR ID`.
 
-Prints what the two agreed on, as one line of JSON.
+It prints what the two agreed on, as one line of JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ def main(coordinator: str, number: int) -> None:
     found = {}
     with processes.join((coordinator, 2, number)):
         found["gathered"] = processes.gather(np.array([7 + number], np.uint32)).tolist()
-        vote = processes.AnyProcess()  # the answer is to the call before
+        vote = processes.AnyProcess()  # it answers the previous call
         found["votes"] = [vote(yes) for yes in (number == 1, number == 0, False, False)]
         processes.check_same(fine=1)
         try:

@@ -1,6 +1,6 @@
-"""The nets of other codebases, written in torch from their descriptions, not from our layers; and a
-writer of `.t7` files. Images (N, H, W, 3) in [0, 1], in and out; outputs clipped, and rounded up in
-size as those nets do.
+"""Other projects' nets in torch, written from their descriptions, not from our layers, and a writer
+of `.t7` files. Images are (N, H, W, 3) in [0, 1], in and out. Outputs are clipped, and rounded up
+in size as in those nets.
 """
 
 import struct
@@ -57,8 +57,8 @@ class PytorchExamples(nn.Module):
 
 
 def lengstrom(variables, x):
-    """fast-style-transfer's net, as convolutions over images that are padded and filled with zeros
-    by hand."""
+    """Computes fast-style-transfer's net, as convolutions over images that are padded and filled
+    with zeros by hand."""
     v = [torch.as_tensor(variables[f"Variable_{i}" if i else "Variable"]) for i in range(48)]
     x = 255 * x.permute(0, 3, 1, 2)
 
@@ -90,7 +90,7 @@ def lengstrom(variables, x):
 
 
 def lengstrom_shapes(a=32, b=64, c=128):
-    """Of the 48 variables, in order."""
+    """Returns the shapes of the 48 variables, in order."""
     kernels = [
         (9, 9, 3, a),
         (3, 3, a, b),
@@ -167,8 +167,8 @@ class Johnson(nn.Module):
 
 
 def randomized(net, seed=0):
-    """The net with parameters and statistics none of which has a special value, and an output with
-    contrast."""
+    """Returns the net with an output of some contrast, and with parameters and statistics of which
+    none has a special value."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in net.state_dict().items():
         if value.dtype.is_floating_point:
@@ -192,7 +192,7 @@ class Lua:
 
 
 class Shared:
-    """A value under a number of its own, to which an `Again` of that number refers."""
+    """A value with its own number, which an `Again` of that number refers to."""
 
     def __init__(self, number, value):
         self.number, self.value = number, value
@@ -208,7 +208,7 @@ class Raw(bytes):
 
     @classmethod
     def tensor_on_a_tensor(cls):
-        """Four numbers of a tensor that shows four with stride 0 and holds one."""
+        """Returns four numbers of a tensor that shows four with stride 0 and holds one."""
 
         def opened(number, kind):
             kind = f"torch.Float{kind}".encode()
@@ -221,7 +221,7 @@ class Raw(bytes):
 
 
 def write_t7(path, value, kind="Float"):
-    """Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists),
+    """Writes Torch7's binary serialization of numbers, booleans, strings, tables (dicts and lists),
     arrays, as tensors of `kind` (Float or CudaHalf), and `Lua` objects;
     https://github.com/torch/torch7/blob/master/doc/serialization.md."""
     out, count = bytearray(), iter(range(1, 10**6))
@@ -273,7 +273,8 @@ def write_t7(path, value, kind="Float"):
 
 
 def johnson_table(net, *, old=False):
-    """What train.lua saves of a `Johnson` net; `old`: with nn's running statistics of 2015."""
+    """Returns what train.lua saves of a `Johnson` net. `old` uses the running statistics of nn in
+    2015."""
 
     def array(v):
         return v.detach().numpy()

@@ -1,4 +1,4 @@
-"""Colour profiles made by hand, as no library here makes any but sRGB's."""
+"""Makes colour profiles by hand, because no library here makes any but sRGB's."""
 
 import struct
 
@@ -12,7 +12,7 @@ DISPLAY_P3 = (
 
 
 def _profile(kind: bytes, space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC profile, version 2."""
+    """Returns an ICC profile, version 2."""
     tags = {b"desc": _text(b"desc"), b"cprt": _text(b"text"), **tags}
     at, table, data = 132 + 12 * len(tags), b"", b""
     for name, value in tags.items():
@@ -40,7 +40,7 @@ def _gamma(value: float) -> bytes:
 
 
 def rgb(primaries=DISPLAY_P3, gamma: float = 2.2) -> bytes:
-    """A display's: XYZ (D50) of its red, green and blue, and its gamma."""
+    """Returns a display's profile: XYZ (D50) of its red, green and blue, and its gamma."""
     tags = {b"wtpt": _xyz((0.9642, 1, 0.8249))}
     for name, column in zip((b"r", b"g", b"b"), primaries, strict=True):
         tags |= {name + b"XYZ": _xyz(column), name + b"TRC": _gamma(gamma)}
@@ -48,13 +48,14 @@ def rgb(primaries=DISPLAY_P3, gamma: float = 2.2) -> bytes:
 
 
 def grey(gamma: float) -> bytes:
-    """Of one channel."""
+    """Returns a profile of one channel."""
     tags = {b"wtpt": _xyz((0.9642, 1, 0.8249)), b"kTRC": _gamma(gamma)}
     return _profile(b"mntr", b"GRAY", b"XYZ ", tags)
 
 
 def cmyk() -> bytes:
-    """A printer's whose inks are dull: Lab of all 16 overprints, linear in between."""
+    """Returns the profile of a printer with dull inks: Lab of all 16 overprints, linear in
+    between."""
     corners = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(16, 4)
     c, m, y, k = corners.T
     light = (1 - 0.35 * c - 0.4 * m - 0.1 * y).clip(0.15) * (1 - 0.85 * k)

@@ -1,8 +1,8 @@
-"""Compiled programs, kept from one run of the tests to the next.
+"""Keeps compiled programs from one run of the tests to the next.
 
-A session works in a folder of its own, in which the kept programs appear as links. Only a session
-that ended by itself adds what it compiled to the kept ones, each file whole or not at all. So
-sessions do not disturb each other, and what a killed process left half written is never kept.
+A session works in its own folder, in which the kept programs appear as links. Only a session that
+ended by itself adds its programs to the kept ones, each file whole or not at all. Sessions
+therefore do not disturb each other, and a half-written file of a killed process is never kept.
 """
 
 import contextlib
@@ -14,14 +14,15 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-KEPT_DAYS = 14  # since a program was last used
-ENTRY, USED = "-cache", "-atime"  # jax's names: a program, and when it was last read
+KEPT_DAYS = 14  # days since a program was last used
+ENTRY, USED = "-cache", "-atime"  # jax's suffixes of a program and of its last use
 NEVER = bytes(8)
 
 
 def kept_folder() -> Path:
-    """In the user's cache folder, one per version of jax and kind of processor: a program is
-    machine code for the features and the number of the cores that it was compiled on."""
+    """Returns the folder inside the user's cache folder, one per version of jax and kind of
+    processor. A program is machine code for the features and the number of the cores that it was
+    compiled on."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     about = f"{platform.machine()} {len(os.sched_getaffinity(0))} {_features()}"
     key = hashlib.sha256(about.encode()).hexdigest()[:12]
@@ -38,7 +39,7 @@ def _features() -> str:
 
 
 def begin(kept: Path, session: Path) -> None:
-    """Makes the kept programs appear in the folder of a session, as never used yet."""
+    """Makes the kept programs appear in a session's folder, as never used yet."""
     forget_unused(kept.parent)
     for entry in kept.glob(f"*{ENTRY}"):
         (session / entry.name).symlink_to(entry)
@@ -46,8 +47,8 @@ def begin(kept: Path, session: Path) -> None:
 
 
 def end(kept: Path, session: Path) -> None:
-    """Keeps the programs that the session compiled, and marks those that it used. What cannot be
-    written is not kept."""
+    """Keeps the programs that the session compiled, and marks the ones it used. Programs that
+    cannot be written are not kept."""
     with contextlib.suppress(OSError):
         kept.mkdir(parents=True, exist_ok=True)
         for entry in session.glob(f"*{ENTRY}"):
@@ -61,7 +62,8 @@ def end(kept: Path, session: Path) -> None:
 
 
 def forget_unused(folder: Path) -> None:
-    """Removes what no session has used for `KEPT_DAYS`, of other versions and processors too."""
+    """Removes programs that no session has used for `KEPT_DAYS`, also for other versions and
+    processors."""
     oldest = time.time() - KEPT_DAYS * 86400
     for path in folder.glob("*/*"):
         with contextlib.suppress(OSError):

@@ -1,5 +1,5 @@
-"""Steps of one tiny training, run in many ways: shared by test_parallel.py and, in other processes,
-by distributed_worker.py. What a run gives is flat: `loss` (steps,), `gradient.NAME` of the first
+"""Runs steps of one tiny training in many ways, for test_parallel.py and, in other processes, for
+distributed_worker.py. The result of a run is flat: `loss` (steps,), `gradient.NAME` of the first
 step, `params.NAME`.
 """
 
@@ -23,9 +23,9 @@ LAYERS = ("relu1_1",)
 
 
 def make_config(engine="shard_map", **kwargs):
-    """Batch norm, so that statistics have to be reduced too; no bias before it, whose true gradient
-    is zero and which Adam would move by rounding noise. Small kernels and shallow features: it
-    compiles in seconds."""
+    """Returns a config with batch norm, so that statistics also have to be reduced. There is no
+    bias before it: its true gradient is zero, and Adam would move it by rounding noise. Small
+    kernels and shallow features compile in seconds."""
     weights = {"content": 1.0, "style": 5.0, "tv": 1e-4}
     terms = ObjectiveConfig(weights=weights, content_layers=LAYERS, style_layers=LAYERS)
     net = dataclasses.replace(
@@ -45,7 +45,7 @@ def make_config(engine="shard_map", **kwargs):
 
 
 def batches(count, part=(0, 1)):
-    """The same global batches everywhere; of each, the part `(i, n)`."""
+    """Returns the same global batches everywhere, or the part `(i, n)` of each."""
     random = np.random.default_rng(0)
     rows = slice(part[0] * BATCH // part[1], (part[0] + 1) * BATCH // part[1])
     return [
@@ -73,8 +73,8 @@ def first_state(config, dtype):
 
 
 def mapped(config, devices, steps, dtype="float64"):
-    """The engine's way. After one step, Adam's first moment is a tenth of the gradient: so
-    gradients are compared, and not what Adam makes of them."""
+    """Runs the engine. After one step, Adam's first moment is a tenth of the gradient, so this
+    compares gradients, not Adam's updates."""
     engine = engines.make_engine(config.engine, BATCH, devices)
     step = engine.compile(make_step(config, objective.make_terms(config.objective)), 2)
     constants = [engine.replicate(tree) for tree in (phi(dtype), grams(dtype))]
@@ -90,7 +90,8 @@ def mapped(config, devices, steps, dtype="float64"):
 
 
 def plain(config, steps, dtype="float64"):
-    """The whole batch in one jit on one device, no mapped axis, the update written out."""
+    """Runs the whole batch in one jit on one device, without a mapped axis, with the update written
+    out."""
     terms, adam = objective.make_terms(config.objective), optax.adam(config.learning_rate)
     state = first_state(config, dtype)
 
@@ -122,7 +123,7 @@ def plain(config, steps, dtype="float64"):
 
 
 def both_widths(run, *arguments):
-    """`run(*arguments, steps, dtype)` in float64 and in float32, by name."""
+    """Returns `run(*arguments, steps, dtype)` in float64 and in float32, by name."""
     with jax.enable_x64(True):
         wide = run(*arguments, STEPS, "float64")
     narrow = run(*arguments, STEPS, "float32")
@@ -134,7 +135,7 @@ def both_widths(run, *arguments):
 
 
 def difference(found, expected, prefix):
-    """Relative L2 over all arrays whose names begin so."""
+    """Returns the relative L2 difference over all arrays whose names begin with `prefix`."""
     names = [k for k in expected if k.startswith(prefix)]
     error = sum(float(np.square(found[k].astype("float64") - expected[k]).sum()) for k in names)
     return (
@@ -143,7 +144,7 @@ def difference(found, expected, prefix):
 
 
 def check(found, expected):
-    """1e-5 for gradients in float32; in float64 rounding hides nothing."""
+    """Allows 1e-5 for gradients in float32. In float64, rounding hides nothing."""
     assert difference(found, expected, "float64.gradient") < 1e-12
     assert difference(found, expected, "float32.gradient") < 1e-5
     assert difference(found, expected, "float64.loss") < 1e-9
@@ -152,7 +153,7 @@ def check(found, expected):
 
 
 def train_config(photos, out, **kwargs):
-    """A whole training as short as they get."""
+    """Returns the shortest whole training."""
     values = {
         "data": (str(photos),),
         "out": str(out),
@@ -167,8 +168,8 @@ def train_config(photos, out, **kwargs):
 
 
 def pixel_config(photos, out):
-    """Without the loss network, and with a checkpoint every other step: most of its time goes into
-    writing them."""
+    """Returns a training without the loss network and with a checkpoint every other step, so that
+    most of its time goes into writing checkpoints."""
     made = train_config(photos, out, steps=300, checkpoint_every=2)
     return dataclasses.replace(
         made, style_image=None, objective=ObjectiveConfig(losses="paper", weights={"pixel": 1.0})

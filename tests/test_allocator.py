@@ -45,11 +45,11 @@ def test_a_freed_block_is_kept():
     pages = (100 << 20) // os.sysconf("SC_PAGE_SIZE")
     assert (
         page_faults("pass") > pages / 600
-    )  # what it is for; fewer than pages with huge pages of 2 MiB
+    )  # the purpose; huge pages of 2 MiB give fewer faults than pages
     assert page_faults("allocator.keep_freed_memory()") < 20
     assert (
         page_faults("allocator.keep_freed_memory()", "allocator.release()") > pages / 600
-    )  # taken back
+    )  # the memory is taken back
 
 
 def test_a_user_s_own_tuning_stays():

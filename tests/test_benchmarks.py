@@ -1,4 +1,4 @@
-"""The benchmarks' other side, where no GPU is."""
+"""The other contenders of the benchmarks, on machines without a GPU."""
 
 from __future__ import annotations
 

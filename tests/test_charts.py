@@ -7,7 +7,7 @@ from jaxpercept import images
 
 
 def drawn(chart, color):
-    """Rows and columns of a colour's pixels, the legend left out."""
+    """Returns rows and columns of a colour's pixels, without the legend."""
     rows, columns = np.nonzero(np.abs(chart - np.array(color) / 255).sum(-1) < 0.1)
     return rows[columns < 500], columns[columns < 500]
 

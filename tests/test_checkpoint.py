@@ -1,5 +1,4 @@
-"""Checkpoints by themselves, of a state of two arrays: what is kept, what is damaged, a full
-disk."""
+"""Checkpoints alone, with a state of two arrays: what is kept, damaged files, a full disk."""
 
 import logging
 import resource
@@ -76,7 +75,7 @@ def test_when_none_can_be_read_all_are_left_alone(tmp_path):
 
 @pytest.fixture
 def files_of_100_kb():
-    """A limit on the size of files stands for a full disk."""
+    """Limits the size of files, which stands for a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield

@@ -64,7 +64,7 @@ def test_folders_and_several_styles_get_distinct_names(shelf, tmp_path):
 
 
 def photo_files(shelf, folder, *given):
-    """A photo under each of these names below `folder`, whatever their suffixes say."""
+    """Writes a photo under each of these names below `folder`, whatever their suffixes say."""
     data = (shelf / "photos" / "a.png").read_bytes()
     for name in given:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def test_the_same_command_twice_makes_the_same_files(shelf, tmp_path, capsys, ou
     photo_files(shelf, tmp_path / "photos", "a.png", "deep/b.png")
     (tmp_path / "photos/.keep").write_text("")
     line = ("stylize", "photos", "--style", "one", "-o", out)
-    if out == "photos/deep":  # which holds a photo, and is left out for that
+    if out == "photos/deep":  # this output folder holds a photo, which is left out
         line = ("stylize", "photos", "photos/deep/b.png", "--style", "one", "-o", out)
     assert status(*line) == 0
     before = {n: (tmp_path / n).stat().st_size for n in names(tmp_path)}
@@ -354,7 +354,7 @@ def test_training_from_the_command_line(shelf, tmp_path, capsys):
 
 
 def write_only(made):
-    """A training that leaves what a finished one does, without its steps."""
+    """Stands for a training: leaves the files of a finished one, without its steps."""
     out, net = Path(made.out), made.net.scaled(0.1)
     assert len(list((out / "photos").iterdir())) > 1
     assert images.load_image(made.style_image).shape == (512, 512, 3)

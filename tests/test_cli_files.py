@@ -1,5 +1,6 @@
-"""What `stylize` and `upscale` do with files: every kind comes out as it looks, and says of itself
-what the input says; pipes; formats; what is refused."""
+"""`stylize` and `upscale` on files: every kind keeps its looks and its metadata; pipes; formats;
+refused files.
+"""
 
 import dataclasses
 import io

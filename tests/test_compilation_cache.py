@@ -1,4 +1,6 @@
-"""Whose the folder of compiled programs may be: what lies there runs as it is."""
+"""The owners that the folder of compiled programs may have, because its files are executed
+unchecked.
+"""
 
 import os
 import types
@@ -10,7 +12,8 @@ from jaxpercept.runtime import compilation_cache
 
 @pytest.fixture
 def enabled(monkeypatch, capsys):
-    """Enables the cache with a folder; gives the folder that jax then uses, and what was said."""
+    """Enables the cache with a folder. Returns the folder that jax then uses, and the printed
+    lines."""
 
     def enable(folder):
         used = {}
@@ -51,7 +54,7 @@ def test_a_folder_that_others_can_write_is_refused(enabled, tmp_path, way):
     used, said = enabled(given)
     assert used is None
     assert said.count("\n") == 1
-    # a link's own path is judged by the folder it leads to
+    # A link is judged by the folder it leads to.
     assert "can be written by others (chmod go-w" in said
 
 

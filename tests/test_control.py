@@ -1,4 +1,4 @@
-"""Strength, kept colours and grain: exact at their ends, between them in the middle, for files,
+"""Strength, kept colours and grain: exact at their ends and in between in the middle, for files,
 styles and batches.
 """
 
@@ -55,7 +55,7 @@ def test_a_strength_out_of_range_is_refused(strength):
 
 
 def test_the_style_loss_falls_with_strength():
-    """Of the shipped net, against what it makes of another photo at full strength."""
+    """Uses the shipped net, and compares with its output for another photo at full strength."""
     photos = samples.sample_photos()
     content, other = (images.resize(photos[name], (96, 128)) for name in ("chelsea", "coffee"))
     model, phi = load_model(shipped.styles()[0]), vgg.load_vgg16()
@@ -82,8 +82,8 @@ def styles(tmp_path):
 
 
 def test_files_styles_and_batches(styles, tmp_path):
-    """Images of two sizes, batches cut short, two styles: every output is mixed with its own
-    photo."""
+    """Uses images of two sizes, batches cut short and two styles: every output is mixed with its
+    own photo."""
     sizes = [(20, 24), (17, 18), (20, 24), (20, 24)]
     for i, size in enumerate(sizes):
         images.save_image(tmp_path / "in" / f"{i}.png", noise(i, *size))
@@ -133,7 +133,8 @@ def test_grain_is_the_same_noise_for_bytes_and_floats():
 
 @pytest.mark.parametrize("name", shipped.singles())
 def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
-    """A small photo in the middle of a white page; the page's corner is out of its reach."""
+    """Uses a small photo in the middle of a white page, whose corner is out of the photo's
+    reach."""
     page = np.ones((288, 288, 3), np.float32)
     page[132:156, 132:156] = images.square(samples.sample_photos()["chelsea"], 24)
     images.save_image(tmp_path / "page.png", page)

@@ -43,13 +43,13 @@ CASES["several blocks"] = conv.conv2d, (3, 3, 2, 3), (67, 70)
 
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch):
-    """Small images too have their weight gradient in blocks here; test_small_images has the other
+    """Makes small images take the blockwise weight gradient too; test_small_images tests the other
     way."""
     monkeypatch.setattr(stride1, "_SMALL", 0)
 
 
 def relative(a, b):
-    a, b = np.asarray(a), np.asarray(b)  # in NumPy: nothing to compile for every shape
+    a, b = np.asarray(a), np.asarray(b)  # NumPy needs no compilation for each shape
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
@@ -60,8 +60,8 @@ def inputs(shape, size, dtype):
 
 
 def run(fn, arguments, fast):
-    """The output and the gradients of its product with a fixed cotangent. In float64 it is the
-    arithmetic that counts, so that is compiled quickly."""
+    """Returns the output and the gradients of its product with a fixed cotangent. In float64 only
+    the arithmetic matters, so compilation is quick."""
     options = QUICK if arguments[0].dtype == np.float64 else None
     with conv.forced(fast):
 
@@ -118,7 +118,7 @@ def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
 
 
 def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
-    """Against float64, a fifth of what the parity with PyTorch allows a whole net."""
+    """The error against float64 is a fifth of what the parity with PyTorch allows a whole net."""
     taken = []
     plain = winograd.convolution
     monkeypatch.setattr(
@@ -151,7 +151,7 @@ def test_bfloat16_stays_and_is_accumulated_wider(fast):
         assert a.dtype == jnp.bfloat16
         assert (
             relative(a.astype(np.float32), b) < 1e-2
-        )  # bfloat16 has 8 bits; the cotangent is rounded too
+        )  # bfloat16 has 8 bits, and the cotangent is rounded too
     with conv.forced(fast):
         assert conv.max_pool2x2(arguments[0]).dtype == jnp.bfloat16
 
@@ -205,7 +205,8 @@ def test_torch(fast):
 
 
 def test_gradients_under_shard_map():
-    """Fast form; the engines differentiate with check_vma=False and reduce explicitly."""
+    """Uses the fast form, since the engines differentiate with check_vma=False and reduce
+    explicitly."""
     x, k, _ = inputs((3, 3, 3, 4), (8, 9), np.float32)
 
     def gradient(x, k):

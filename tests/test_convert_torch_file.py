@@ -1,5 +1,5 @@
-"""PyTorch files without PyTorch: both formats read right, nothing executed, damage named in one
-line.
+"""PyTorch files without PyTorch: both formats are read correctly, nothing is executed, and damage
+is named in one line.
 """
 
 import io
@@ -17,18 +17,18 @@ BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 
 
 def part(value):
-    """The opcodes that put a value on the pickle's stack."""
+    """Returns the opcodes that put a value on the pickle's stack."""
     return pickle.dumps(value, 2)[2:-1]
 
 
 def call(name, *arguments):
-    """The opcodes of module.name(*arguments), the arguments as opcodes."""
+    """Returns the opcodes of module.name(*arguments), with the arguments as opcodes."""
     module, _, function = name.rpartition(".")
     return f"c{module}\n{function}\n".encode() + b"(" + b"".join(arguments) + b"tR"
 
 
 def tensor(values, offset=0, size=None, stride=(1,), kind="FloatStorage", count=None):
-    """The opcodes of a tensor on storage "0"."""
+    """Returns the opcodes of a tensor on storage "0"."""
     count = len(values) if count is None else count
     storage = (
         b"("
@@ -49,7 +49,7 @@ def tensor(values, offset=0, size=None, stride=(1,), kind="FloatStorage", count=
 
 
 def legacy(path, body, values=(), keys=("0",)):
-    """A file of the format before torch 1.6 whose object is what the opcodes `body` make."""
+    """Writes a file of the format before torch 1.6 whose object is made by the opcodes `body`."""
     data = io.BytesIO()
     for value in (_MAGIC, _PROTOCOL, {"little_endian": True}):
         pickle.dump(value, data, 2)
@@ -61,7 +61,7 @@ def legacy(path, body, values=(), keys=("0",)):
 
 
 def entry(body):
-    """The opcodes of {"a": body}."""
+    """Returns the opcodes of {"a": body}."""
     return b"}(" + part("a") + body + b"u"
 
 
@@ -89,7 +89,7 @@ def test_a_file_of_torch_comes_back(tmp_path, zipped):
 
 
 def test_a_parameter_of_the_first_versions(tmp_path):
-    """Pickled as an object of class Parameter, built from a tensor, with a state behind it."""
+    """It is pickled as an object of class Parameter, made from a tensor, with a state after it."""
     values = (1.0, 2.0, 3.0, 4.0, 5.0)
     data = tensor(values, offset=1, size=(2, 2), stride=(2, 1))
     parameter = (
@@ -149,7 +149,7 @@ def test_a_tensor_that_leaves_its_storage_is_refused(tmp_path, arguments, messag
 
 
 def rebuilt(base, offset, size, stride):
-    """The opcodes of a tensor on whatever `base` makes."""
+    """Returns the opcodes of a tensor on whatever `base` makes."""
     return call("torch._utils._rebuild_tensor", base, part(offset), part(size), part(stride))
 
 
@@ -178,12 +178,12 @@ def test_many_tensors_on_one_storage_are_refused_before_they_are_copied(tmp_path
 
 
 def nested(depth):
-    """The opcodes of a tuple in a tuple in a tuple …"""
+    """Returns the opcodes of a tuple in a tuple in a tuple …"""
     return b")" + b"\x85" * depth
 
 
 def test_keys_that_are_deep_tuples_are_left_out(tmp_path):
-    """Python's hash of one goes as deep without a limit and would end the process."""
+    """Python's hash of a deep tuple recurses without a limit and would crash the process."""
     deep = b"}" + nested(200_000) + b"K\x01s0"  # {((…)): 1}, thrown away
     ordered = call("collections.OrderedDict", b"](]" + b"(" + nested(200_000) + b"K\x01ee")
     for body in (deep + entry(tensor((1.0,))), ordered + b"0" + entry(tensor((1.0,)))):
@@ -192,13 +192,14 @@ def test_keys_that_are_deep_tuples_are_left_out(tmp_path):
 
 
 def shared(depth):
-    """The opcodes of a tuple of a tuple twice, of a tuple twice …: 2 ** depth paths through it."""
+    """Returns the opcodes of a tuple of a tuple twice, of a tuple twice …: 2 ** depth paths through
+    it."""
     return b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(depth))
 
 
 @pytest.mark.parametrize("part_of", ["kind", "key", "size", "call", "keys"])
 def test_values_with_endless_text_are_never_shown(tmp_path, part_of):
-    """Where such a value is where another should be, the error does not print it."""
+    """The error does not print such a value if it stands in the wrong place."""
     deep = shared(60)
     kind, key, size = b"ctorch\nFloatStorage\n", part("0"), part(1)
     kind, key, size = {
@@ -235,7 +236,7 @@ def test_pickles_that_make_no_sense_are_refused_in_one_line(tmp_path, body, mess
 @pytest.mark.parametrize("wrapper", ["params", "params_ema", "net", "model"])
 @BOTH
 def test_wrappers_and_bfloat16(tmp_path, zipped, wrapper):
-    """The averaged weights are taken where a file has both."""
+    """A file with both kinds of weights gives the averaged ones."""
     torch = pytest.importorskip("torch")
     values = torch.tensor([1.5, -3e38, 1e-40]).bfloat16()
     checkpoint = {wrapper: {"a": values}, "step": 7}

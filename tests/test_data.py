@@ -29,7 +29,7 @@ def gradient(seed, height, width):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve images of mixed kinds and sizes, some nested; short sides 33 to 44."""
+    """Makes twelve images of mixed kinds and sizes, some nested, with short sides of 33 to 44."""
     root = tmp_path / "photos"
     (root / "sub" / "deep").mkdir(parents=True)
     for i in range(12):
@@ -76,7 +76,7 @@ def test_worker_processes_give_the_same_and_name_broken_files(folder):
     assert len(workers) == 2
     for worker in (
         workers
-    ):  # as Ctrl-C and a cluster do, which the training answers; the second may just be starting
+    ):  # as Ctrl-C and a cluster do; the training answers. The second worker may just be starting
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(worker.pid, number)
     assert equal(take(here, 24), [first, *take(there, 23)])
@@ -152,8 +152,8 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
 def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(
     tmp_path, monkeypatch
 ):
-    """Of a linear ramp in x (red) and y (green), the slopes tell the turn and the zoom, which is
-    the same both ways."""
+    """The slopes of a linear ramp in x (red) and y (green) give the turn and the zoom, which is
+    equal both ways."""
     monkeypatch.setattr(pipeline, "_GAMMA", 0)
     monkeypatch.setattr(pipeline, "_CHANNEL_GAMMA", 0)
     ramp = np.zeros((120, 160, 3), np.uint8)
@@ -166,7 +166,7 @@ def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion
     across = (batches[:, :, -1] - batches[:, :, 0]).mean(1) / 49
     zooms = 2 / np.maximum(
         np.abs(down[:, 0]), np.abs(across[:, 0])
-    )  # 60 pixels of 120: 2 a pixel without
+    )  # 60 pixels of 120: 2 per pixel without zoom
     jacobians = np.stack([down[:, :2], across[:, :2]], 1) * zooms[:, None, None] / 2
     assert 0.98 < zooms.min() < 1.03 < 1.11 < zooms.max() < 1.17
     np.testing.assert_allclose(jacobians, jacobians.round(), atol=0.05)
@@ -340,7 +340,7 @@ def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch):
 
 
 class Coco(tfds.core.GeneratorBasedBuilder):
-    """COCO 2014's features, with three small images: what `tfds:coco/2014` reads."""
+    """COCO 2014's features with three small images, which `tfds:coco/2014` reads."""
 
     VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="2014")]  # noqa: RUF012
@@ -404,8 +404,8 @@ def test_a_data_set_with_cocos_features(coco, monkeypatch):
 
 
 def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, caplog):
-    """Trained on and packed; a FIFO is left out, not waited for, and what is no image is
-    counted."""
+    """These are trained on and packed. A FIFO is left out without waiting for it, and other files
+    are counted."""
     odd = os.path.join(os.fsencode(folder), b"caf\xe9.jfif")
     shutil.copy(folder / "0.jpg", odd)
     Image.fromarray(gradient(20, 40, 40)).save(folder / "x.avif")
@@ -432,7 +432,7 @@ def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch):
 
 
 def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path):
-    """Red in Display P3 is beyond sRGB's red; half red is not what its numbers say."""
+    """Display P3's red is beyond sRGB's red, and half red differs from its raw numbers."""
     import profiles
 
     made = Image.new("RGB", (40, 40), (200, 100, 60))

@@ -1,5 +1,5 @@
-"""Real processes over loopback: the same numbers as one process, one run directory, one common end;
-and the commands of docs/scaling.md as they are written there.
+"""Real processes over loopback: the same numbers as one process, one run directory, one common end,
+and the commands of docs/scaling.md as written there.
 """
 
 import json
@@ -32,7 +32,7 @@ def start(root, arguments, **kwargs):
 
 
 def outputs(started, seconds=1800):
-    """What each printed; they end together, and none outlives the test."""
+    """Returns what each process printed. They end together, and none outlives the test."""
     try:
         return [process.communicate(timeout=seconds)[0] for process in started]
     finally:
@@ -60,7 +60,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(root, folder):
-    """The folder after two processes of two devices each have run distributed_worker.py in it."""
+    """Returns the folder after two processes of two devices each have run distributed_worker.py in
+    it."""
     worker, port = root / "tests" / "distributed_worker.py", free_port()
     started = [start(root, [worker, f"127.0.0.1:{port}", i, folder]) for i in range(2)]
     said = outputs(started)
@@ -86,8 +87,8 @@ def lines(out):
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
-    """Whoever is told: the same last step, a checkpoint of it, and in the end the losses of an
-    unbroken run."""
+    """Whichever process gets the signal, all stop at the same step with a checkpoint of it, and the
+    resumed run ends with the losses of an unbroken run."""
     stopped = [json.loads((two / f"stopped{i}.json").read_text()) for i in range(2)]
     assert stopped[0] == stopped[1]
     assert len(stopped[0]) == 1
@@ -118,7 +119,7 @@ def test_processes_that_differ_are_told_so(two):
 
 
 def test_two_processes_join_agree_and_vote(root, tmp_path):
-    """The fast twin of the three above: no training, but the same join, checks and vote."""
+    """The fast twin of the three tests above: no training, but the same join, checks and vote."""
     worker, port = root / "tests" / "joining_worker.py", free_port()
     started = [start(root, [worker, f"127.0.0.1:{port}", i]) for i in range(2)]
     said = outputs(started)
@@ -153,15 +154,16 @@ def test_auto_outside_a_cluster_is_a_one_line_error(root, folder):
 
 
 def commands(root, title):
-    """The lines of the shell block under a heading of docs/scaling.md that start one process
-    each."""
+    """Returns the lines that start one process each, from the shell block under a heading of
+    docs/scaling.md."""
     text = (root / "docs" / "scaling.md").read_text().split(f"## {title}\n")[1].split("```")[1]
     return text.removeprefix("sh\n").replace("\\\n", "").strip().splitlines()
 
 
 @pytest.mark.slow
 def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
-    """As written but for the name of the interpreter and, if it is taken, the port."""
+    """Runs them as written, except for the interpreter's name and, if the port is taken, the
+    port."""
     images.save_image(
         folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32)
     )

@@ -1,4 +1,4 @@
-"""`evaluate video` on made-up films whose flow is known."""
+"""`evaluate video` on synthetic films with known flow."""
 
 import json
 
@@ -16,13 +16,13 @@ pytest.importorskip("cv2", reason="needs the extra `video`")
 
 
 def smooth(height=96, width=160, seed=0):
-    """A texture that a flow can follow."""
+    """Returns a texture that a flow can follow."""
     small = np.random.default_rng(seed).random((height // 6, width // 6, 3), np.float32)
     return images.resize(small, (height, width), method="bicubic")
 
 
 def moving(step, count=12):
-    """Frames in which everything moves to the right by `step` pixels."""
+    """Returns frames in which everything moves to the right by `step` pixels."""
     wide = smooth(width=160 + step * count)
     return [wide[:, step * (count - i) :][:, :160] for i in range(count)]
 
@@ -34,7 +34,7 @@ def test_the_flow_of_a_shift_is_found_and_used():
     assert np.median(back[..., 1]) == pytest.approx(0, abs=0.1)
     mask = optical_flow.valid(back, optical_flow.flow(before, after))
     assert mask[8:-8, 16:-16].mean() > 0.9
-    assert not mask[:, 0].any()  # came in at the border
+    assert not mask[:, 0].any()  # these came in at the border
     apart = (after - optical_flow.warped(before, back))[mask]
     assert np.sqrt((apart**2).mean()) < 0.02
 
@@ -45,7 +45,7 @@ def test_what_is_hidden_and_what_moves_against_its_ground_is_left_out():
     mask = optical_flow.valid(back, -back)
     assert mask[5:-5, 5:15].all()
     assert not mask[:, 19:21].any()  # the boundary
-    assert not optical_flow.valid(back, back)[:, 22:].any()  # does not lead back
+    assert not optical_flow.valid(back, back)[:, 22:].any()  # the flow does not lead back
 
 
 def test_a_net_that_commutes_scores_0_and_fresh_noise_its_noise():
@@ -71,7 +71,7 @@ def test_on_a_moving_film_a_net_that_commutes_scores_as_the_film_does():
 
 
 def pattern(x):
-    """Adds stripes that stay where they are on the screen."""
+    """Adds stripes that stay in place on the screen."""
     columns = np.arange(x.shape[1]) % 4 < 2
     return x + 0.1 * columns[None, :, None].astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What `evaluate superres` reports: its protocol, its schema, what it does with bad pictures and
+"""What `evaluate superres` reports: its protocol, its schema, and its treatment of bad pictures and
 models.
 """
 
@@ -152,7 +152,7 @@ def test_what_cannot_be_evaluated(folder, tmp_path):
 
 
 def test_the_held_out_objective_is_that_of_the_training(tmp_path):
-    """By hand, for a term that reads no layer; clipped where the training clips."""
+    """Computes it by hand for a term that reads no layer, clipped if the training clips."""
     net = config.NET_PRESETS["resize"].scaled(0.1)
     wide = config.TransformNetConfig(**{**config.to_dict(net), "output_scale": 9.0})
     params, stats = transform_net.init(wide, seed=0)

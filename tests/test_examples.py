@@ -1,4 +1,4 @@
-"""The examples run, at tiny size, and leave their pictures."""
+"""The examples run at tiny size and write their pictures."""
 
 import importlib.util
 import itertools
@@ -48,7 +48,7 @@ def test_laplacian_loss(example, one_device, tmp_path):
 
 
 def test_distances_of_features(example, tmp_path, monkeypatch):
-    """The fast twin of the two below: shallower features, fewer iterations."""
+    """The fast twin of the two tests below: shallower features, fewer iterations."""
     made = example("feature_distances")
     monkeypatch.setattr(made, "LAYER", "relu1_1")
     strip = images.load_image(made.main(2, tmp_path, size=16))
@@ -67,8 +67,8 @@ def test_examples_that_optimise(example, tmp_path, name, pictures):
 
 
 def test_blends(example, tmp_path):
-    """A row from each style to the next: it begins where the last row ended, and gets away from
-    there step by step."""
+    """Each row leads from one style to the next: it begins where the last row ended and moves away
+    step by step."""
     made = example("blend_styles")
     photo = images.resize(samples.sample_photos()["chelsea"], 64, "long")
     rows = list(made.blends("multi", photo).values())
@@ -124,7 +124,7 @@ np.testing.assert_array_equal(gradio_app.paint(photo, "wave", 0.0, False, 1024),
 
 
 def test_gradio_app(root):
-    """The function that the app calls; in a process of its own, as Gradio's import leaves an event
+    """Calls the app's function in a process of its own, because Gradio's import leaves an event
     loop open, which is an error here."""
     if not importlib.util.find_spec("gradio"):
         pytest.skip("needs gradio")

@@ -1,4 +1,4 @@
-"""Exports give what the nets give, at any size, in the runtimes they are for."""
+"""Exports give the nets' results at any size, in their target runtimes."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ NETS = {
 
 def model(net, **kwargs):
     params, stats = transform_net.init(net, seed=1)
-    rng = np.random.default_rng(0)  # no weight at a value of its own, such as 0 or 1
+    rng = np.random.default_rng(0)  # no weight has a special value, such as 0 or 1
     params = {
         name: value + 0.1 * rng.standard_normal(value.shape).astype(np.float32)
         for name, value in params.items()
@@ -82,7 +82,8 @@ def test_a_style_of_several(tmp_path):
 
 @pytest.mark.parametrize("suffix", export.SUFFIXES)
 def test_the_blend_is_an_input(suffix, tmp_path):
-    """`export` itself compares three blends at two sizes; here that the input does something."""
+    """`export` itself compares three blends at two sizes. This tests that the input has an
+    effect."""
     net = model(dataclasses.replace(RESIZE, styles=3))
     file = tmp_path / f"net{suffix}"
     assert export.export(net, file) < 1e-4
@@ -97,8 +98,8 @@ def test_the_blend_is_an_input(suffix, tmp_path):
     np.testing.assert_allclose(mixed, fixed, atol=1e-4)
 
 
-# Operators of opset 18 that onnxruntime-web's WebAssembly build, its WebGPU back end and OpenVINO
-# all have.
+# The operators of opset 18 that onnxruntime-web's WebAssembly build, its WebGPU back end and
+# OpenVINO all have.
 OPERATORS = {
     "Add",
     "BatchNormalization",

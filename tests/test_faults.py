@@ -1,4 +1,4 @@
-"""What goes wrong while a training runs: named in one line, and the last good checkpoint stays."""
+"""Faults during a training are named in one line, and the last good checkpoint stays."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def command(photos, out, *more):
 
 
 def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):
-    """Of the weights, one that overflows float32: exit status 1, one line, and the batch to look
+    """One weight overflows float32. The exit status is 1, with one line and the batch to look
     at."""
     out = tmp_path / "run"
     assert (
@@ -53,7 +53,7 @@ def test_a_loss_that_is_not_finite(photos, tmp_path, capsys):
 
 
 def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypatch):
-    """A step whose loss is fine and whose gradient is not: seen when it would be saved."""
+    """The step's loss is finite and its gradient is not, which is found before saving."""
     out = tmp_path / "run"
     config = step_runs.pixel_config(photos, out)
     monkeypatch.setattr(
@@ -66,8 +66,8 @@ def test_parameters_that_are_not_finite_are_not_saved(photos, tmp_path, monkeypa
 
 @pytest.mark.slow
 def test_a_full_disk(root, photos, tmp_path):
-    """A limit on the size of files stands for it: two steps without, then on with it, then without
-    again. Its fast twin is in test_checkpoint.py."""
+    """A limit on the size of files stands for a full disk: two steps without it, further steps with
+    it, then without it again. The fast twin is in test_checkpoint.py."""
     out = tmp_path / "run"
     assert cli.main(command(photos, out, "--steps", "2")) == 0
     code = (
@@ -107,7 +107,7 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "2 broken images left out" in said
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
-    loop.train(config)  # finished: nothing changes, nor is a broken image forgotten
+    loop.train(config)  # finished: nothing changes, and broken images stay recorded
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
     with pytest.raises(
@@ -118,7 +118,7 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
 
 
 def test_data_that_disappears(photos, tmp_path, monkeypatch):
-    """Nothing stays in memory: the run ends, and its last checkpoint is good."""
+    """Nothing stays in memory, so the run ends, and its last checkpoint is good."""
     monkeypatch.setattr(loop.data.pipeline, "default_cache_bytes", lambda: 0)
     out = tmp_path / "run"
     config = step_runs.dataclasses.replace(step_runs.pixel_config(photos, out), steps=60)

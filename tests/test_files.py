@@ -1,5 +1,6 @@
-"""A file is written whole or not at all, links and devices stay, and what a killed process left
-behind goes at the next run."""
+"""Files are written whole or not at all, links and devices stay, and the next run removes what a
+killed process left behind.
+"""
 
 import errno
 import os

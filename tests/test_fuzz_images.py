@@ -1,5 +1,6 @@
-"""Damaged image files are read, or refused in one line: nothing else is raised, and none takes much
-longer than the whole file. By default a few mutants of each kind; all of them under `-m slow`."""
+"""Damaged image files are read or refused in one line. Nothing else is raised, and none takes much
+longer than the whole file. The default runs a few mutants of each kind, `-m slow` all of them.
+"""
 
 import time
 import warnings
@@ -26,7 +27,7 @@ def whole_files():
 
 
 def mutant(data, random):
-    """A few bytes or a range changed, a piece cut out or doubled, or the end cut off."""
+    """Changes a few bytes or a range, cuts out or doubles a piece, or cuts off the end."""
     data = bytearray(data)
     at, length = int(random.integers(len(data))), int(random.integers(1, 40))
     how = random.integers(5)
@@ -45,7 +46,7 @@ def mutant(data, random):
 
 
 def tried(data, name):
-    """What reading and writing a file comes to, as one word, and the seconds that it took."""
+    """Reads and writes a file; returns the outcome as one word, and the seconds it took."""
     begun = time.process_time()
     try:
         picture = images.read(data, name=name, max_pixels=4_000_000)
@@ -65,7 +66,7 @@ def test_damaged_files_are_read_or_refused(count):
     for number, (name, data) in enumerate(whole_files().items()):
         assert tried(data, name)[0] == "read"
         random = np.random.default_rng(number)
-        with warnings.catch_warnings():  # Pillow's, on what it passes over
+        with warnings.catch_warnings():  # Pillow warns about what it skips
             warnings.simplefilter("ignore")
             outcomes += [(*tried(mutant(data, random), name), name) for _ in range(count)]
     print(len(outcomes), {o: sum(o == r[0] for r in outcomes) for o in ("read", "refused")})

@@ -8,7 +8,7 @@ import pytest
 
 
 def fuzzed(root, *arguments):
-    """The last lines that the script prints: a table by format, and the sum."""
+    """Returns the last lines that the script prints: a table by format, and the sum."""
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     pytest.importorskip("h5py")

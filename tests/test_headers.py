@@ -1,5 +1,5 @@
-"""Headers of weights files: every field that is used has its type, every count its bound; damage is
-one line.
+"""Headers of weights files: every used field has its type, every count its bound, and damage is one
+line.
 """
 
 import json
@@ -29,7 +29,7 @@ def written(path, net, header=None, **changed):
 
 
 def refused(path):
-    """The line that loading it gives; the same of every reader."""
+    """Returns the line that loading gives, which is the same for every reader."""
     with pytest.raises(InputError) as raised:
         transform_net.load(path)
     assert str(path) in str(raised.value)

@@ -32,7 +32,7 @@ from jaxpercept.images import (
 
 @pytest.fixture
 def picture():
-    """A smooth uint8 image, 36 high and 52 wide, different in every corner."""
+    """Returns a smooth uint8 image, 36 high and 52 wide, different in every corner."""
     y, x = np.mgrid[:36, :52]
     return np.stack([x * 4, y * 6, 200 - x * 2 - y], axis=-1).astype(np.uint8)
 
@@ -94,7 +94,7 @@ def test_16_bit_grey_keeps_its_bits(tmp_path, name):
 
 
 def png16(rgb):
-    """A 16-bit RGB PNG, which Pillow reads but cannot write."""
+    """Returns a 16-bit RGB PNG, which Pillow reads but cannot write."""
     import struct
     import zlib
 

@@ -1,5 +1,5 @@
-"""The structure of docs/architecture.md, held by walking the ASTs; and what must not be imported to
-print a help.
+"""The structure of docs/architecture.md, checked by walking the ASTs, and the imports that must not
+happen for `--help`.
 """
 
 import ast
@@ -51,7 +51,7 @@ BOUNDARIES = {
 
 
 def modules(root):
-    """Every module of the package, by its dotted name below `jaxpercept`, and its file."""
+    """Returns every module of the package by its dotted name below `jaxpercept`, with its file."""
     package = root / "jaxpercept"
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
@@ -59,7 +59,7 @@ def modules(root):
 
 
 def imports(path):
-    """Every module that a file names in an import, at any depth."""
+    """Returns every module that a file names in an import, at any depth."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -70,7 +70,7 @@ def imports(path):
 
 
 def graph(root):
-    """The modules of the package that each of them imports."""
+    """Returns, for each module of the package, the modules that it imports."""
     known = dict(modules(root))
     names = {
         name: {i.removeprefix("jaxpercept.") for i in imports(path)} for name, path in known.items()
@@ -79,7 +79,7 @@ def graph(root):
 
 
 def circle(edges):
-    """A list of nodes that lead back to the first, or None."""
+    """Returns a list of nodes that lead back to the first, or None."""
     done = set()
 
     def visit(node, way):
@@ -106,7 +106,7 @@ def test_imports_run_one_way(root):
 
 def test_the_module_graph_has_no_circle(root):
     edges = {name: found for name, found in graph(root).items() if name != "__init__"}
-    # A package's face re-exports its own modules, which may name the package's other modules.
+    # A package's `__init__` re-exports its own modules, which may name the package's other modules.
     own = {
         n: {i for i in f if not n.startswith(f"{i}.") and i != "__init__"} for n, f in edges.items()
     }

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
-    """A tiny net with random weights, as a file."""
+    """Returns the file of a tiny net with random weights."""
     net = config.NET_PRESETS["resize"].scaled(0.1)
     path = tmp_path_factory.mktemp("styles") / "tiny.safetensors"
     transform_net.save(path, net, *transform_net.init(net, seed=1), {"task": "style"})
@@ -37,7 +37,7 @@ def test_a_model_is_a_callable_clipped_to_the_range(model):
 
 
 def test_a_model_is_itself_alone_and_can_be_compiled(model, style):
-    """It holds arrays, which have no truth value: two models are compared by identity."""
+    """It holds arrays, which have no truth value, so two models are compared by identity."""
     assert model == model
     assert model != load_model(style)
     assert len({model, model}) == 1
@@ -84,7 +84,7 @@ def test_what_waits_is_bounded(model, monkeypatch):
         (2, 20, 24),
         (1, 24, 20),
         (1, 20, 23),
-    ]  # one batch length a size
+    ]  # one batch length per size
 
 
 def test_integers_are_refused(model):

@@ -1,5 +1,5 @@
-"""kill -9 at random moments, twenty times over, and nothing is lost: `pytest -m slow -n 0
-tests/test_kill.py -s`.
+"""Kills a run with kill -9 at random moments, twenty times, and nothing is lost: `pytest -m slow -n
+0 tests/test_kill.py -s`.
 """
 
 import json
@@ -49,8 +49,8 @@ def logged(out):
 
 
 def kill_sometime(process, out, dice):
-    """One time in four at any moment of its first seconds, else within one of its first new step.
-    Where it was."""
+    """Kills one time in four at any moment of its first seconds, else within a second of its first
+    new step. Returns where it was."""
     before, deadline = logged(out), time.monotonic() + 120
     if dice.random() < 0.25:
         deadline = time.monotonic() + dice.uniform(0.5, 5)
@@ -65,8 +65,8 @@ def kill_sometime(process, out, dice):
 
 
 def outcome(config):
-    """Parameters, statistics and optimizer state of the last checkpoint, and the lines without
-    their times."""
+    """Returns parameters, statistics and optimizer state of the last checkpoint, and the lines
+    without their times."""
     out = Path(config.out)
     with Checkpoints(out / "checkpoints") as checkpoints:
         state, about = checkpoints.restore(init_state(config)[0])
@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_the_same(root, ph
         places.append(kill_sometime(process, broken, dice))
         assert process.returncode == -9, said(
             broken
-        ).read_text()  # neither done nor broken: there was work to kill
+        ).read_text()  # neither done nor broken, so there was work to kill
     assert start(root, photos, broken).wait(600) == 0, said(broken).read_text()
     print({place: places.count(place) for place in sorted(set(places))}, "of", len(places), "kills")
     assert places.count("while a checkpoint is written") >= 3

@@ -1,4 +1,4 @@
-"""Learning one style on a shared net: what is kept, what it needs, and that it learns."""
+"""Learning one style on a shared net: what it keeps, what it needs, and that it learns."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ OBJECTIVE = {
 
 
 def write_base(path, styles=2, seed=0, rows=None):
-    """A tiny shared net of some styles."""
+    """Writes a tiny shared net of some styles."""
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=styles)
     params, stats = transform_net.init(net, seed)
     params = transform_net.restyle(net, params, rows) if rows else params
@@ -45,7 +45,8 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def taught(place):
-    """A learner, what it learned in twelve steps of a made-up clock, and what it showed."""
+    """Returns a learner, what it learned in twelve steps of a simulated clock, and what it
+    showed."""
     patch = pytest.MonkeyPatch()
     patch.setattr(learn, "SIZE", 32)
     clock = itertools.count()

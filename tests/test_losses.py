@@ -83,7 +83,7 @@ def test_an_unknown_convention_lists_the_known():
 
 
 def test_flat_counts_where_the_target_is_smooth():
-    """A step of 100 grey values between two even halves, and texture below."""
+    """The target has a step of 100 grey values between two even halves, and texture below."""
     target = np.full((1, 64, 64, 3), 0.3, np.float32)
     target[:, :, 32:] += 100 / 255
     target[:, 40:] += np.random.default_rng(0).normal(0, 0.1, (1, 24, 64, 1)).astype(np.float32)
@@ -99,7 +99,7 @@ def test_flat_counts_where_the_target_is_smooth():
     assert loss(slice(50, 64), slice(0, 64)) < 1e-3  # texture
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[:, None, None] * np.ones((64, 3), np.float32)
     slope = float(losses.flat_loss(ramp[None] + 0.01, ramp[None])[0]) / 0.01
-    assert slope > 0.9  # all of it, but for the mirrored border
+    assert slope > 0.9  # all of it, except the mirrored border
 
 
 def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
@@ -117,7 +117,8 @@ def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
 
 
 def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
-    """Stripes count in full; noise of their deviation a fifth; what a texture hides, nothing."""
+    """Stripes count in full, noise of the same deviation counts a fifth, and stripes hidden by
+    texture count nothing."""
     target = jnp.full((1, 96, 96, 3), 0.5)
     stripes = 0.01 * np.sin(2 * np.pi * np.arange(96) / 3)[:, None, None] * np.ones((96, 3))
     stripes = jnp.asarray(stripes, jnp.float32)[None]

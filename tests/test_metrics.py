@@ -50,7 +50,8 @@ def test_equal_images():
 
 
 def test_luma_is_matlabs_rgb2ycbcr():
-    """Values of rgb2ycbcr for black, white, red, green and blue in double precision, times 255."""
+    """Compares with rgb2ycbcr for black, white, red, green and blue in double precision, times
+    255."""
     x = np.array([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
     np.testing.assert_allclose(metrics.luma(x), [16, 235, 81.481, 144.553, 40.966], atol=1e-4)
 

@@ -39,7 +39,7 @@ STYLES = ("dots", "lines", "noise")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Photos, and four style images."""
+    """Makes photos and four style images."""
     root = tmp_path_factory.mktemp("multistyle")
     random = np.random.default_rng(0)
     for i in range(5):
@@ -71,7 +71,7 @@ def make_config(place, out, names=STYLES, **kwargs):
 
 @pytest.fixture(scope="module")
 def trained(place, tmp_path_factory):
-    """The weights of a whole run."""
+    """Returns the weights of a whole run."""
     return loop.train(make_config(place, tmp_path_factory.mktemp("run") / "whole"))
 
 
@@ -170,8 +170,8 @@ def test_the_draw_is_balanced_and_the_same_however_it_is_split():
 
 
 def one_step(made, style=None, devices=1, engine="shard_map"):
-    """The state after a step, in which the images have these styles; the parameters before; what
-    was logged."""
+    """Returns the state after a step in which the images have these styles, the parameters before,
+    and the logged values."""
     terms = objective.make_terms(made.objective)
     phi = vgg.load_vgg16()
     grams = gram_targets(made, terms, phi)
@@ -210,7 +210,8 @@ def test_only_drawn_styles_get_a_gradient_and_each_its_own_target(place, tmp_pat
 
 @pytest.mark.parametrize("several", [True, False], ids=["multistyle", "one style"])
 def test_in_the_geometric_mean_large_losses_do_not_outweigh_others(place, tmp_path, several):
-    """The gradient is that of the loss's logarithm: the same for a loss ten times as large."""
+    """The gradient is that of the loss's logarithm, so it is the same for a loss ten times as
+    large."""
     made, styles = make_config(place, tmp_path), [0, 1, 2, 1]
     if not several:
         made, styles = (
@@ -236,8 +237,8 @@ def test_in_the_geometric_mean_large_losses_do_not_outweigh_others(place, tmp_pa
 
 
 def test_the_mean_over_images_can_be_chosen(place, tmp_path):
-    """On one image they differ by a factor, the loss; a net of several styles takes the arithmetic
-    one too."""
+    """On one image the two means differ by a factor, the loss. A multi-style net also takes the
+    arithmetic one."""
     made = make_config(place, tmp_path, batch_size=1)
     geometric, _, said = one_step(made, [1])
     arithmetic, _, _ = one_step(dataclasses.replace(made, average="arithmetic"), [1])
@@ -288,13 +289,13 @@ def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, traine
     ]
     assert header["styles"][1]["sha256"] == weights_file.sha256(place / "lines.png")
     preview = images.load_image(again.parent / "previews" / "00000004.jpg")
-    assert preview.shape == (4 * 20, 3 * 20, 3)  # photos, and a row a style
+    assert preview.shape == (4 * 20, 3 * 20, 3)  # photos, and one row per style
     with pytest.raises(InputError, match=r"other settings \(styles: "):
         loop.train(make_config(place, tmp_path / "run", ("lines", "dots", "noise")))
 
 
 def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
-    """The file that it starts from may go while it is trained."""
+    """The start's file may vanish during the training."""
     base = Path(shutil.copy(trained, tmp_path / "base.safetensors"))
     made = make_config(
         place,
@@ -313,9 +314,7 @@ def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
     for name in old:
         kept = new[name][:3] if name in rows else new[name]
         np.testing.assert_array_equal(kept, old[name], strict=True)
-    still = (
-        "params.blocks.0.norm2.bias"  # what it adds to every pixel, the norms after it take away
-    )
+    still = "params.blocks.0.norm2.bias"  # later norms remove what it adds to every pixel
     moved = [
         np.abs(new[name][3] - old[name].astype(np.float32).mean(0)).max()
         for name in rows
@@ -456,8 +455,8 @@ def test_load_model_compiles_once_for_all_blends(trained, monkeypatch):
 
 @pytest.fixture
 def shelf(trained, tmp_path, monkeypatch):
-    """A weights directory with the net of three styles, and one of a single style that comes after
-    it."""
+    """Makes a weights directory with the net of three styles, and one of a single style that sorts
+    after it."""
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weights" / "styles").mkdir(parents=True)
@@ -547,7 +546,7 @@ def test_mistakes_are_one_line(shelf, capsys, line, message):
 
 
 def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
-    """As a user types it; the new file holds old and new."""
+    """Runs it as a user types it. The new file holds old and new styles."""
     line = (
         f"train multistyle --style-image {place}/extra.png --data {place}/photos --only-new --init "
         "multi --style-layers relu1_1 --content-layers relu1_1 --image-size 20 "
@@ -600,7 +599,7 @@ def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage
 
 
 def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):
-    """And its own style keeps its row, named after the file."""
+    """Its own style also keeps its row, named after the file."""
     params = random_params(SINGLE)
     transform_net.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
     made = make_config(

@@ -1,4 +1,4 @@
-"""Terms compose: weights, conventions, custom terms, nothing traced for nothing."""
+"""Terms compose: weights, conventions, custom terms, and no tracing without need."""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,5 @@
-"""What earlier versions left behind still resumes and loads: the files that data/make_46b86b4.py
-made with the code of commit 46b86b4.
+"""Files of earlier versions still resume and load. data/make_46b86b4.py made them with the code of
+commit 46b86b4.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from jaxpercept.nets import weights_file
 from jaxpercept.training import loop
 
 OLD = Path(__file__).resolve().parent / "data" / "46b86b4"
-ANOTHER_CPU = 1e-3  # relative; without Adam's old moments the last loss is 0.3 % off
+ANOTHER_CPU = 1e-3  # relative; losing Adam's old moments changes the last loss by 0.3 %
 
 
 @pytest.fixture
 def old(tmp_path, monkeypatch, quickly_compiled):
-    """A copy, in which the tests run, as its configs name files relative to it."""
+    """Makes a copy in which the tests run, since its configs name files relative to it."""
     shutil.copytree(OLD, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")
 

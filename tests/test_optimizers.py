@@ -1,4 +1,4 @@
-"""The updates themselves."""
+"""The optimizers' updates."""
 
 import dataclasses
 
@@ -33,8 +33,8 @@ def test_cosine_schedule_ends_at_zero(name):
 
 
 def test_muon_makes_kernels_orthogonal_and_gives_the_rest_to_nadam():
-    """Newton-Schulz leaves singular values of 0.7 to 1.2 times the size asked for; its signs are
-    the gradient's."""
+    """Newton-Schulz leaves singular values of 0.7 to 1.2 times the target size; their signs are the
+    gradient's."""
     made = TrainConfig(optimizer="muon", learning_rate=0.01)
     optimizer = optimizers.make_optimizer(made)
     update, _ = optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)

@@ -24,7 +24,7 @@ TRAIN = {
 
 
 def helps(command):
-    """The help of `train COMMAND` as {group: its text}."""
+    """Returns the help of `train COMMAND` as {group: its text}."""
     parser = build_parser("jaxpercept")
     arguments = parser.parse_args(["train", command, *TRAIN[command].split()])
     assert arguments.data == ["d"]
@@ -135,7 +135,7 @@ def test_the_command_line_names_the_flag_and_python_the_field():
 
 
 def test_what_a_resumed_run_must_keep():
-    """Whoever adds a field decides here whether it may change on resume."""
+    """A new field must be entered here, with whether it may change on resume."""
     free = {"data", "workers", "cache_gib", "max_broken", "init", "vgg", "steps", "out", "engine"}
     free |= {"checkpoint_every", "preview_every", "log_every"}
     known = options.options(config.TrainConfig)
@@ -166,5 +166,5 @@ def test_the_summary_names_what_makes_a_run_what_it_is():
 
 
 def test_the_reference_in_docs_is_that_of_the_fields(root):
-    """To mend: python -m jaxpercept.cli.reference > docs/options.md"""
+    """To fix it, run python -m jaxpercept.cli.reference > docs/options.md"""
     assert (root / "docs" / "options.md").read_text() == reference()

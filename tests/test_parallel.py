@@ -1,5 +1,5 @@
-"""One step, many ways to run it: the same gradients, losses and parameters as the plain
-single-device program.
+"""One step run in many ways gives the gradients, losses and parameters of the plain single-device
+program.
 """
 
 import jax
@@ -72,7 +72,7 @@ def test_processes_must_have_equally_many_devices():
 
 @pytest.mark.parametrize("engine", ["shard_map", "pmap"])
 def test_the_step_lowers_for_gpus_and_tpus(engine):
-    """No such device here, but neither engine may rot unseen."""
+    """Lowering needs no such device, and keeps both engines from breaking unnoticed."""
     config = step_runs.make_config(engine)
     made = engines.make_engine(engine, step_runs.BATCH, jax.devices()[:1])
     step = made.compile(make_step(config, objective.make_terms(config.objective)), 2)

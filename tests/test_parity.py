@@ -1,6 +1,6 @@
 """Forward parity with the PyTorch twins, convolution → block → network, in both forms of our
-convolutions; float64 gradients of every layer, block and loss; the table. The objective's gradient
-and training: test_parity_gradients.py; without torch: test_parity_golden.py.
+convolutions; float64 gradients of every layer, block and loss; the table. test_parity_gradients.py
+tests the objective's gradient and training; test_parity_golden.py works without torch.
 """
 
 import dataclasses
@@ -20,8 +20,7 @@ from jaxpercept.evaluation import parity
 from jaxpercept.evaluation.parity import cases, gradients
 from jaxpercept.nets import conv
 
-# 1e-5 is what the project promises; 2e-6 is what rounding leaves in these small cases, with a
-# factor of two.
+# The project promises 1e-5. Rounding leaves up to 2e-6 in these small cases, with a factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
 GRADIENT = 1e-10  # float64 leaves ~1e-15; 1e-6 is promised for whole networks
 BY_NAME = defaultdict(list)
@@ -58,7 +57,7 @@ def test_layers_and_blocks(torch_twin, name):
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_the_plain_forms_of_convolutions(torch_twin, name):
-    """What accelerators run; blocks and nets are made of them."""
+    """Accelerators run these forms; blocks and nets consist of them."""
     with conv.forced(False):
         worst = dict(compare(name))
     assert max(worst.values()) < SEEN, worst
@@ -66,7 +65,8 @@ def test_the_plain_forms_of_convolutions(torch_twin, name):
 
 @pytest.mark.parametrize("name", names("net", "vgg", "loss"))
 def test_nets_vgg_and_losses(torch_twin, name):
-    """Of photographs, at an odd size; a whole net takes seconds to compile for each size."""
+    """Uses photographs of an odd size, because a whole net takes seconds to compile for each
+    size."""
     worst = dict(compare(name, slice(1, 2)))
     assert worst
     assert max(worst.values()) < SEEN, worst
@@ -82,7 +82,7 @@ def test_nets_and_vgg_at_an_even_size(torch_twin, name):
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 35), (37, 18)])
 def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
-    """A start padding of 40, plus what a multiple of 4 needs, on images of 16."""
+    """Images of 16 get a start padding of 40, plus what a multiple of 4 needs."""
     net = TransformNetConfig(
         stem=3, stem_size=1, head_size=1, down=(4, 4), up=(4, 4), blocks=1, start_padding=40
     )
@@ -111,7 +111,7 @@ def test_full_width_at_256(torch_twin, preset):
     ],
 )
 def test_gradients_in_float64(torch_twin, name, fast):
-    """Of every input and parameter, for a random cotangent."""
+    """Compares the gradients of every input and parameter, for a random cotangent."""
     case = BY_NAME[name][1]
     d = case.inputs()
     learn = [k for k in d if k not in ("mean", "var") and not k.startswith("stats.")]
@@ -133,7 +133,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
     for key in learn:
         if (
             np.linalg.norm(true[key]) < 1e-9 * norm
-        ):  # in truth zero: a bias before a norm, what a loss does not read
+        ):  # truly zero: a bias before a norm, inputs that a loss does not read
             assert np.linalg.norm(ours[key]) < 1e-9 * norm
         else:
             assert parity.relative_error(ours[key], true[key]) < GRADIENT, key

@@ -1,5 +1,5 @@
-"""Parity where torch is missing: against what PyTorch gave, in float64, when `tests/golden/make.py`
-ran. With torch the other parity tests compare the same cases directly, and only a part of them is
+"""Parity without torch: compares with PyTorch's float64 results, stored by `tests/golden/make.py`.
+If torch is installed, the other parity tests compare the same cases directly, and only some are
 repeated here.
 """
 

@@ -44,7 +44,8 @@ def test_the_objectives_gradient_in_float64(name):
     assert max((np.linalg.norm(ours[k]) for k in zero), default=0.0) < 1e-9 * norm
     assert max(parity.relative_error(ours[k], v) for k, v in true.items() if k not in zero) < 1e-6
     assert "x" not in zero
-    # by hand: what a norm follows on every path, or cancels as a constant, cannot move the loss
+    # Listed by hand: parameters that a norm follows on every path, or cancels as a constant, cannot
+    # change the loss.
     assert (len(zero) > 0) == (problem.net.norm == "instance" or problem.net.bias)
 
 
@@ -56,7 +57,7 @@ def test_the_objectives_gradient_in_float64(name):
     ],
 )
 def test_the_objectives_gradient_in_float32(name):
-    """No further from the float64 gradient than 3 times what PyTorch's own float32 is."""
+    """Our distance from the float64 gradient is at most 3 times that of PyTorch's own float32."""
     ours, torchs = gradients.compare(PROBLEMS[name], "float32", HIGHEST, draws=3)
     assert ours < parity.TIMES_TORCH * torchs
     assert torchs < 1e-3
@@ -73,18 +74,18 @@ def test_the_objectives_gradient_in_float32(name):
     ],
 )
 def test_float64_training_steps(preset, steps, layers, falls):
-    """Our own train step against torch.optim.Adam: losses, parameters and batch norm's running
-    statistics, on nets of an eighth of the width and two blocks and the shallow half of the style
-    layers; in every run on a net with batch norm, few steps and the first layer."""
+    """Compares our train step with torch.optim.Adam: losses, parameters and batch norm's running
+    statistics. Nets have an eighth of the width and two blocks, and the shallow half of the style
+    layers is used. The default run has a net with batch norm, few steps and the first layer."""
     net = NET_PRESETS[preset].scaled(0.125)
     net = dataclasses.replace(
         net, blocks=2, start_padding=net.start_padding * 2 // 5
-    )  # compiles sooner
+    )  # compiles faster
     if len(layers) == 1:
         net = dataclasses.replace(net, blocks=1, start_padding=net.start_padding // 2)
-    # A loss of about 1: Adam's epsilon then hides the rounding noise of leaves whose true gradient
-    # is zero. With the usual weights it moves them by up to the learning rate, and with them the
-    # running means of the norms behind.
+    # With a loss of about 1, Adam's epsilon hides the rounding noise of leaves whose true gradient
+    # is zero. With the usual weights, that noise would move them by up to the learning rate, and
+    # with them the running means of later norms.
     weights = {"content": 1e-7, "style": 5e-7, "tv": 1e-6}
     content = (layers[-1],)
     shallow = ObjectiveConfig(weights=weights, content_layers=content, style_layers=layers)

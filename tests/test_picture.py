@@ -1,5 +1,6 @@
-"""What a file holds besides plain RGB comes in, and goes out again: colour profiles, transparency,
-grey, 16 bits, Exif, and the words on what was left out."""
+"""Contents of files besides plain RGB are read and written again: colour profiles, transparency,
+grey, 16 bits, Exif, and the notes on what was left out.
+"""
 
 import io
 import subprocess
@@ -16,7 +17,7 @@ from jaxpercept.errors import InputError
 
 @pytest.fixture(scope="module")
 def photo():
-    """A smooth, colourful uint8 image, 40 high and 56 wide."""
+    """Returns a smooth, colourful uint8 image, 40 high and 56 wide."""
     y, x = np.mgrid[:40, :56]
     return np.stack([x * 4, y * 6, 220 - x * 2 - y * 2], axis=-1).astype(np.uint8)
 
@@ -33,7 +34,7 @@ def opened(data):
 
 
 def shown(data):
-    """(H, W, 3) of 255 as a viewer shows it that manages colours, by Pillow alone."""
+    """Returns (H, W, 3) of 255 as a colour-managed viewer shows it, by Pillow alone."""
     image = opened(data)
     if profile := image.info.get("icc_profile"):
         theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -118,7 +119,7 @@ def exif_of_a_phone():
     made[0x8825] = {1: "N", 2: (48.0, 30.0, 0.0)}
     data = made.tobytes()
     assert data[6:10] == b"MM\0*"
-    # a thumbnail: a second directory, which the first one's end points to
+    # A thumbnail is a second directory, which the first one's end points to.
     thumbnail = saved(np.zeros((8, 8, 3), np.uint8), "JPEG")
     at = len(data) - 6
     first = int.from_bytes(data[10:14])
@@ -210,7 +211,7 @@ def test_16_bit_grey_stays_and_grey_stays_grey(suffix):
 
 
 def test_colours_are_bled_under_transparency():
-    """A white disc on black that is transparent: the net sees white everywhere."""
+    """The picture is a white disc on transparent black. The net sees white everywhere."""
     y, x = np.mgrid[:48, :64]
     inside = (y - 20) ** 2 + (x - 30) ** 2 < 15**2
     rgba = np.zeros((48, 64, 4), np.uint8)
@@ -335,7 +336,7 @@ def test_the_size_of_a_png_takes_its_header_alone(photo, monkeypatch):
     assert at < end
     length = 12 + int.from_bytes(turned[at : at + 4])
     chunk, rest = turned[at : at + length], turned[:at] + turned[at + length :]
-    late = rest[:-12] + chunk + rest[-12:]  # behind the pixels, which is allowed
+    late = rest[:-12] + chunk + rest[-12:]  # after the pixels, which is allowed
     for data in (turned, late):
         assert images.size_of(data) == (56, 40)
         assert images.read(data).pixels.shape == (56, 40, 3)

@@ -1,5 +1,5 @@
-"""`reproduce`, on a net that nobody trained, at tiny size: every part, the report, and going on
-where it stopped.
+"""`reproduce` on an untrained net at tiny size: every part, the report, and continuing where it
+stopped.
 """
 
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Two styles, their images, and three photos, one of them too small."""
+    """Makes two styles, their images, and three photos, one of them too small."""
     root = tmp_path_factory.mktemp("reproduce")
     for i, photo in enumerate(list(samples.sample_photos().values())[:3]):
         images.save_image(
@@ -84,7 +84,7 @@ def _short(monkeypatch):
 
 
 def drawn_at_once(made, photos, styles, *, vgg_params, progress=None):
-    """Optimisation that halves its loss at every iteration, without a loss network."""
+    """Stands for an optimisation: halves its loss at every iteration, without a loss network."""
     size, steps = len(photos[0]), made.iterations[0]
     losses = 1e6 * 0.5 ** np.arange(steps + 1)
     evaluations = np.arange(steps + 1) + 1
@@ -121,7 +121,7 @@ def test_every_part_and_the_report(place, tmp_path):
     assert unit["settings"]["image"] == "1"  # the photo that is large enough first
     assert not unit["enlarged"]
     assert len(unit["losses"]) == len(unit["evaluations"]) == 4
-    # scored as it was trained: clipped, its batch's TV, its style size
+    # It is scored as it was trained: clipped, with its batch's TV and its style size.
     phi, style = (
         vgg.load_vgg16(),
         measure._style(str(place / "one.safetensors"), (str(place / "styles"),)),

@@ -1,4 +1,4 @@
-"""Our resampling against a transcription of MATLAB's documented algorithm, and against measured
+"""Our resampling compared with a transcription of MATLAB's documented algorithm and with measured
 baselines.
 """
 
@@ -15,8 +15,8 @@ from jaxpercept.images import resampling
 
 
 def matlab_axis(column, new):
-    """imresize of one axis, pixel by pixel in MATLAB's 1-based terms; an independent, slow
-    implementation."""
+    """Computes imresize of one axis, pixel by pixel in MATLAB's 1-based terms: independent and
+    slow."""
 
     def cubic(x):
         x = abs(x)
@@ -115,8 +115,8 @@ def test_what_cannot_be_is_refused():
     assert resampling.modcrop(np.zeros((9, 14, 3)), 4).shape == (8, 12, 3)
 
 
-# PSNR of bicubic upscaling, on luma: the literature's numbers (×4: 28.42 and 26.00) and the data's
-# own manifest.
+# PSNR of bicubic upscaling on luma: the literature's numbers (×4: 28.42 and 26.00) and those of the
+# data's manifest.
 @pytest.mark.parametrize(
     ("folder", "scale", "degradation", "expected"),
     [

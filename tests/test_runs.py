@@ -1,6 +1,4 @@
-"""Runs compared: the table's numbers by hand, a picture with every curve, and errors that say what
-a run is.
-"""
+"""Comparing runs: the table's numbers by hand, a picture with every curve, and clear errors."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Other runtimes give what JAX gives, from one graph per net that is kept."""
+"""Other runtimes give the same as JAX, from one kept graph per net."""
 
 import dataclasses
 import importlib.util
@@ -126,7 +126,7 @@ def test_bfloat16(tmp_path):
     (single,) = exported_net.nets([net], "openvino", "float32")
     (half,) = exported_net.nets([net], "openvino", "bfloat16")
     assert single.loaded.about.endswith(", float32")
-    assert half.loaded.about.endswith((", bfloat16", ", float32"))  # by the processor
+    assert half.loaded.about.endswith((", bfloat16", ", float32"))  # depends on the processor
     x = np.random.default_rng(0).random((1, 64, 48, 3), np.float32)
     assert np.abs(half(x) - single(x)).mean() < 4 / 255
 

@@ -1,5 +1,5 @@
-"""The tests' own cache of compiled programs: what is kept, what is not, and that nothing in it can
-fail a test.
+"""The tests' own cache of compiled programs: what is kept, what is not, and that it cannot fail a
+test.
 """
 
 import os
@@ -15,7 +15,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 @pytest.fixture
 def kept(tmp_path):
-    """Programs of two versions of jax, one of them long unused."""
+    """Makes programs of two versions of jax, one of them long unused."""
     for name in ("new/a-cache", "new/b-cache", "old/c-cache"):
         path = tmp_path / "kept" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def test_a_session_sees_what_is_kept_and_adds_to_it(kept, tmp_path):
     session.mkdir()
     before = (kept / "b-cache").stat().st_mtime
     session_cache.begin(kept, session)
-    assert names(kept.parent) == ["new"]  # what was unused for long is gone
+    assert names(kept.parent) == ["new"]  # long unused programs are gone
     assert (session / "a-cache").read_bytes() == b"new/a-cache"
     (session / "b-atime").write_bytes(time.time_ns().to_bytes(8, "little"))  # as jax reads it
     (session / "d-cache").write_bytes(b"compiled")
@@ -70,7 +70,7 @@ def use(folder):
 
 @pytest.fixture
 def two_folders(tmp_path):
-    """The first is jax's cache, with every program in it."""
+    """The first folder is jax's cache, with every program in it."""
     before = jax.config.values["jax_compilation_cache_dir"]
     seconds = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

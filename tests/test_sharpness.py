@@ -1,4 +1,4 @@
-"""Nets between the two shipped ones of a scale, and the mean of eight views."""
+"""Nets between the two shipped nets of a scale, and the mean of eight views."""
 
 import dataclasses
 
@@ -49,7 +49,7 @@ def test_what_sharpness_cannot_be(shelf):
 
 
 def test_an_ensemble_does_not_care_how_the_image_is_turned():
-    """While the net alone does."""
+    """The net alone does."""
     params, stats = transform_net.init(NET)
     params = {k: 3 * v for k, v in params.items()}
     net = Model("net", NET, params, stats, {})
@@ -64,7 +64,7 @@ def test_an_ensemble_does_not_care_how_the_image_is_turned():
 
 
 def test_an_ensemble_of_an_equivariant_net_is_the_net():
-    """Of a net that gives the bicubic enlargement, which no turn changes."""
+    """The net gives the bicubic enlargement, which no turn changes."""
     params, stats = transform_net.init(NET)
     net = Model("net", NET, {k: 0 * v for k, v in params.items()}, stats, {})
     x = np.random.default_rng(1).random((1, 8, 11, 3), np.float32)

@@ -1,5 +1,5 @@
-"""The shipped nets, by their files: each describes itself, holds no path, and does what it is for
-on a sample photo.
+"""The shipped nets, by their files: each describes itself, holds no path, and works on a sample
+photo.
 """
 
 import importlib
@@ -59,7 +59,7 @@ def photo():
 
 @pytest.fixture(scope="module")
 def features():
-    """Deep features of images, each as one unit vector."""
+    """Returns a function to the deep features of images, each as one unit vector."""
     phi, of = (
         vgg.load_vgg16(),
         jax.jit(lambda phi, x: vgg.vgg_features(phi, x, ("relu4_3",))["relu4_3"]),
@@ -69,7 +69,7 @@ def features():
 
 @pytest.fixture(scope="module")
 def unstyled(features, photo):
-    """The features of the photo, and of another one."""
+    """Returns the features of the photo, and of another one."""
     return features(photo[None] / np.float32(255)), features(
         samples.sample_photos()["chelsea"][None, :256, 100:356]
     )
@@ -77,7 +77,7 @@ def unstyled(features, photo):
 
 @pytest.mark.parametrize("name", SUPERRES)
 def test_super_resolution_beats_interpolation(name, photo):
-    """In PSNR the pixel nets, in VGG's features both kinds."""
+    """Pixel nets win in PSNR, and both kinds win in VGG's features."""
     model = upscaling.load_upscaler(name)
     scale = model.config.scale
     small = resampling.degrade(photo, scale, "bicubic").astype(np.float32) / 255
@@ -123,7 +123,7 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         }
         trained = weights_file.write_weights(tmp_path / f"{name}.safetensors", arrays, header)
         held[name], before = name, held.get("wave")
-        if i:  # of fewer style layers, however good
+        if i:  # with fewer style layers, however good
             made = header["training"]["config"]
             fewer = {
                 **made,

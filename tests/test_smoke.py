@@ -1,4 +1,4 @@
-"""Under a minute, `pytest -m smoke`: each thing that the README promises, once, at tiny size."""
+"""Each promise of the README once, at tiny size, in under a minute: `pytest -m smoke`."""
 
 import importlib.metadata
 import json
@@ -22,7 +22,7 @@ def photos(tmp_path, monkeypatch):
 
 
 def test_install(root):
-    """The console script of pyproject.toml, as installed where it is, and `python -m`."""
+    """Runs the console script of pyproject.toml, if it is installed, and `python -m`."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     script = importlib.metadata.EntryPoint(
         "jaxpercept", project["scripts"]["jaxpercept"], "console_scripts"
@@ -30,7 +30,7 @@ def test_install(root):
     assert callable(script.load())
     try:
         installed = importlib.metadata.distribution("jaxpercept")
-    except importlib.metadata.PackageNotFoundError:  # run from the checkout
+    except importlib.metadata.PackageNotFoundError:  # not installed, run from the checkout
         pass
     else:
         assert installed.version == project["version"]
@@ -61,7 +61,7 @@ def test_three_steps_a_resume_and_an_upscale(photos):
 
 
 def lengstrom(a=3, b=4, c=4):
-    """The 48 variables of a narrow net of fast-style-transfer, by name."""
+    """Returns the 48 variables of a narrow net of fast-style-transfer, by name."""
     kernels = [(9, 9, 3, a), (3, 3, a, b), (3, 3, b, c), *[(3, 3, c, c)] * 10]
     kernels += [(3, 3, b, c), (3, 3, a, b), (9, 9, a, 3)]
     widths = [a, b, c, *[c] * 10, b, a, 3]

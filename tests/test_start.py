@@ -1,6 +1,4 @@
-"""A run is prepared once: what its files held then is what it is made of, whatever happens to
-them.
-"""
+"""A run is prepared once: it uses its files as they were then, whatever happens to them later."""
 
 import dataclasses
 import logging
@@ -23,15 +21,15 @@ NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, sta
 
 
 def objective(**layers):
-    """No loss network in the step, which compiles in a second; the style image is read all the
-    same."""
+    """Leaves the loss network out of the step, which then compiles in a second. The style image is
+    still read."""
     given = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",), **layers}
     return config.ObjectiveConfig(losses="paper", weights={"pixel": 1.0}, **given)
 
 
 @pytest.fixture
 def made(tmp_path):
-    """A run of one step."""
+    """Returns a run of one step."""
     noise = np.random.default_rng(0)
     for i in range(4):
         images.save_image(
@@ -52,7 +50,7 @@ def made(tmp_path):
 
 
 def on(made, **changes):
-    """Two steps more."""
+    """Runs two more steps."""
     return dataclasses.replace(made, steps=3, **changes)
 
 
@@ -119,7 +117,7 @@ def test_photos_that_changed_are_counted_and_one_is_named(made, tmp_path):
     said = r"images: 2 new \(4.png, …\), 1 gone \(0.png\), 1 of another size \(1.png\)\)"
     with pytest.raises(InputError, match=said):
         loop.train(on(made))
-    (tmp_path / "run" / "images.txt").unlink()  # of an earlier version
+    (tmp_path / "run" / "images.txt").unlink()  # as in an earlier version
     with pytest.raises(InputError, match=r"other settings \(images: 4 → 5\)"):
         loop.train(on(made))
 
@@ -152,7 +150,7 @@ def test_a_users_terms_are_tried_before_anything_is_written(made, term, message)
 
 
 def test_a_users_term_called_style_with_a_weight_of_jax(made):
-    """It reads Gram matrices at a layer that the config does not name; its run goes on."""
+    """It reads Gram matrices at a layer that the config does not name, and its run continues."""
 
     def style(inputs):
         return mean_of(inputs) * inputs.style_grams["relu1_2"].sum()

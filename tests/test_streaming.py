@@ -1,6 +1,4 @@
-"""Tiles with the statistics of the whole image: the untiled picture, by every path that leads
-there.
-"""
+"""Tiles with the statistics of the whole image give the untiled picture, on every path."""
 
 import dataclasses
 
@@ -31,7 +29,7 @@ def model(preset, **changes):
     if net.start_padding:
         net = dataclasses.replace(
             net, start_padding=8 * net.blocks
-        )  # what the unpadded blocks use up
+        )  # the padding that the unpadded blocks use up
     params, stats = transform_net.init(net, seed=1)
     stats = {name: value + 0.1 for name, value in stats.items()}
     mix = np.array([[0.3, 0.7]], np.float32) if net.styles else None
@@ -85,7 +83,7 @@ def test_tiles_equal_the_whole(preset, changes, size):
 
 
 def test_statistics_are_of_the_whole_image():
-    """A tile's own statistics, or a thumbnail's, would not do."""
+    """A tile's own statistics, or a thumbnail's, would give another picture."""
     net, pixels = model("resize"), photo(132, 168)
     alone = np.concatenate([untiled(net, half) for half in np.split(pixels, 2)]).astype(int)
     assert np.abs(alone - untiled(net, pixels)).max() > 5

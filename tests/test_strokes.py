@@ -1,4 +1,4 @@
-"""The size of strokes: what the net sees, and that the result has the photo's own size."""
+"""The size of strokes: the size that the net sees, and the result in the photo's own size."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class Darker:
     ("stroke", "size", "seen"),
     [
         (None, (600, 800), (600, 800)),
-        (None, (1280, 960), (1280, 960)),  # 1.6 times 800: left alone
+        (None, (1280, 960), (1280, 960)),  # 1.6 times 800 stays as it is
         (None, (1600, 1200), (800, 600)),
         (None, (3024, 4032), (604, 806)),  # at most five times
         (None, (2000, 8000), (400, 1600)),

@@ -1,4 +1,4 @@
-"""Many files through style nets: what is read ahead and written behind, what a stop leaves."""
+"""Style nets on many files: what is read ahead and written later, and what a stop leaves."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def model(tmp_path_factory):
 
 
 def stylize_files(paths, models, name, progress=lambda line: None, batch_size=4, **options):
-    """Files through the one flow, as `stylize` does it; `name` says where each goes."""
+    """Processes files as `stylize` does; `name` gives their targets."""
     skip = options.pop("skip_existing", False)
     job = file_jobs.Job(len(paths) * len(models), progress)
     for net in models:
@@ -36,7 +36,7 @@ def stylize_files(paths, models, name, progress=lambda line: None, batch_size=4,
 
 @pytest.fixture
 def folder(tmp_path):
-    """Nine photos of two sizes."""
+    """Makes nine photos of two sizes."""
     sizes = [(32, 40), (40, 32)]
     return [
         images.save_image(tmp_path / "in" / f"{i}.png", noise(i, *sizes[i % 2])) for i in range(9)
@@ -139,7 +139,7 @@ def test_what_is_begun_ahead_is_bounded_and_in_order():
         assert most[0] <= 4  # three within the limit, and the one just taken
         assert list(
             file_jobs.ahead(pool, [(0, lambda: 0, 100)], limit=1)
-        )  # one too large is done alone
+        )  # a file that is too large is done alone
 
 
 def test_the_writer_waits_when_too_much_is_under_way(tmp_path):

@@ -1,5 +1,5 @@
-"""The super-resolution nets: the paper's layer table, parameter counts, sizes, what they begin as;
-training pairs.
+"""The super-resolution nets: the paper's layer table, parameter counts, sizes, initial behaviour,
+and training pairs.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ def run(net, x):
 
 
 def test_parameter_counts_of_the_paper():
-    """Kernels, biases of all convolutions, batch norm's scale and shift; without its running
-    statistics."""
+    """Counts kernels, biases of all convolutions, and batch norm's scale and shift, without its
+    running statistics."""
     stem, head = 81 * 3 * 64 + 64 + 2 * 64, 81 * 64 * 3 + 3
     block = 2 * (9 * 64 * 64 + 64 + 2 * 64)
     up = 9 * 64 * 64 + 64 + 2 * 64
@@ -74,13 +74,13 @@ def test_sizes_are_exact_at_any_size(scale, preset):
 
 
 def test_best_is_small():
-    """354,672 at ×4; its head makes scale² phases."""
+    """It has 354,672 parameters at ×4; its head makes scale² phases."""
     assert count(superres_net(4)) == 9 * 3 * 48 + 48 + 16 * (9 * 48 * 48 + 48) + 9 * 48 * 48 + 48
     assert max(count(superres_net(scale)) for scale in config.SCALES) <= 700_000
 
 
 def test_gated_is_small():
-    """41,568 for its ninth block, 48 for each gate."""
+    """The ninth block has 41,568 parameters, and each gate 48."""
     assert count(superres_net(4, "gated")) == count(superres_net(4)) + 41_568 + 9 * 48 == 396_672
 
 
@@ -120,7 +120,7 @@ def test_training_starts_from_a_smaller_net(tmp_path):
 
 
 def test_the_gate_is_the_change_clipped():
-    """Of one block, and for one channel the paper's formula by hand."""
+    """Compares one block, and one channel of it with the formula by hand."""
     rngs = nnx.Rngs(0)
     convs = [layers.Conv(4, 4, 3, padding="zero", bias=True, rngs=rngs) for _ in range(2)]
     parts = convs[0], layers.Identity(), convs[1], layers.Identity()
@@ -147,7 +147,7 @@ def test_best_adds_to_the_bicubic_upsample():
 
 
 def test_best_sees_no_further_than_its_receptive_field():
-    """What tiles with an overlap rest on: 2 pixels a block and one each for the ends."""
+    """Tiles rely on this overlap: 2 pixels per block and one each for the ends."""
     net = superres_net(2).scaled(0.125)
     reach = 2 * net.blocks + 2
     x = np.random.default_rng(1).random((1, 8, 2 * reach + 9, 3)).astype(np.float32)

@@ -1,5 +1,5 @@
-"""Optimisation of images: it minimises training's objective, counts what it evaluates, and keeps
-images apart.
+"""Optimisation of images minimises training's objective, counts its evaluations, and keeps images
+apart.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ def config_of(weights=None, losses="reference", **kwargs):
 
 
 def evaluated(phi, config, outputs, photos, style):
-    """Training's own objective."""
+    """Returns training's own objective."""
     return objective.evaluate(
         objective.make_terms(config.objective),
         phi,
@@ -75,8 +75,8 @@ def test_the_last_loss_is_the_objective_of_the_images(phi, photos, style, losses
     config = config_of(losses=losses, clip=clip)
     result = run.synthesize(config, photos, [style], vgg_params=phi)
     values = evaluated(phi, config, result.images, photos, style)
-    # what L-BFGS believes its loss to be (clipped or not, it saw the value elsewhere: on the line)
-    # is true
+    # The loss that L-BFGS reports is true, although with clipping it saw the value elsewhere on the
+    # line.
     np.testing.assert_allclose(result.losses[0][:, -1], values["loss"], rtol=1e-5)
     assert (np.diff(result.losses[0]) <= 0).all()
     assert (result.losses[0][:, -1] < 0.5 * result.losses[0][:, 0]).all()

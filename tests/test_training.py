@@ -1,4 +1,4 @@
-"""The loop: learns, resumes bit for bit, refuses what would be wrong, leaves usable files."""
+"""The loop learns, resumes bit for bit, refuses mistakes, and leaves usable files."""
 
 import contextlib
 import dataclasses
@@ -34,7 +34,7 @@ OBJECTIVE = config.ObjectiveConfig(
     style_layers=("relu1_1", "relu2_1"),
 )
 
-# Where it is not the losses that are looked at: no loss network to compile
+# For tests that do not look at the losses: there is no loss network to compile.
 PIXEL = {
     "style_image": None,
     "objective": config.ObjectiveConfig(losses="paper", weights={"pixel": 1.0}),
@@ -160,7 +160,7 @@ def test_the_weights_file_describes_itself(whole, photos):
 
 
 def test_an_interrupted_muon_run_resumes_bit_for_bit(photos, tmp_path):
-    """Its state is another tree than Adam's, with empty places."""
+    """Its state is a different tree from Adam's, with empty places."""
     made = make_config(
         photos, tmp_path / "stopped", **PIXEL, optimizer="muon", steps=4, checkpoint_every=2
     )
@@ -214,7 +214,7 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
 
 @pytest.fixture
 def signals_at_rest():
-    """Also where the tests run in the background or under nohup, which has them ignored."""
+    """Resets the signals, which are ignored if the tests run in the background or under nohup."""
     usual = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
@@ -240,7 +240,8 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number
 
 @pytest.mark.usefixtures("signals_at_rest")
 def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch):
-    """Not even where Python's own handler would raise into a callback that drops exceptions."""
+    """It is kept even where Python's own handler would raise into a callback that drops
+    exceptions."""
 
     def ask(*_):
         with contextlib.suppress(KeyboardInterrupt):
@@ -253,7 +254,7 @@ def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch
 
 
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored(photos, tmp_path):
-    """As under nohup."""
+    """nohup does this."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         made = make_config(photos, tmp_path / "run", **PIXEL, steps=3)
@@ -293,7 +294,7 @@ def test_lines_that_do_not_parse_do_not_block_resuming(whole, photos, tmp_path, 
 
 @pytest.mark.parametrize("stream", [None, "closed", "gone"])
 def test_a_run_without_standard_error(photos, tmp_path, monkeypatch, stream):
-    """A service of Windows has none; a terminal may go away."""
+    """A Windows service has none, and a terminal may disappear."""
 
     class Gone(io.StringIO):
         def write(self, text):
@@ -331,8 +332,8 @@ def test_checkpoints_that_cannot_be_read_are_left_alone(whole, photos, tmp_path)
 
 
 def test_a_run_goes_by_what_its_files_hold(whole, photos, tmp_path):
-    """Photos, style image and start may lie elsewhere when it goes on; their contents may not be
-    others."""
+    """Photos, style image and start may move before a resume, but their contents must be the
+    same."""
     out, start = tmp_path / "run", tmp_path / "start.safetensors"
     shutil.copy(whole / "model.safetensors", start)
     made = make_config(photos, out, steps=1, init=str(start))
@@ -397,7 +398,7 @@ def test_augment_reaches_the_stream(photos, tmp_path):
 
 
 def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path):
-    """A net whose outputs leave the range: its loss is that of the clipped ones, and training pulls
+    """The net's outputs leave the range. Its loss is that of the clipped ones, and training pulls
     them back."""
 
     def contrast(inputs):
@@ -411,7 +412,7 @@ def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path
         )
         loop.train(made, terms=[term])
         seen[clip] = [line["contrast"] for line in metrics(tmp_path / str(clip))]
-    assert seen[False][0] > 0.25 > seen[True][0]  # of clipped values, 0.25 at most
+    assert seen[False][0] > 0.25 > seen[True][0]  # clipped values give at most 0.25
     assert seen[True][-1] < 0.8 * seen[True][0]
 
 
@@ -445,8 +446,8 @@ def test_two_runs_into_one_directory(photos, tmp_path):
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
-    """Over a run; and when it is resumed, as the restored state is no other program, the cache has
-    it compiled."""
+    """The step compiles once per run. On resume the cache has it, as the restored state is the same
+    program."""
     traced, hits, compiled = [], [], []
     original, compile_step = objective.evaluate, engines.ShardMap.compile
     monkeypatch.setattr(
@@ -482,7 +483,7 @@ def test_bad_input_is_named(photos, tmp_path, kwargs, message):
 
 
 def equations(jaxpr):
-    """All of a program, at any depth."""
+    """Yields all equations of a program, at any depth."""
     for equation in jaxpr.eqns:
         yield equation
         for inner in jax.tree.leaves(
@@ -493,8 +494,8 @@ def equations(jaxpr):
 
 
 def test_bfloat16_computes_only_what_it_should_in_bfloat16(photos, tmp_path):
-    """Convolutions in bfloat16, also backward; Gram matrices (the only products of two matrices),
-    parameters, statistics, Adam's moments and every reported term in float32."""
+    """Convolutions are in bfloat16, also backward. Gram matrices (the only products of two
+    matrices), parameters, statistics, Adam's moments and every reported term are in float32."""
     made = make_config(photos, tmp_path, precision="bfloat16")
     phi = vgg.load_vgg16()
     tops = objective.make_terms(made.objective)

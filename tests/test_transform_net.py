@@ -1,5 +1,5 @@
-"""Layer tables, sizes, ranges and initial behaviour of f_W; equality with PyTorch is in
-test_parity*.py.
+"""Layer tables, sizes, ranges and initial behaviour of f_W. test_parity*.py tests equality with
+PyTorch.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ TINY = {name: net.scaled(0.125) for name, net in NET_PRESETS.items()}
 
 @pytest.fixture
 def spied(monkeypatch):
-    """A list that receives the height after every convolution."""
+    """Returns a list that receives the height after every convolution."""
     seen = []
 
     def spy(original):
@@ -61,7 +61,8 @@ def count(config):
 
 
 def test_parameter_counts():
-    """By hand: kernels, biases where there are, and a scale and shift per normed channel."""
+    """Counts by hand: kernels, biases if there are any, and a scale and shift per normed
+    channel."""
     kernels = (
         81 * 3 * 32 + 9 * (32 * 64 + 64 * 128 + 10 * 128 * 128 + 128 * 64 + 64 * 32) + 81 * 32 * 3
     )
@@ -89,7 +90,8 @@ def test_any_size_comes_back_exactly(name, size):
 
 @pytest.mark.parametrize("name", list(TINY))
 def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
-    """A scaled tanh that starts in its flat part never leaves it: black blobs that last."""
+    """A scaled tanh that starts in its flat part never leaves it, which shows as lasting black
+    blobs."""
     config = NET_PRESETS[name].scaled(0.25)
     params, stats = transform_net.init(config)
     x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
@@ -106,8 +108,8 @@ def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
 
 
 def test_a_linear_output_cannot_saturate():
-    """The default net: pushed far out of range, its gradient is as large as in range (a tanh's
-    would be zero)."""
+    """Pushed far out of range, the default net's gradient is as large as in range. A tanh's would
+    be zero."""
     config = TINY["resize"]
     params, stats = transform_net.init(config)
     x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 3))
@@ -163,11 +165,12 @@ def test_bfloat16_compute_keeps_float32_outside():
 
 
 def test_a_seed_gives_the_numbers_it_always_gave():
-    """Those of a draw of a kernel's own shape, its key folded with the number of draws before."""
+    """They are those of a draw of a kernel's own shape, its key folded with the number of earlier
+    draws."""
     kernel = np.asarray(transform_net.init(TINY["resize"], seed=3)[0]["stem.kernel"])
     key, bound = jax.random.fold_in(jax.random.key(3), 0), (9 * 9 * 3) ** -0.5
     plain = jax.random.uniform(key, kernel.shape, minval=-bound, maxval=bound)
-    np.testing.assert_allclose(kernel, plain, atol=1e-7)  # to the bit, if both are compiled alike
+    np.testing.assert_allclose(kernel, plain, atol=1e-7)  # exactly equal if compiled alike
 
 
 def test_save_and_load_round_trip(tmp_path):

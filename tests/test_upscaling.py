@@ -39,7 +39,7 @@ NETS = {
 
 
 def model(net, name="x4-tiny"):
-    """A net of random weights and statistics."""
+    """Returns a net with random weights and statistics."""
     params, stats = transform_net.init(net, seed=3)
     random = np.random.default_rng(0)
     stats = {k: random.uniform(0.5, 1.5, v.shape).astype(np.float32) for k, v in stats.items()}
@@ -47,7 +47,7 @@ def model(net, name="x4-tiny"):
 
 
 def upscale(net, paths, name, **options):
-    """Files through the one flow, as `upscale` does it; `name` says where each goes."""
+    """Processes files as `upscale` does; `name` gives their targets."""
     plain = {"skip_existing": options.pop("skip_existing", False)}
     tasks = [Task(path, str(path), name(path)) for path in paths]
     return process(tasks, Treatment(keep_grey=True, **options), net, **plain)
@@ -151,7 +151,7 @@ def test_histograms_follow_the_input(tiny, tmp_path):
             np.quantile(output, [0.1, 0.5, 0.9], (0, 1)) - np.quantile(rgb, [0.1, 0.5, 0.9], (0, 1))
         ).max()
 
-    assert apart(matched) < apart(plain)  # not equal: no value moves farther than the net moved it
+    assert apart(matched) < apart(plain)  # no value moves farther than the net moved it
 
 
 def test_matching_spares_pictures_of_few_colours(tiny, tmp_path):

@@ -1,4 +1,4 @@
-"""The loss network on the shipped weights; equality with PyTorch is in test_parity*.py."""
+"""The loss network with the shipped weights. test_parity*.py tests equality with PyTorch."""
 
 import importlib.util
 
@@ -41,8 +41,8 @@ def test_nothing_deeper_than_asked_is_computed(phi):
 
 
 def test_preprocessing_is_imagenets_in_bgr(phi):
-    """By the file's own numbers: relu1_1 of a constant image, computed in NumPy from the stored BGR
-    kernel."""
+    """Computes relu1_1 of a constant image in NumPy from the stored BGR kernel and the file's own
+    numbers."""
     arrays, header = weights_file.read_weights(weights_file.resolve("vgg16-imagenet", "vgg"))
     assert header["channel_order"] == "BGR"
     np.testing.assert_allclose(header["mean"], [103.939, 116.779, 123.68])
@@ -84,7 +84,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root):
-    """Against the original float32 weights, whose activations are in tests/golden."""
+    """Compares with the original float32 weights, whose activations are in tests/golden."""
     spec = importlib.util.spec_from_file_location(
         "make", root / "tests" / "golden" / "make_vgg_float32.py"
     )

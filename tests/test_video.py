@@ -1,4 +1,4 @@
-"""`video`: films and animations as a person gives them: times, sound, colours, sizes, bad input."""
+"""`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
 from fractions import Fraction
 
@@ -50,7 +50,7 @@ def pictures(count, height=48, width=64):
 def film(
     av, path, *, frames=None, times=TIMES, sound=None, pix="yuv420p", codec="libx264", **about
 ):
-    """Writes a film of `frames`, shown at `times` in milliseconds; `about`: of its codec."""
+    """Writes a film of `frames`, shown at `times` in milliseconds; `about` is for its codec."""
     frames = pictures(len(times)) if frames is None else frames
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=25, options={"crf": "1"})
@@ -173,7 +173,7 @@ def test_parts_and_rates(av, net, tmp_path):
     source, out = film(av, tmp_path / "a.mp4"), tmp_path / "b.mkv"
     part = ["--from", "0.05", "--to", "0:00.31"]
     assert status("video", source, "--style", net, *part, "-o", out) == 0
-    assert times(av, out) == [0, 50, 70, 250]  # the frame that is shown at 0.05 begins at 0
+    assert times(av, out) == [0, 50, 70, 250]  # the frame shown at 0.05 begins at 0
     assert status("video", source, "--style", net, "--fps", "10", "-o", out) == 0
     assert times(av, out)[:4] == [0, 100, 200, 300]
 
@@ -190,7 +190,7 @@ def test_odd_sizes_and_rotation(av, net, tmp_path, monkeypatch):
     assert np.abs(made[47].astype(int) - made[46]).mean() < 8  # repeated
 
     class Turned:
-        """A frame that says it is to be turned."""
+        """A frame with a rotation flag."""
 
         def __init__(self, frame):
             self.frame, self.rotation = frame, 90

@@ -1,4 +1,4 @@
-"""The weave: the measure itself, and the shipped nets on the noise probe."""
+"""The weave: its measure, and the shipped nets on the noise probe."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ GREY = np.full((128, 128, 3), 128, np.uint8)
 
 
 def drawn(luma):
-    """A picture of this luma (16-235) around that of GREY, as uint8 never is: not rounded."""
+    """Returns a picture of this luma (16-235) around that of GREY, unrounded, as uint8 never is."""
     return GREY + np.repeat(luma[..., None] * 255 / 219, 3, -1)
 
 
@@ -23,7 +23,7 @@ def test_noise_has_no_direction():
 
 @pytest.mark.parametrize(("period", "seen"), [(3, 1), (2.5, 1), (6, 0), (16, 0)])
 def test_stripes_along_an_axis(period, seen):
-    """Of amplitude 1, and so of RMS 0.71; of other periods nothing."""
+    """Stripes of amplitude 1 have RMS 0.71; other periods count nothing."""
     stripes = np.sin(2 * np.pi * np.arange(128) / period) * np.ones((128, 1))
     for turned in (stripes, stripes.T):
         found = weave.weave([(drawn(turned), GREY)])

@@ -1,6 +1,6 @@
-"""The site: what is in the folder, what its scripts compute, and errors before anything is done.
+"""The site: the contents of its folder, what its scripts compute, and errors before any work.
 
-`test_web_browser.py` looks at the page itself.
+`test_web_browser.py` tests the page itself.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ def save(path, net, **header):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A folder that stands for the unpacked npm package."""
+    """Makes a folder that stands for the unpacked npm package."""
     folder = tmp_path / "package" / "dist"
     folder.mkdir(parents=True)
     for name in packages.FILES:
@@ -64,14 +64,14 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     listed = json.loads(shell.split("SHELL = ")[1].rstrip(";\n"))
     assert all((out / name).is_file() for name in listed[1:])
     assert not [name for name in listed if name.startswith(("nets/", "runtime/"))]
-    # Made again with one net less, nothing is left of it, and visitors get the new version.
+    # A site made again with one net less keeps nothing of it, and visitors get the new version.
     site.write(out, [single], grain=0.01, package=package)
     assert not (out / "nets" / "both.onnx").exists()
     assert (out / "sw-files.js").read_text().split(";")[0] != shell.split(";")[0]
 
 
 def test_the_page_asks_no_other_server(root):
-    """Addresses in what we wrote are only names: of SVG's format."""
+    """The only addresses in our files are names, those of SVG's format."""
     for path in (root / "jaxpercept" / "interop" / "web" / "static").iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"\b(https?|wss?):|['\"]//", text), path

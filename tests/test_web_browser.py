@@ -1,7 +1,7 @@
 """The page in headless Chromium: `pytest -m browser`.
 
-Needs Node.js, npm's playwright-core where $NODE_PATH finds it, and Chromium ($CHROMIUM, or one on
-the PATH). $ONNXRUNTIME_WEB may give the unpacked npm package, which is fetched otherwise.
+Needs Node.js, npm's playwright-core on $NODE_PATH, and Chromium ($CHROMIUM, or one on the PATH).
+$ONNXRUNTIME_WEB may name the unpacked npm package, which is fetched otherwise.
 """
 
 import functools
@@ -48,7 +48,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def served(folder):
-    """A plain server of a folder, as `python -m http.server` is, and its address."""
+    """Serves a folder plainly, as `python -m http.server` does, and returns its address."""
     handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -57,7 +57,7 @@ def served(folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """`below/site` with two styles, and photos to open."""
+    """Makes `below/site` with two styles, and photos to open."""
     if reason := _missing():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("web")
@@ -82,7 +82,7 @@ def folder(tmp_path_factory):
 
 
 def _film(path, photo):
-    """Sixteen frames of 320×240 that brighten: what Chromium takes for a camera."""
+    """Writes sixteen frames of 320×240 that brighten, which Chromium takes for a camera."""
     frame = Image.fromarray(images.to_uint8(images.resize(photo, (240, 320)))).convert("YCbCr")
     luma, *chroma = (np.asarray(plane) for plane in frame.split())
     small = b"".join(plane[::2, ::2].tobytes() for plane in chroma)
@@ -93,7 +93,8 @@ def _film(path, photo):
 
 
 def visit(folder, scenario):
-    """What the scenario of visit.mjs saw; checked to be free of errors and foreign requests."""
+    """Returns what the scenario of visit.mjs saw, checked to be free of errors and foreign
+    requests."""
     server, address = served(folder)
     command = ["node", VISIT, scenario, f"{address}/below/site/", folder]
     environment = {**os.environ, "CHROMIUM": CHROMIUM}
@@ -118,14 +119,14 @@ def visit(folder, scenario):
 
 
 def stylized(folder, name, *options):
-    """`infer.py stylize` of a photo, as uint8."""
+    """Runs `infer.py stylize` on a photo and returns uint8."""
     out = folder / "ours.png"
     assert cli.main(["stylize", str(folder / name), "-o", str(out), *options]) == 0
     return images.load_uint8(out).astype(int)
 
 
 def differs(folder, saved, expected):
-    """The largest difference of a saved picture, in 1/255."""
+    """Returns the largest difference of a saved picture, in 1/255."""
     found = images.load_uint8(folder / saved).astype(int)
     assert found.shape == expected.shape
     return np.abs(found - expected).max()
@@ -134,7 +135,7 @@ def differs(folder, saved, expected):
 def test_the_first_visit(folder):
     found = visit(folder, "first")
     assert found["state"] == "done"
-    assert found["isolated"]  # by the service worker, as the server sends no such headers
+    assert found["isolated"]  # the service worker does it, as the server sends no such headers
     assert "WebAssembly, " in found["status"]
     assert found["unnamed"] == []
     asked = {url.split("?")[0].rpartition("/below/site/")[2] for url in found["loaded"]}
@@ -178,7 +179,8 @@ def test_odd_files(folder):
     assert "at least 16 pixels a side" in answers["dot.png"]["message"]
     assert answers["wide.png"]["message"] == ""
     assert images.load_uint8(folder / "painted-wide.png.png").shape == (102, 512, 3)
-    # the page paints transparency on white, where infer.py keeps it: only that it is painted
+    # The page paints transparency on white and infer.py keeps it, so this only tests that it is
+    # painted.
     assert answers["clear.png"]["message"] == ""
     assert answers["turned.jpg"]["message"] == ""
     ours = stylized(folder, "turned.jpg", "--style", "wave")
@@ -224,7 +226,7 @@ def test_a_second_visit_offline(folder):
 
 
 def test_webgpu(folder):
-    """On a software adapter, which takes 10 to 20 seconds for a picture of 64×48."""
+    """A software adapter takes 10 to 20 seconds for a picture of 64×48."""
     found = visit(folder, "webgpu")
     assert found["wave"]["status"].startswith("WebGPU")
     assert found["blend"]["status"].startswith("WebGPU")

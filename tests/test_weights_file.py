@@ -1,4 +1,4 @@
-"""Weights files: whole or not at all, and one resolver of names."""
+"""Weights files are written whole or not at all, and one resolver knows the names."""
 
 import os
 
@@ -11,7 +11,7 @@ from jaxpercept.nets import weights_file
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    """A weights directory with two styles."""
+    """Makes a weights directory with two styles."""
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path))
     for name in ("wave", "starry_night"):
         weights_file.write_weights(
@@ -32,7 +32,7 @@ def test_arrays_and_header_come_back(tmp_path):
 
 
 def test_equal_contents_give_equal_bytes(tmp_path):
-    """So that a checksum can be published: safetensors itself orders the header anew in every
+    """A published checksum needs this, because safetensors itself orders the header anew in every
     call."""
     arrays: dict[str, np.ndarray] = {"b": np.zeros(3, np.float16), "a": np.ones((2, 2))}
     header = {f"key{i}": [i, "ℓ"] for i in range(12)}

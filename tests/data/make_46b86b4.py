@@ -1,8 +1,9 @@
-"""Makes `46b86b4/`: what the code of that commit left behind, for tests/test_old_files.py.
+"""Makes `46b86b4/`: the files that the code of that commit left behind, for
+tests/test_old_files.py.
 
-Run it with a checkout of that commit on the path, in this folder, on one CPU device:
+Run it in this folder with a checkout of that commit on the path, on one CPU device:
 `PYTHONPATH=CHECKOUT JAX_PLATFORMS=cpu python make_46b86b4.py`. Later versions must resume these
-runs and load these files, so nobody runs it again with a later version.
+runs and load these files, so never run it again with a later version.
 """
 
 import dataclasses
@@ -69,7 +70,8 @@ def pictures() -> None:
 
 
 def runs() -> None:
-    """`style` is stopped by Ctrl-C; what it would have logged, and its net, lie beside it."""
+    """Makes the runs. Ctrl-C stops `style`; the lines it would have logged and its net are kept
+    beside it."""
     style = RUNS["style"]
     train(dataclasses.replace(style, out="whole"))
     train(style, on_log=lambda line: line["step"] == 3 and os.kill(os.getpid(), signal.SIGINT))
@@ -86,7 +88,7 @@ def runs() -> None:
 
 
 def imported() -> None:
-    """A narrow net of pytorch/examples, and what it makes of a picture of an odd size."""
+    """Makes a narrow net of pytorch/examples, and its output for a picture of an odd size."""
     random = np.random.default_rng(1)
     a, b, c = 3, 4, 4
     shapes = {"conv1": (a, 3, 9), "conv2": (b, a, 3), "conv3": (c, b, 3)}
@@ -111,7 +113,7 @@ def imported() -> None:
 
 
 def outputs() -> None:
-    """What every net makes of one picture, as float32."""
+    """Returns every net's output for one picture, as float32."""
 
     x = np.random.default_rng(2).random((1, 17, 19, 3), np.float32)
     found = {
@@ -125,7 +127,7 @@ def outputs() -> None:
 
 
 def without_paths() -> None:
-    """Orbax notes where it wrote; the folder's place on this machine is nobody's business."""
+    """Removes the paths that Orbax writes, since the folder's place on this machine is private."""
     for note in HERE.rglob("commit_success.txt"):
         note.write_text(note.read_text().replace(str(HERE), f"tests/data/{HERE.name}"))
 

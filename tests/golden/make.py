@@ -1,11 +1,11 @@
-"""Makes `parity.npz`: what PyTorch 2.13.0 gives, in float64, for every case and gradient of
+"""Makes `parity.npz`: PyTorch 2.13.0's float64 results for every case and gradient of
 `jaxpercept.evaluation.parity`.
 
     python tests/golden/make.py
 
-Run it after a change of the cases, with torch installed. A tensor is kept as a sketch, its norm and
-`SIGNS` sums of its values times random signs: the difference of two sketches estimates the norm of
-the difference of the tensors (Johnson-Lindenstrauss), in 72 bytes instead of megabytes.
+Run it after a change of the cases, with torch installed. A tensor is stored as a sketch: its norm
+and `SIGNS` sums of its values times random signs. The difference of two sketches estimates the norm
+of the tensors' difference (Johnson-Lindenstrauss), in 72 bytes instead of megabytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIGNS = 8
 
 
 def named_cases() -> Iterator[tuple[str, cases.Case]]:
-    """The cases, their names made unique by a number for the size."""
+    """Yields the cases, with names made unique by a number for the size."""
     seen: dict[str, int] = {}
     for case in cases.all_cases():
         name = f"{case.depth}: {case.name}"
@@ -32,19 +32,19 @@ def named_cases() -> Iterator[tuple[str, cases.Case]]:
 
 
 def sketch(x: np.ndarray) -> np.ndarray:
-    """(1 + SIGNS,): the norm and the signed sums, float64."""
+    """Returns (1 + SIGNS,): the norm and the signed sums, float64."""
     flat = np.asarray(x, np.float64).ravel()
     signs = np.sign(cases.uniform("signs", (SIGNS, flat.size)))
     return np.concatenate([[np.linalg.norm(flat)], signs @ flat])
 
 
 def error(x: np.ndarray, golden: np.ndarray) -> float:
-    """The relative error of `x`, estimated from the sketch of the true tensor."""
+    """Returns the relative error of `x`, estimated from the sketch of the true tensor."""
     return float(np.linalg.norm(sketch(x)[1:] - golden[1:]) / np.sqrt(SIGNS) / (golden[0] or 1.0))
 
 
 def make() -> dict[str, np.ndarray]:
-    """All sketches by "case name | tensor name"."""
+    """Returns all sketches by "case name | tensor name"."""
     out = {}
     for name, case in named_cases():
         for key, value in parity.run_twin(case, np.float64).items():

