@@ -24,6 +24,7 @@ ROOMS = (
     "training",
     "synthesis",
     "interop",
+    "bulk",
     "evaluation",
     "cli",
     "__main__",
@@ -47,6 +48,8 @@ BOUNDARIES = {
     "av": {"inference.containers"},
     "cv2": {"inference.optical_flow"},
     "tensorboardX": {"training.log"},
+    "ray": {"bulk.engine"},
+    "pyarrow": {"bulk"},
 }
 
 
@@ -155,6 +158,9 @@ LINES = (
     "train style --style-image x --data y --preset no-such",
     "train superres --scale 2 --loss pixel --data y --distributed two",
     "reproduce --help",
+    "bulk stylize --help",
+    "bulk upscale --scale 9 x.jpg",
+    "bulk stylize x.jpg --task-size 0",
     "reproduce --parts crosing",
     "convert vgg16 no-such-file out",
     "convert transform-net no-such-file out --from lengstrom",

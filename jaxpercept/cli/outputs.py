@@ -163,6 +163,13 @@ def namer(
     return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
 
 
+def check_folder(out: str | os.PathLike[str]) -> None:
+    """InputError unless files can be written below `out`; before any work is done."""
+    if os.path.exists(out) and not os.path.isdir(out):
+        raise InputError(f"-o {out} is a file; give a folder")
+    _check_writable(Path(out))
+
+
 def _check_writable(out: Path) -> None:
     """Raises InputError unless `out` can be made or written. It is called before any work, and does
     not make `out`."""

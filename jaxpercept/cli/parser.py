@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from jaxpercept import config
 from jaxpercept.cli import (
+    bulk,
     evaluate,
     export,
     gallery,
@@ -34,6 +35,7 @@ _EPILOG = """all commands:
   jaxpercept stylize            apply trained styles to images
   jaxpercept video              apply trained styles to films
   jaxpercept upscale            enlarge images
+  jaxpercept bulk COMMAND       stylize or upscale very many images on a cluster
   jaxpercept optimize KIND      make single images by optimisation, where KIND is
                                 style, invert or texture
   jaxpercept evaluate superres  score super-resolution nets on your images
@@ -175,6 +177,7 @@ def build_parser(prog: str) -> Parser:
         export.add(commands)
         web.add(commands)
         gallery.add(commands)
+        bulk.add(commands)
         tools.add(commands)
     else:
         parser.set_defaults(run=stylize.samples)

@@ -29,6 +29,7 @@ from jaxpercept.nets import multistyle, shipped
 if TYPE_CHECKING:
     from jaxpercept.images import Found
     from jaxpercept.inference.naming import NameOutput
+    from jaxpercept.inference.treatment import Treatment
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
@@ -56,6 +57,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="INPUT",
         help="image files, folders (searched, nested), patterns, or - for standard input",
     )
+    add_controls(parser)
+    parser.add_argument(
+        "--list-styles",
+        action="store_true",
+        help="print the shipped styles and the works that they follow",
+    )
+    add_written(parser)
+    parser.set_defaults(run=run)
+
+
+def add_controls(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of how images are stylized."""
     parser.add_argument(
         "--style",
         nargs="+",
@@ -116,20 +129,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "(default: tiles of 768 where memory would not be enough; 0: never)",
     )
     runtimes.add(parser)
-    parser.add_argument(
-        "--list-styles",
-        action="store_true",
-        help="print the shipped styles and the works that they follow",
-    )
-    add_written(parser)
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Runs `stylize`. Returns 0, or 1 if some of several images failed. Raises InputError if all
-    failed."""
-    if arguments.list_styles:
-        return _list_styles()
+def check(arguments: argparse.Namespace) -> None:
+    """InputError for a value of these options that is not allowed."""
     for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1)):
         value = getattr(arguments, name)
         if value is not None and value < least:
@@ -137,31 +140,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
     runtimes.check(arguments)
-    if not arguments.inputs:
-        raise InputError(
-            "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
-        )
-    given = styles.chosen(arguments.style, shipped.styles()[:1])
-    keyed = styles.expanded(given)
-    from jaxpercept import images
+
+
+def treatment(arguments: argparse.Namespace) -> Treatment:
+    """What these options do to an image beside the net."""
     from jaxpercept.inference import strokes
-
-    stroke = strokes.wanted(arguments.stroke)
-    images.check_strength(arguments.strength)
-    images.check_grain(arguments.grain or 0)
-    suffix = chosen_suffix(arguments)
-    missing: list[str] = []
-    sources = find(arguments.inputs, missing, Path(arguments.out))
-    name_output = namer([*sources], len(keyed), Path(arguments.out), suffix)
-    from jaxpercept.inference.file_jobs import Job
-    from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.treatment import Treatment
-    from jaxpercept.runtime import compilation_cache
 
-    compilation_cache.enable()
-    how = Treatment(
+    return Treatment(
         size=arguments.size,
-        stroke=stroke,
+        stroke=strokes.wanted(arguments.stroke),
         max_pixels=arguments.max_pixels,
         grain=arguments.grain,
         tile=arguments.tile,
@@ -170,6 +158,32 @@ def run(arguments: argparse.Namespace) -> int:
         quality=arguments.quality,
         strip=arguments.strip,
     )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `stylize`. Returns 0, or 1 if some of several images failed. Raises InputError if all
+    failed."""
+    if arguments.list_styles:
+        return _list_styles()
+    check(arguments)
+    if not arguments.inputs:
+        raise InputError(
+            "no input image; give files, folders or patterns, as in: stylize photo.jpg -o out.jpg"
+        )
+    given = styles.chosen(arguments.style, shipped.styles()[:1])
+    keyed = styles.expanded(given)
+    from jaxpercept import images
+
+    how = treatment(arguments)
+    suffix = chosen_suffix(arguments)
+    missing: list[str] = []
+    sources = find(arguments.inputs, missing, Path(arguments.out))
+    name_output = namer([*sources], len(keyed), Path(arguments.out), suffix)
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task, process
+    from jaxpercept.runtime import compilation_cache
+
+    compilation_cache.enable()
     models = styles.loaded([*keyed.values()], arguments.precision)
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     sheets = _sheet_labels(given, named)

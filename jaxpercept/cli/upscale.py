@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxpercept.cli import runtimes
 from jaxpercept.cli.outputs import (
@@ -23,9 +24,12 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
-from jaxpercept.config import SCALES
+from jaxpercept.config import DEFAULT_SCALE, SCALES
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
+
+if TYPE_CHECKING:
+    from jaxpercept.inference.treatment import Treatment
 
 EPILOG = """examples:
   python infer.py upscale small.png --scale 4 -o large.png
@@ -33,7 +37,6 @@ EPILOG = """examples:
   python infer.py upscale photos/ 'more/*.png' --model runs/x4/model.safetensors -o enlarged/
 
 Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
-_DEFAULT_SCALE = 4
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -47,11 +50,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="INPUT",
         help="image files, folders (searched, nested), patterns, or - for standard input",
     )
+    add_controls(parser)
+    add_written(parser)
+    parser.set_defaults(run=run)
+
+
+def add_controls(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of how images are enlarged."""
     parser.add_argument(
         "--scale",
         type=float,
         metavar="N",
-        help=f"how many times larger, such as 4 or 2.5 (default: the model's; {_DEFAULT_SCALE} "
+        help=f"how many times larger, such as 4 or 2.5 (default: the model's; {DEFAULT_SCALE} "
         "without --model)",
     )
     parser.add_argument(
@@ -95,25 +105,44 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="refuse larger results (default: %(default)s)",
     )
     runtimes.add(parser)
-    add_written(parser)
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Runs `upscale`. Returns 0, or 1 if some of several images failed. Raises InputError if all
-    failed."""
+def check(arguments: argparse.Namespace) -> None:
+    """InputError for a value of these options that is not allowed."""
     _check_choices(arguments)
     runtimes.check(arguments)
     if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
         raise InputError(f"--tile {arguments.tile} is not allowed; at least 16, or 0 for no tiles")
     if arguments.max_pixels < 1:
         raise InputError(f"--max-pixels {arguments.max_pixels} is not allowed; at least 1")
+    if arguments.model is not None:
+        weights_file.resolve(arguments.model, "superres")
+
+
+def treatment(arguments: argparse.Namespace) -> Treatment:
+    """What these options do to an image beside the net."""
+    from jaxpercept.inference.treatment import Treatment
+
+    return Treatment(
+        max_pixels=arguments.max_pixels,
+        tile=arguments.tile,
+        match_histogram=arguments.match,
+        keep_grey=True,
+        factor=arguments.scale,
+        width=arguments.width,
+        quality=arguments.quality,
+        strip=arguments.strip,
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `upscale`. Returns 0, or 1 if some of several images failed. Raises InputError if all
+    failed."""
+    check(arguments)
     if not arguments.inputs:
         raise InputError(
             "no input image; give files, folders or patterns, as in: upscale small.png --scale 4"
         )
-    if arguments.model is not None:
-        weights_file.resolve(arguments.model, "superres")
     suffix = chosen_suffix(arguments)
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
@@ -123,24 +152,13 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
     from jaxpercept.inference.model import Net
-    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     factor = upscaling.factor(arguments.scale, arguments.width, list(sources.values()))
-    if arguments.sharpness is not None:
-        scale = upscaling.net_scale(factor or _DEFAULT_SCALE)
-        model = sharpness.sharpened(scale, arguments.sharpness, precision=arguments.precision)
-    else:
-        chosen = arguments.model or upscaling.default_model(
-            upscaling.net_scale(factor or _DEFAULT_SCALE)
-        )
-        model = upscaling.load_upscaler(chosen, precision=arguments.precision)
-    if factor and factor > model.config.scale:
-        raise InputError(
-            f"{model.name}: a net of scale {model.config.scale} does not enlarge {factor:.4g} "
-            "times; give another --model, or less"
-        )
+    model = sharpness.chosen(
+        arguments.model, factor, arguments.sharpness, precision=arguments.precision
+    )
     net: Net
     (net,) = runtimes.chosen(arguments, [model])
     net = sharpness.Ensemble(net) if arguments.ensemble else net
@@ -154,17 +172,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
         for found in settled(sources, [label], name_output)
     ]
-    how = Treatment(
-        max_pixels=arguments.max_pixels,
-        tile=arguments.tile,
-        match_histogram=arguments.match,
-        keep_grey=True,
-        factor=arguments.scale,
-        width=arguments.width,
-        quality=arguments.quality,
-        strip=arguments.strip,
+    job = process(
+        tasks,
+        treatment(arguments),
+        net,
+        Job(len(tasks), say),
+        skip_existing=arguments.skip_existing,
     )
-    job = process(tasks, how, net, Job(len(tasks), say), skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(tasks))
 
 

@@ -12,6 +12,7 @@ with `options.option`. Sources stand beside the numbers:
 from __future__ import annotations
 
 from jaxpercept.config.net import (
+    DEFAULT_SCALE,
     NET_PRESETS,
     SCALES,
     SUPERRES_PRESETS,
@@ -45,6 +46,7 @@ from jaxpercept.errors import choose
 
 __all__ = [
     "CONVENTIONS",
+    "DEFAULT_SCALE",
     "DEFAULT_WEIGHTS",
     "DEGRADATIONS",
     "NET_PRESETS",

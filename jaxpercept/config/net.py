@@ -180,6 +180,7 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
 
 
 SCALES = (2, 4, 8)
+DEFAULT_SCALE = 4  # of `upscale`, where nothing tells another
 SUPERRES_PRESETS = ("paper", "best", "gated")
 
 

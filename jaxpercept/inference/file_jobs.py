@@ -4,7 +4,9 @@ is bounded.
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +24,8 @@ PIXELS = 8_000_000  # the limit of images decoded ahead, and of waiting outputs
 class Job:
     """What was done: the files `written`, the outputs `skipped` because they exist, and one line
     for each output that `failed`. `total` outputs are asked for. If it is 1, the caller reports the
-    failure instead of `progress`."""
+    failure instead of `progress`. `seconds` is the time of all threads by what they did. A `key` is
+    the caller's own name of an output."""
 
     total: int
     progress: Callable[[str], None] = lambda line: None
@@ -30,8 +33,19 @@ class Job:
     skipped: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     noted: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def done(self, path: Path) -> None:
+    def timed(self, what: str, call: Callable[..., Any], *args: Any, **how: Any) -> Any:
+        """The call's result; adds the seconds that it took, also where it raises."""
+        begun = time.perf_counter()
+        try:
+            return call(*args, **how)
+        finally:
+            with self._lock:
+                self.seconds[what] += time.perf_counter() - begun
+
+    def done(self, path: Path, key: Any = None) -> None:
         """Counts a file that was written."""
         self.written.append(path)
         self.progress(f"[{len(self.written) + len(self.skipped)}/{self.total}] {path}")
@@ -42,7 +56,7 @@ class Job:
             self.skipped.append(path)
         return there
 
-    def fail(self, error: InputError) -> None:
+    def fail(self, error: InputError, key: Any = None) -> None:
         """Records a failure once."""
         if str(error) not in self.failed:
             self.failed.append(str(error))
@@ -87,14 +101,14 @@ class Writer:
 
     def __init__(self, pool: ThreadPoolExecutor, job: Job):
         self._pool, self._job = pool, job
-        self._begun: deque[tuple[Future[Path], int]] = deque()
+        self._begun: deque[tuple[Future[Path], int, Any]] = deque()
 
-    def write(self, call: Callable[[], Path], cost: int) -> None:
+    def write(self, call: Callable[[], Path], cost: int, key: Any = None) -> None:
         """Begins `call`, which returns the file it wrote. Waits first if the work in progress would
         exceed PIXELS."""
-        while self._begun and sum(cost for _, cost in self._begun) + cost > PIXELS:
+        while self._begun and sum(cost for _, cost, _ in self._begun) + cost > PIXELS:
             self._take()
-        self._begun.append((self._pool.submit(call), cost))
+        self._begun.append((self._pool.submit(call), cost, key))
         while self._begun and self._begun[0][0].done():
             self._take()
 
@@ -104,10 +118,11 @@ class Writer:
             self._take()
 
     def _take(self) -> None:
+        written, _, key = self._begun.popleft()
         try:
-            self._job.done(self._begun.popleft()[0].result())
+            self._job.done(written.result(), key)
         except InputError as e:
-            self._job.fail(e)
+            self._job.fail(e, key)
 
 
 @contextmanager

@@ -28,12 +28,16 @@ from jaxpercept.inference.treatment import Treatment
 @dataclass(frozen=True)
 class Task:
     """One file: the source of its image (a path or bytes), its name in messages, and its target: a
-    path, or `-` for standard output in the format `suffix`."""
+    path, or `-` for standard output in the format `suffix`. If `take` is given, it gets the
+    finished picture, and nothing is written to `target`. `key` is what the job is told of the
+    output."""
 
     source: images.Source
     name: str
     target: Path
     suffix: str = ".png"
+    take: Callable[[images.Picture], object] | None = None
+    key: Any = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class _Begun:
 
 
 def process(
-    files: Sequence[Task],
+    files: Iterable[Task],
     how: Treatment,
     model: Net,
     job: Job | None = None,
@@ -56,8 +60,11 @@ def process(
     """Applies `model` to every file as `how` says. Returns `job` (a new one by default), which
     lists what was written, skipped and failed. `batch_size` is the number of images of equal size
     that the net sees at once. With `skip_existing`, existing outputs are left alone."""
-    job = Job(len(files)) if job is None else job
-    todo = [f for f in files if not (skip_existing and f.target != STANDARD and job.skip(f.target))]
+    if job is None:
+        files = list(files)
+        job = Job(len(files))
+    skip = job.skip if skip_existing else lambda path: False
+    todo = (f for f in files if f.target == STANDARD or not skip(f.target))
     batches = Batches(batch_size)
     with overlapping(job) as (readers, writer):
         apply = partial(_apply, how, model, job, writer)
@@ -65,7 +72,7 @@ def process(
             try:
                 picture, seen = reading.result()
             except Exception as error:
-                job.fail(failure(begun.task.name, error))
+                job.fail(failure(begun.task.name, error), begun.task.key)
                 continue
             job.note(begun.task.name, picture.notes)
             if begun.tile:
@@ -90,12 +97,13 @@ def _readings(
         try:
             sizes = treatment.checked_sizes(how, model, task.source, task.name)
         except Exception as error:
-            job.fail(failure(task.name, error))
+            job.fail(failure(task.name, error), task.key)
             continue
         height, width = sizes.picture
         tile = tiles.choose(model, *sizes.seen, how.tile)
         small = bool(tile) and model.config.scale == 1
-        call = partial(treatment.read, how, model, task.source, task.name, sizes, uint8=small)
+        read = partial(treatment.read, how, model, task.source, task.name, sizes, uint8=small)
+        call = partial(job.timed, "decode", read)
         cost = max(height * width * model.config.scale**2, sizes.file[0] * sizes.file[1])
         yield _Begun(task, tile), call, cost
 
@@ -132,22 +140,26 @@ def _apply(
     """Runs the net and begins to write its outputs; returns False if it fails. The failure is
     recorded only if `alone`."""
     try:
-        outputs = run()
+        outputs = job.timed("net", run)
     except Exception as error:
         for task, _ in keys if alone else ():
-            job.fail(failure(task.name, error))
+            job.fail(failure(task.name, error), task.key)
         return False
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
             output = images.to_uint8(output)  # needs a quarter of the memory
-        call = partial(_save, how, picture, output, task)
-        writer.write(call, max(x.shape[0] * x.shape[1] for x in (output, picture.pixels)))
+        call = partial(job.timed, "encode", _save, how, picture, output, task)
+        cost = max(x.shape[0] * x.shape[1] for x in (output, picture.pixels))
+        writer.write(call, cost, task.key)
     return True
 
 
 def _save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: Task) -> Path:
     try:
         finished = treatment.finish(how, picture, output)
+        if task.take is not None:
+            task.take(finished)
+            return task.target
         return treatment.write(how, finished, task.target, task.suffix)
     except Exception as error:
         raise failure(str(task.target), error) from error

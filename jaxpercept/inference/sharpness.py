@@ -11,11 +11,30 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxpercept.config import TransformNetConfig
+from jaxpercept.config import DEFAULT_SCALE, TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model, Net
-from jaxpercept.inference.upscaling import load_upscaler, shipped
+from jaxpercept.inference.upscaling import default_model, load_upscaler, net_scale, shipped
 from jaxpercept.nets import blending
+
+
+def chosen(
+    name: str | None, factor: float | None, sharpness: float | None, *, precision: str = "float32"
+) -> Model:
+    """The net that enlarges `factor` times: of this name or file; or between the shipped ones of
+    that scale, where `sharpness` is given; or the first of them. InputError where there is none, or
+    it does not enlarge so much."""
+    if sharpness is not None:
+        return sharpened(net_scale(factor or DEFAULT_SCALE), sharpness, precision=precision)
+    model = load_upscaler(
+        name or default_model(net_scale(factor or DEFAULT_SCALE)), precision=precision
+    )
+    if factor and factor > model.config.scale:
+        raise InputError(
+            f"{model.name}: a net of scale {model.config.scale} does not enlarge {factor:.4g} "
+            "times; give another --model, or less"
+        )
+    return model
 
 
 def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Model:

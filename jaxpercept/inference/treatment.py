@@ -83,6 +83,12 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
             f"{name}: {what}, {count:,} pixels, more than the limit of {treatment.max_pixels:,}; "
             f"{fix} or raise --max-pixels"
         )
+    factor = treatment.factor if treatment.width is None else treatment.width / width
+    if config.scale > 1 and (factor or 0) > config.scale:
+        raise InputError(
+            f"{name}: a net of scale {config.scale} does not enlarge {width}x{height} "
+            f"{factor:.4g} times; give another --model, or less"
+        )
     seen = (height, width)
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width)

@@ -1,0 +1,152 @@
+"""A whole bulk job: plan, rounds, report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxpercept import images
+from jaxpercept.bulk import engine, manifest, places
+from jaxpercept.bulk.ledger import Deaths
+from jaxpercept.bulk.manifest import Item, Manifest
+from jaxpercept.bulk.places import Entry
+from jaxpercept.bulk.recipe import Recipe
+from jaxpercept.bulk.report import Report, Say
+from jaxpercept.config.bulk import BulkConfig
+from jaxpercept.errors import InputError
+from jaxpercept.inference import naming
+
+TASK = 64  # inputs, where there are many
+FRUITLESS = 3  # rounds without an output until the job is given up
+
+
+def items(
+    found: Mapping[images.Found, Entry], recipes: Sequence[Recipe], out: str, say: Say
+) -> list[Item]:
+    """What is to be made, the outputs of one net together. InputError where two inputs would have
+    one output."""
+    suffixes = {recipe.label: recipe.suffix for recipe in recipes}
+    folder = Path(out.partition("?")[0] if places.is_uri(out) else out)
+
+    def named(one: images.Found, label: str) -> Path:
+        return naming.name(folder, one, label, suffixes[label])
+
+    kept, left = naming.settle(found, [*suffixes], named)
+    if left:
+        say(f"left out, since this command writes files of these names: {len(left)}")
+    return [
+        Item(found[one], number, named(one, recipe.label).relative_to(folder).as_posix())
+        for number, recipe in enumerate(recipes)
+        for one in kept
+    ]
+
+
+def run(
+    wanted: Sequence[Item],
+    recipes: Sequence[Recipe],
+    out: str,
+    config: BulkConfig,
+    say: Say,
+    *,
+    skip_existing: bool = False,
+) -> dict[str, Any]:
+    """Makes what is not there yet, and returns the summary, which is also kept in
+    `_bulk/summary.json`; what failed is in `_bulk/errors.jsonl`."""
+    begun = time.monotonic()
+    places.remove_stale(out)
+    done = Manifest(out)
+    done.refresh()
+    settings = [recipe.settings for recipe in recipes]
+    there = done.outputs()
+    todo = [*manifest.plan(wanted, done.records, there, settings, skip_existing=skip_existing)]
+    say(f"{len(wanted)} outputs: {len(wanted) - len(todo)} are there, {len(todo)} to do")
+    report = Report(len(todo), say)
+    if todo:
+        with engine.connected(config) as library:
+            _rounds(library, config, recipes, out, done, todo, report, say)
+    made = {item.output for item in todo}
+    failed = [done.records[output] for output in made if "error" in done.records.get(output, {})]
+    summary = report.summary(len(wanted), len(failed), time.monotonic() - begun)
+    done.compact(f"{time.time_ns()}-all")
+    places.write(places.join(out, f"{manifest.FOLDER}/errors.jsonl"), manifest.lines(failed))
+    text = json.dumps(summary, indent=2) + "\n"
+    places.write(places.join(out, f"{manifest.FOLDER}/summary.json"), text.encode())
+    return summary
+
+
+def _rounds(
+    library: Any,
+    config: BulkConfig,
+    recipes: Sequence[Recipe],
+    out: str,
+    done: Manifest,
+    todo: Sequence[Item],
+    report: Report,
+    say: Say,
+) -> None:
+    deaths, fruitless = Deaths(), 0
+    rest = {item.output: item for item in todo}
+    while rest:
+        part = engine.Round(library, config, recipes, out, _tasks(rest.values(), deaths, config))
+        while not part.wait(1.0):
+            report.show(part.state, part.actors)
+            _check(part)
+        report.add(part.state)
+        if part.state.problem:
+            raise InputError(f"{part.state.problem}; then the same command goes on")
+        recorded = {r["output"] for r in done.refresh()}
+        fruitless = 0 if recorded & rest.keys() else fruitless + 1
+        rest = {output: item for output, item in rest.items() if output not in recorded}
+        deaths.note(
+            {w: [o for o in begun if o in rest] for w, begun in part.state.begun.items()},
+            set(engine.alive(library)),
+        )
+        given_up = [item for output, item in rest.items() if deaths.deadly(output)]
+        _give_up(given_up, recipes, out, done, report)
+        rest = {o: item for o, item in rest.items() if not deaths.deadly(o)}
+        if rest:
+            say(f"{len(rest)} were lost with processes that died; once more")
+        if rest and fruitless >= FRUITLESS and not given_up:
+            reason = " ".join(str(part.error or "no worker answers").split())[:300]
+            raise InputError(f"no output in {fruitless} rounds ({reason}); see `ray status`")
+
+
+def _check(part: engine.Round) -> None:
+    """InputError where nobody has said a word for long: the actors have no room, or no net."""
+    if part.silence > engine.SILENCE:
+        raise InputError(
+            f"no worker has answered for {part.silence:.0f} s; see whether the cluster has room "
+            "for --cpus-per-actor and --gpus-per-actor (`ray status`), and give the command again"
+        )
+    if part.state.problem:
+        raise InputError(f"{part.state.problem}; then the same command goes on")
+
+
+def _tasks(rest: Iterable[Item], deaths: Deaths, config: BulkConfig) -> list[list[Item]]:
+    """Inputs in batches; one that may have killed a process alone."""
+    rest = list(rest)
+    alone = [[item] for item in rest if deaths.suspect(item.output)]
+    calm = [item for item in rest if not deaths.suspect(item.output)]
+    size = config.task_size or max(1, min(TASK, len(calm) // 16))
+    return [*(calm[i : i + size] for i in range(0, len(calm), size)), *alone]
+
+
+def _give_up(
+    given_up: Sequence[Item],
+    recipes: Sequence[Recipe],
+    out: str,
+    done: Manifest,
+    report: Report,
+) -> None:
+    records = []
+    for item in given_up:
+        recipe = recipes[item.recipe]
+        error = f"{item.input.name}: the process that did it died, twice; try it with infer.py"
+        records.append(manifest.record(item, recipe.settings, recipe.digest, "", error=error))
+    if records:
+        name = manifest.part_name(out, f"{time.time_ns()}-given-up")
+        places.write(name, manifest.lines(records))
+        done.refresh()

@@ -1,0 +1,141 @@
+"""What a bulk job has done, and so what it has still to do.
+
+The output is the proof. Beside the outputs, in the folder `_bulk`, lies one record for each input:
+JSON lines, in `manifest/`, a file per task, which is written after the task's outputs. An output
+counts if it is there in its recorded size, and its record names the same input, unchanged, and the
+same settings. So whatever is killed at whatever moment, nothing is lost and nothing is half
+written; what was written without a record is done again, with the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxpercept.bulk import places
+from jaxpercept.bulk.places import Entry
+from jaxpercept.errors import InputError
+
+FOLDER = "_bulk"
+_PARTS = f"{FOLDER}/manifest"
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One output to make: of which input (a name, its size and time), by which of the job's
+    recipes, and its own name below the output folder. `known`: the hash of the input from which the
+    output that is there was made, if only the input's time has changed."""
+
+    input: Entry
+    recipe: int
+    output: str
+    known: str = ""
+
+
+@dataclass
+class Manifest:
+    """The records of an output folder, the newest for each output."""
+
+    out: str
+    records: dict[str, Record] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    def refresh(self) -> list[Record]:
+        """Reads the parts that are new, and returns their records."""
+        new: list[Record] = []
+        for entry in places.listing(places.join(self.out, _PARTS)):
+            if entry.name not in self._seen and entry.name.partition("?")[0].endswith(".jsonl"):
+                self._seen.add(entry.name)
+                new += _parsed(places.read(entry.name, "a manifest"), entry.name)
+        for record in sorted(new, key=lambda r: r.get("time", 0)):
+            self.records[record["output"]] = record
+        return new
+
+    def compact(self, name: str) -> None:
+        """Writes all records as one part, and removes the others. A kill in between leaves both,
+        which say the same."""
+        one = part_name(self.out, name)
+        if self._seen - {one}:
+            places.write(one, lines(self.records.values()))
+            for part in self._seen - {one}:
+                places.remove(part)
+            self._seen = {one}
+
+    def outputs(self) -> dict[str, int]:
+        """The sizes of the files that are in the output folder, by their names below it."""
+        start = len(self.out.partition("?")[0].rstrip("/")) + 1
+        found = {}
+        for entry in places.listing(self.out):
+            below = entry.name.partition("?")[0][start:]
+            if not below.startswith(f"{FOLDER}/"):
+                found[below] = entry.size
+        return found
+
+
+def plan(
+    items: Iterable[Item],
+    records: Mapping[str, Record],
+    outputs: Mapping[str, int],
+    settings: Sequence[str],
+    *,
+    skip_existing: bool = False,
+) -> Iterator[Item]:
+    """Those of `items` that have still to be done. `settings`: of each recipe. `skip_existing`:
+    whatever is there is done, by whomever it was written."""
+    for item in items:
+        record = records.get(item.output, {})
+        there = outputs.get(item.output)
+        if skip_existing and there is not None:
+            continue
+        same = (
+            there is not None
+            and "error" not in record
+            and record.get("bytes") == there
+            and record.get("input") == item.input.name
+            and record.get("settings") == settings[item.recipe]
+        )
+        unknown = item.input.size < 0  # of a list that names objects: only reading tells
+        if not same or not (unknown or record["size"] == item.input.size):
+            yield item
+        elif unknown or record["changed"] != item.input.changed:
+            yield Item(item.input, item.recipe, item.output, known=record["sha256"])
+
+
+def record(item: Item, settings: str, digest: str, sha256: str, **more: Any) -> Record:
+    """What is kept of an output, or of an input that failed (`error`)."""
+    made = {
+        "input": item.input.name,
+        "size": item.input.size,
+        "changed": item.input.changed,
+        "sha256": sha256,
+        "output": item.output,
+        "settings": settings,
+        "net": digest,
+        "time": round(time.time(), 3),
+    }
+    return {**made, **more}
+
+
+def part_name(out: str, name: str) -> str:
+    """The file of a task's records."""
+    return places.join(out, f"{_PARTS}/{name}.jsonl")
+
+
+def lines(records: Iterable[Record]) -> bytes:
+    """Records as JSON lines."""
+    made = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records)
+    return "".join(f"{line}\n" for line in made).encode("utf-8", "surrogateescape")
+
+
+def _parsed(data: bytes, name: str) -> list[Record]:
+    try:
+        text = data.decode("utf-8", "surrogateescape")
+        return [json.loads(line) for line in text.splitlines()]
+    except ValueError as error:
+        raise InputError(
+            f"{name}: not a part of a manifest ({error}); remove it: what it records is done again"
+        ) from error

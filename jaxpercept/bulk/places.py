@@ -1,0 +1,226 @@
+"""Files by name, here and in object stores: the one place that tells a path from a URI.
+
+A name with a scheme (`s3://bucket/key`, `gs://…`, `abfs://…`, or any that pyarrow knows) is in an
+object store, whose settings are in its URI's query and in the environment (`AWS_ENDPOINT_URL`,
+say). Every other name is a path. Both kinds are written whole or not at all: a file takes its name
+when it is complete, and an object is put in one request or one multipart upload.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from jaxpercept import files
+from jaxpercept.errors import InputError
+
+MOST_BYTES = 1 << 30  # of one file, which is held in memory
+TRIES = 8  # of a request that an object store refuses, over a minute or so
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+class Entry(NamedTuple):
+    """A file: its name, size in bytes, and when it was changed last, in nanoseconds; -1 for what
+    is not known."""
+
+    name: str
+    size: int = -1
+    changed: int = -1
+
+
+def is_uri(name: str) -> bool:
+    """Whether a name is in an object store. `file:///x` is not: see `plain`."""
+    return bool(_SCHEME.match(name)) and not name.startswith("file://")
+
+
+def plain(name: str) -> str:
+    """A `file://` URI as the path that it means; every other name as it is."""
+    return unquote(urlsplit(name).path) if name.startswith("file://") else name
+
+
+def join(folder: str, below: str) -> str:
+    """The name of what is `below` a folder. A URI keeps its query."""
+    if not is_uri(folder):
+        return os.path.join(folder, below)
+    place, mark, query = folder.partition("?")
+    return f"{place.rstrip('/')}/{below}{mark}{query}"
+
+
+def read(name: str, what: str = "an image") -> bytes:
+    """The bytes of a file. `what` is what is needed, for the InputError where there is no such
+    file, or it is larger than 1 GiB."""
+    try:
+        if is_uri(name):
+            data = _tried(_read_object, name)
+        else:
+            with open(files.regular(name, what), "rb") as file:
+                data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file; give the name of {what}") from error
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())[:300]
+        raise InputError(f"{name}: not readable ({reason}); check it and its store") from error
+    if len(data) > MOST_BYTES:
+        raise InputError(f"{name}: more than 1 GiB; give {what} of less")
+    return data
+
+
+def write(name: str, data: bytes) -> None:
+    """Writes a file, whole or not at all. InputError where that fails."""
+    if not is_uri(name):
+        files.write(name, data)
+        return
+    with files.reported(name):
+        _tried(_write_object, name, data)
+
+
+def remove(name: str) -> None:
+    """Removes a file; one that is not there is no error."""
+    with files.reported(name):
+        if is_uri(name):
+            _tried(_remove_object, name)
+        elif os.path.exists(name):
+            os.unlink(name)
+
+
+def remove_stale(folder: str) -> None:
+    """Removes what killed processes left half-written below a folder; object stores show no such
+    thing."""
+    if not is_uri(folder):
+        for root, _, names in os.walk(folder):
+            if any(name.startswith(".") for name in names):
+                files.remove_stale(root)
+
+
+def listing(folder: str) -> Iterator[Entry]:
+    """Every file below a folder, in no order; nothing where the folder does not exist."""
+    if is_uri(folder):
+        yield from _objects(folder)
+        return
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in names:
+            yield about([os.path.join(root, name)])[0]
+
+
+def about(names: Iterable[str]) -> list[Entry]:
+    """Size and time of each file, -1 for one that is missing or hidden."""
+    found = []
+    for name in names:
+        try:
+            found.append(_about_object(name) if is_uri(name) else _about_path(name))
+        except (OSError, InputError):
+            found.append(Entry(name))
+    return found
+
+
+def _about_path(name: str) -> Entry:
+    stat = os.stat(name)
+    return Entry(name, stat.st_size, stat.st_mtime_ns)
+
+
+# Object stores, by pyarrow.
+
+
+@cache
+def _store(uri: str, process: int) -> Any:
+    """The file system of a URI's scheme and query. `process`: a client does not survive a fork."""
+    try:
+        from pyarrow import fs
+    except ImportError as error:
+        raise InputError(f"{uri}: object stores need pyarrow; pip install 'jaxpercept[ray]'") from (
+            error
+        )
+    try:
+        if uri.startswith("s3://"):
+            return _s3(fs, uri)
+        return fs.FileSystem.from_uri(uri)[0]
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{uri}: not a store that can be opened ({error}); check the URI") from (
+            error
+        )
+
+
+def _s3(fs: Any, uri: str) -> Any:
+    """S3 whose small files are one PUT, and whose requests are tried again when it is busy."""
+    split = urlsplit(uri)
+    how: dict[str, Any] = dict(part.split("=", 1) for part in split.query.split("&") if "=" in part)
+    if split.username:
+        how |= {"access_key": unquote(split.username), "secret_key": unquote(split.password or "")}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and "endpoint_override" not in how:
+        how |= {"endpoint_override": urlsplit(endpoint).netloc, "scheme": urlsplit(endpoint).scheme}
+    how |= {"allow_delayed_open": True, "background_writes": False}
+    return fs.S3FileSystem(**how, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=5))
+
+
+def _opened(name: str) -> tuple[Any, str]:
+    """The file system of an object, and its key there."""
+    split = urlsplit(name)
+    key = unquote(f"{split.hostname if split.username else split.netloc}{split.path}")
+    root = f"{split.scheme}://{split.netloc}/" + (f"?{split.query}" if split.query else "")
+    return _store(root, os.getpid()), key.rstrip("/")
+
+
+def _read_object(name: str) -> bytes:
+    store, key = _opened(name)
+    with store.open_input_stream(key) as file:
+        return bytes(file.read(MOST_BYTES + 1))
+
+
+def _write_object(name: str, data: bytes) -> None:
+    store, key = _opened(name)
+    with store.open_output_stream(key) as file:
+        file.write(data)
+
+
+def _remove_object(name: str) -> None:
+    store, key = _opened(name)
+    try:
+        store.delete_file(key)
+    except FileNotFoundError:
+        return
+
+
+def _about_object(name: str) -> Entry:
+    store, key = _opened(name)
+    (info,) = _tried(store.get_file_info, [key])
+    return _entry(info, name) if info.is_file else Entry(name)
+
+
+def _objects(folder: str) -> Iterator[Entry]:
+    from pyarrow import fs
+
+    store, key = _opened(folder)
+    selector = fs.FileSelector(key, allow_not_found=True, recursive=True)
+    with files.reported(folder):
+        for info in _tried(store.get_file_info, selector):
+            if info.is_file:
+                below = info.path[len(key) :].lstrip("/")
+                yield _entry(info, join(folder, below))
+
+
+def _entry(info: Any, name: str) -> Entry:
+    return Entry(name, -1 if info.size is None else info.size, info.mtime_ns or -1)
+
+
+def _tried(call: Callable[..., Any], *args: Any) -> Any:
+    """The call's result; what an object store refuses is asked for again, after longer and longer
+    pauses, whose lengths chance spreads over the clients."""
+    for attempt in range(TRIES):
+        try:
+            return call(*args)
+        except _FINAL:
+            raise
+        except OSError:
+            if attempt == TRIES - 1:
+                raise
+        time.sleep(random.uniform(0.5, 1) * min(20, 0.2 * 2**attempt))
+    raise AssertionError

@@ -1,0 +1,131 @@
+"""What a bulk job does to every input: plain values, which are pickled to every process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxpercept import files
+from jaxpercept.errors import InputError
+from jaxpercept.inference import sharpness, upscaling
+from jaxpercept.inference.model import Model, Net, load_model
+from jaxpercept.inference.treatment import Treatment
+from jaxpercept.interop import exported_net
+from jaxpercept.nets import multistyle, weights_file
+
+_LIMITS = ("max_pixels", "tile")  # of a treatment: they change no picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A net, and the treatment of the images beside it.
+
+    `net`: a shipped name, or a file, whose bytes are in `weights`, so that other machines need not
+    have it; with a blend (`multi:wave=1`). `scale`: of a super-resolution net; 0 for a style's.
+    `digest`: of the net's numbers. `label`: what outputs are called after. `suffix`: of what is
+    written, None for the input's."""
+
+    net: str
+    how: Treatment
+    scale: int = 0
+    precision: str = "float32"
+    runtime: str = "jax"
+    sharpness: float | None = None
+    ensemble: bool = False
+    batch_size: int = 1
+    suffix: str | None = None
+    label: str = ""
+    digest: str = ""
+    weights: bytes | None = dataclasses.field(default=None, repr=False)
+
+    def load(self) -> Net:
+        """The net. InputError where it is not the one that the job began with: another version of
+        it is shipped here."""
+        model = self._model()
+        if self.digest and _digest(model) != self.digest:
+            raise InputError(
+                f"{self.net}: this machine has another net of this name; install the same version "
+                "of jaxpercept on every machine"
+            )
+        net: Net = model
+        if self.runtime != "jax":
+            (net,) = exported_net.nets([model], self.runtime, self.precision)
+        return sharpness.Ensemble(net) if self.ensemble else net
+
+    def _model(self) -> Model:
+        with self._file() as name:
+            if self.scale == 0:
+                return load_model(name, precision=self.precision)
+            return sharpness.chosen(
+                name or None, self.scale, self.sharpness, precision=self.precision
+            )
+
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[str]:
+        """What `load_model` takes for the net, on whatever machine this is."""
+        if self.weights is None:
+            yield self.net
+            return
+        file, blend = multistyle.split(self.net)
+        with files.scratch(tempfile.gettempdir()) as folder:
+            copy = folder / Path(file).name
+            copy.write_bytes(self.weights)
+            yield f"{copy}:{blend}" if blend else str(copy)
+
+    @property
+    def settings(self) -> str:
+        """A hash of all that decides what an output is, beside the input."""
+        how = {k: v for k, v in dataclasses.asdict(self.how).items() if k not in _LIMITS}
+        own = [self.digest, self.precision, self.runtime, self.ensemble, self.suffix]
+        return hashlib.sha256(json.dumps([how, own], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def stylizing(style: str, how: Treatment, *, name: str | None = None, **more: Any) -> Recipe:
+    """The recipe of a style net; `name`: what outputs are called after, by default the net's own.
+    InputError for a net of another kind, or none."""
+    recipe = Recipe(net=style, how=how, weights=_weights(style, "styles"), **more)
+    model = recipe._model()
+    if model.config.scale != 1:
+        raise InputError(f"{style}: a super-resolution net; choose a style net")
+    return dataclasses.replace(recipe, label=name or model.name, digest=_digest(model))
+
+
+def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
+    """The recipe of a super-resolution net: `model`, or by `sharpness`, or the first that enlarges
+    as `how` says. InputError where there is none."""
+    factor = how.factor if how.width is None else None
+    precision = more.get("precision", "float32")
+    chosen = sharpness.chosen(model, factor, more.get("sharpness"), precision=precision)
+    net = "" if more.get("sharpness") is not None else chosen.source
+    weights = _weights(net, "superres") if net else None
+    recipe = Recipe(net=net, how=how, scale=chosen.config.scale, weights=weights, **more)
+    named = sharpness.Ensemble(chosen) if recipe.ensemble else chosen
+    label = upscaling.label(named, how.factor, how.width)
+    return dataclasses.replace(recipe, label=label, digest=_digest(chosen))
+
+
+def _weights(net: str, kind: str) -> bytes | None:
+    """The bytes of a net's file; None for a shipped net, which every machine has."""
+    file, _ = multistyle.split(net)
+    if file in weights_file.available("styles") or file in weights_file.available("superres"):
+        return None
+    return weights_file.resolve(file, kind).read_bytes()
+
+
+def _digest(model: Model) -> str:
+    seen = hashlib.sha256(repr(model.config).encode())
+    blend = {} if model.mix is None else {"mix": model.mix}
+    for name, value in sorted({**model.params, **model.stats, **blend}.items()):
+        array = np.ascontiguousarray(value)
+        seen.update(f"{name} {array.dtype} {array.shape}".encode())
+        seen.update(array.data)
+    return seen.hexdigest()[:32]

@@ -1,0 +1,43 @@
+"""How a bulk job is spread over machines: what changes no output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxpercept.config.options import option, settle
+
+
+@dataclass(frozen=True)
+class BulkConfig:
+    """The options of `bulk` beside those of `stylize` and `upscale`."""
+
+    address: str | None = option(
+        None,
+        "a Ray cluster to join, HOST:PORT, or auto for the one that this machine is part of "
+        "(default: Ray is started on this machine)",
+        metavar="A",
+    )
+    actors: int | None = option(
+        None,
+        "processes that hold the nets (default: as many as the cluster has room for now)",
+        least=1,
+    )
+    cpus_per_actor: float | None = option(
+        None, "CPUs of each of them (default: 4, or a machine's where it has fewer)", above=0
+    )
+    gpus_per_actor: float | None = option(
+        None,
+        "GPUs of each of them, or a share of one, as in 0.25; 0: the CPU (default: 1 where the "
+        "cluster has GPUs)",
+        least=0,
+    )
+    task_size: int | None = option(
+        None,
+        "inputs of a task: what is done again at most, for each process that dies (default: up "
+        "to 64, fewer where there are few inputs)",
+        least=1,
+        most=10_000,
+    )
+
+    def __post_init__(self) -> None:
+        settle(self)

@@ -1,0 +1,371 @@
+"""Bulk jobs without a cluster: names, the manifest, what is still to do, who is to blame for a
+death, and the callable that every engine calls. One test starts Ray, where it is installed; the
+clusters are in test_bulk_cluster.py.
+"""
+
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import noise, save_noise, status
+
+from jaxpercept import config, files, images
+from jaxpercept.bulk import engine, inputs, job, manifest, places, recipe
+from jaxpercept.bulk.ledger import Deaths, Ledger, State
+from jaxpercept.bulk.manifest import Item, Manifest
+from jaxpercept.bulk.places import Entry
+from jaxpercept.bulk.work import Worker
+from jaxpercept.config.bulk import BulkConfig
+from jaxpercept.errors import InputError
+from jaxpercept.inference.treatment import Treatment
+from jaxpercept.nets import transform_net
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+HOW = Treatment(stroke=None)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """The file of a tiny style net."""
+    tiny = config.NET_PRESETS["resize"].scaled(0.125)
+    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
+    transform_net.save(path, tiny, *transform_net.init(tiny), {"task": "style"})
+    return str(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photos of one size, in a folder and its subfolder."""
+    names = [*(f"{i}.png" for i in range(5)), "sub/5.jpg"]
+    return save_noise(tmp_path / "in", names, 32, 24)
+
+
+class Here:
+    """A round in this process: tasks one after another, each through a pickled worker. A task with
+    an input that is in `deadly` kills its process, a net that is `missing` stops the job."""
+
+    deadly: tuple[str, ...] = ()
+    actors = 1
+
+    def __init__(self, library, config, recipes, out, tasks):
+        self.state, self.silence, self.error = State(), 0.0, None
+        for number, task in enumerate(tasks):
+            begun = [item.output for item in task]
+            if any(name in output for name in self.deadly for output in begun):
+                self.state.begun["node", number] = begun
+                continue
+            worker = pickle.loads(pickle.dumps(Worker(recipes, out)))
+            failed = sum("error" in record for record in worker.work(task))
+            self.state.done += len(task) - failed
+            self.state.failed += failed
+
+    def wait(self, seconds):
+        return True
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """The command without Ray."""
+    monkeypatch.setattr(engine, "connected", nullcontext)
+    monkeypatch.setattr(engine, "alive", lambda library: {"node": {}})
+    monkeypatch.setattr(engine, "Round", Here)
+    monkeypatch.setattr(Here, "deadly", ())
+    return Here
+
+
+def bulk(*more):
+    return status("bulk", "stylize", *more, "--stroke", "1", "--batch-size", "2")
+
+
+def summary(out):
+    return json.loads((out / "_bulk" / "summary.json").read_text())
+
+
+def test_the_same_files_as_stylize(here, net, photos, tmp_path):
+    assert bulk(photos, "-o", tmp_path / "bulk", "--style", net) == 0
+    assert status("stylize", photos, "-o", tmp_path / "one", "--style", net, "--stroke", "1") == 0
+    made = images.list_images(tmp_path / "one")
+    assert len(made) == 6
+    for path in made:
+        same = tmp_path / "bulk" / path.relative_to(tmp_path / "one")
+        assert np.abs(images.load_image(same) - images.load_image(path)).max() < 1.5 / 255
+    assert images.list_images(tmp_path / "bulk") == [
+        tmp_path / "bulk" / path.relative_to(tmp_path / "one") for path in made
+    ]
+
+
+def test_a_second_run_does_what_has_changed(here, net, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def done(*more):
+        assert bulk(photos, "-o", out, "--style", net, *more) == 0
+        return summary(out)["done"]
+
+    assert done() == 6
+    assert done() == 0
+    os.utime(photos / "0.png", (1, 1))  # touched: read, and found the same
+    before = (out / "0_tiny.png").stat().st_mtime_ns
+    assert done() == 1
+    assert (out / "0_tiny.png").stat().st_mtime_ns == before
+    assert done() == 0
+    images.save_image(photos / "1.png", noise(99, 32, 24))
+    (out / "2_tiny.png").unlink()
+    (out / "3_tiny.png").write_bytes(b"cut short")
+    assert done() == 3
+    assert done("--strength", "0.5") == 6
+    assert done("--strength", "0.5", "--max-pixels", "100000") == 0  # changes no picture
+    assert len(list((out / "_bulk" / "manifest").iterdir())) == 1
+    assert "6 are there, 0 to do" in capsys.readouterr().err
+
+
+def test_outputs_without_a_record_are_done_again(here, net, photos, tmp_path):
+    """What a kill between the outputs and their record leaves."""
+    out = tmp_path / "out"
+    assert bulk(photos, "-o", out, "--style", net) == 0
+    for part in (out / "_bulk" / "manifest").iterdir():
+        part.unlink()
+    assert bulk(photos, "-o", out, "--style", net, "--skip-existing") == 0
+    assert summary(out)["done"] == 0
+    assert bulk(photos, "-o", out, "--style", net) == 0
+    assert summary(out)["done"] == 6
+
+
+def test_what_fails_is_listed_and_tried_again(here, net, photos, tmp_path, capsys):
+    (photos / "broken.png").write_bytes(b"no")
+    # the header of a GIF of 10,000 by 10,000 pixels, and nothing of them
+    gif = b"GIF89a" + (10_000).to_bytes(2, "little") * 2 + b"\xf0\x00\x00" + b"\x00" * 6
+    (photos / "huge.gif").write_bytes(gif + b"," + b"\x00" * 4 + gif[6:10] + b"\x00\x02\x00;")
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert bulk(photos, "-o", out, "--style", net, "--max-pixels", "1000000") == 1
+        errors = (out / "_bulk" / "errors.jsonl").read_text().splitlines()
+        assert len(errors) == 2
+        assert any("broken.png: not an image" in json.loads(line)["error"] for line in errors)
+        assert any("more than the limit" in json.loads(line)["error"] for line in errors)
+    assert "2 of 8 failed; see" in capsys.readouterr().err
+
+
+def test_an_input_that_kills_its_process_twice_is_given_up(here, net, photos, tmp_path):
+    here.deadly = ("3_tiny", "4_tiny")
+    out = tmp_path / "out"
+    assert bulk(photos, "-o", out, "--style", net, "--task-size", "6") == 1
+    errors = (out / "_bulk" / "errors.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["output"] for line in errors) == ["3_tiny.png", "4_tiny.png"]
+    assert "died, twice" in errors[0]
+    assert summary(out)["rounds"] == 2
+    here.deadly = ()
+    assert bulk(photos, "-o", out, "--style", net) == 0
+    assert summary(out)["done"] == 2
+
+
+def test_a_full_disk_stops_the_job(here, net, photos, tmp_path, monkeypatch, capsys):
+    def full(path, data):
+        raise InputError(f"{path}: cannot be written (No space left on device); make room")
+
+    monkeypatch.setattr(files, "write", full)
+    assert bulk(photos, "-o", tmp_path / "out", "--style", net) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+@pytest.mark.parametrize("engine_rows", [list, lambda names: {"input": np.array(names)}])
+def test_the_callable_of_other_engines(engine_rows, net, photos, tmp_path):
+    """Beam calls it with a list, Spark with a data frame; both pickle it."""
+    how = recipe.stylizing(net, HOW)
+    worker = Worker([how], str(tmp_path / "out"))
+    names = [str(photos / "0.png"), str(photos / "none.png")]
+    made = pickle.loads(pickle.dumps(worker))(engine_rows(names))
+    below = photos.relative_to("/").as_posix()
+    assert made["input"] == names
+    assert made["output"] == [f"{below}/0_tiny.png", ""]
+    assert made["error"][0] == ""
+    assert "none.png: no such file" in made["error"][1]
+    assert (tmp_path / "out" / made["output"][0]).is_file()
+    worker(names)
+    assert len(pickle.dumps(worker)) < 2 * len(how.weights)  # without its nets
+
+
+def test_a_recipe_carries_its_net(net, tmp_path):
+    """To machines that do not have the file; and knows it again."""
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(Path(net).read_bytes())
+    made = recipe.stylizing(str(copy), HOW)
+    copy.unlink()
+    assert pickle.loads(pickle.dumps(made)).load().name == made.label == "mine"
+    other = dataclasses.replace(made, digest="0" * 32)
+    with pytest.raises(InputError, match="the same version of jaxpercept on every machine"):
+        other.load()
+    wider = dataclasses.replace(made, how=Treatment(stroke=None, max_pixels=5, tile=64))
+    assert wider.settings == made.settings
+    assert dataclasses.replace(made, suffix=".png").settings != made.settings
+    assert dataclasses.replace(made, how=Treatment()).settings != made.settings
+
+
+def test_recipes_of_super_resolution():
+    made = recipe.upscaling_by("x4-pixel", Treatment(factor=3.0, keep_grey=True))
+    assert (made.label, made.scale, made.weights) == ("x4-pixel-by-3", 4, None)
+    assert made.load().config.scale == 4
+    sharp = recipe.upscaling_by(None, Treatment(factor=4.0), sharpness=0.5)
+    assert sharp.label == "x4-sharpness-0.5"
+    assert pickle.loads(pickle.dumps(sharp)).load().name == "x4-sharpness-0.5"
+
+
+def test_what_a_list_names(tmp_path):
+    (tmp_path / "names.txt").write_text("# mine\n/data/a/x.png\n\ns3://b/c/y.jpg\n../z.gif\n")
+    missing, left = [], Counter()
+    found = inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left)
+    assert [one.below.as_posix() for one in found] == ["data/a/x.png", "b/c/y.jpg", "z.gif"]
+    assert [e.name for e in found.values()] == ["/data/a/x.png", "s3://b/c/y.jpg", "../z.gif"]
+    made = [recipe.Recipe(net="", how=HOW, label="wave")]
+    outputs = [item.output for item in job.items(found, made, "s3://o/p?scheme=http", print)]
+    assert outputs == ["data/a/x_wave.png", "b/c/y_wave.jpg", "z.gif_wave.png"]
+
+
+def test_columns_of_names(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = tmp_path / "table.parquet"
+    parquet.write_table(pa.table({"path": ["/a/x.png", None], "n": [1, 2]}), file)
+    found = inputs.find([f"{file}:path"], "out", [], Counter())
+    assert [one.below.as_posix() for one in found] == ["a/x.png"]
+    for column, said in (("none", "no column 'none'; it has path, n"), ("n", "column of names")):
+        with pytest.raises(InputError, match=said):
+            inputs.find([f"{file}:{column}"], "out", [], Counter())
+
+
+@pytest.mark.parametrize(
+    ("below", "pattern", "fits"),
+    [
+        ("a.png", "*.png", True),
+        ("sub/a.png", "*.png", False),
+        ("sub/a.png", "*/a.*", True),
+        ("x/y/a.png", "**/*.png", True),
+        ("a.png", "**/*.png", True),
+        ("x/y/a.png", "x/**", True),
+    ],
+)
+def test_patterns_of_object_names(below, pattern, fits):
+    assert inputs._matches(below.split("/"), pattern.split("/")) is fits
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("out", "out/a/b.png"), ("s3://b/o/?scheme=http", "s3://b/o/a/b.png?scheme=http")],
+)
+def test_names_below_a_folder(folder, name):
+    assert places.join(folder, "a/b.png") == name
+    assert places.plain("file:///a%20b/c") == "/a b/c"
+
+
+def test_the_plan_of_names_that_nobody_has_looked_at():
+    """Of a list of objects, only reading tells what has changed."""
+    item = Item(Entry("s3://b/x.png"), 0, "b/x_wave.png")
+    known = {"input": item.input.name, "bytes": 7, "settings": "s", "sha256": "abc", "size": 5}
+    (again,) = manifest.plan([item], {item.output: known}, {item.output: 7}, ["s"])
+    assert again.known == "abc"
+    (new,) = manifest.plan([item], {item.output: known}, {item.output: 6}, ["s"])
+    assert new.known == ""
+
+
+def test_the_manifest_keeps_the_newest_record(tmp_path):
+    for number, name in enumerate(["b", "a"]):
+        record = {"output": "x.png", "time": number, "bytes": number}
+        places.write(manifest.part_name(str(tmp_path), name), manifest.lines([record]))
+    kept = Manifest(str(tmp_path))
+    assert len(kept.refresh()) == 2
+    assert kept.refresh() == []
+    assert kept.records["x.png"]["bytes"] == 1
+    kept.compact("all")
+    again = Manifest(str(tmp_path))
+    assert again.refresh() == [{"output": "x.png", "time": 1, "bytes": 1}]
+    places.write(manifest.part_name(str(tmp_path), "cut"), b'{"output": "x')
+    with pytest.raises(InputError, match=r"cut\.jsonl: not a part of a manifest"):
+        again.refresh()
+
+
+def test_who_is_to_blame():
+    deaths = Deaths()
+    ledger = Ledger()
+    ledger.begin(("a", 1), ["x", "y"])
+    ledger.begin(("b", 2), ["z"])
+    ledger.end(("b", 2), 1, 0, {"net": 2.0})
+    state, _ = ledger.state()
+    deaths.note(state.begun, {"a", "b"})
+    assert [deaths.suspect(name) for name in "xyz"] == [True, True, False]
+    assert not deaths.deadly("x")
+    deaths.note({("a", 5): ["x"]}, {"a"})
+    assert deaths.deadly("x")
+    for _ in range(4):  # nodes die of other things
+        assert not deaths.deadly("w")
+        deaths.note({("gone", 1): ["w"]}, {"a"})
+    assert deaths.deadly("w")
+    assert ledger.claim("x")
+    assert not ledger.claim("x")
+    assert state.done == 1
+    assert state.seconds == {"net": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "actors"),
+    [
+        ([{"CPU": 2}], {}, (1, 2, 0)),
+        ([{"CPU": 1}, {"CPU": 1}], {}, (2, 1, 0)),
+        ([{"CPU": 64}], {}, (16, 4, 0)),
+        ([{"CPU": 2}], {"cpus_per_actor": 1}, (2, 1, 0)),
+        ([{"CPU": 2}], {"actors": 5}, (5, 2, 0)),
+        ([{"CPU": 16, "GPU": 2}, {"CPU": 16}], {}, (2, 4, 1)),
+        ([{"CPU": 8, "GPU": 1}], {"gpus_per_actor": 0.25}, (4, 2, 0.25)),
+        ([{"CPU": 8, "GPU": 1}], {"gpus_per_actor": 0}, (2, 4, 0)),
+    ],
+)
+def test_how_many_actors_there_is_room_for(nodes, options, actors):
+    assert engine.pool(nodes, BulkConfig(**options)) == actors
+
+
+def test_what_there_is_no_room_for():
+    with pytest.raises(InputError, match="no node has a GPU"):
+        engine.pool([{"CPU": 4}], BulkConfig(gpus_per_actor=1))
+    with pytest.raises(InputError, match=r"no node has 8 CPUs .* the largest has 4 CPUs"):
+        engine.pool([{"CPU": 4}], BulkConfig(cpus_per_actor=8))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bulk stylize x.png -o y.png", "-o y.png names one file"),
+        ("bulk upscale x.png --width 100", "--width without --model"),
+        ("bulk stylize - -o y", "bulk reads no standard input"),
+        ("bulk stylize none.png -o y", "none.png: no such file"),
+        ("bulk stylize x.png --task-size 0", "--task-size 0 is not allowed; at least 1"),
+    ],
+)
+def test_mistakes(line, said, capsys):
+    assert status(line) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_bulk_on_ray(net, photos, tmp_path, root):
+    """The command as a user gives it, on a Ray of its own."""
+    pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'")
+    (photos / "broken.png").write_bytes(b"no")
+    command = f"-m jaxpercept bulk stylize {photos} -o {tmp_path}/out --stroke 1 --style {net}"
+    done = subprocess.run(
+        [sys.executable, *command.split(), "--cpus-per-actor", "1", "--actors", "1"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(images.list_images(tmp_path / "out")) == 6
+    assert json.loads(done.stdout)["done"] == 6
+    assert "1 of 7 failed" in done.stderr
