@@ -18,7 +18,7 @@ from jaxpercept.losses import objective
 from jaxpercept.nets import conv, transform_net, vgg
 from jaxpercept.runtime import compilation_cache
 from jaxpercept.training import engines
-from jaxpercept.training.start import init_state
+from jaxpercept.training.start import init_state, style_targets
 from jaxpercept.training.step import make_step
 
 
@@ -60,7 +60,7 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
     """The row's work as a jitted function, not traced yet, and what to call it with."""
     dtype = jnp.dtype(jnp.bfloat16) if precision == "bfloat16" else None
     if row.training:
-        return _step(row, weights, precision)
+        return training_step(row, weights, precision)
     given = _pictures(row)
     x = jax.device_put(given["x"])
     if row.kind in ("style", "superres"):
@@ -100,7 +100,10 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
     return value_and_grad, (params, grams, content, x, 1 - x)
 
 
-def _step(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[Any, ...]]:
+def training_step(
+    row: rows.Row, weights: Path, precision: str = "float32"
+) -> tuple[Any, tuple[Any, ...]]:
+    """A step as training makes it, not traced yet, and its arguments. The state is donated."""
     made = replace(rows.train_config(row, precision), init=str(weights))
     terms, engine, phi = (
         objective.make_terms(made.objective),
@@ -111,7 +114,7 @@ def _step(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[Any,
     given = rows.inputs(row)
     if row.kind == "train-style":
         phi = vgg.load_vgg16()
-        grams = objective.style_targets(
+        grams = style_targets(
             phi, given["style"].astype("float32") / 255, made.objective.style_layers
         )
     state, _ = init_state(made)

@@ -54,3 +54,34 @@ def test_a_freed_block_is_kept():
 
 def test_a_user_s_own_tuning_stays():
     assert page_faults("allocator.keep_freed_memory()", MALLOC_TOP_PAD_="0") > 20
+
+
+def started(code, **tuned):
+    """Runs a program that calls `use_huge_pages`. Returns its arguments, the setting that glibc
+    saw, and the one that the program sees."""
+    program = f"""
+import os, sys
+from jaxpercept.runtime import allocator
+{code}
+allocator.use_huge_pages()
+seen = [v for v in open("/proc/self/environ").read().split(chr(0)) if v.startswith("GLIBC_T")]
+print(sys.argv[1:], seen, os.environ.get("GLIBC_TUNABLES"))
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GLIBC_", "MALLOC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "a b", "ü"],
+        env=environment | tuned,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_a_training_starts_again_with_huge_pages():
+    given = "allocator._has_huge_pages = lambda: True"
+    assert started(given) == "['a b', 'ü'] ['GLIBC_TUNABLES=glibc.malloc.hugetlb=1'] None"
+    own = "glibc.malloc.arena_max=1"
+    assert started(given, GLIBC_TUNABLES=own) == f"['a b', 'ü'] ['GLIBC_TUNABLES={own}'] {own}"
+    without = "allocator._has_huge_pages = lambda: False"
+    assert started(without) == "['a b', 'ü'] [] None"

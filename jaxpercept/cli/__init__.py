@@ -21,8 +21,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     streams.open_missing()
     parser = build_parser(prog)
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    is_program = argv is None or prog != "jaxpercept"
     if "jax" not in sys.modules:  # otherwise the process belongs to someone else
-        allocator.keep_freed_memory()
+        if is_program and arguments.trains:
+            allocator.use_huge_pages()
+        else:
+            allocator.keep_freed_memory()
     try:
         return int(arguments.run(arguments) or 0)
     except InputError as e:

@@ -150,7 +150,7 @@ def build_parser(prog: str) -> Parser:
         description=_description(prog),
         epilog=None if is_train or is_infer else _EPILOG,
     )
-    parser.set_defaults(run=lambda arguments: parser.print_help())
+    parser.set_defaults(run=lambda arguments: parser.print_help(), trains=False)
     if is_train:
         # train.py's arguments arrive as `train …`, which its help should not repeat.
         commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)

@@ -100,7 +100,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Fills the `train` command."""
     from jaxpercept.cli import demo
 
-    parser.set_defaults(run=demo.run)
+    parser.set_defaults(run=demo.run, trains=True)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
     style = commands.add_parser(
         "style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG

@@ -148,7 +148,7 @@ def gram_targets(
     return {k: jnp.concatenate([grams[k] for grams in found]) for k in layers} if found else {}
 
 
-style_targets = jax.jit(objective.style_targets, static_argnums=2)
+style_targets: Any = jax.jit(objective.style_targets, static_argnums=2)
 
 
 def _picture(path: str, size: int) -> images.Float:
