@@ -160,7 +160,7 @@ def _add_common(
         metavar="FILE",
         help="weights of the loss network (default: the shipped VGG-16, trained on ImageNet)",
     )
-    add_weights(groups["objective"], weights or config.DEFAULT_WEIGHTS["reference"])
+    add_weights(groups["objective"], kind, weights or config.DEFAULT_WEIGHTS["reference"])
 
 
 def make_config(

@@ -46,14 +46,20 @@ def add_fields(
 
 
 def add_weights(
-    group: argparse._ArgumentGroup, defaults: Mapping[str, float] | None, note: str = ""
+    group: argparse._ArgumentGroup,
+    command: str,
+    defaults: Mapping[str, float] | None,
+    note: str = "",
 ) -> None:
-    """Adds `--weights.NAME` for every term. Without `defaults` the help shows `note` in their
-    place."""
+    """Adds `--weights.NAME` for every term that `command` has. Without `defaults` the help shows
+    `note` in their place."""
     for term in config.TERMS:
+        if term.only and command not in term.only:
+            continue
         default = note if defaults is None else f"{defaults.get(term.name, 0):g}"
         group.add_argument(
             f"--weights.{term.name}",
+            *filter(None, [term.flag]),
             dest=f"weights.{term.name}",
             type=float,
             metavar="W",
@@ -70,7 +76,7 @@ def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
 
 def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
     """Returns the loss weights that the command line set."""
-    found = {name: getattr(arguments, f"weights.{name}") for name in config.TERM_NAMES}
+    found = {name: getattr(arguments, f"weights.{name}", None) for name in config.TERM_NAMES}
     return {name: weight for name, weight in found.items() if weight is not None}
 
 

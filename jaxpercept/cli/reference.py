@@ -27,7 +27,8 @@ def reference() -> str:
                     rows.append(_row(name, prefix, option, getattr(kind, name, None)))
         if group == "objective":
             for term in config.TERMS:
-                weight = Option(help=f"weight of the term: {term.help}", fixed=True)
+                about_it = f"weight of the term: {term.help}"
+                weight = Option(help=about_it, fixed=True, only=term.only, flag=term.flag)
                 rows.append(_row(f"weights.{term.name}", "objective.", weight, None))
         text += [f"## {group}", about, "\n".join(rows)]
     return "\n\n".join(text) + "\n"

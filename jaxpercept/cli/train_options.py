@@ -47,7 +47,7 @@ def add_configs(
     the config's own. `weights` are the terms' defaults, or None if they depend on other options."""
     for kind in (config.TrainConfig, config.ObjectiveConfig):
         add_fields(groups, kind, command, shown=shown, leave_out=leave_out)
-    add_weights(groups["objective"], weights, BY_PRESET)
+    add_weights(groups["objective"], command, weights, BY_PRESET)
 
 
 def given_fields(arguments: argparse.Namespace, shipped: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class TermSpec:
 
     name: str
     help: str
+    flag: str = ""  # the command line's second name for --weights.NAME
+    only: tuple[str, ...] = ()  # the tasks that have it; empty: all
 
 
 # One line per term. The function of the same name in jaxpercept/losses/terms.py computes it.
@@ -32,6 +34,13 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("hatch", "patterns that repeat every 8 pixels, which feature losses bring"),
     TermSpec("flat", "mean absolute difference where the target is smooth, in 0-255 units"),
     TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
+    TermSpec(
+        "stability",
+        "mean squared flicker, in 0-255 units, between each photo and a second view of it that "
+        "is moved a little, noisier and brighter or darker; 100 makes nets for films",
+        flag="--stability",
+        only=("style", "multistyle"),
+    ),
 )
 TERM_NAMES = tuple(t.name for t in TERMS)
 # The other entries of a logged line. No term may have one of these names.

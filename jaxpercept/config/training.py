@@ -13,9 +13,9 @@ from jaxpercept.config.net import (
     check_known,
     net_from_dict,
 )
-from jaxpercept.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig
+from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 
 # How super-resolution's inputs are made, and the types that a net computes in.
 DEGRADATIONS = ("blur", "bicubic")
@@ -204,6 +204,11 @@ class TrainConfig:
                 f"task {self.task!r} with {count} style_images and net.styles {self.net.styles}: "
                 "'multistyle' needs at least one, and a net of as many styles; 'style' takes one"
             )
+        for term in TERMS:
+            if term.only and self.task not in term.only and self.objective.weights.get(term.name):
+                raise InputError(
+                    Name(f"weights.{term.name}"), f" is not for the task {self.task!r}; set it to 0"
+                )
         if self.only_new and not several:
             raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
 

@@ -20,12 +20,13 @@ def held_out_objective(
     made: config.TrainConfig, weights: Path, photos: np.ndarray, mix: np.ndarray | None = None
 ) -> float:
     """Returns the objective of the training `made` for the net in the file `weights`: the weighted
-    sum of the terms in float32, averaged over photos (N, S, S, 3) in [0, 1]. With `made.clip`, the
-    output is clipped first, as for display. `mix`, (1, styles), selects the style of a multi-style
-    net. Photos are processed one at a time to bound memory. Raises InputError for a file that is
-    not a transform net."""
+    sum, in float32, of the terms that judge a picture alone, averaged over photos (N, S, S, 3) in
+    [0, 1]. With `made.clip`, the output is clipped first, as for display. `mix`, (1, styles),
+    selects the style of a multi-style net. Photos are processed one at a time to bound memory.
+    Raises InputError for a file that is not a transform net."""
     net, params, stats, _ = transform_net.load(weights)
-    terms, phi = objective.make_terms(made.objective), vgg.load_vgg16()
+    terms = objective.of_one_view(objective.make_terms(made.objective))
+    phi = vgg.load_vgg16()
     grams = gram_targets(made, terms, phi)
 
     chosen = None if mix is None else jnp.asarray(mix)

@@ -136,11 +136,11 @@ def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     the other, where stripes add up and grain does not; then the absolute value, weighted as in
     `flat_loss`, averaged over the image and summed over the two axes."""
     _same_shape("weave_loss", a, b)
-    luma, weight = _luma(_widen(a) - _widen(b)), _smoothness(b)
+    grey, weight = luma(_widen(a) - _widen(b)), _smoothness(b)
 
     def along(axis: int) -> Array:
-        size = luma.shape[axis]
-        one, two, three = (lax.slice_in_dim(luma, i, i + size - 2, axis=axis) for i in (0, 1, 2))
+        size = grey.shape[axis]
+        one, two, three = (lax.slice_in_dim(grey, i, i + size - 2, axis=axis) for i in (0, 1, 2))
         stripes = _averaged((2 * two - one - three) / 4, 3 - axis)
         inner = lax.slice_in_dim(weight, 1, size - 1, axis=axis)
         return (inner * jnp.abs(stripes)).mean((1, 2, 3))
@@ -148,14 +148,15 @@ def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     return along(1) + along(2)
 
 
-def _luma(x: Array) -> Array:
+def luma(x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 1"]:
+    """Rec. 601's luma of RGB."""
     return x @ jnp.array([[0.299], [0.587], [0.114]], x.dtype)
 
 
 def _smoothness(b: Array) -> Array:
     """The weights of `flat_loss`, (N, H, W, 1)."""
-    luma = 255 * _luma(_widen(b))
-    rough = jnp.square(luma - _averaged(_averaged(luma, 1), 2))
+    grey = 255 * luma(_widen(b))
+    rough = jnp.square(grey - _averaged(_averaged(grey, 1), 2))
     return jnp.exp(-_averaged(_averaged(rough, 1), 2) / (2 * FLAT_DEVIATION**2))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jaxpercept import losses
 from jaxpercept.config import TERM_NAMES, VGG_LAYERS, ObjectiveConfig
 from jaxpercept.errors import InputError
 from jaxpercept.losses import terms
-from jaxpercept.losses.terms import LossInputs, LossTerm
+from jaxpercept.losses.terms import LossInputs, LossTerm, SecondView
 from jaxpercept.nets import vgg
 
 Grams = dict[str, Float[Array, "m _cj _cj"]]
@@ -25,19 +26,25 @@ Grams = dict[str, Float[Array, "m _cj _cj"]]
 
 def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:
     """The terms of positive weight, in the table's order."""
-    layers = {
+    reading: dict[str, dict[str, Any]] = {
         "content": {"features": config.content_layers, "target_features": config.content_layers},
         "style": {"features": config.style_layers, "style_grams": config.style_layers},
+        "stability": {"second_view": True},
     }
     made = []
     for name in TERM_NAMES:
         if weight := config.weights.get(name, 0.0):
             fn = getattr(terms, name)
-            reads = layers.get(name, {})
-            if reads:
+            reads = reading.get(name, {})
+            if "features" in reads:
                 fn = partial(fn, layers=reads["features"])
             made.append(LossTerm(name, fn, weight, **reads))
     return tuple(made)
+
+
+def of_one_view(loss_terms: Sequence[LossTerm]) -> tuple[LossTerm, ...]:
+    """The terms that judge a picture alone, without a second view of its photo."""
+    return tuple(term for term in loss_terms if not term.second_view)
 
 
 def evaluate(
@@ -51,14 +58,21 @@ def evaluate(
     batch: int | None = None,
     dtype: jnp.dtype | None = None,
     target_features: vgg.Features | None = None,
+    second: SecondView | None = None,
 ) -> dict[str, Float[Array, " n"]]:
     """Each term times its weight, per image, by name, and their sum as "loss".
 
     `style_grams`: from `style_targets`; may be empty without a style term. `batch`: images in the
     global batch, default N. `dtype`: what φ computes in. `target_features`: from `content_targets`,
-    where one target is evaluated many times; default: computed here. Raises InputError as
-    `check_terms` does, and for a term that reads or returns what it must not."""
+    where one target is evaluated many times; default: computed here. `second`: for terms that
+    compare two views. Raises InputError as `check_terms` does, and for a term that reads or returns
+    what it must not."""
     active = check_terms(loss_terms, style_grams)
+    if second is None and (lacking := [t.name for t in active if t.second_view]):
+        raise InputError(
+            f"the loss term {lacking[0]!r} compares what a net makes of two views of a photo, and "
+            f"here is one; only a training has two: set its weight, --weights.{lacking[0]}, to 0"
+        )
     wanted, target_wanted = (
         _union(t.features for t in active),
         _union(t.target_features for t in active),
@@ -81,6 +95,7 @@ def evaluate(
         style_grams=style_grams,
         convention=convention,
         batch=output.shape[0] if batch is None else batch,
+        second=second,
     )
     values = {t.name: t.weight * _value(t, inputs) for t in active}
     return {"loss": terms.sum_of(values.values()), **values}

@@ -18,6 +18,18 @@ from jaxtyping import Float
 from jaxpercept import losses
 from jaxpercept.config import CONVENTIONS, RESERVED, VGG_LAYERS, choose
 from jaxpercept.errors import InputError
+from jaxpercept.losses import motion
+
+
+@dataclass(frozen=True)
+class SecondView:
+    """Another view of the target, and what the net makes of it. `target`, `output`: (N, H, W, 3) in
+    [0, 1]. `flow`: (N, H, W, 2), how far to the right and down, in pixels, each pixel of this view
+    lies in the first. What else tells the views apart, such as noise, is in `target`."""
+
+    target: Float[Array, "n h w 3"]
+    output: Float[Array, "n h w 3"]
+    flow: Float[Array, "n h w 2"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class LossInputs:
 
     `features`, `target_features`: the loss network's activations of the output and the target, at
     the layers that the terms asked for. `style_grams`: (1, C, C) or (N, C, C) by layer. `batch`:
-    images in the global batch."""
+    images in the global batch. `second`: None unless a term asked for it."""
 
     output: Float[Array, "n h w 3"]
     target: Float[Array, "n h w 3"]
@@ -36,6 +48,7 @@ class LossInputs:
     style_grams: Mapping[str, Float[Array, "m _cj _cj"]]
     convention: str = "reference"
     batch: int = 1
+    second: SecondView | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,10 @@ class LossTerm:
     """A named, weighted term. `fn(inputs) -> (N,)`, differentiable, one number per image.
 
     `features`, `target_features`, `style_grams`: the VGG-16 layers at which it reads what
-    `LossInputs` holds under these names. `weight`: a finite number of at least 0, NumPy's and JAX's
-    too. InputError for a name that cannot be logged, a weight or a layer that is not allowed."""
+    `LossInputs` holds under these names. `second_view`: whether it reads `second`, which costs
+    another pass of the net, and which only a training has. `weight`: a finite number of at least 0,
+    NumPy's and JAX's too. InputError for a name that cannot be logged, a weight or a layer that is
+    not allowed."""
 
     name: str
     fn: Callable[[LossInputs], Float[Array, " n"]]
@@ -52,6 +67,7 @@ class LossTerm:
     features: tuple[str, ...] = ()
     target_features: tuple[str, ...] = ()
     style_grams: tuple[str, ...] = ()
+    second_view: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
@@ -144,6 +160,15 @@ def weave(inputs: LossInputs) -> Float[Array, " n"]:
     units."""
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.weave_loss(
         inputs.output, inputs.target
+    )
+
+
+def stability(inputs: LossInputs) -> Float[Array, " n"]:
+    """Flicker between the output and that of a second view of the photo, in 0-255 units."""
+    second = inputs.second
+    assert second is not None
+    return CONVENTIONS[inputs.convention].units * motion.stability_loss(
+        second.output, inputs.output, second.target, inputs.target, second.flow
     )
 
 

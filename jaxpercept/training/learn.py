@@ -102,7 +102,7 @@ class Learner:
         self._start = {k: v.mean(0) for k, v in params.items() if k in rows}
         self._kernels = {k: v for k, v in params.items() if k not in rows}
         self._stats = stats
-        self._terms = objective.make_terms(self.recipe.objective)
+        self._terms = objective.of_one_view(objective.make_terms(self.recipe.objective))
         self._optimizer = optax.scale_by_adam(nesterov=True)
         self._step = jax.jit(self._one_step)
         self.compiled: Any = None

@@ -18,7 +18,7 @@ from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective
-from jaxpercept.losses.terms import LossTerm
+from jaxpercept.losses.terms import LossTerm, SecondView
 from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
 from jaxpercept.training import engines, processes
 from jaxpercept.training.optimizers import make_optimizer
@@ -195,11 +195,19 @@ def _try_terms(
     one = {k: jax.ShapeDtypeStruct((1, *g.shape[1:]), g.dtype) for k, g in grams.items()}
     convention, batch = config.objective.losses, config.batch_size
     jax.eval_shape(
-        lambda phi, style, x, y: objective.evaluate(
-            terms, phi, style, x, y, convention=convention, batch=batch
+        lambda phi, style, x, y, flow: objective.evaluate(
+            terms,
+            phi,
+            style,
+            x,
+            y,
+            convention=convention,
+            batch=batch,
+            second=SecondView(y, x, flow),
         ),
         vgg_params,
         one,
         image,
         image,
+        jax.ShapeDtypeStruct((1, side, side, 2), jnp.float32),
     )

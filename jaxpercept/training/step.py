@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from jaxpercept.config import TrainConfig
 from jaxpercept.losses import objective
-from jaxpercept.losses.terms import LossTerm
+from jaxpercept.losses.terms import LossTerm, SecondView
 from jaxpercept.nets import transform_net, vgg
-from jaxpercept.training import engines
+from jaxpercept.training import engines, views
 from jaxpercept.training.optimizers import make_optimizer
 
 # "target" (N, S, S, 3) uint8; for super-resolution "input"; for several styles "style" (N,), the
@@ -81,18 +81,29 @@ def make_step(
         if several:
             mix, style_grams = _of_styles(config, batch["style"], style_grams, wide)
 
-        def loss(some: transform_net.Variables) -> tuple[Array, Any]:
+        moved = None
+        if any(term.second_view and term.weight for term in terms):
+            first = lax.axis_index(engines.AXIS) * len(target)
+            moved = views.draw(config.seed, state.step, first, target)
+
+        def net(params: transform_net.Variables, x: Array) -> tuple[Array, Any]:
             output, stats = transform_net.apply(
                 config.net,
-                {**state.params, **some},
+                params,
                 state.stats,
-                pictures.get("input", target),
+                x,
                 train=True,
                 axis_name=engines.AXIS,
                 dtype=dtype,
                 mix=mix,
             )
-            output = objective.projected(output) if config.clip else output
+            return objective.projected(output) if config.clip else output, stats
+
+        def loss(some: transform_net.Variables) -> tuple[Array, Any]:
+            params, second = {**state.params, **some}, None
+            output, stats = net(params, pictures.get("input", target))
+            if moved is not None:  # batch norm keeps the statistics of the photos themselves
+                second = SecondView(moved[0], net(params, moved[0])[0], moved[1])
             values = objective.evaluate(
                 terms,
                 vgg_params,
@@ -102,6 +113,7 @@ def make_step(
                 convention=config.objective.losses,
                 batch=config.batch_size,
                 dtype=dtype,
+                second=second,
             )
             means = {name: value.mean() for name, value in values.items()}
             return (_geometric(values["loss"]) if geometric else means["loss"]), (means, stats)

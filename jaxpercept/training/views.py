@@ -1,0 +1,55 @@
+"""A second view of each training photo, by a motion that is known exactly: what a net needs to learn
+to hold still on films, without films.
+
+The view of an image depends on the seed, the step and the image's place in the global batch alone.
+So a resumed run draws what it would have drawn, and so does any number of devices.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from jaxpercept.losses import motion
+
+# [ours] Half of the views are moved by whole pixels, at which nets of stride 4 flicker most; the
+# others by an affine flow plus a smooth field of a few pixels, as between frames of a film.
+WHOLE = 3  # pixels to each side
+SHIFT, ZOOM, TURN = 4.0, 0.03, 0.03  # pixels, share, radians; each to both sides
+FIELD, CELLS = 2.0, 5  # pixels to both sides, at CELLS × CELLS points
+NOISE, GAIN = 2 / 255, 0.03  # largest standard deviation of a view; brightness to both sides
+
+
+def draw(
+    seed: int, step: Array, first: Array, photos: Float[Array, "n h w 3"]
+) -> tuple[Float[Array, "n h w 3"], Float[Array, "n h w 2"]]:
+    """The second views and their flows, see `losses.motion`. `photos`, in [0, 1], are those of the
+    global batch from the number `first` on, at a step counted from 0."""
+    of_step = jax.random.fold_in(jax.random.key(seed), step)
+    keys = jax.vmap(lambda i: jax.random.fold_in(of_step, i))(first + jnp.arange(len(photos)))
+    # all numbers of an image at once: each draw takes long to compile
+    numbers = jax.vmap(lambda key: jax.random.uniform(key, (_COUNT,), photos.dtype, -1, 1))(keys)
+    flows = jax.vmap(lambda n: _flow(n[2:], *photos.shape[1:3]))(numbers)
+    noise = jax.vmap(
+        lambda key: jax.random.normal(jax.random.fold_in(key, 0), photos.shape[1:], photos.dtype)
+    )(keys)
+    gain, deviation = (x.reshape(-1, 1, 1, 1) for x in (1 + GAIN * numbers[:, 0], numbers[:, 1]))
+    moved = gain * motion.warped(photos, flows) + NOISE * deviation * noise
+    return jnp.clip(moved, 0, 1), flows
+
+
+_COUNT = 9 + 2 * CELLS**2
+
+
+def _flow(numbers: Array, height: int, width: int) -> Array:
+    """(H, W, 2), of _COUNT - 2 numbers in [-1, 1)."""
+    whole = jnp.floor((2 * WHOLE + 1) * (numbers[1:3] + 1) / 2) - WHOLE
+    right, down, zoom, turn = numbers[3:7] * jnp.array([SHIFT, SHIFT, ZOOM, TURN], numbers.dtype)
+    rows = (jnp.arange(height, dtype=numbers.dtype) - (height - 1) / 2)[:, None]
+    columns = (jnp.arange(width, dtype=numbers.dtype) - (width - 1) / 2)[None, :]
+    affine = [right + zoom * columns - turn * rows, down + zoom * rows + turn * columns]
+    coarse = FIELD * numbers[7:].reshape(CELLS, CELLS, 2)
+    smooth = jnp.stack(affine, -1) + jax.image.resize(coarse, (height, width, 2), "cubic")
+    return jnp.where(numbers[0] < 0, whole.reshape(1, 1, 2), smooth)
