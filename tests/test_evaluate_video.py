@@ -8,8 +8,9 @@ from PIL import Image
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
-from jaxpercept.evaluation import video
+from jaxpercept.evaluation import video, video_losses, video_report
 from jaxpercept.inference import optical_flow
+from jaxpercept.inference.model import Model
 from jaxpercept.nets import transform_net
 
 pytest.importorskip("cv2", reason="needs the extra `video`")
@@ -93,10 +94,44 @@ def test_the_command(tmp_path, capsys):
     scores = tmp_path / "scores.json"
     clips = [str(tmp_path / "a.webp"), str(tmp_path / "bad.gif")]
     line = ["evaluate", "video", *clips, "--style", str(weights), "--size", "80"]
-    assert main([*line, "--json", str(scores)]) == 1
+    chart = tmp_path / "chart.png"
+    assert main([*line, "--json", str(scores), "--plot", str(chart)]) == 1
+    assert images.load_image(chart).shape == (480, 720, 3)
     said = capsys.readouterr()
     assert "| input |" in said.out
     assert "bad.gif" in said.err
     found = json.loads(scores.read_text())["clips"][clips[0]]
     assert set(found[str(weights)]) == {"lag1", "lag5", "shift1", "shift4", "each"}
     assert found["input"]["lag1"] < found[str(weights)]["lag1"]
+    assert main([*line, "--plot", "chart.xyz"]) == 2
+    assert main([*line, "--style-image", "a.png", "b.png"]) == 2
+    assert "2 paintings for 1 styles; give one for each style" in capsys.readouterr().err
+
+
+def test_losses_of_the_frames_stand_beside_the_errors():
+    def judged(picture, photo):
+        return {"content": float(np.abs(picture - photo).mean()), "style": 2.0}
+
+    frames = moving(2, 3)
+    rows = video.measured(frames, {"one": lambda x: x / 2}, judges={"one": judged})
+    assert rows["one"]["content_each"] == pytest.approx([x.mean() / 2 for x in frames], rel=1e-5)
+    assert rows["one"]["content"] == pytest.approx(np.mean(rows["one"]["content_each"]))
+    assert rows["one"]["style_each"] == [2.0] * 3
+    assert "content" not in rows["input"]
+    table = video_report.markdown({"clips": {"a.mp4": rows}})
+    assert table.splitlines()[2].endswith("| shift4 | content | style |")
+    assert table.splitlines()[4].endswith("| 0.0000 |  |  |")
+    assert table.splitlines()[5].endswith("| 2 |")
+
+
+@pytest.mark.slow
+def test_the_losses_are_those_of_training(tmp_path):
+    x = smooth(48, 80)
+    images.save_image(tmp_path / "painting.png", smooth(256, 256, seed=1))  # style_size
+    net = config.NET_PRESETS["resize"].scaled(0.1)
+    model = Model("net", net, *transform_net.init(net), {})
+    judged = video_losses.judge(model, tmp_path / "painting.png")
+    assert judged(x, x)["content"] == 0
+    assert judged(1 - x, x)["content"] > 0
+    painting = images.load_image(tmp_path / "painting.png")
+    assert judged(painting, painting)["style"] < 1e-6 * judged(x, x)["style"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept import images
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.errors import InputError
 
@@ -14,10 +15,12 @@ Neighbouring frames, and frames 5 and 10 apart, are laid over each other along t
 optical flow of the film (OpenCV's DIS), where that may be relied on. The numbers are
 root mean square errors between 0 and 1; the row `input` is the film itself. `shift1`
 and `shift4` say how much a net's picture changes when the photo moves by that many
-pixels. Needs the extra `video`."""
+pixels. With --style-image, the content and style loss stand beside them. Needs the
+extra `video`."""
 
 _EPILOG = """examples:
   jaxpercept evaluate video clip.mp4 --style starry_night the_scream
+  jaxpercept evaluate video clip.mp4 --style wave --style-image wave.jpg --plot wave.png
   jaxpercept evaluate video clips/*.mp4 --style multi:wave runs/mine/model.safetensors \\
       --frames 30 --json scores.json"""
 
@@ -40,6 +43,16 @@ def add(kinds: argparse._SubParsersAction) -> None:
     option("--size", type=int, default=320, metavar="N", help="width of frames (default: 320)")
     option("--frames", type=int, default=16, metavar="N", help="of each clip (default: 16)")
     option("--from", dest="start", metavar="T", help="begin there: seconds, M:SS or H:MM:SS")
+    option(
+        "--style-image",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="S",
+        help="the painting of each style, in their order; then the content and style loss are "
+        "measured too, so that a dull net cannot win",
+    )
+    option("--plot", metavar="FILE", help="write a chart of the errors over time to this image")
     option("--json", metavar="FILE", help="write the numbers to this file")
     option("--markdown", metavar="FILE", help="write the table to this file too")
     parser.set_defaults(run=run)
@@ -56,9 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if file:
             check_file(option, Path(file))
+    if arguments.plot:
+        check_file("--plot", Path(arguments.plot))
+        images.check_writable_name(Path(arguments.plot))
     from fractions import Fraction
 
-    from jaxpercept.evaluation import video
+    from jaxpercept.evaluation import video, video_report
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
@@ -68,12 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         frames=arguments.frames,
         start=Fraction(start),
+        paintings=arguments.style_image,
         progress=say,
     )
-    table = video.markdown(result)
+    table = video_report.markdown(result)
     print(table, end="")
     if arguments.json:
-        write_text("--json", Path(arguments.json), video.to_json(result))
+        write_text("--json", Path(arguments.json), video_report.to_json(result))
     if arguments.markdown:
         write_text("--markdown", Path(arguments.markdown), table)
+    if arguments.plot:
+        images.save_image(arguments.plot, video_report.plot(result))
     return 1 if result["failed"] else 0

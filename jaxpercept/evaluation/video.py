@@ -8,7 +8,6 @@ own error and with the net's objective.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +20,11 @@ import numpy as np
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
+from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut
 from jaxpercept.inference import films, optical_flow
-from jaxpercept.inference.model import Net, load_model
+from jaxpercept.inference.model import Model, load_model
 
 LAGS = (1, 5, 10)
 SHIFTS = (1, 4)  # in pixels; 4 is the stride of our nets
@@ -40,6 +40,7 @@ def evaluate_video(
     frames: int = 16,
     start: Fraction = Fraction(0),
     lags: Sequence[int] = LAGS,
+    paintings: Sequence[str | os.PathLike[str]] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
@@ -47,11 +48,22 @@ def evaluate_video(
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
     pair]}}}, "size", "frames", "lags", "failed"}. A row "input" is the clip's own error. A bad clip
-    is recorded in "failed". Raises InputError if no clip can be used."""
-    nets: dict[str, Net] = {str(style): load_model(style) for style in styles}
+    is recorded in "failed". With `paintings`, the style images of the styles in their order, each
+    style also has the losses "content" and "style" of `video_losses`, and "content_each" and
+    "style_each" of the frames. Raises InputError if no clip can be used, or for another number of
+    paintings."""
+    if len(paintings) not in (0, len(styles)):
+        raise InputError(
+            f"{len(paintings)} paintings for {len(styles)} styles; give one for each style"
+        )
+    nets: dict[str, Model] = {str(style): load_model(style) for style in styles}
     for name, net in nets.items():
         if net.config.scale != 1:
             raise InputError(f"{name}: is a super-resolution net; choose a style net")
+    judges = {
+        str(style): judge(nets[str(style)], Path(painting))
+        for style, painting in zip(styles, paintings, strict=False)
+    }
     result: dict[str, Any] = {"clips": {}, "size": size, "frames": frames}
     result |= {"lags": list(lags), "failed": []}
     for clip in clips:
@@ -60,7 +72,7 @@ def evaluate_video(
             if len(seen) < 2:
                 raise InputError(f"{clip}: has fewer than two frames there; give a longer one")
             calls = {name: _single(net) for name, net in nets.items()}
-            result["clips"][str(clip)] = measured(seen, calls, lags)
+            result["clips"][str(clip)] = measured(seen, calls, lags, judges)
         except InputError as error:
             result["failed"].append(str(error))
             progress(f"error: {error}")
@@ -72,16 +84,24 @@ def evaluate_video(
 
 
 def measured(
-    frames: Sequence[Float], nets: Mapping[str, Outputs], lags: Sequence[int] = LAGS
+    frames: Sequence[Float],
+    nets: Mapping[str, Outputs],
+    lags: Sequence[int] = LAGS,
+    judges: Mapping[str, Judge] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Returns the numbers of one clip, frames (H, W, 3) in [0, 1] of one size. For "input" and each
     of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
-    each neighbouring pair, and how much a shift changes its output on the first frame."""
+    each neighbouring pair, and how much a shift changes its output on the first frame. `judges`
+    give the losses of the nets of their names."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
+    losses: dict[tuple[str, str], list[float]] = defaultdict(list)
     window: deque[tuple[Float, dict[str, Float]]] = deque(maxlen=max(lags) + 1)
     for frame in frames:
         window.append((frame, {name: np.asarray(call(frame)) for name, call in calls.items()}))
+        for name, judged in (judges or {}).items():
+            for loss, value in judged(window[-1][1][name], frame).items():
+                losses[name, loss].append(value)
         for lag in (n for n in lags if n < len(window)):
             before, earlier = window[-1 - lag]
             back, forward = optical_flow.flow(frame, before), optical_flow.flow(before, frame)
@@ -99,6 +119,8 @@ def measured(
             if squares[name, lag]
         }
         row |= {f"shift{n}": shift_error(call, frames[0], n) for n in SHIFTS}
+        for loss in (key for key in LOSSES if losses[name, key]):
+            row |= {loss: float(np.mean(losses[name, loss])), f"{loss}_each": losses[name, loss]}
         row["each"] = [float(np.sqrt(s)) for s in squares[name, lags[0]]]
         rows[name] = row
     return rows
@@ -126,28 +148,5 @@ def _fitted(x: Float, width: int) -> Float:
     return images.resize(x, (max(16, round(x.shape[0] * width / x.shape[1])), width))
 
 
-def _single(net: Net) -> Outputs:
+def _single(net: Model) -> Outputs:
     return lambda x: np.asarray(net(x[None]))[0]
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """Returns the result as a Markdown table per clip, with each error's ratio to the input's."""
-    lines: list[str] = []
-    for clip, rows in result["clips"].items():
-        keys = [key for key in rows[INPUT] if key != "each"]
-        lines += ["", f"{Path(clip).name}, RMSE", "", f"| style | {' | '.join(keys)} |"]
-        lines += ["|---|" + "---|" * len(keys)]
-        for name, row in rows.items():
-            cells = (_cell(key, row[key], rows[INPUT][key]) for key in keys)
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines[1:]) + "\n"
-
-
-def _cell(key: str, value: float, own: float) -> str:
-    ratio = f" ({value / own:.1f}×)" if key.startswith("lag") and own and value != own else ""
-    return f"{value:.4f}{ratio}"
-
-
-def to_json(result: dict[str, Any]) -> str:
-    """Returns the result as JSON."""
-    return json.dumps(result, indent=2) + "\n"
