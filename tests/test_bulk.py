@@ -19,6 +19,7 @@ from helpers import noise, save_noise, status
 
 from jaxpercept import config, files, images
 from jaxpercept.bulk import engine, inputs, job, manifest, places, recipe
+from jaxpercept.bulk.datasets import Columns
 from jaxpercept.bulk.ledger import Deaths, Ledger, State
 from jaxpercept.bulk.manifest import Item, Manifest
 from jaxpercept.bulk.places import Entry
@@ -193,6 +194,57 @@ def test_the_callable_of_other_engines(engine_rows, net, photos, tmp_path):
     assert len(pickle.dumps(worker)) < 2 * len(how.weights)  # without its nets
 
 
+def test_the_example_for_other_engines(root, net, photos, tmp_path):
+    """docs/scaling.md's, with a table and a pipeline that do what Spark and Beam do."""
+    pd = pytest.importorskip("pandas", reason="needs pandas, as Spark does")
+    text = (root / "docs/scaling.md").read_text().split("runs this -->\n```python\n")[1]
+    code = text.split("```")[0].replace('"wave"', repr(net))
+    code = code.replace("s3://mine/styled", f"{tmp_path}/out")
+    seen = []
+
+    class Table:
+        def mapInPandas(self, call, schema):
+            frame = pd.DataFrame({"path": [str(photos / "0.png"), str(photos / "none.png")]})
+            (made,) = call(iter([frame]))
+            seen.append((made, [word.split()[0] for word in schema.split(",")]))
+
+    class Beam:
+        BatchElements = staticmethod(lambda max_batch_size: [[str(photos / "1.png")]])
+
+        def Map(self, call):
+            return pickle.loads(pickle.dumps(call))
+
+    class Paths(list):
+        def __or__(self, step):
+            return Paths(map(step, self)) if callable(step) else Paths(step)
+
+    exec(code, {"table": Table(), "paths": Paths(), "beam": Beam()})
+    ((made, columns),) = seen
+    assert list(made) == columns
+    assert [bool(error) for error in made["error"]] == [False, True]
+    written = images.list_images(tmp_path / "out")
+    assert [path.name for path in written] == ["0_tiny.png", "1_tiny.png"]
+
+
+def test_the_step_of_a_pipeline(net, photos):
+    """Arrays, bytes and names in one column; a row that fails does not fail the others."""
+    step = Columns(recipe.stylizing(net, HOW), "image", "made")
+    photo = images.load_uint8(photos / "0.png")
+    sources = [photo, (photos / "0.png").read_bytes(), str(photos / "0.png"), b"no", photo[..., 0]]
+    column = np.empty(5, object)
+    column[:] = sources
+    made = step({"image": column, "id": np.arange(5)})
+    assert [x.shape for x in made["made"]] == [(32, 24, 3)] * 3 + [(0, 0, 3)] * 2
+    assert (made["made"][0] == made["made"][1]).all()
+    assert (made["made"][0] == made["made"][2]).all()
+    assert list(made["id"]) == list(range(5))
+    assert list(made["error"][:3]) == [""] * 3
+    assert "not an image" in made["error"][3]
+    assert "give images (height, width, 3)" in made["error"][4]
+    with pytest.raises(InputError, match="no column 'image'; there is id"):
+        step({"id": np.arange(5)})
+
+
 def test_a_recipe_carries_its_net(net, tmp_path):
     """To machines that do not have the file; and knows it again."""
     copy = tmp_path / "mine.safetensors"
@@ -275,6 +327,13 @@ def test_the_plan_of_names_that_nobody_has_looked_at():
     assert new.known == ""
 
 
+def test_a_task_is_a_text(tmp_path):
+    """Whatever its names are."""
+    task = [Item(Entry("a\udcff/é.png", 3, 4), 1, "é_wave.png", "abc"), Item(Entry("b"), 0, "c")]
+    assert manifest.packed(task).isascii()
+    assert manifest.unpacked(manifest.packed(task)) == task
+
+
 def test_the_manifest_keeps_the_newest_record(tmp_path):
     for number, name in enumerate(["b", "a"]):
         record = {"output": "x.png", "time": number, "bytes": number}
@@ -328,6 +387,20 @@ def test_who_is_to_blame():
 )
 def test_how_many_actors_there_is_room_for(nodes, options, actors):
     assert engine.pool(nodes, BulkConfig(**options)) == actors
+
+
+@pytest.mark.parametrize(
+    ("nodes", "actors"),
+    [
+        ([{"CPU": 1}], (1, 0, 0)),
+        ([{"CPU": 2}], (1, 1, 0)),
+        ([{"CPU": 4}, {"CPU": 4}], (1, 4, 0)),
+        ([{"CPU": 16, "GPU": 2}], (2, 4, 1)),
+    ],
+)
+def test_a_pipeline_of_others_keeps_a_cpu(nodes, actors):
+    """Where reading waits for a CPU that our actors hold, Ray Data hangs without a word."""
+    assert engine.pool(nodes, BulkConfig(), spare=True) == actors
 
 
 def test_what_there_is_no_room_for():

@@ -1,6 +1,13 @@
 """Stylize and enlarge very many images, on a cluster: Ray Data applies the nets, and the manifest
 beside the outputs knows what is done.
 
-`stylize` and `upscale` map a Ray dataset; `Worker` is a callable for any engine that calls Python
-with batches; `job.run` is the command `jaxpercept bulk`.
+`stylize` and `upscale` are steps of a Ray Data pipeline. `Worker` is a callable for any engine that
+calls Python with batches; `stylizing` and `upscaling_by` make what it needs to know. `job.run` is
+the command `jaxpercept bulk`.
 """
+
+from jaxpercept.bulk.datasets import stylize, upscale
+from jaxpercept.bulk.recipe import Recipe, stylizing, upscaling_by
+from jaxpercept.bulk.work import Worker
+
+__all__ = ["Recipe", "Worker", "stylize", "stylizing", "upscale", "upscaling_by"]

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from jaxpercept.bulk import manifest
 from jaxpercept.bulk.ledger import Ledger, State
 from jaxpercept.bulk.manifest import Item
 from jaxpercept.bulk.recipe import Recipe
@@ -64,7 +65,7 @@ def connect(library: Any, config: BulkConfig) -> None:
         how["address"] = config.address
     else:
         os.environ.setdefault("RAY_worker_niceness", "0")  # 15 would starve beside other work
-        how |= {"include_dashboard": False, "object_store_memory": STORE}
+        how |= {"address": "local", "include_dashboard": False, "object_store_memory": STORE}
     try:
         with warnings.catch_warnings():  # jax's, of forks, which here only start programs
             warnings.simplefilter("ignore")
@@ -78,35 +79,42 @@ def connect(library: Any, config: BulkConfig) -> None:
         ) from error
 
 
-def pool(nodes: Sequence[Mapping[str, float]], config: BulkConfig) -> tuple[int, float, float]:
+def pool(
+    nodes: Sequence[Mapping[str, float]], config: BulkConfig, *, spare: bool = False
+) -> tuple[int, float, float]:
     """How many actors, and the CPUs and GPUs of each, on nodes with these resources.
 
-    An actor takes whole machines' worth only where that is all they have: no reading or writing
-    task of Ray waits for a CPU, since the actors read and write themselves."""
-    have_gpus = sum(node.get("GPU", 0) for node in nodes) > 0
+    Our own jobs take all CPUs: their actors read and write themselves, and no task of Ray's waits
+    for one. `spare` leaves one CPU to the other steps of a pipeline, which Ray would let wait for
+    ever without a word."""
     gpus = config.gpus_per_actor
+    have_gpus = any(node.get("GPU") for node in nodes)
     gpus = float(have_gpus) if gpus is None else gpus
     if gpus and not have_gpus:
         raise InputError(f"--gpus-per-actor {gpus:g}: no node has a GPU; leave it out")
+    total = sum(node.get("CPU", 0) for node in nodes) - spare
     cpus = config.cpus_per_actor
     if cpus is None:
-        most = max((node.get("CPU", 0) for node in nodes), default=0)
-        cpus = float(min(_CPUS, most))
+        cpus = min(_CPUS, total, max((node.get("CPU", 0) for node in nodes), default=0))
         if gpus:  # as many actors as the GPUs hold share a node's CPUs
-            shares = [node["CPU"] // (node["GPU"] // gpus) for node in nodes if node.get("GPU")]
-            cpus = float(min(_CPUS, *shares, _CPUS))
-    count = 0
-    for node in nodes:
-        room = [node.get("CPU", 0) // cpus] if cpus else []
-        room += [node.get("GPU", 0) // gpus] if gpus else []
-        count += int(min(room, default=1))
+            cpus = min(cpus, *(n["CPU"] // (n["GPU"] // gpus) for n in nodes if n.get("GPU")))
+    count = sum(_room(node, cpus, gpus) for node in nodes)
     if not count:
         largest = max((node.get("CPU", 0) for node in nodes), default=0)
         raise InputError(
             f"no node has {cpus:g} CPUs and {gpus:g} GPUs for an actor; the largest has "
             f"{largest:g} CPUs; give less with --cpus-per-actor or --gpus-per-actor"
         )
-    return config.actors or count, cpus, gpus
+    if spare and cpus:
+        count = max(1, min(count, int(total // cpus)))
+    return config.actors or count, float(cpus), gpus
+
+
+def _room(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """How many actors fit on a node."""
+    rooms = [node.get("CPU", 0) // cpus] if cpus else []
+    rooms += [node.get("GPU", 0) // gpus] if gpus else []
+    return int(min(rooms, default=1))
 
 
 def alive(library: Any) -> dict[str, Mapping[str, float]]:
@@ -135,7 +143,7 @@ class Round:
             .options(num_cpus=0, scheduling_strategy=pinned, max_concurrency=1)
             .remote()
         )
-        self.state, self.silence = State(), 0.0
+        self.state, self._heard = State(), time.monotonic()
         self.error: BaseException | None = None
         worker = {
             "recipes": recipes,
@@ -150,11 +158,18 @@ class Round:
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Waits at most so long; whether the round has ended. Brings `state` up to date."""
+        """Waits at most so long, and brings `state` up to date. Returns whether the round has
+        ended."""
         self._thread.join(seconds)
         with suppress(self._ray.exceptions.RayError):  # killed: the last state is what we know
-            self.state, self.silence = self._ray.get(self._ledger.state.remote(), timeout=10)
+            self.state, ago = self._ray.get(self._ledger.state.remote(), timeout=10)
+            self._heard = time.monotonic() - ago
         return not self._thread.is_alive()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last word of any worker."""
+        return time.monotonic() - self._heard
 
     def _run(
         self,
@@ -169,7 +184,8 @@ class Round:
         context.max_errored_blocks = -1  # a lost task is done in the next round
         context.print_on_execution_start = False
         try:
-            tables = data.from_arrow([_table(task) for task in tasks])
+            rows = [{"task": manifest.packed(task)} for task in tasks]  # each is one block
+            tables = data.from_items(rows, override_num_blocks=len(rows))
             with warnings.catch_warnings():  # retries have no other name yet
                 warnings.simplefilter("ignore", self._ray.util.annotations.RayDeprecationWarning)
                 made = tables.map_batches(
@@ -188,21 +204,6 @@ class Round:
             self.error = error
 
 
-def _table(task: Sequence[Item]) -> Any:
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "input": [item.input.name for item in task],
-            "output": [item.output for item in task],
-            "recipe": [item.recipe for item in task],
-            "size": [item.input.size for item in task],
-            "changed": [item.input.changed for item in task],
-            "known": [item.known for item in task],
-        }
-    )
-
-
 class Actor:
     """A worker in a process of Ray's, which tells the ledger what it does."""
 
@@ -219,16 +220,16 @@ class Actor:
         self._worker = Worker(recipes, out, self)
         threading.Thread(target=self._beat, daemon=True).start()
 
-    def __call__(self, batch: Any) -> dict[str, list[str]]:
-        first = str(batch["output"][0])
-        if not ray().get(self._ledger.claim.remote(first)):
-            return {"output": []}  # Ray repeats it; what is lost is in the next round
+    def __call__(self, batch: Any) -> dict[str, list[int]]:
+        (task,) = batch["task"]
+        items = manifest.unpacked(str(task))
+        if not ray().get(self._ledger.claim.remote(items[0].output)):
+            return {"done": []}  # Ray repeats it; what is lost is in the next round
         try:
-            made = self._worker(batch)
+            return {"done": [len(self._worker.work(items))]}
         except InputError as error:  # no net, or no manifest: nobody else would do better
-            self._ledger.stop.remote(str(error))
+            ray().get(self._ledger.stop.remote(str(error)))
             raise
-        return {"output": made["output"]}
 
     def begin(self, outputs: Sequence[str]) -> None:
         """Tells what is begun, and waits until it is known: the process may die of it."""

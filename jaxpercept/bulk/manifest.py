@@ -36,6 +36,16 @@ class Item:
     known: str = ""
 
 
+def packed(items: Sequence[Item]) -> str:
+    """Items as a text in ASCII, whatever bytes their names hold; `unpacked` is the way back."""
+    return json.dumps([[item.input, item.recipe, item.output, item.known] for item in items])
+
+
+def unpacked(text: str) -> list[Item]:
+    """The items of `packed`."""
+    return [Item(Entry(*entry), *rest) for entry, *rest in json.loads(text)]
+
+
 @dataclass
 class Manifest:
     """The records of an output folder, the newest for each output."""
