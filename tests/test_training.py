@@ -212,20 +212,6 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
         loop.train(dataclasses.replace(made, steps=2), terms=[term])
 
 
-@pytest.fixture
-def signals_at_rest():
-    """Resets the signals, which are ignored if the tests run in the background or under nohup."""
-    usual = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGTERM: signal.SIG_DFL,
-        signal.SIGHUP: signal.SIG_DFL,
-    }
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.usefixtures("signals_at_rest")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path, number):

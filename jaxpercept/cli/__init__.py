@@ -1,19 +1,20 @@
 """The command line: one parser for `jaxpercept`, `train.py` and `infer.py`.
 
 Nothing here imports jax before the arguments are checked. A user's mistake prints one line on
-standard error and exits with status 2. A job done in part exits with 1, an interrupted one with
-130, and a training that saved itself after Ctrl-C with 0.
+standard error and exits with status 2. A job done in part exits with 1. One that signal N stopped
+exits with 128 + N (130 after Ctrl-C), and a training that then saved itself with 0.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError, printable
-from jaxpercept.runtime import allocator, backend, streams
+from jaxpercept.runtime import allocator, backend, stopping, streams
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         else:
             allocator.keep_freed_memory()
     try:
-        return int(arguments.run(arguments) or 0)
+        with stopping.interrupts():
+            return int(arguments.run(arguments) or 0)
     except InputError as e:
         return _failed(f"{parser.prog}: error: {e.with_flags(parser.flags())}", 2)
     except PermissionError as e:  # pathlib raises it in folders that it may not read
@@ -40,9 +42,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         if (problem := backend.problem()) is None:
             raise
         return _failed(f"{parser.prog}: error: {problem}", 2)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as e:
+        number = e.number if isinstance(e, stopping.Interrupted) else signal.SIGINT
+        return _failed(f"{parser.prog}: interrupted", stopping.status(number))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 from jaxpercept import config
+from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 
@@ -50,21 +50,15 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
     for name, photo in photos.items():
         images.save_image(out / "photos" / f"{name}.png", photo)
     images.save_image(out / "style.png", samples.drawn_style(size=512))
-    print(
-        f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.",
-        file=sys.stderr,
-    )
+    say(f"A short training: {steps} steps on the sample photos, {out / 'style.png'} as the style.")
     weights = loop.train(made)
     if (
         weights_file.read_weights(weights)[1]["training"]["steps"] < steps
     ):  # after Ctrl-C, which has printed its line
         return
     result = images.save_image(out / "chelsea.jpg", load_model(weights)(photos["chelsea"][None])[0])
-    print(
-        f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}\n"
-        f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg",
-        file=sys.stderr,
-    )
+    say(f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}")
+    say(f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg")
 
 
 def _check_earlier(out: Path, made: config.TrainConfig) -> None:

@@ -11,13 +11,14 @@ import argparse
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli.outputs import ending, namer, say, settled
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.runtime import stopping
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
@@ -28,8 +29,9 @@ EPILOG = """examples:
   python train.py learn monet.jpg klee.png --out styles/        one after the other
   python infer.py stylize more/ --style styles/monet.safetensors
 
-Minutes count from the start of the command to the finished pictures. Ctrl-C ends the learning
-early and keeps what was learned. A GPU does the same in seconds: give --minutes 0.2.
+Minutes count from the start of the command to the finished pictures. Ctrl-C, SIGTERM and SIGHUP
+end the learning early and keep what was learned. A GPU does the same in seconds: give
+--minutes 0.2.
 Exit status: 0, 1 when some photos failed, 2 when nothing could be learned."""
 _LEAST_SECONDS = 10.0
 
@@ -93,11 +95,15 @@ def run(arguments: argparse.Namespace) -> int:
     if photos:
         sheets = [out / f"{name}.jpg" for name in names]
         photos = settled(photos, names, namer(photos, len(names), out), sheets)
-    return _learn_all(arguments, dict(zip(names, paintings, strict=True)), photos)
+    with stopping.requests("stopping; what was learned is kept") as stopped:
+        return _learn_all(arguments, dict(zip(names, paintings, strict=True)), photos, stopped)
 
 
 def _learn_all(
-    arguments: argparse.Namespace, paintings: dict[str, Path], found: list[Found]
+    arguments: argparse.Namespace,
+    paintings: dict[str, Path],
+    found: list[Found],
+    stopped: Sequence[int],
 ) -> int:
     photos = [one.path for one in found]
     begun = _process_start()
@@ -133,13 +139,13 @@ def _learn_all(
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
-        row, steps, terms, interrupted = learner.learn(
-            name, grams, phi, (batch["target"] for batch in batches), until, show=show
+        row, steps, terms = learner.learn(
+            name, grams, phi, (b["target"] for b in batches), until, show=show, stopped=stopped
         )
         batches.close()
         trained = time.monotonic()
         if not steps:
-            raise InputError(f"{name}: stopped before the first step; nothing was kept")
+            raise stopping.Interrupted(stopped[0])
         show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
         file = learner.save(
             out / f"{name}.safetensors", name, painting, row, steps, whole=arguments.whole
@@ -148,11 +154,11 @@ def _learn_all(
             status |= _stylize(learner.model(name, row), found, out)
         say(
             f"{name}: {steps} steps in {trained - ready:.0f} s of training, "
-            f"{time.monotonic() - begun:.0f} s in all. Style: {file}\n"
-            f"On more photos:  python infer.py stylize PHOTO.jpg --style {file}"
+            f"{time.monotonic() - begun:.0f} s in all. Style: {file}"
         )
-        if interrupted:
-            return 130
+        say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {file}")
+        if stopped:
+            return stopping.status(stopped[0])
         begun = time.monotonic()
     return status
 

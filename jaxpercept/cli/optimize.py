@@ -7,12 +7,11 @@ The losses are those of training. Images of one size are optimised together.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jaxpercept import config
+from jaxpercept.cli import optimize_job
 from jaxpercept.cli.options import (
     Groups,
     add_fields,
@@ -21,12 +20,8 @@ from jaxpercept.cli.options import (
     given,
     given_weights,
 )
-from jaxpercept.cli.outputs import namer, say, settled
 from jaxpercept.errors import InputError, Name
-from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
-
-if TYPE_CHECKING:
-    from jaxpercept.synthesis.run import Progress
+from jaxpercept.synthesis.settings import SynthesisConfig
 
 _GROUPS = ("data", "objective", "optimizer", "run")
 
@@ -41,7 +36,10 @@ EPILOG = """examples:
 a film of the optimisation (frames are numbered 1, 2, 3, ...):
   jaxpercept optimize style --content photo.jpg --style wave.jpg \\
       --save-every 5 -o film.jpg
-  ffmpeg -i film_frames/film_%05d.jpg film.mp4"""
+  ffmpeg -i film_frames/film_%05d.jpg film.mp4
+
+Ctrl-C, SIGTERM and SIGHUP end it after the next --report-every iterations, and the image
+is saved as it is then."""
 
 STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; equation 5 of
 Johnson et al. 2016).
@@ -179,7 +177,8 @@ def make_config(
 def run_style(arguments: argparse.Namespace) -> int:
     """Runs `optimize style`."""
     made = make_config(arguments)
-    return _run(arguments, made, arguments.content, arguments.style, _label(arguments.style))
+    label = "-".join(Path(style).stem for style in arguments.style)
+    return optimize_job.run(arguments, made, arguments.content, arguments.style, label)
 
 
 def run_invert(arguments: argparse.Namespace) -> int:
@@ -191,7 +190,7 @@ def run_invert(arguments: argparse.Namespace) -> int:
     made = make_config(arguments, "grey", content_layers=(arguments.layer,))
     if made.objective.weights["style"]:
         raise InputError("--weights.style needs a style image; use optimize style")
-    return _run(arguments, made, arguments.content, (), arguments.layer)
+    return optimize_job.run(arguments, made, arguments.content, (), arguments.layer)
 
 
 def run_texture(arguments: argparse.Namespace) -> int:
@@ -204,134 +203,10 @@ def run_texture(arguments: argparse.Namespace) -> int:
             "a texture has no content: leave --init content and weights but style and tv; see "
             "optimize style"
         )
-    return _run(
+    return optimize_job.run(
         arguments,
         made,
         arguments.style[:1],
         arguments.style,
         f"texture-{made.objective.style_layers[-1]}",
     )
-
-
-def _label(styles: Sequence[str]) -> str:
-    return "-".join(Path(style).stem for style in styles)
-
-
-def _run(
-    arguments: argparse.Namespace,
-    made: SynthesisConfig,
-    contents: Sequence[str],
-    styles: Sequence[str],
-    label: str,
-) -> int:
-    from jaxpercept import images
-
-    out = Path(arguments.out)
-    inputs = images.find_images(contents, outputs=[out, out / "frames"])
-    name_output = namer(inputs, 1, out)
-    inputs = settled(inputs, [label], name_output)
-    paths = [found.path for found in inputs]
-    loaded = [images.load_image(path) for path in paths]
-    pictures = [images.load_image(path) for path in styles]
-    shares = arguments.style_weights if styles else None
-    if shares is not None and (len(shares) != len(pictures) or min(shares) < 0 or not sum(shares)):
-        raise InputError(
-            f"--style-weights: give {len(pictures)} numbers of at least 0, not all of them 0; got "
-            f"{shares}"
-        )
-    if made.init not in INITS:
-        if not Path(made.init).exists():
-            config.choose(Name("init"), made.init, (*INITS, "an image file"))
-        images.load_image(made.init)
-    for path, picture in zip(paths, loaded, strict=True):
-        for size in made.sizes or (max(picture.shape[:2]),):
-            check_size(
-                str(path),
-                *images.fit(picture.shape[0], picture.shape[1], size, "long"),
-                made.layers,
-            )
-            for style, image in zip(styles, pictures, strict=True):
-                long = max(image.shape[:2]) if made.style_size == 0 else made.style_size or size
-                check_size(
-                    style,
-                    *images.fit(image.shape[0], image.shape[1], long, "long"),
-                    made.objective.style_layers,
-                )
-    from jaxpercept.nets import vgg
-    from jaxpercept.runtime import compilation_cache
-    from jaxpercept.synthesis import run
-
-    compilation_cache.enable()
-    params = vgg.load_vgg16(arguments.vgg)
-    _introduce(made, len(paths))
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, picture in enumerate(loaded):
-        groups.setdefault(picture.shape, []).append(i)
-    for indices in groups.values():
-        group = [loaded[i] for i in indices]
-        outputs = [name_output(inputs[i], label) for i in indices]
-        frames = [_frames(out, output) for output in outputs]
-        result = run.synthesize(
-            made,
-            group,
-            pictures,
-            style_weights=shares,
-            vgg_params=params,
-            progress=_reporter(frames),
-        )
-        for content, output, image in zip(group, outputs, result.images, strict=True):
-            if getattr(arguments, "preserve_color", False):
-                image = images.preserve_color(image, images.resize(content, image.shape[:2]))
-            say(str(images.save_image(output, image)))
-    return 0
-
-
-def _introduce(made: SynthesisConfig, count: int) -> None:
-    o = made.objective
-    layers = [
-        f"{name} at {'+'.join(at)}"
-        for name, at in (("content", o.content_layers), ("style", o.style_layers))
-        if o.weights.get(name)
-    ]
-    weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
-    say(
-        f"{count} image{'s' * (count > 1)}: {made.optimizer}, "
-        f"{' + '.join(map(str, made.iterations))} iterations from "
-        f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
-        f"({weights}), " + ", ".join(layers)
-    )
-
-
-def _frames(out: Path, output: Path) -> Path:
-    """Returns the prefix of the paths of `output`'s frames."""
-    if output == out:
-        return out.with_name(f"{out.stem}_frames") / output.stem
-    return out / "frames" / output.relative_to(out).with_suffix("")
-
-
-def _reporter(frames: Sequence[Path]) -> Callable[[Progress], None]:
-    """Returns a function that prints progress and saves frames numbered 1, 2, 3, … as films need
-    them."""
-    from jaxpercept import images
-
-    saved: list[int] = []
-
-    def report(p: Progress) -> None:
-        if p.save:
-            saved.append(p.iteration)
-            for start, image in zip(frames, p.images, strict=True):
-                images.save_image(start.with_name(f"{start.name}_{len(saved):05d}.jpg"), image)
-        evaluations = int(p.evaluations.sum())
-        ordered = sorted(p.terms, key=lambda name: name != "loss")
-        terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)
-        left = p.seconds / p.iteration * (p.iterations - p.iteration)
-        line = (
-            f"{p.width}x{p.height}: iteration {p.iteration}/{p.iterations}  {evaluations} "
-            f"evaluations  {terms}  "
-            f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
-        )
-        live = sys.stderr.isatty()
-        end = "" if live and p.iteration < p.iterations else "\n"
-        print(("\r\x1b[K" if live else "") + line, end=end, file=sys.stderr, flush=True)
-
-    return report

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept import files
-from jaxpercept.errors import InputError, choose
+from jaxpercept.errors import InputError, choose, printable
 from jaxpercept.files import STANDARD
 from jaxpercept.inference.file_jobs import Job
 
@@ -214,5 +214,5 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
 
 
 def say(line: str) -> None:
-    """Prints progress on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Prints a line of progress on standard error. Control characters in names are escaped."""
+    print(printable(line), file=sys.stderr, flush=True)

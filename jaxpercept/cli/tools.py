@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from jaxpercept.cli.outputs import check_file, write_text
+from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
@@ -158,9 +157,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
     done = data.prepare(arguments.folder, arguments.out, max_side=arguments.max_side)
     if line := images.left_out_line(done["other"]):
-        print(line, file=sys.stderr)
+        say(line)
     for name, reason in done["left_out"].items():
-        print(f"left out: {name}: {reason}", file=sys.stderr)
+        say(f"left out: {name}: {reason}")
     print(f"{done['path']}: {done['count']} images. Train on it with --data {arguments.out}")
 
 

@@ -33,7 +33,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from jaxpercept.data.sources import Folder, Source, open_sources
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, printable
 from jaxpercept.images import left_out_line, load_uint8, resize
 from jaxpercept.runtime.stopping import SIGNALS
 
@@ -219,9 +219,8 @@ class Batches:
                 continue
             reason = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
             self.problems[name] = reason
-            log.warning(
-                "left out: %s (%d of %d so far)", reason, len(self.problems), len(self._load.source)
-            )
+            so_far = f"({len(self.problems)} of {len(self._load.source)} so far)"
+            log.warning("left out: %s %s", printable(reason), so_far)
         if len(self.problems) > self._max_broken:
             raise InputError(
                 f"{len(self.problems)} of {len(self._load.source)} training images cannot be "

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jax
 
+from jaxpercept.errors import printable
+
 VARIABLE = "JAXPERCEPT_CACHE"
 
 
@@ -41,11 +43,8 @@ def enable() -> None:
         return
     place, wrong = own_folder()
     if wrong:
-        print(
-            f"no compilation cache: {wrong}; give a folder of your own in ${VARIABLE}, or "
-            f"{VARIABLE}=off",
-            file=sys.stderr,
-        )
+        fix = f"give a folder of your own in ${VARIABLE}, or {VARIABLE}=off"
+        print(printable(f"no compilation cache: {wrong}; {fix}"), file=sys.stderr)
     if place is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(place))

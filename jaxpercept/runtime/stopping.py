@@ -1,5 +1,7 @@
-"""Ends a long job on request: Ctrl-C, SIGTERM (preemption) and SIGHUP (a lost connection) let it
-finish the current step and save its work. Imports no jax.
+"""Ends a process on request: by Ctrl-C, SIGTERM (preemption) or SIGHUP (a lost connection).
+
+A job that can save its work finishes the current step and saves (`requests`). Any other command
+ends at once, and removes the file that it is writing (`interrupts`). Imports no jax.
 """
 
 from __future__ import annotations
@@ -7,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,6 +17,32 @@ from typing import Any
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised by `interrupts` when the signal `number` arrives."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Raises `Interrupted` in the main thread when one of `SIGNALS` arrives, so that files being
+    written are removed. By default, SIGTERM and SIGHUP end the process without that. A signal that
+    is already ignored stays ignored."""
+
+    def handler(number: int, frame: Any) -> None:
+        raise Interrupted(number)
+
+    with _handled_by(handler):
+        yield
+
+
+def status(number: int) -> int:
+    """Returns the exit status of a process that signal `number` ended, as shells give it."""
+    return 128 + number
 
 
 @contextmanager
@@ -36,6 +64,13 @@ def requests(said: str) -> Iterator[list[int]]:
             _say(f"\n{said}; press Ctrl-C again to stop at once, without saving\n")
         seen.append(number)
 
+    with _handled_by(handler):
+        yield seen
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Sets the handler of those `SIGNALS` that are not ignored, and restores the earlier ones."""
     before: dict[int, Any] = {}
     try:
         for number in SIGNALS:
@@ -44,7 +79,7 @@ def requests(said: str) -> Iterator[list[int]]:
     except ValueError:  # only the main thread may set handlers
         pass
     try:
-        yield seen
+        yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -76,8 +76,8 @@ def synthesize(
     is that of the weighted sum of style losses).
     start: images to start from, instead of `config.init`.
     terms: losses of your own, instead of the config's.
-    progress: a function called every `report_every` and `save_every` iterations; it returns True to
-    stop.
+    progress: a function called every `report_every` and `save_every` iterations. If it returns
+    True, the images are returned as they are, at the size reached.
     Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
     is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
@@ -97,11 +97,13 @@ def synthesize(
         )
         before = start if image is None else [np.clip(x, 0, 1) for x in image]
         first = _start(config, targets) if before is None else _resized(before, targets)
-        state, trace, spent = job.stage(stage, targets, first, grams, progress)
+        state, trace, spent, stopped = job.stage(stage, targets, first, grams, progress)
         image = np.asarray(state.image)
         losses.append(trace[0])
         evaluations.append(trace[1])
         timed = (timed[0] + spent[0], timed[1] + spent[1])
+        if stopped:
+            break
     assert image is not None
     assert state is not None
     return Result(image, losses, evaluations, np.asarray(state.restarts), timed)
@@ -201,8 +203,8 @@ class _Job:
         first: np.ndarray,
         grams: objective.Grams,
         progress: Callable[[Progress], Any] | None,
-    ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int]]:
-        """Runs all iterations at one size."""
+    ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int], bool]:
+        """Runs all iterations at one size. Also returns whether `progress` stopped it."""
         config, total = self.config, self.config.stage_iterations(stage)
         height, width = pixels.shape[1:3]
         check_size("image", height, width, config.layers)
@@ -222,8 +224,8 @@ class _Job:
             if config.save_every
             else config.report_every
         )
-        done, timed = 0, (0.0, 0)
-        while done < total:
+        done, timed, stopped = 0, (0.0, 0), False
+        while done < total and not stopped:
             count, clock = min(chunk, total - done), time.monotonic()
             state, trace = self.minimizer.run(state, targets, shared, count, chunk)
             losses.append(np.asarray(trace.loss)[:, :count])
@@ -239,21 +241,13 @@ class _Job:
                     k: np.asarray(v) for k, v in self.values(state.image, targets, shared).items()
                 }
                 seen = evaluations[-1][:, -1]
-                if progress(
-                    Progress(
-                        height,
-                        width,
-                        done,
-                        total,
-                        seen,
-                        terms,
-                        time.monotonic() - begun,
-                        np.asarray(state.image),
-                        save,
+                seconds, image = time.monotonic() - begun, np.asarray(state.image)
+                stopped = bool(
+                    progress(
+                        Progress(height, width, done, total, seen, terms, seconds, image, save)
                     )
-                ):
-                    break
-        return state, (np.concatenate(losses, 1), np.concatenate(evaluations, 1)), timed
+                )
+        return state, (np.concatenate(losses, 1), np.concatenate(evaluations, 1)), timed, stopped
 
     def _check(self, state: State, iteration: int) -> None:
         values = np.asarray(state.value)

@@ -23,7 +23,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxpercept import files
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, printable
 
 KEEP = 3
 _REASONS = (
@@ -64,7 +64,7 @@ class Checkpoints:
         except InputError as e:
             if kind is None:
                 raise
-            log.warning("%s", e)
+            log.warning("%s", printable(str(e)))
         finally:
             with self._quiet, contextlib.suppress(Exception):  # of the save that failed, again
                 self._orbax.close()
@@ -145,7 +145,8 @@ class Checkpoints:
 
     def _note(self, failed: dict[int, str], step: int, error: Exception) -> None:
         failed[step] = _first_line(error)
-        log.warning("checkpoint %s is damaged (%s); trying the one before", step, failed[step])
+        said = f"checkpoint {step} is damaged ({failed[step]}); trying the one before"
+        log.warning("%s", printable(said))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,13 +74,11 @@ class Progress:
 
 
 class Result(NamedTuple):
-    """A learned row, the steps made, the last step's mean loss terms, and whether an interrupt
-    ended it early."""
+    """A learned row, the steps made, and the last step's mean loss terms."""
 
     row: transform_net.Variables
     steps: int
     terms: dict[str, float]
-    interrupted: bool
 
 
 class Learner:
@@ -171,32 +169,31 @@ class Learner:
         show: Callable[[Progress], None] = lambda progress: None,
         show_every: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
+        stopped: Sequence[int] = (),
     ) -> Result:
-        """Learns until `clock()` reaches `until`, or an interrupt. `batches`: uint8
-        (2, 256, 256, 3). `show` is called about every `show_every` seconds. FloatingPointError when the loss is not finite."""
+        """Learns until `clock()` reaches `until`, or `stopped` is no longer empty (see
+        `runtime.stopping.requests`). `batches`: uint8 (2, 256, 256, 3). `show` is called about every
+        `show_every` seconds. Raises FloatingPointError if the loss is not finite."""
         if self.compiled is None:
             self.compile()
         row, moments = self._start, self._optimizer.init(self._start)
         begun = shown = clock()
-        step, terms, interrupted = 0, dict[str, float](), False
-        try:
-            while (now := clock()) < until:
-                share = (now - begun) / max(until - begun, 1e-9)
-                rate = jnp.float32(RATE * 0.5 * (1 + math.cos(math.pi * share)))
-                row, moments, means = self.compiled(
-                    row, moments, rate, next(batches), self._kernels, vgg_params, grams
+        step, terms = 0, dict[str, float]()
+        while not stopped and (now := clock()) < until:
+            share = (now - begun) / max(until - begun, 1e-9)
+            rate = jnp.float32(RATE * 0.5 * (1 + math.cos(math.pi * share)))
+            row, moments, means = self.compiled(
+                row, moments, rate, next(batches), self._kernels, vgg_params, grams
+            )
+            step, terms = step + 1, {k: float(v) for k, v in means.items()}
+            if not math.isfinite(terms["loss"]):
+                raise FloatingPointError(
+                    f"step {step}: the loss is not finite; is the painting a single colour?"
                 )
-                step, terms = step + 1, {k: float(v) for k, v in means.items()}
-                if not math.isfinite(terms["loss"]):
-                    raise FloatingPointError(
-                        f"step {step}: the loss is not finite; is the painting a single colour?"
-                    )
-                if clock() - shown >= show_every:
-                    show(Progress(step, share, terms, self.model(name, row)))
-                    shown = clock()
-        except KeyboardInterrupt:
-            interrupted = True
-        return Result(row, step, terms, interrupted)
+            if clock() - shown >= show_every:
+                show(Progress(step, share, terms, self.model(name, row)))
+                shown = clock()
+        return Result(row, step, terms)
 
     def _run(self, painting: Path, steps: int) -> configs.TrainConfig:
         """What was done, as a training's config, for the header."""

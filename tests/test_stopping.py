@@ -1,0 +1,154 @@
+"""Ctrl-C, SIGTERM and SIGHUP end every command in order: nothing half-written, no traceback."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from helpers import noise, save_noise, status
+from PIL import Image
+
+from jaxpercept import config, images
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import transform_net
+from jaxpercept.runtime import stopping
+from jaxpercept.synthesis import run as synthesis
+from jaxpercept.training import learn
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "signals_at_rest")
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_a_signal_interrupts_with_its_number(number):
+    def killed():
+        with stopping.interrupts():
+            os.kill(os.getpid(), number)
+            signal.sigpending()  # a call in which Python runs the handler
+
+    before = signal.getsignal(number)
+    with pytest.raises(stopping.Interrupted) as raised:
+        killed()
+    assert stopping.status(raised.value.number) == 128 + number
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("manager", [stopping.interrupts, lambda: stopping.requests("stopping")])
+def test_ignored_signals_stay_ignored(manager):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with manager():
+        os.kill(os.getpid(), signal.SIGHUP)
+        signal.sigpending()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("nets")
+    style, enlarging = config.NET_PRESETS["resize"].scaled(0.1), config.superres_net(2).scaled(0.1)
+    transform_net.save(root / "style", style, *transform_net.init(style), {"task": "style"})
+    header = {"task": "superres", "training": {"config": {"degradation": "bicubic"}}}
+    transform_net.save(root / "x2", enlarging, *transform_net.init(enlarging), header)
+    return root
+
+
+COMMANDS = {
+    "stylize": "stylize photos --style {nets}/style --batch-size 1",
+    "upscale": "upscale photos --model {nets}/x2",
+    "video": "video 0.gif 1.gif --style {nets}/style",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_on_files_leave_whole_files(nets, tmp_path, monkeypatch, capsys, command, number):
+    """The signal comes while the second file is processed."""
+    monkeypatch.chdir(tmp_path)
+    save_noise(tmp_path / "photos", [f"{i}.png" for i in range(4)], 24, 28)
+    for name in ("0.gif", "1.gif"):
+        frames = [Image.fromarray(images.to_uint8(noise(i, 24, 28))) for i in range(2)]
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    plain, calls = Model.__call__, []
+
+    def interrupted(self, x):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), number)
+        return plain(self, x)
+
+    monkeypatch.setattr(Model, "__call__", interrupted)
+    assert status(f"{COMMANDS[command].format(nets=nets)} -o out") == 128 + number
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1] == "jaxpercept: interrupted"
+    assert "Traceback" not in said
+    made = sorted((tmp_path / "out").iterdir())
+    assert len(made) == 1
+    assert all(images.load_image(path).shape[2] == 3 for path in made)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_optimize_saves_its_picture(tmp_path, monkeypatch, capsys, number):
+    """The first of two sizes and the second picture's turn are not finished."""
+    monkeypatch.chdir(tmp_path)
+    save_noise(tmp_path, ["a.png"], 16, 24)
+    save_noise(tmp_path, ["b.png"], 24, 16)
+
+    def stage(self, stage, pixels, first, grams, progress):
+        os.kill(os.getpid(), number)
+        terms = {"loss": np.ones(1)}
+        seen = synthesis.Progress(16, 24, 1, 500, np.ones(1), terms, 1.0, pixels, False)
+        assert progress(seen)
+        state = type("State", (), {"image": pixels / 2, "restarts": np.zeros(1)})
+        return state, (np.ones((1, 2)), np.ones((1, 2))), (0.0, 0), True
+
+    monkeypatch.setattr(synthesis._Job, "stage", stage)
+    line = "optimize invert --content a.png b.png --layer relu1_1 --sizes 24 32 -o out"
+    assert status(line) == 128 + number
+    said = capsys.readouterr().err
+    assert "1 of 2 images were not begun" in said
+    (made,) = (tmp_path / "out").iterdir()
+    expected = images.load_image(tmp_path / "a.png") / 2
+    np.testing.assert_allclose(images.load_image(made), expected, atol=0.01)
+
+
+class Learner:
+    """A learner that is stopped after `steps` steps."""
+
+    def __init__(self, steps, number):
+        self.steps, self.number, self.recipe = steps, number, None
+
+    def __call__(self, base):
+        return self
+
+    def compile(self):
+        pass
+
+    def first(self, name):
+        return lambda x: x
+
+    def model(self, name, row):
+        return lambda x: x
+
+    def learn(self, *given, show, stopped):
+        os.kill(os.getpid(), self.number)
+        assert list(stopped) == [self.number]
+        return learn.Result({}, self.steps, {"loss": 1.0})
+
+    def save(self, path, *given, whole):
+        path.write_text("learned")
+        return path
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_learn_keeps_what_it_has(tmp_path, monkeypatch, capsys, number, steps):
+    save_noise(tmp_path, ["a.png", "b.png"], 24, 28)
+    monkeypatch.setattr(learn, "Learner", Learner(steps, number))
+    monkeypatch.setattr(learn, "style_grams", lambda *given: {})
+    words = ["train", "learn", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out"]
+    assert status(*words, "--data", tmp_path) == 128 + number
+    kept = [path.name for path in (tmp_path / "out").glob("*.safetensors")]
+    assert kept == (["a.safetensors"] if steps else [])
+    said = capsys.readouterr().err
+    assert ("interrupted" in said) == (not steps)
+    assert "Traceback" not in said
