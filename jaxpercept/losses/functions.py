@@ -1,11 +1,11 @@
 """The paper's losses as pure functions of arrays: Johnson, Alahi, Fei-Fei 2016, sections 3.1 and
 3.2.
 
-Every loss returns one number per image, (N,), in the units of its inputs and at least in float32;
-nothing here knows weights, layers or networks. Shapes are checked: only the batch axis of a style
-target may be 1 where the other's is N. `convention="paper"` follows the printed formulas,
-"reference" the authors' Lua code (https://github.com/jcjohnson/fast-neural-style), which differs
-where the docstrings say so.
+Every loss returns one number per image, (N,), in the units of its inputs and at least in float32.
+Nothing here knows weights, layers or networks. Shapes are checked: only the batch axis of a style
+target may be 1 where the other's is N. `convention="paper"` follows the printed formulas.
+"reference" follows the authors' Lua code (https://github.com/jcjohnson/fast-neural-style), which
+differs where the docstrings say so.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from jaxtyping import Float
 
 
 def feature_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """ℓ_feat = ‖a - b‖² / (C H W) per image (equation 2), of activations (N, H, W, C). The same in
-    both conventions."""
+    """Returns ℓ_feat = ‖a - b‖² / (C H W) per image (equation 2), for activations (N, H, W, C). It
+    is the same in both conventions."""
     _same_shape("feature_loss", a, b)
     return _mean_square(_widen(a) - _widen(b))
 
 
 def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
-    """G = ψψᵀ / (C H W), ψ the activations as a C × HW matrix (equation 3). (N, H, W, C) to (N, C,
-    C)."""
+    """Returns G = ψψᵀ / (C H W), with the activations as a C × HW matrix ψ (equation 3). (N, H, W,
+    C) to (N, C, C)."""
     if f.ndim != 4:
         raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
     n, h, w, c = f.shape
     psi = _widen(f).reshape(n, h * w, c)
-    # Of few images one by one: XLA:CPU writes the batched product's gradient transposed, which is
-    # slow to read
+    # A few images are multiplied one by one: XLA:CPU writes the batched product's gradient
+    # transposed, which is slow to read.
     products = (
         jnp.stack([_self_product(p) for p in psi]) if n <= 8 else jax.vmap(_self_product)(psi)
     )
@@ -40,7 +40,7 @@ def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
 
 @jax.custom_jvp
 def _self_product(psi: Float[Array, "p c"]) -> Float[Array, "c c"]:
-    """ψᵀψ. Its gradient takes one matrix product; by the product rule it would take two."""
+    """Returns ψᵀψ. Its gradient takes one matrix product; by the product rule it would take two."""
     return psi.T @ psi
 
 
@@ -53,10 +53,10 @@ def _self_product_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Ar
 def style_loss(
     g: Float[Array, "n c c"], g_style: Float[Array, "m c c"], *, convention: str = "paper"
 ) -> Float[Array, " n"]:
-    """ℓ_style = ‖G - G_s‖²_F per image at one layer (equation 4); "reference": divided by C²
-    (nn.MSECriterion).
+    """Returns ℓ_style = ‖G - G_s‖²_F per image at one layer (equation 4); "reference" divides it by
+    C² (nn.MSECriterion).
 
-    `g_style`: (1, C, C), one target for all, or (N, C, C)."""
+    `g_style` is (1, C, C), one target for all, or (N, C, C)."""
     if (
         g.ndim != 3
         or g_style.ndim != 3
@@ -71,29 +71,29 @@ def style_loss(
 
 
 def pixel_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """ℓ_pixel = ‖a - b‖² / (C H W) per image (section 3.2), of images (N, H, W, C). The same in
-    both conventions."""
+    """Returns ℓ_pixel = ‖a - b‖² / (C H W) per image (section 3.2), for images (N, H, W, C). It is
+    the same in both conventions."""
     _same_shape("pixel_loss", a, b)
     return _mean_square(_widen(a) - _widen(b))
 
 
 def absolute_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """‖a - b‖₁ / (C H W) per image, of images (N, H, W, C); not in the paper."""
+    """Returns ‖a - b‖₁ / (C H W) per image, for images (N, H, W, C). It is not in the paper."""
     _same_shape("absolute_loss", a, b)
     return jnp.abs(_widen(a) - _widen(b)).mean((1, 2, 3))
 
 
-HATCH_PERIOD, HATCH_WINDOW = 8, 6  # pixels a cell, of the scales 2, 4 and 8; cells a side
+HATCH_PERIOD, HATCH_WINDOW = 8, 6  # pixels per cell, for the scales 2, 4 and 8; cells per side
 
 
 def hatch_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """How much of a - b repeats every 8 pixels, per image, of images (N, H, W, C) of at least 8x8;
-    not in the paper, which reports the cross-hatch pattern that its feature loss brings (section
-    4.2).
+    """Returns how much of a - b repeats every 8 pixels, per image, for images (N, H, W, C) of at
+    least 8x8. It is not in the paper, which reports the cross-hatch pattern of its feature loss
+    (section 4.2).
 
-    The mean square of a - b averaged by position in 8×8 cells over every 6×6 cells (48 pixels; all,
-    in a smaller image), less the average over the positions. What does not repeat averages out, so
-    texture is hardly touched."""
+    a - b is averaged by position in 8×8 cells over every 6×6 cells (48 pixels; all, in a smaller
+    image), and the average over the positions is subtracted. The loss is the mean square. What does
+    not repeat averages out, so texture is hardly touched."""
     _same_shape("hatch_loss", a, b)
     p = HATCH_PERIOD
     n, h, w, c = a.shape
@@ -114,26 +114,28 @@ def hatch_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     return jnp.square(difference).mean((1, 2, 3, 4, 5))
 
 
-FLAT_WINDOW, FLAT_DEVIATION = 9, 3.0  # pixels a side; grey values of 255
+FLAT_WINDOW, FLAT_DEVIATION = 9, 3.0  # pixels per side; grey values in 0-255
 
 
 def flat_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """`absolute_loss` where b is smooth, of RGB images (N, H, W, 3) in [0, 1]; not in the paper.
+    """Returns `absolute_loss` where b is smooth, for RGB images (N, H, W, 3) in [0, 1]. It is not
+    in the paper.
 
-    Each pixel of |a - b| is weighted by exp(-v / (2 · 3²)), v the mean square, over the 9×9 pixels
-    around, of b's luma in 0-255 less its own 9×9 mean: 1 on an even surface or slope, and next to
-    nothing in texture. Against what feature losses leave there, such as amplified noise."""
+    Each pixel of |a - b| is weighted by exp(-v / (2 · 3²)). Here v is the mean square, over the 9×9
+    pixels around, of b's luma in 0-255 minus its own 9×9 mean. The weight is 1 on an even surface
+    or slope and nearly 0 in texture. This removes what feature losses leave there, such as
+    amplified noise."""
     _same_shape("flat_loss", a, b)
     return (_smoothness(b) * jnp.abs(_widen(a) - _widen(b))).mean((1, 2, 3))
 
 
 def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-    """How much of a - b is fine stripes along the axes where b is smooth, of RGB images (N, H, W,
-    3) in [0, 1]; not in the paper.
+    """Returns how much of a - b is fine stripes along the axes where b is smooth, for RGB images
+    (N, H, W, 3) in [0, 1]. It is not in the paper.
 
     Feature losses leave a net free to draw the last bits of its input as stripes, 2 to 4 pixels
     apart. The luma of a - b is differenced twice along one axis and averaged over 9 pixels along
-    the other, where stripes add up and grain does not; then the absolute value, weighted as in
+    the other, where stripes add up and grain does not. The absolute value is weighted as in
     `flat_loss`, averaged over the image and summed over the two axes."""
     _same_shape("weave_loss", a, b)
     grey, weight = luma(_widen(a) - _widen(b)), _smoothness(b)
@@ -154,14 +156,15 @@ def luma(x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 1"]:
 
 
 def _smoothness(b: Array) -> Array:
-    """The weights of `flat_loss`, (N, H, W, 1)."""
+    """Returns the weights of `flat_loss`, (N, H, W, 1)."""
     grey = 255 * luma(_widen(b))
     rough = jnp.square(grey - _averaged(_averaged(grey, 1), 2))
     return jnp.exp(-_averaged(_averaged(rough, 1), 2) / (2 * FLAT_DEVIATION**2))
 
 
 def _averaged(x: Array, axis: int) -> Array:
-    """The mean over each pixel's FLAT_WINDOW along an axis, mirrored at the border."""
+    """Returns the mean over FLAT_WINDOW pixels around each pixel along an axis, mirrored at the
+    border."""
     half, size = FLAT_WINDOW // 2, x.shape[axis]
     pads = [(half, half) if i == axis else (0, 0) for i in range(4)]
     padded = jnp.pad(x, pads, mode="symmetric")
@@ -170,12 +173,11 @@ def _averaged(x: Array, axis: int) -> Array:
 
 
 def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") -> Float[Array, " n"]:
-    """ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading: the paper
-    prints no formula).
+    """Returns ℓ_TV = Σ dx² + dy² per image over the common (H-1) × (W-1) window (our reading, since
+    the paper prints no formula).
 
-    "reference": half of it, whose gradient is the one in the authors' TotalVariation.lua; there it
-    is summed over the batch, which is the objective's business, and missing from the printed
-    loss."""
+    "reference" is half of it, which has the gradient of the authors' TotalVariation.lua. Their code
+    sums it over the batch, which the objective does here, and leaves it out of the printed loss."""
     if x.ndim != 4 or min(x.shape[1:3]) < 2:
         raise ValueError(
             f"total_variation: expected images (N, H, W, C) of at least 2x2, got {x.shape}"

@@ -1,4 +1,4 @@
-"""Two views of one scene, laid over each other along a known flow: pure functions of arrays.
+"""Compares two views of one scene that are aligned along a known flow: pure functions of arrays.
 
 A flow (N, H, W, 2) says, for each pixel of the second view, how far to the right and down it lies
 in the first, in pixels.
@@ -15,8 +15,8 @@ from jaxpercept.losses.functions import luma
 
 
 def warped(x: Float[Array, "n h w c"], flow: Float[Array, "n h w 2"]) -> Float[Array, "n h w c"]:
-    """The first view's `x` as the second sees it: read where `flow` leads, bilinearly, and mirrored
-    beyond the border."""
+    """Returns the first view's `x` as the second sees it: sampled bilinearly where `flow` leads,
+    and mirrored beyond the border."""
     if x.ndim != 4 or flow.shape != (*x.shape[:3], 2):
         raise ValueError(f"warped: arrays {x.shape} and {flow.shape} are not (N, H, W, C) and 2")
     return jax.vmap(_read)(x, flow)
@@ -32,13 +32,13 @@ def _read(x: Array, flow: Array) -> Array:
 
 
 def _from(flow: Array) -> tuple[Array, Array]:
-    """The rows and columns that a flow (H, W, 2) leads to."""
+    """Returns the rows and columns that a flow (H, W, 2) leads to."""
     rows, columns = (jnp.arange(side, dtype=flow.dtype) for side in flow.shape[:2])
     return rows[:, None] + flow[..., 1], columns[None, :] + flow[..., 0]
 
 
 def _around(at: Array, size: int) -> tuple[Array, Array, Array]:
-    """The two neighbours of positions, and the second one's share, (H, W, 1)."""
+    """Returns the two neighbours of positions, and the second one's share, (H, W, 1)."""
     last = size - 1
     at = jnp.clip(last - jnp.abs(last - jnp.abs(at)), 0, last)
     low = jnp.floor(at)
@@ -47,7 +47,7 @@ def _around(at: Array, size: int) -> tuple[Array, Array, Array]:
 
 
 def inside(flow: Float[Array, "n h w 2"]) -> Float[Array, "n h w 1"]:
-    """1 where a flow leads to a point of the first view, 0 elsewhere."""
+    """Returns 1 where a flow leads to a point of the first view, 0 elsewhere."""
     height, width = flow.shape[1:3]
     rows, columns = jax.vmap(_from)(flow)
     seen = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
@@ -61,12 +61,12 @@ def stability_loss(
     first_input: Float[Array, "n h w 3"],
     flow: Float[Array, "n h w 2"],
 ) -> Float[Array, " n"]:
-    """The flicker between a net's pictures of two views, in their squared units, (N,); not in the
-    paper.
+    """Returns the flicker between a net's pictures of two views, (N,), in their squared units. It
+    is not in the paper.
 
-    The mean square, over channels and the pixels where the flow leads inside, of the second picture
-    less the first one along the flow, less what the input itself changed in luma: the temporal loss
-    of ReCoNet (Gao et al. 2018, arXiv 1807.01197, equation 6)."""
+    From the second picture, the first one along the flow and the input's own change in luma are
+    subtracted. The loss is the mean square over channels and the pixels where the flow leads
+    inside: the temporal loss of ReCoNet (Gao et al. 2018, arXiv 1807.01197, equation 6)."""
     if not second.shape == first.shape == second_input.shape == first_input.shape:
         raise ValueError(
             f"stability_loss: pictures {second.shape}, {first.shape} and inputs "

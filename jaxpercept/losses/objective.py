@@ -1,6 +1,6 @@
 """The objective: a weighted sum of named loss terms over the loss network's activations (Johnson et
-al. 2016, section 3). Pure functions; a term of weight zero is not traced, and no layer is computed
-that no term reads.
+al. 2016, section 3), as pure functions. A term of weight zero is not traced, and a layer that no
+term reads is not computed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Grams = dict[str, Float[Array, "m _cj _cj"]]
 
 
 def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:
-    """The terms of positive weight, in the table's order."""
+    """Returns the terms of positive weight, in the table's order."""
     reading: dict[str, dict[str, Any]] = {
         "content": {"features": config.content_layers, "target_features": config.content_layers},
         "style": {"features": config.style_layers, "style_grams": config.style_layers},
@@ -43,7 +43,7 @@ def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:
 
 
 def of_one_view(loss_terms: Sequence[LossTerm]) -> tuple[LossTerm, ...]:
-    """The terms that judge a picture alone, without a second view of its photo."""
+    """Returns the terms that judge a picture alone, without a second view of its photo."""
     return tuple(term for term in loss_terms if not term.second_view)
 
 
@@ -60,13 +60,16 @@ def evaluate(
     target_features: vgg.Features | None = None,
     second: SecondView | None = None,
 ) -> dict[str, Float[Array, " n"]]:
-    """Each term times its weight, per image, by name, and their sum as "loss".
+    """Returns each weighted term by name, per image, and their sum as "loss".
 
-    `style_grams`: from `style_targets`; may be empty without a style term. `batch`: images in the
-    global batch, default N. `dtype`: what φ computes in. `target_features`: from `content_targets`,
-    where one target is evaluated many times; default: computed here. `second`: for terms that
-    compare two views. Raises InputError as `check_terms` does, and for a term that reads or returns
-    what it must not."""
+    style_grams: from `style_targets`; may be empty without a style term.
+    batch: the number of images in the global batch, by default N.
+    dtype: the type that φ computes in.
+    target_features: from `content_targets`, if one target is evaluated many times; by default they
+    are computed here.
+    second: the second view, for terms that compare two views.
+    Raises InputError as `check_terms` does, and for a term that reads or returns what it must
+    not."""
     active = check_terms(loss_terms, style_grams)
     if second is None and (lacking := [t.name for t in active if t.second_view]):
         raise InputError(
@@ -102,8 +105,8 @@ def evaluate(
 
 
 def check_terms(loss_terms: Sequence[LossTerm], style_layers: Collection[str]) -> list[LossTerm]:
-    """The terms of positive weight. `style_layers`: where there are style targets. Raises
-    InputError for no term, terms that share a name, or a style target that is missing."""
+    """Returns the terms of positive weight. `style_layers` are the layers with style targets.
+    Raises InputError if there is no term, terms share a name, or a style target is missing."""
     active = [t for t in loss_terms if t.weight]
     if not active:
         raise InputError("every loss term has the weight 0; give one of them a weight above 0")
@@ -123,8 +126,8 @@ def check_terms(loss_terms: Sequence[LossTerm], style_layers: Collection[str]) -
 
 
 def _value(term: LossTerm, inputs: LossInputs) -> Float[Array, " n"]:
-    """What the term returns for each image. InputError where that is something else; any other
-    exception of its function passes, with the term's name in a note."""
+    """Returns the term's value for each image. Raises InputError if it is anything else. Any other
+    exception of its function passes on, with the term's name in a note."""
     try:
         value = term.fn(inputs)
     except KeyError as e:
@@ -152,9 +155,9 @@ def _value(term: LossTerm, inputs: LossInputs) -> Float[Array, " n"]:
 
 @jax.custom_vjp
 def projected(x: Array) -> Array:
-    """x clipped to [0, 1], as it is displayed. Its gradient is the projected one, a function of the
-    clipped point alone: zero only where descent would leave the range. So the values that a line
-    search saw beyond it stay true once x is clipped."""
+    """Clips x to [0, 1], as it is displayed. The gradient is the projected one, zero only where
+    descent would leave the range. It depends on the clipped point alone, so the values that a line
+    search saw outside stay true once x is clipped."""
     return jnp.clip(x, 0, 1)
 
 
@@ -169,7 +172,7 @@ projected.defvjp(lambda x: (jnp.clip(x, 0, 1), x), _projected_backward)
 def content_targets(
     loss_terms: Sequence[LossTerm], vgg_params: vgg.Params, target: Float[Array, "n h w 3"]
 ) -> vgg.Features:
-    """What `evaluate` needs of the target's activations, by layer name."""
+    """Returns the target's activations that `evaluate` needs, by layer name."""
     layers = _union(t.target_features for t in loss_terms if t.weight)
     return vgg.vgg_features(vgg_params, target, layers) if layers else {}
 
@@ -177,8 +180,8 @@ def content_targets(
 def style_targets(
     vgg_params: vgg.Params, style: Float[Array, "m h w 3"], layers: Sequence[str]
 ) -> Grams:
-    """The Gram matrices of style images at `layers`, averaged over them: (1, C, C) by name
-    (equation 3)."""
+    """Returns the Gram matrices of style images at `layers`, averaged over the images: (1, C, C) by
+    name (equation 3)."""
     features = vgg.vgg_features(vgg_params, style, tuple(layers))
     return {name: losses.gram_matrix(f).mean(0, keepdims=True) for name, f in features.items()}
 

@@ -1,8 +1,8 @@
-"""The loss terms that `--weights.NAME` weighs: one function a term, of one frozen `LossInputs`, one
-number per image.
+"""The loss terms that `--weights.NAME` weighs. Each is a function of one frozen `LossInputs` that
+returns one number per image.
 
-To add a term: write its function here and its line in `config.TERMS`. From a notebook neither is
-needed: give `training.train(..., terms=...)` a `LossTerm` of your own.
+To add a term, write its function here and its line in `config.TERMS`. A notebook needs neither:
+give `training.train(..., terms=...)` a `LossTerm` of your own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from jaxpercept.losses import motion
 
 @dataclass(frozen=True)
 class SecondView:
-    """Another view of the target, and what the net makes of it. `target`, `output`: (N, H, W, 3) in
-    [0, 1]. `flow`: (N, H, W, 2), how far to the right and down, in pixels, each pixel of this view
-    lies in the first. What else tells the views apart, such as noise, is in `target`."""
+    """Another view of the target, and the net's output for it. `target` and `output` are (N, H, W,
+    3) in [0, 1]. `flow`, (N, H, W, 2), says how far to the right and down, in pixels, each pixel of
+    this view lies in the first. Other differences between the views, such as noise, are in
+    `target`."""
 
     target: Float[Array, "n h w 3"]
     output: Float[Array, "n h w 3"]
@@ -34,12 +35,14 @@ class SecondView:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What a term may look at. Images are (N, H, W, 3) in [0, 1], activations (N, H_j, W_j, C_j) by
+    """What a term may read. Images are (N, H, W, 3) in [0, 1], activations (N, H_j, W_j, C_j) by
     layer name.
 
-    `features`, `target_features`: the loss network's activations of the output and the target, at
-    the layers that the terms asked for. `style_grams`: (1, C, C) or (N, C, C) by layer. `batch`:
-    images in the global batch. `second`: None unless a term asked for it."""
+    features, target_features: the loss network's activations of the output and the target, at the
+    layers that the terms asked for.
+    style_grams: (1, C, C) or (N, C, C) by layer.
+    batch: the number of images in the global batch.
+    second: the second view, or None unless a term asked for it."""
 
     output: Float[Array, "n h w 3"]
     target: Float[Array, "n h w 3"]
@@ -53,17 +56,20 @@ class LossInputs:
 
 @dataclass(frozen=True)
 class LossTerm:
-    """A named, weighted term. `fn(inputs) -> (N,)`, differentiable, one number per image.
+    """A named, weighted term. `fn(inputs) -> (N,)` is differentiable and returns one number per
+    image.
 
-    `features`, `target_features`, `style_grams`: the VGG-16 layers at which it reads what
-    `LossInputs` holds under these names. `second_view`: whether it reads `second`, which costs
-    another pass of the net, and which only a training has. `weight`: a finite number of at least 0,
-    NumPy's and JAX's too. InputError for a name that cannot be logged, a weight or a layer that is
-    not allowed."""
+    features, target_features, style_grams: the VGG-16 layers that it reads from the fields of these
+    names in `LossInputs`.
+    second_view: whether it reads `second`, which costs another pass of the net and exists only in
+    training.
+    weight: a finite number of at least 0, also NumPy's or JAX's.
+    Raises InputError for a name that cannot be logged, or a weight or a layer that is not
+    allowed."""
 
     name: str
     fn: Callable[[LossInputs], Float[Array, " n"]]
-    weight: float | Any = 1.0  # kept as a float
+    weight: float | Any = 1.0  # stored as a float
     features: tuple[str, ...] = ()
     target_features: tuple[str, ...] = ()
     style_grams: tuple[str, ...] = ()
@@ -89,7 +95,8 @@ class LossTerm:
 
 
 def _weight(name: str, weight: Any) -> float:
-    """A Python number: what a checkpoint can keep, and too weak a type to widen the loss."""
+    """Returns a Python number, which a checkpoint can hold and whose weak type does not widen the
+    loss."""
     try:
         number = math.nan if isinstance(weight, str) else float(weight)
     except (TypeError, ValueError):
@@ -103,14 +110,15 @@ def _weight(name: str, weight: Any) -> float:
 
 
 def content(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:
-    """Feature reconstruction, summed over `layers` (Johnson et al. 2016, equation 2)."""
+    """Returns the feature reconstruction loss, summed over `layers` (Johnson et al. 2016, equation
+    2)."""
     return sum_of(
         losses.feature_loss(inputs.features[j], inputs.target_features[j]) for j in layers
     )
 
 
 def style(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:
-    """Style reconstruction, summed over `layers` (equation 4)."""
+    """Returns the style reconstruction loss, summed over `layers` (equation 4)."""
     return sum_of(
         losses.style_loss(
             losses.gram_matrix(inputs.features[j]),
@@ -122,49 +130,50 @@ def style(inputs: LossInputs, layers: tuple[str, ...]) -> Float[Array, " n"]:
 
 
 def tv(inputs: LossInputs) -> Float[Array, " n"]:
-    """Total variation in 0-255 units; "reference": times the batch, as the authors' code sums
-    it."""
+    """Returns total variation in 0-255 units; "reference" multiplies it by the batch, because the
+    authors' code sums it."""
     convention = CONVENTIONS[inputs.convention]
     total = losses.total_variation(inputs.output, convention=inputs.convention)
     return convention.units * total * (inputs.batch if convention.tv_times_batch else 1)
 
 
 def pixel(inputs: LossInputs) -> Float[Array, " n"]:
-    """Pixel loss against the target, in 0-255 units."""
+    """Returns the pixel loss against the target, in 0-255 units."""
     return CONVENTIONS[inputs.convention].units * losses.pixel_loss(inputs.output, inputs.target)
 
 
 def l1(inputs: LossInputs) -> Float[Array, " n"]:
-    """Mean absolute difference from the target, in 0-255 units: higher PSNR than squares (arXiv
-    1511.08861)."""
+    """Returns the mean absolute difference from the target, in 0-255 units. It gives a higher PSNR
+    than squares (arXiv 1511.08861)."""
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.absolute_loss(
         inputs.output, inputs.target
     )
 
 
 def hatch(inputs: LossInputs) -> Float[Array, " n"]:
-    """What repeats every 8 pixels in the difference from the target, in 0-255 units: feature losses
-    like a cross-hatch pattern, which this takes from them."""
+    """Returns what repeats every 8 pixels in the difference from the target, in 0-255 units. It
+    removes the cross-hatch pattern that feature losses cause."""
     return CONVENTIONS[inputs.convention].units * losses.hatch_loss(inputs.output, inputs.target)
 
 
 def flat(inputs: LossInputs) -> Float[Array, " n"]:
-    """Mean absolute difference from the target where that is smooth, in 0-255 units."""
+    """Returns the mean absolute difference from the target where that is smooth, in 0-255 units."""
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.flat_loss(
         inputs.output, inputs.target
     )
 
 
 def weave(inputs: LossInputs) -> Float[Array, " n"]:
-    """Fine stripes along the axes that the output has and a smooth target has not, in 0-255
-    units."""
+    """Returns the fine stripes along the axes that the output has and a smooth target lacks, in
+    0-255 units."""
     return CONVENTIONS[inputs.convention].units ** 0.5 * losses.weave_loss(
         inputs.output, inputs.target
     )
 
 
 def stability(inputs: LossInputs) -> Float[Array, " n"]:
-    """Flicker between the output and that of a second view of the photo, in 0-255 units."""
+    """Returns the flicker between the output and that of a second view of the photo, in 0-255
+    units."""
     second = inputs.second
     assert second is not None
     return CONVENTIONS[inputs.convention].units * motion.stability_loss(
@@ -173,7 +182,7 @@ def stability(inputs: LossInputs) -> Float[Array, " n"]:
 
 
 def sum_of(values: Iterable[Array]) -> Array:
-    """The sum of at least one array, without the rank-promoting 0 of `sum`."""
+    """Returns the sum of at least one array, without the rank-promoting 0 of `sum`."""
     first, *rest = values
     for value in rest:
         first = first + value

@@ -1,9 +1,9 @@
-"""A style of one's own in a minute: only the row of scales and shifts of a shared net is learned.
+"""Learns a style in a minute: only the row of scales and shifts of a shared net is trained.
 
-The kernels of a trained net of many styles stay as they are (Dumoulin, Shlens, Kudlur 2017, arXiv
-1610.07629); Adam moves the 1,600 numbers that tell one style from another. The rate falls along a
-cosine of the time that is given, not of a number of steps, so that one compiled program serves any
-machine and any number of minutes. The objective is the one that the shared net was trained with.
+The kernels of a trained multi-style net stay the same (Dumoulin, Shlens, Kudlur 2017, arXiv
+1610.07629). Adam moves the 1,600 numbers that distinguish one style from another. The rate falls
+along a cosine of the given time, not of a number of steps, so that one compiled program serves any
+machine and any number of minutes. The objective is the one that trained the shared net.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from jaxpercept.losses import objective
 from jaxpercept.nets import learned, transform_net, vgg, weights_file
 from jaxpercept.training.start import style_targets
 
-BATCH, SIZE = 2, 256  # 256² beats 128² by 13 %, two images beat one by 4 % (docs/styles.md)
-RATE = 0.06  # Adam's, at the start
+BATCH, SIZE = 2, 256  # 256² was better than 128² by 13 %, two images than one by 4 %
+RATE = 0.06  # Adam's initial rate
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the shared net's header says of its training, which a new style must match."""
+    """The shared net's training by its header, which a new style must match."""
 
     objective: configs.ObjectiveConfig
     style_size: int
@@ -44,7 +44,8 @@ class Recipe:
 
     @classmethod
     def of(cls, header: dict[str, Any]) -> Recipe:
-        """The recipe in a weights file's header; the defaults of training where it has none."""
+        """Returns the recipe in a weights file's header, or the defaults of training if it has
+        none."""
         was = header.get("training", {}).get("config", {})
         default = configs.TrainConfig(data=("photos",))
         given = was.get("objective")
@@ -64,8 +65,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where learning stands: steps done, the share of the time that is over, the mean loss terms
-    of the last step, and the net as it is now."""
+    """The state of learning: steps done, the share of the time that has passed, the mean loss terms
+    of the last step, and the current net."""
 
     step: int
     share: float
@@ -74,7 +75,7 @@ class Progress:
 
 
 class Result(NamedTuple):
-    """A learned row, the steps made, and the last step's mean loss terms."""
+    """A learned row, the number of steps, and the last step's mean loss terms."""
 
     row: transform_net.Variables
     steps: int
@@ -82,10 +83,10 @@ class Result(NamedTuple):
 
 
 class Learner:
-    """Learns styles one after another on one shared net; its program is compiled once.
+    """Learns styles one after another on one shared net. Its program is compiled once.
 
-    `base`: the shipped name or file of a net of many styles, `multi` by default. InputError for a
-    net of one style, or one that is not there."""
+    `base` is the shipped name or file of a multi-style net, by default `multi`. Raises InputError
+    for a net of one style or a missing one."""
 
     def __init__(self, base: str = "multi"):
         path = weights_file.resolve(base, "styles")
@@ -106,11 +107,11 @@ class Learner:
         self.compiled: Any = None
 
     def model(self, name: str, row: transform_net.Variables) -> Model:
-        """The whole net of a single style that this row makes, as `load_model` gives it."""
+        """Returns the whole single-style net that this row makes, as `load_model` does."""
         return Model(name, self.config, {**self._kernels, **row}, self._stats, {})
 
     def first(self, name: str) -> Model:
-        """The net before learning: the mean of all styles of the shared net."""
+        """Returns the net before learning: the mean of all styles of the shared net."""
         return self.model(name, self._start)
 
     def _one_step(
@@ -144,7 +145,7 @@ class Learner:
         return jax.tree.map(lambda p, u: p - rate * u, row, updates), moments, means
 
     def compile(self) -> None:
-        """Compiles the step, from shapes alone: may run in a thread beside other preparations."""
+        """Compiles the step from shapes alone. It may run in a thread beside other preparations."""
         layers = self.recipe.objective.style_layers
         widths = {name: vgg.BLOCKS[int(name[4]) - 1][0] for name in layers}
         grams = {k: jax.ShapeDtypeStruct((1, c, c), jnp.float32) for k, c in widths.items()}
@@ -172,7 +173,7 @@ class Learner:
         stopped: Sequence[int] = (),
     ) -> Result:
         """Learns until `clock()` reaches `until`, or `stopped` is no longer empty (see
-        `runtime.stopping.requests`). `batches`: uint8 (2, 256, 256, 3). `show` is called about every
+        `runtime.stopping.requests`). `batches` are uint8 (2, 256, 256, 3). `show` is called about every
         `show_every` seconds. Raises FloatingPointError if the loss is not finite."""
         if self.compiled is None:
             self.compile()
@@ -196,7 +197,7 @@ class Learner:
         return Result(row, step, terms)
 
     def _run(self, painting: Path, steps: int) -> configs.TrainConfig:
-        """What was done, as a training's config, for the header."""
+        """Returns what was done as a training's config, for the header."""
         return configs.TrainConfig(
             style_image=painting.name,
             style_size=self.recipe.style_size,
@@ -222,8 +223,8 @@ class Learner:
         *,
         whole: bool = False,
     ) -> Path:
-        """Writes the row alone with a header that names the shared net, or, `whole`, the whole net
-        of this style. Both are what `load_model` and `--style` take."""
+        """Writes only the row, with a header that names the shared net, or with `whole` the whole
+        net of this style. `load_model` and `--style` take both."""
         header: dict[str, Any] = {
             "task": "style",
             "style": {"file": painting.name, "sha256": weights_file.sha256(painting)},
@@ -244,8 +245,9 @@ class Learner:
 
 
 def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objective.Grams:
-    """The painting's Gram matrices, (1, C, C) by layer. Its sides are rounded to multiples of 32,
-    so that paintings share compiled programs. InputError for a file that is no picture."""
+    """Returns the painting's Gram matrices, (1, C, C) by layer. Its sides are rounded to multiples
+    of 32, so that paintings share compiled programs. Raises InputError for a file that is not a
+    picture."""
     image = images.load_image(painting)
     longer = recipe.style_size or max(image.shape[:2])
     h, w = images.fit(image.shape[0], image.shape[1], longer, "long")

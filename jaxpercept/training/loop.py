@@ -34,10 +34,10 @@ def train(
     terms: Sequence[LossTerm] | None = None,
     on_log: OnLog | None = None,
 ) -> Path:
-    """Trains to `config.steps` and returns the weights file; resumes what `config.out` holds.
-    `terms`: in place of the config's own. `on_log` gets every logged line, in process 0. Raises
-    InputError for what the user got wrong or a full disk, FloatingPointError on a loss that is not
-    finite. Ctrl-C, SIGTERM and SIGHUP end it after the step at hand, with a checkpoint."""
+    """Trains to `config.steps` and returns the weights file. A run in `config.out` is resumed.
+    `terms` replace the config's own. `on_log` gets every logged line, in process 0. Raises
+    InputError for a user's mistake or a full disk, and FloatingPointError for a loss that is not
+    finite. Ctrl-C, SIGTERM and SIGHUP end it after the current step, with a checkpoint."""
     with stopping.requests("stopping after this step, with a checkpoint") as stopped:
         compilation_cache.enable()
         start, folder = prepare(config, terms), Path(config.out)
@@ -91,7 +91,7 @@ def _steps(
         if saved or shown:
             log.step(*pending)
             pending = None
-            # a copy: the next step takes the buffers
+            # Copies, since the next step takes the buffers.
             host = jax.tree.map(np.asarray, engine.unreplicate(state))
             finite.check(log.folder, number, host.params, batch)
             if saved:
@@ -115,7 +115,7 @@ def compiled(step: Any, *arguments: Any) -> Any:
 
 
 def next_batch(stream: data.Batches, config: TrainConfig, number: int) -> dict[str, Any]:
-    """The batch of a step, counted from 1, as `step.Batch`."""
+    """Returns the batch of a step, counted from 1, as `step.Batch`."""
     batch = next(stream)
     if config.trained_rows:
         part = jax.process_index(), jax.process_count()
@@ -126,8 +126,8 @@ def next_batch(stream: data.Batches, config: TrainConfig, number: int) -> dict[s
 
 
 def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.Batches:
-    """This process's part of the training images, or of the pairs of super-resolution, endless,
-    from the first. `source`: the config's images, if they were opened already."""
+    """Returns this process's part of the training images or super-resolution pairs, endless, from
+    the first. `source` holds the config's images, if they were opened already."""
     count = jax.process_count()
     sources: Any = data.open_sources(config.data, config.exclude) if source is None else source
     choices: dict[str, Any] = {
@@ -148,8 +148,8 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
 def _resumed(
     start: Start, checkpoints: Checkpoints, stream: data.Batches
 ) -> tuple[TrainState, dict[str, float]]:
-    """The state to go on from, and the values of its last step. InputError where the directory
-    holds another run."""
+    """Returns the state to continue from, and the values of its last step. Raises InputError if the
+    directory holds another run."""
     restored = checkpoints.restore(start.state, lambda about: resuming.check(start, about))
     if restored is None:
         return start.state, {}
@@ -161,7 +161,7 @@ def _resumed(
 
 
 def _about(start: Start, stream: data.Batches, last: dict[str, float]) -> dict[str, Any]:
-    """What a checkpoint keeps beside the state."""
+    """Returns what a checkpoint keeps besides the state."""
     return {
         "config": to_dict(start.config),
         "data": stream.get_state(),

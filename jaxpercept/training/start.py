@@ -1,6 +1,6 @@
-"""What a run starts from, made once: `prepare(config)` reads every file that the config names, and
-nothing is read again. So a file may change or vanish while the run goes on, and the run's header
-still tells of the one that it was trained with.
+"""Prepares a run once. `prepare(config)` reads every file that the config names, and nothing is
+read again. A file may therefore change or vanish during the run, and the run's header still
+describes the one that it was trained with.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from jaxpercept.training.step import TrainState, learned
 class Start:
     """A run before its first step.
 
-    `about_data`: see `data.describe`. `styles`: those that the net will hold, by row, with what
-    they were trained before; empty but in multistyle. `hashes`: the contents of what the config
-    only names, which a checkpoint keeps to be compared on resuming. `earlier`: the header of
-    `config.init`. `dtype`: of the weights file to be written."""
+    about_data: see `data.describe`.
+    styles: the styles that the net will hold, by row, with their earlier training; empty except in
+    multistyle.
+    hashes: the contents of files that the config only names. Checkpoints keep them for comparison
+    on resuming.
+    earlier: the header of `config.init`.
+    dtype: the type of the weights file to write."""
 
     config: TrainConfig
     terms: tuple[LossTerm, ...]
@@ -49,8 +52,8 @@ class Start:
 
 
 def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Start:
-    """Reads and checks all that the run needs. `terms`: in place of the config's own. InputError
-    for what is missing or does not fit, before anything is written."""
+    """Reads and checks everything that the run needs. `terms` replace the config's own. Raises
+    InputError for what is missing or does not fit, before anything is written."""
     styles, rows = plan(config)
     pictures = [_picture(path, config.style_size) for path in config.style_images]
     hashes = _hashes(config, styles)
@@ -85,8 +88,8 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
 
 
 def plan(config: TrainConfig) -> tuple[list[multistyle.Style], list[int | None]]:
-    """`multistyle.plan` of the config; nothing but in multistyle. InputError where the net holds
-    another number of styles."""
+    """Returns `multistyle.plan` of the config, which is empty except in multistyle. Raises
+    InputError if the net holds another number of styles."""
     if config.task != "multistyle":
         return [], []
     styles, rows = multistyle.plan(config.style_images, config.init, config.only_new)
@@ -101,9 +104,9 @@ def plan(config: TrainConfig) -> tuple[list[multistyle.Style], list[int | None]]
 def init_state(
     config: TrainConfig, rows: Sequence[int | None] | None = None
 ) -> tuple[TrainState, dict[str, Any] | None]:
-    """Fresh and None, or from `config.init`, a weights file or "FILE:STYLE", and its header.
-    `rows`: of `plan`, if it was called already. InputError: a file of another net, or of several
-    styles where one is trained."""
+    """Returns a fresh state and None, or the state of `config.init`, a weights file or
+    "FILE:STYLE", and its header. `rows` is the result of `plan`, if it was called already. Raises
+    InputError for a file of another net, or one of several styles if one style is trained."""
     rows = plan(config)[1] if rows is None else rows
     header = None
     if config.init is None:
@@ -136,9 +139,10 @@ def gram_targets(
     vgg_params: vgg.Params,
     pictures: Sequence[images.Float] | None = None,
 ) -> objective.Grams:
-    """The Gram matrices at the style layers and those that the terms read, (1, C, C), or (styles, C,
-    C) in the order of the style images; empty without any. `pictures`: the style images, scaled, if
-    they were read already. InputError for terms that need others."""
+    """Returns the Gram matrices at the style layers and those that the terms read, (1, C, C), or
+    (styles, C, C) in the order of the style images. They are empty without style images. `pictures`
+    are the scaled style images, if they were read already. Raises InputError for terms that need
+    others."""
     if pictures is None:
         pictures = [_picture(path, config.style_size) for path in config.style_images]
     own = config.objective.style_layers
@@ -170,14 +174,14 @@ def _hashes(config: TrainConfig, styles: Sequence[multistyle.Style]) -> dict[str
         found["style image"] = weights_file.sha256(config.style_images[0])
     if config.init is not None:
         file, style = multistyle.split(config.init)
-        weights_file.read_header(file)  # its error, where it is missing or no weights file
+        weights_file.read_header(file)  # raises its own error for a missing or wrong file
         found["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
     return found
 
 
 def _dtype(config: TrainConfig) -> Any:
-    """Half precision; but what --only-new leaves alone stays as exact as it was, also in an
-    imported net of float32."""
+    """Returns half precision. The weights that --only-new leaves alone stay exact, also in an
+    imported float32 net."""
     alone = config.only_new and config.init
     kept = weights_file.read_weights(config.init)[0].values() if alone and config.init else ()
     return np.result_type(np.float16, *(value.dtype for value in kept))
@@ -189,7 +193,8 @@ def _try_terms(
     vgg_params: vgg.Params,
     grams: objective.Grams,
 ) -> None:
-    """Terms of the user's, on shapes alone: InputError for what they must not read or return."""
+    """Runs the user's terms on shapes alone. Raises InputError for what they must not read or
+    return."""
     side = config.image_size
     image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     one = {k: jax.ShapeDtypeStruct((1, *g.shape[1:]), g.dtype) for k, g in grams.items()}

@@ -1,5 +1,5 @@
-"""The training step for one replica (Johnson et al. 2016, section 4). Batches are uint8; the step
-makes them [0, 1].
+"""The training step for one replica (Johnson et al. 2016, section 4). Batches are uint8, and the
+step converts them to [0, 1].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Batch = dict[str, Array]
 
 
 class TrainState(NamedTuple):
-    """All that a step changes."""
+    """Everything that a step changes."""
 
     step: Array
     params: transform_net.Variables
@@ -35,8 +35,8 @@ class TrainState(NamedTuple):
 
 
 def learned(config: TrainConfig, params: transform_net.Variables) -> transform_net.Variables:
-    """Those of the parameters that training changes. Of the styles' rows, those that no image is
-    drawn for get no gradient."""
+    """Returns the parameters that training changes. Style rows without any image in the draw get no
+    gradient."""
     return (
         {k: params[k] for k in transform_net.style_parameters(config.net)}
         if config.only_new
@@ -47,7 +47,7 @@ def learned(config: TrainConfig, params: transform_net.Variables) -> transform_n
 def _of_styles(
     config: TrainConfig, style: Array, grams: objective.Grams, dtype: Any
 ) -> tuple[Float[Array, "n s"], objective.Grams]:
-    """The net's `mix` and the Gram targets for each image."""
+    """Returns the net's `mix` and the Gram targets for each image."""
     row = style + config.trained_rows.start
     return jax.nn.one_hot(row, config.net.styles, dtype=dtype), {
         k: g[style] for k, g in grams.items()
@@ -55,16 +55,17 @@ def _of_styles(
 
 
 def _geometric(loss: Float[Array, " n"]) -> Array:
-    """With the gradient of the mean logarithm: every image counts by the share it gains. Otherwise
-    styles whose losses are ten times as large, and busy photos, would dominate the weights."""
+    """Returns a mean with the gradient of the mean logarithm, so that every image counts by its
+    relative improvement. Otherwise styles with losses ten times as large, and busy photos, would
+    dominate the weights."""
     return (loss / lax.stop_gradient(jnp.abs(loss) + jnp.finfo(loss.dtype).tiny)).mean()
 
 
 def make_step(
     config: TrainConfig, terms: Sequence[LossTerm]
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """`step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica under
-    `engines.AXIS`."""
+    """Returns `step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica
+    under `engines.AXIS`."""
     optimizer = make_optimizer(config)
     dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
     several = config.task == "multistyle"

@@ -1,8 +1,8 @@
-"""A second view of each training photo, by a motion that is known exactly: what a net needs to learn
-to hold still on films, without films.
+"""Makes a second view of each training photo, with a motion that is known exactly. A net can then
+learn to be steady on films without films.
 
-The view of an image depends on the seed, the step and the image's place in the global batch alone.
-So a resumed run draws what it would have drawn, and so does any number of devices.
+The view of an image depends only on the seed, the step and the image's place in the global batch. A
+resumed run therefore draws the same views, and so does any number of devices.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from jaxtyping import Float
 
 from jaxpercept.losses import motion
 
-# [ours] Half of the views are moved by whole pixels, at which nets of stride 4 flicker most; the
-# others by an affine flow plus a smooth field of a few pixels, as between frames of a film.
-WHOLE = 3  # pixels to each side
-SHIFT, ZOOM, TURN = 4.0, 0.03, 0.03  # pixels, share, radians; each to both sides
-FIELD, CELLS = 2.0, 5  # pixels to both sides, at CELLS × CELLS points
-NOISE, GAIN = 2 / 255, 0.03  # largest standard deviation of a view; brightness to both sides
+# [ours] Half of the views move by whole pixels, at which nets of stride 4 flicker most. The others
+# move by an affine flow plus a smooth field of a few pixels, as between frames of a film.
+WHOLE = 3  # pixels in each direction
+SHIFT, ZOOM, TURN = 4.0, 0.03, 0.03  # pixels, share, radians; each in both directions
+FIELD, CELLS = 2.0, 5  # pixels in both directions, at CELLS × CELLS points
+NOISE, GAIN = 2 / 255, 0.03  # largest standard deviation of a view; brightness in both directions
 
 
 def draw(
     seed: int, step: Array, first: Array, photos: Float[Array, "n h w 3"]
 ) -> tuple[Float[Array, "n h w 3"], Float[Array, "n h w 2"]]:
-    """The second views and their flows, see `losses.motion`. `photos`, in [0, 1], are those of the
-    global batch from the number `first` on, at a step counted from 0."""
+    """Returns the second views and their flows, see `losses.motion`. `photos`, in [0, 1], are those
+    of the global batch from the number `first` on, at a step counted from 0."""
     of_step = jax.random.fold_in(jax.random.key(seed), step)
     keys = jax.vmap(lambda i: jax.random.fold_in(of_step, i))(first + jnp.arange(len(photos)))
-    # all numbers of an image at once: each draw takes long to compile
+    # Draws all numbers of an image at once, since each draw takes long to compile.
     numbers = jax.vmap(lambda key: jax.random.uniform(key, (_COUNT,), photos.dtype, -1, 1))(keys)
     flows = jax.vmap(lambda n: _flow(n[2:], *photos.shape[1:3]))(numbers)
     noise = jax.vmap(
@@ -44,7 +44,7 @@ _COUNT = 9 + 2 * CELLS**2
 
 
 def _flow(numbers: Array, height: int, width: int) -> Array:
-    """(H, W, 2), of _COUNT - 2 numbers in [-1, 1)."""
+    """Returns a flow (H, W, 2) from _COUNT - 2 numbers in [-1, 1)."""
     whole = jnp.floor((2 * WHOLE + 1) * (numbers[1:3] + 1) / 2) - WHOLE
     right, down, zoom, turn = numbers[3:7] * jnp.array([SHIFT, SHIFT, ZOOM, TURN], numbers.dtype)
     rows = (jnp.arange(height, dtype=numbers.dtype) - (height - 1) / 2)[:, None]
