@@ -87,6 +87,7 @@ def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
     np.testing.assert_allclose(model(x), expected, atol=2e-3)  # float16 in the file
     assert model.header["style"]["sha256"] == weights_file.sha256(place / "stripes.png")
     assert (learned.BASE in model.header) != whole
+    assert model.header["grain"] == model.grain == 0.01
 
 
 def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tmp_path):

@@ -1,16 +1,23 @@
 """Style nets on many files: what is read ahead and written later, and what a stop leaves."""
 
+import gc
+import struct
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import noise
+from PIL import Image
 
 from jaxpercept import config, images
-from jaxpercept.inference import file_jobs
+from jaxpercept.inference import file_jobs, treatment
 from jaxpercept.inference.flow import Task, process
-from jaxpercept.inference.model import Model, load_model
+from jaxpercept.inference.model import LIVE, Model, load_model
+from jaxpercept.inference.model import _compiled as compiled
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import transform_net
 
@@ -116,6 +123,70 @@ def test_a_file_that_cannot_be_written_fails_alone(model, folder, tmp_path):
     job = stylize_files(folder, [model], lambda p, s: tmp_path / "out" / p.name)
     assert len(job.written) == 8
     assert "3.png: cannot be written" in job.failed[0]
+
+
+def test_a_small_file_of_many_pixels_does_not_stop_the_rest(model, tmp_path):
+    """48 bytes that decode to 10,000x10,000."""
+    gif = b"GIF89a" + struct.pack("<HH", 10_000, 10_000) + b"\xf0\0\0" + b"\0\0\0\xff\xff\xff"
+    gif += b"," + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0;"
+    paths = [images.save_image(tmp_path / f"{i}.png", noise(i, 32, 40)) for i in range(2)]
+    bomb = tmp_path / "bomb.gif"
+    bomb.write_bytes(gif)
+    how = {"max_pixels": 40_000_000}
+    job = stylize_files(
+        [paths[0], bomb, paths[1]], [model], lambda p, s: tmp_path / "out" / f"{p.stem}.png", **how
+    )
+    assert [p.name for p in job.written] == ["0.png", "1.png"]
+    (line,) = job.failed
+    assert "bomb.gif: 10000x10000 is 100,000,000 pixels, more than" in line
+
+
+@pytest.mark.parametrize("where", ["reading", "the net", "writing"])
+def test_what_does_not_fit_into_memory_fails_alone(model, tmp_path, monkeypatch, where):
+    def of_size(x):
+        return 48 in np.shape(x)
+
+    plain_read, plain_call, plain_encode = treatment.read, Model.__call__, Image.Image.save
+
+    def read(how, net, source, *given, **options):
+        if where == "reading" and Path(source).name == "1.png":
+            raise MemoryError
+        return plain_read(how, net, source, *given, **options)
+
+    def call(self, x):
+        if where == "the net" and of_size(x):
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+        return plain_call(self, x)
+
+    def encode(image, *given, **options):
+        if where == "writing" and 48 in image.size:
+            raise MemoryError
+        return plain_encode(image, *given, **options)
+
+    paths = [
+        images.save_image(tmp_path / f"{i}.png", noise(i, 32, (40, 48, 40)[i])) for i in range(3)
+    ]
+    monkeypatch.setattr(treatment, "read", read)
+    monkeypatch.setattr(Model, "__call__", call)
+    monkeypatch.setattr(Image.Image, "save", encode)
+    job = stylize_files(paths, [model], lambda p, s: tmp_path / "out" / p.name)
+    assert [p.name for p in job.written] == ["0.png", "2.png"]
+    (line,) = job.failed
+    assert "1.png: " in line
+    assert "too large for memory" in line
+
+
+def test_only_the_programs_of_the_last_sizes_are_kept(model, monkeypatch):
+    """`jax.jit` keeps every program it has compiled; ours are dropped, the oldest first."""
+    kept = lru_cache(maxsize=2)(compiled.__wrapped__)
+    monkeypatch.setattr("jaxpercept.inference.model._compiled", kept)
+    programs = []
+    for width in (16, 20, 16, 24):
+        model(np.zeros((1, 16, width, 3), np.float32))
+        programs.append(weakref.ref(kept(model.config, model.dtype, (1, 16, width, 3), False)))
+    gc.collect()
+    assert [program() is not None for program in programs] == [True, False, True, True]
+    assert compiled.cache_info().maxsize == LIVE
 
 
 def test_what_is_begun_ahead_is_bounded_and_in_order():

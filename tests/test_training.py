@@ -154,6 +154,7 @@ def test_the_weights_file_describes_itself(whole, photos):
     assert net == NET
     assert header["training"]["steps"] == 6
     assert header["training"]["images"] == 24
+    assert header["grain"] == 0.01
     assert header["style"]["sha256"] == weights_file.sha256(photos.parent / "style.png")
     y, _ = transform_net.apply(net, params, stats, jnp.zeros((1, 20, 24, 3)))
     assert y.shape == (1, 20, 24, 3)

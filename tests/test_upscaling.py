@@ -192,6 +192,20 @@ def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
     assert len(job.failed) == 1
 
 
+def test_a_result_that_its_format_cannot_hold_does_not_stop_the_rest(tmp_path):
+    """WebP holds at most 16,383 pixels a side."""
+    net = model(NETS["subpixel"])
+    wide = images.save_image(tmp_path / "wide.webp", noise(16, 8_200))
+    good = images.save_image(tmp_path / "good.webp", noise(16, 18))
+    job = upscale(net, [wide, good], lambda p: tmp_path / "out" / p.name)
+    assert [p.name for p in job.written] == ["good.webp"]
+    (line,) = job.failed
+    assert line.endswith(
+        "wide.webp: 16400x32 is more than WEBP can hold, 16,383 pixels a side; write it as .png"
+    )
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.webp"]
+
+
 def test_what_is_there_is_left_alone(tiny, tmp_path):
     paths = [images.save_image(tmp_path / f"{i}.png", noise(9, 10)) for i in range(3)]
     out = tmp_path / "out"

@@ -52,11 +52,6 @@ def _av() -> Any:
     return av
 
 
-def check_installed() -> None:
-    """Raises InputError if the extra is missing."""
-    _av()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
     """How a film is written: `codec`, one of CODECS, and `crf`, its constant rate factor. None

@@ -25,7 +25,7 @@ from jax import Array
 from jaxpercept import config as configs
 from jaxpercept import images
 from jaxpercept.errors import InputError
-from jaxpercept.inference.model import Model
+from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, transform_net, vgg, weights_file
 from jaxpercept.training.start import style_targets
@@ -227,6 +227,7 @@ class Learner:
         net of this style. `load_model` and `--style` take both."""
         header: dict[str, Any] = {
             "task": "style",
+            "grain": TRAINED_GRAIN,
             "style": {"file": painting.name, "sha256": weights_file.sha256(painting)},
             "training": {
                 "steps": steps,

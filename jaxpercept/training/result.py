@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxpercept import data
 from jaxpercept.config import to_dict
+from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.nets import multistyle, transform_net
 from jaxpercept.training.start import Start
 from jaxpercept.training.step import TrainState
@@ -47,6 +48,8 @@ def _header(
     if "style image" in start.hashes:
         file = Path(config.style_images[0]).name
         header["style"] = {"file": file, "sha256": start.hashes["style image"]}
+    if config.net.scale == 1:
+        header["grain"] = TRAINED_GRAIN
     if start.styles:
         header["styles"] = [dataclasses.asdict(style) for style in _trained(start, step)]
     return header
