@@ -1,7 +1,10 @@
 """Style nets on many files: what is read ahead and written later, and what a stop leaves."""
 
 import gc
+import os
 import struct
+import subprocess
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 from helpers import noise
 from PIL import Image
+from quick import FLAGS
 
 from jaxpercept import config, images
 from jaxpercept.inference import file_jobs, treatment
@@ -187,6 +191,41 @@ def test_only_the_programs_of_the_last_sizes_are_kept(model, monkeypatch):
     gc.collect()
     assert [program() is not None for program in programs] == [True, False, True, True]
     assert compiled.cache_info().maxsize == LIVE
+
+
+MANY_SIZES = """
+import dataclasses, resource, sys
+import numpy as np
+from jaxpercept import config
+from jaxpercept.inference.model import Model
+from jaxpercept.nets import transform_net
+net = config.NET_PRESETS["resize"].scaled(0.5)
+model = Model("half", net, *transform_net.init(net), {})
+def megabytes():
+    status = open("/proc/self/status").read()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+for count in range(90):
+    np.asarray(model(np.zeros((1, 64, 64 + 4 * count, 3), np.float32)))
+    if count + 1 in (1, 16, 30, 60, 90):
+        print(count + 1, megabytes(), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_memory_of_ninety_sizes():
+    """The fast twin is test_only_the_programs_of_the_last_sizes_are_kept."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("needs Linux's accounts of a process")
+    environment = {**os.environ, "JAXPERCEPT_CACHE": "off", "XLA_FLAGS": FLAGS}
+    found = subprocess.run(
+        [sys.executable, "-c", MANY_SIZES],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    used = dict([int(x) for x in line.split()] for line in found.stdout.splitlines())
+    assert used[90] - used[30] < 60, used
 
 
 def test_what_is_begun_ahead_is_bounded_and_in_order():
