@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,43 @@ def test_a_full_disk(root, photos, tmp_path):
     assert cli.main(command(photos, out, "--steps", "6")) == 0
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_a_training_whose_standard_error_is_closed(root, photos, tmp_path):
+    """The descriptor itself is closed, so that the next opened file could take its number. The fast
+    twins are test_missing_streams_are_opened and test_a_run_without_standard_error."""
+    out = tmp_path / "run"
+    words = [sys.executable, "-m", "jaxpercept", *command(photos, out, "--steps", "2")]
+    own = {"PYTHONPATH": str(root), "JAXPERCEPT_CACHE": "off", "XLA_FLAGS": FLAGS}
+    done = subprocess.run(
+        f"{shlex.join(words)} 2>&-", shell=True, env=os.environ | own, check=False
+    )
+    assert done.returncode == 0
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2]
+    assert weights_file.read_header(out / "model.safetensors")["training"]["steps"] == 2
+    written = (path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert not any(b"step 1/2" in data for data in written)
+
+
+MISSING = """
+import os, sys
+from jaxpercept.runtime import streams
+os.close(2)
+sys.stderr = None
+streams.open_missing()
+with open("opened", "w") as file:
+    print("a line of progress", file=sys.stderr, flush=True)
+    assert file.fileno() > 2
+assert os.path.getsize("opened") == 0
+"""
+
+
+def test_missing_streams_are_opened(root, tmp_path):
+    """Otherwise the next opened file takes the number 2, and lines of progress go into it."""
+    own = {"PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", MISSING], env=os.environ | own, cwd=tmp_path, check=True)
 
 
 def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
