@@ -20,6 +20,7 @@ from jaxpercept.errors import InputError, Name
 # How super-resolution's inputs are made, and the types that a net computes in.
 DEGRADATIONS = ("blur", "bicubic")
 PRECISIONS = ("float32", "bfloat16")
+CACHES = ("auto", "host", "device")  # for photos
 RUNTIMES = ("jax", "openvino", "onnxruntime")  # the runtimes of a trained net
 
 
@@ -102,6 +103,17 @@ class TrainConfig:
         group="data",
         least=0,
         below=2**20,
+    )
+    cache: str = option(
+        "auto",
+        "where decoded photos are kept: host, in RAM up to --cache-gib, or device: all of them in "
+        "the accelerator's memory, decoded once, cropped and augmented there, several steps per "
+        "call; auto takes device on an accelerator if they fit into half of its memory and the run "
+        "is long enough to see them all",
+        group="data",
+        choices=CACHES,
+        fixed=True,
+        only=("style", "multistyle"),
     )
     max_broken: float = option(
         0.1,
@@ -209,6 +221,8 @@ class TrainConfig:
                 raise InputError(
                     Name(f"weights.{term.name}"), f" is not for the task {self.task!r}; set it to 0"
                 )
+        if self.cache == "device" and self.task == "superres":
+            raise InputError("cache 'device' is for style transfer, got task 'superres'")
         if self.only_new and not several:
             raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
 
@@ -236,7 +250,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """Returns a run's config from a checkpoint of this or an earlier version. Missing fields get
     their defaults."""
-    values = dict(values)
+    values = {"cache": "host"} | dict(values)  # of versions without it
     if image := values.pop("style_image", None):  # from versions in which it was a field
         values["style_images"] = (image,)
     for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):

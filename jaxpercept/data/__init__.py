@@ -4,12 +4,15 @@ other room imports grain and tfds.
 
 from jaxpercept.data.packing import prepare
 from jaxpercept.data.pipeline import Batches, make_dataset
+from jaxpercept.data.resident import Photos, Pick
 from jaxpercept.data.sources import Files, Source, describe, fingerprint, open_sources
 from jaxpercept.data.superres import make_pairs
 
 __all__ = [
     "Batches",
     "Files",
+    "Photos",
+    "Pick",
     "Source",
     "describe",
     "fingerprint",

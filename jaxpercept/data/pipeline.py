@@ -38,8 +38,8 @@ from jaxpercept.images import left_out_line, load_uint8, resize
 from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
-_ZOOM = 1.15  # the largest zoom of augmented crops
-_GAMMA, _CHANNEL_GAMMA = 0.4, 0.15  # largest change of the logarithm, per photo and per channel
+ZOOM = 1.15  # the largest zoom of augmented crops
+GAMMA, CHANNEL_GAMMA = 0.4, 0.15  # largest change of the logarithm, per photo and per channel
 # The number of left-out images that an element can report, and the bytes of each one's reason. Both
 # are arrays, since Grain's workers pass nothing else on.
 _REPORTED, _WORDS = 4, 400
@@ -58,7 +58,7 @@ class Load:
     ):
         self.source, self.size, self.crop, self.random = source, size, crop, random
         self.augment = augment and random
-        self.zoom = _ZOOM if self.augment and crop == "resize" else 1.0
+        self.zoom = ZOOM if self.augment and crop == "resize" else 1.0
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code and the reason
@@ -81,7 +81,6 @@ class Load:
 
     def __call__(self, element: tuple[int, int]) -> dict[str, NDArray[Any]]:
         first, seed = int(element[0]), int(element[1])
-        rng = np.random.default_rng(seed)
         found: list[tuple[int, str]] = []
         for index in self._candidates(first, seed):
             if (known := self.left_out.get(index)) is None:
@@ -89,7 +88,7 @@ class Load:
                     image = self.decode(index)
                     break
                 except InputError as error:
-                    known = 2 * index + isinstance(error, _TooSmall), str(error)
+                    known = self.known(index, error)
                 self.left_out[index] = known
             found.append(known)
         else:
@@ -97,7 +96,16 @@ class Load:
                 f"no usable image among the {len(self.source)} to train on; the last: "
                 f"{found[-1][1]}"
             )
-        return {"target": self._cut(image, rng), **_report(found[:_REPORTED])}
+        return {**self.made(index, image, seed), **_report(found[:_REPORTED])}
+
+    def made(self, index: int, image: NDArray[np.uint8], seed: int) -> dict[str, NDArray[Any]]:
+        """The element of this image."""
+        return {"target": self._cut(image, np.random.default_rng(seed))}
+
+    @staticmethod
+    def known(index: int, error: InputError) -> tuple[int, str]:
+        """What `left_out` keeps of an image that cannot be used."""
+        return 2 * index + isinstance(error, _TooSmall), str(error)
 
     def _candidates(self, first: int, seed: int) -> Iterator[int]:
         """Yields `first`, then its replacements if it is unusable, in an order that only the seed
@@ -118,7 +126,7 @@ class Load:
                 cut = cut[:, ::-1]
         if self.zoom > 1:  # only augmented photos are zoomed, not patches
             gamma = np.exp(
-                rng.uniform(-_GAMMA, _GAMMA) + rng.uniform(-_CHANNEL_GAMMA, _CHANNEL_GAMMA, 3)
+                rng.uniform(-GAMMA, GAMMA) + rng.uniform(-CHANNEL_GAMMA, CHANNEL_GAMMA, 3)
             )
             table = np.round(255 * (np.arange(256)[:, None] / 255) ** gamma).astype(np.uint8)
             cut = table[cut, np.arange(3)]
@@ -145,7 +153,7 @@ class Batches:
     def __init__(
         self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int
     ):
-        self._batches, self._load, self._max_broken = batches, load, max_broken
+        self._batches, self.load, self._max_broken = batches, load, max_broken
         self._workers, self._threads = workers, threads
         self._stream: Any = None
         self._step = 0
@@ -212,18 +220,18 @@ class Batches:
                 continue
             self._seen.add(code)
             index, small = divmod(code, 2)
-            name = self._load.source.name(index)
+            name = self.load.source.name(index)
             if small:
                 self.too_small.add(name)
-                log.info("left out: %s is smaller than the patch of %d", name, self._load.size)
+                log.info("left out: %s is smaller than the patch of %d", name, self.load.size)
                 continue
             reason = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
             self.problems[name] = reason
-            so_far = f"({len(self.problems)} of {len(self._load.source)} so far)"
+            so_far = f"({len(self.problems)} of {len(self.load.source)} so far)"
             log.warning("left out: %s %s", printable(reason), so_far)
         if len(self.problems) > self._max_broken:
             raise InputError(
-                f"{len(self.problems)} of {len(self._load.source)} training images cannot be "
+                f"{len(self.problems)} of {len(self.load.source)} training images cannot be "
                 "read, the last one"
                 f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: "
                 "check the data"
@@ -270,6 +278,7 @@ def make_dataset(
     cache_bytes: int | None = None,
     max_broken_share: float = 0.1,
     each: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    kind: type[Load] = Load,
 ) -> Batches:
     """Returns an iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
 
@@ -305,7 +314,7 @@ def make_dataset(
             log.info("%s: %s", part.folder, line)
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     augment = crop == "patch" if augment is None else augment
-    load = Load(source, image_size, crop, augment, shuffle, room // max(1, workers))
+    load = kind(source, image_size, crop, augment, shuffle, room // max(1, workers))
     order = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:
         order = order.shuffle()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -60,6 +60,15 @@ class Log:
         result = fn(*args)
         self._waited += time.monotonic() - begun
         return result
+
+    def steps(
+        self, steps: Sequence[int], metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
+    ) -> None:
+        """`step` for each of the steps of a call, whose metrics have a value for each, or a single
+        one."""
+        found = {name: np.asarray(value).reshape(-1) for name, value in metrics.items()}
+        for i, number in enumerate(steps):
+            self.step(number, {name: values[i] for name, values in found.items()}, batch)
 
     def step(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
         """Checks a step's metrics and, every `log_every` steps, writes and prints them. Raises

@@ -20,7 +20,7 @@ from jaxpercept.config.options import summary
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import multistyle
 from jaxpercept.runtime import allocator, compilation_cache, stopping
-from jaxpercept.training import directory, finite, preview, processes, result, resuming
+from jaxpercept.training import directory, finite, preview, processes, resident, result, resuming
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.console import Console
 from jaxpercept.training.log import Log, OnLog
@@ -41,6 +41,7 @@ def train(
     with stopping.requests("stopping after this step, with a checkpoint") as stopped:
         compilation_cache.enable()
         start, folder = prepare(config, terms), Path(config.out)
+        config = start.config
         with (
             closing(make_stream(config, start.source)) as stream,  # refuses before a file is made
             directory.locked(folder),
@@ -71,25 +72,32 @@ def _steps(
 ) -> TrainState:
     """The loop. It logs the step before: its numbers are there while the device works on this
     one. Nothing is saved or shown whose loss and parameters were not seen to be finite."""
-    config, engine, first = start.config, start.engine, int(state.step)
+    config, engine, step = start.config, start.engine, make_step(start.config, start.terms)
     constants = [engine.replicate(tree) for tree in (start.vgg_params, start.grams)]
-    state = engine.replicate(state)
-    step = engine.compile(make_step(config, start.terms), len(constants))
+    if isinstance(stream.load, data.Pick) and state.step < config.steps:
+        photos = stream.load.pack()
+        resident.check_room(photos, engine.devices)
+        constants, step = [*constants, engine.replicate(photos)], resident.make_steps(config, step)
+    jitted, first, state = (
+        engine.compile(step, len(constants)),
+        int(state.step),
+        engine.replicate(state),
+    )
     program, pending, stop = None, None, processes.AnyProcess()
-    for number in range(first + 1, config.steps + 1):
-        batch = log.waiting(next_batch, stream, config, number)
+    for part in resident.calls(first, config):
+        batch, number = log.waiting(next_batches, stream, config, part), part[-1]
         arguments = {k: engine.shard(v) for k, v in batch.items()}, *constants
         if program is None:
-            program = compiled(step, state, *arguments)
+            program = compiled(jitted, state, *arguments)
         state, metrics = program(state, *arguments)
         if pending is not None:
-            log.step(*pending)
-        pending = number, engine.unreplicate(metrics), batch
+            log.steps(*pending)
+        pending = part, engine.unreplicate(metrics), batch
         last = stop(bool(stopped)) or number == config.steps
         saved = last or number % config.checkpoint_every == 0
         shown = last or number % config.preview_every == 0 or number == 1
         if saved or shown:
-            log.step(*pending)
+            log.steps(*pending)
             pending = None
             # Copies, since the next step takes the buffers.
             host = jax.tree.map(np.asarray, engine.unreplicate(state))
@@ -112,6 +120,16 @@ def compiled(step: Any, *arguments: Any) -> Any:
     program = step.lower(*arguments).compile()
     allocator.release()
     return program
+
+
+def next_batches(stream: data.Batches, config: TrainConfig, steps: range) -> dict[str, Any]:
+    """The batch of one call, which makes these steps."""
+    batches = [next_batch(stream, config, number) for number in steps]
+    return (
+        resident.stacked(batches, resident.per_call(config))
+        if config.cache == "device"
+        else batches[0]
+    )
 
 
 def next_batch(stream: data.Batches, config: TrainConfig, number: int) -> dict[str, Any]:
@@ -142,6 +160,8 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     if config.task == "superres":
         scale, degradation = config.net.scale, config.degradation
         return data.make_pairs(sources, scale=scale, degradation=degradation, **choices)
+    if config.cache == "device":
+        choices |= {"kind": data.Pick, "workers": 0, "threads": 2}
     return data.make_dataset(sources, augment=config.augment, **choices)
 
 

@@ -20,7 +20,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm, SecondView
 from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
-from jaxpercept.training import engines, processes
+from jaxpercept.training import engines, processes, resident
 from jaxpercept.training.optimizers import make_optimizer
 from jaxpercept.training.step import TrainState, learned
 
@@ -59,8 +59,10 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
     hashes = _hashes(config, styles)
     source = data.open_sources(config.data, config.exclude)
     about_data = data.describe(config.data, opened=source)
-    processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
     engine = engines.make_engine(config.engine, config.batch_size)
+    cache = resident.choose_cache(config, about_data["count"], engine.devices)
+    config = dataclasses.replace(config, cache=cache)
+    processes.check_same(settings=to_dict(config), images=about_data["fingerprint"])
     state, earlier = init_state(config, rows)
     dtype = _dtype(config)
     vgg_params = vgg.load_vgg16(config.vgg)

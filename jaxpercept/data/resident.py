@@ -1,0 +1,62 @@
+"""Photos for a device's memory: all are decoded once, and batches only name them.
+
+The order of photos, their seeds, the left-out ones and the position of the stream are those of the
+pipeline; `training.resident` cuts the crops on the device.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept.data.pipeline import Load
+from jaxpercept.errors import InputError
+
+PAGE = 1024  # pixels; an image takes whole pages, so that no index passes 32 bits
+
+
+class Photos(NamedTuple):
+    """All photos, one after the other: `pixels` (pages, PAGE, 3) uint8; the first `page` of each
+    (N,) and its `size` (N, 2), height and width, int32."""
+
+    pixels: NDArray[np.uint8]
+    page: NDArray[np.int32]
+    size: NDArray[np.int32]
+
+
+class Pick(Load):
+    """Maps (index, seed) to the number of a photo that can be used and the seed of its crop. Call
+    `pack` first: it finds out which can be used."""
+
+    def pack(self) -> Photos:
+        """Decodes all photos, at the size from which crops are cut."""
+        count = len(self.source)
+        page, size = np.zeros(count, np.int32), np.ones((count, 2), np.int32)
+        parts, pages = [np.zeros((1, PAGE, 3), np.uint8)], 1
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for index, image in enumerate(pool.map(self._decoded, range(count))):
+                if image is None:
+                    continue
+                page[index], size[index] = pages, image.shape[:2]
+                flat = image.reshape(-1, 3)
+                parts.append(np.pad(flat, ((0, -len(flat) % PAGE), (0, 0))).reshape(-1, PAGE, 3))
+                pages += len(parts[-1])
+        return Photos(np.concatenate(parts), page, size)
+
+    def _decoded(self, index: int) -> NDArray[np.uint8] | None:
+        try:
+            return super().decode(index)
+        except InputError as error:
+            self.left_out[index] = self.known(index, error)
+            return None
+
+    def decode(self, index: int) -> NDArray[np.uint8]:
+        """Nothing is left to do: `pack` has found the photos that cannot be decoded."""
+        return np.empty(0, np.uint8)
+
+    def made(self, index: int, image: NDArray[np.uint8], seed: int) -> dict[str, NDArray[Any]]:
+        return {"photo": np.array(index, np.int32), "seed": np.array(seed % 2**32, np.uint32)}
