@@ -1,5 +1,6 @@
 """`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -315,6 +316,38 @@ class Plain:
         if self.error:
             raise self.error
         return x
+
+
+def test_upscale_enlarges_films(av, tmp_path, capsys):
+    source = film(av, tmp_path / "a.mp4", sound="aac")
+    weights = tmp_path / "x2.safetensors"
+    tiny = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
+    params, stats = transform_net.init(tiny)
+    still = {name: np.zeros(value.shape) for name, value in params.items()}  # bicubic alone
+    transform_net.save(weights, tiny, still, stats, {"task": "superres"})
+    line = ["upscale", source, "--model", weights]
+    assert status(*line, "-o", tmp_path / "b.mp4") == 0
+    before, after = (list(films.open_film(p).frames) for p in (source, tmp_path / "b.mp4"))
+    assert [f.start for f in after] == [f.start for f in before]
+    assert after[0].pixels.shape == (96, 128, 3)
+    shrunk = images.resize(images.to_float(after[0].pixels), (48, 64))
+    assert np.abs(shrunk - images.to_float(before[0].pixels)).mean() < 0.02
+    with av.open(str(tmp_path / "b.mp4")) as made:
+        assert made.streams.audio
+    assert status(*line, "--width", 96, "-o", tmp_path / "out") == 0
+    (wide,) = (tmp_path / "out").iterdir()
+    assert wide.name == "a_x2-96px.mp4"
+    assert films.width(wide) == 96
+    for words, said in (
+        (["--width", 200], "a net of scale 2 does not enlarge 3.125 times"),
+        (["--max-pixels", 5000], "shrink it or raise --max-pixels"),
+        (["--format", "png"], "--format png is for images"),
+    ):
+        assert status(*line, *words, "-o", tmp_path / "bad") == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "bad").exists()
+    assert status("upscale", source, tmp_path / "a.png", "-o", tmp_path / "bad") == 2
+    assert "enlarge films in a command of their own" in capsys.readouterr().err
 
 
 def test_nothing_half_written_stays(av, tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
-"""Enlarge images by a trained super-resolution net: files, folders and patterns.
+"""Enlarge images or films by a trained super-resolution net: files, folders and patterns.
 
 Outputs are N times as large, for any N up to 8: the net of the next larger scale enlarges, and
 resampling takes away what is too much. Transparency is kept. -o with an image suffix names the one
 file; else it is a folder, and each output is called IMAGE_MODEL with the input's suffix, in the
 same subfolder as its input. A file that is written with another suffix keeps its own in the name:
-x.gif_MODEL.png. Large images are done in overlapping tiles, with the same result.
+x.gif_MODEL.png. Large images are done in overlapping tiles, with the same result. Films (.mp4,
+.mov, .webm, .mkv and others, with the extra `video`) are given by name. Each is read and written as
+by the command `video`, with the defaults of that.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.cli import runtimes
+from jaxpercept.cli import runtimes, upscale_films
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   python infer.py upscale small.png --scale 4 -o large.png
   python infer.py upscale small.png --width 1920 --sharpness 0.5 -o wide.png
+  python infer.py upscale clip.mp4 --scale 2 -o large.mp4
   python infer.py upscale photos/ 'more/*.png' --model runs/x4/model.safetensors -o enlarged/
 
 Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
@@ -42,13 +45,13 @@ Exit status: 0 all done, 1 some images failed, 2 nothing could be done."""
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `upscale` command."""
     parser = commands.add_parser(
-        "upscale", help="enlarge images", description=__doc__, epilog=EPILOG
+        "upscale", help="enlarge images or films", description=__doc__, epilog=EPILOG
     )
     parser.add_argument(
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="image files, folders (searched, nested), patterns, or - for standard input",
+        help="image files, folders (searched, nested), patterns, films, or - for standard input",
     )
     add_controls(parser)
     add_written(parser)
@@ -144,24 +147,20 @@ def run(arguments: argparse.Namespace) -> int:
             "no input image; give files, folders or patterns, as in: upscale small.png --scale 4"
         )
     suffix = chosen_suffix(arguments)
+    if upscale_films.given(arguments.inputs):
+        return upscale_films.run(arguments, treatment(arguments))
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
     name_output = namer([*sources], 1, Path(arguments.out), suffix)
     from jaxpercept import images
-    from jaxpercept.inference import sharpness, upscaling
+    from jaxpercept.inference import upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
-    from jaxpercept.inference.model import Net
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     factor = upscaling.factor(arguments.scale, arguments.width, list(sources.values()))
-    model = sharpness.chosen(
-        arguments.model, factor, arguments.sharpness, precision=arguments.precision
-    )
-    net: Net
-    (net,) = runtimes.chosen(arguments, [model])
-    net = sharpness.Ensemble(net) if arguments.ensemble else net
+    net = upscale_films.chosen_net(arguments, factor)
     label = upscaling.label(net, arguments.scale, arguments.width)
     tasks = [
         Task(

@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for line in missing:
         say(f"error: {line}")
-    name_output = namer(inputs, len(keyed), out, kind=_films())
+    name_output = namer(inputs, len(keyed), out, kind=film_kind())
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
     from jaxpercept.inference.treatment import Treatment
@@ -195,7 +195,7 @@ def _looks_like_a_file(path: Path) -> bool:
     return bool(re.fullmatch(r"\.[a-z]\w{2,3}", path.suffix.lower())) and not path.is_dir()
 
 
-def _films() -> Kind:
+def film_kind() -> Kind:
     """Returns how films are named."""
     from jaxpercept import images
     from jaxpercept.inference import films

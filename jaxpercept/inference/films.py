@@ -83,6 +83,17 @@ def open_film(path: Path, start: Fraction = Fraction(0)) -> Film:
     return containers.read(files.regular(path, "a film"), start)
 
 
+def width(path: Path) -> int:
+    """Returns the width of a film's frames. Raises InputError for a file without any."""
+    film = open_film(path)
+    try:
+        if (first := next(film.frames, None)) is None:
+            raise InputError(f"{path}: has no frames")
+        return first.pixels.shape[1]
+    finally:
+        film.close()
+
+
 def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> Film:
     """Reads, stylizes and writes one film, whole or not at all."""
     suffix = task.target.suffix.lower()
@@ -180,15 +191,17 @@ def _scaled(frame: Frame, how: Treatment) -> Frame:
 def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
     height, width = frame.pixels.shape[:2]
     scale = model.config.scale
+    smaller, larger = (
+        ("give a smaller --size", ", larger with --size") if scale == 1 else ("shrink it", "")
+    )
     if height * width * scale**2 > how.max_pixels:
         raise InputError(
             f"{path}: its frames become {width * scale}x{height * scale}, more than the limit of "
-            f"{how.max_pixels:,} pixels; give a smaller --size or raise --max-pixels"
+            f"{how.max_pixels:,} pixels; {smaller} or raise --max-pixels"
         )
     if min(height, width) < (least := geometry.least_side(model.config)):
         raise InputError(
-            f"{path}: {width}x{height} is too small; at least {least} pixels a side, larger with "
-            "--size"
+            f"{path}: {width}x{height} is too small; at least {least} pixels a side{larger}"
         )
 
 

@@ -1,0 +1,84 @@
+"""The films among the inputs of `upscale`, and the net that it runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxpercept.cli import runtimes
+from jaxpercept.cli.outputs import ending, namer, say, settled
+from jaxpercept.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxpercept.inference.model import Net
+    from jaxpercept.inference.treatment import Treatment
+
+
+def given(inputs: Sequence[str]) -> bool:
+    """Returns whether the inputs are films, by their suffixes. Raises InputError for films beside
+    other inputs."""
+    from jaxpercept.inference.containers import READ_SUFFIXES
+
+    films = [one for one in inputs if Path(one).suffix.lower() in READ_SUFFIXES]
+    if films and len(films) < len(inputs):
+        other = next(one for one in inputs if one not in films)
+        raise InputError(
+            f"{films[0]} is a film and {other} is not; enlarge films in a command of their own"
+        )
+    return bool(films)
+
+
+def chosen_net(arguments: argparse.Namespace, factor: float | None) -> Net:
+    """Returns the net that the options of `upscale` choose for an enlargement by `factor`."""
+    from jaxpercept.inference import sharpness
+
+    model = sharpness.chosen(
+        arguments.model, factor, arguments.sharpness, precision=arguments.precision
+    )
+    (net,) = runtimes.chosen(arguments, [model])
+    return sharpness.Ensemble(net) if arguments.ensemble else net
+
+
+def run(arguments: argparse.Namespace, how: Treatment) -> int:
+    """Enlarges films. Returns 0, or 1 if some of several failed. Raises InputError if all
+    failed."""
+    from jaxpercept import images
+    from jaxpercept.cli.video import film_kind
+    from jaxpercept.inference import containers, films, upscaling
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task
+    from jaxpercept.runtime import compilation_cache
+
+    if arguments.format is not None:
+        raise InputError(f"--format {arguments.format} is for images; name the film's, as -o x.mp4")
+    out, missing = Path(arguments.out), list[str]()
+    inputs = images.find_images(
+        arguments.inputs, missing, outputs=[out], suffixes=containers.READ_SUFFIXES, what="film"
+    )
+    for line in missing:
+        say(f"error: {line}")
+    name_output = namer(inputs, 1, out, kind=film_kind())
+    compilation_cache.enable()
+    net = chosen_net(arguments, _factor(arguments, [one.path for one in inputs]))
+    label = upscaling.label(net, arguments.scale, arguments.width)
+    inputs = settled(inputs, [label], name_output)
+    tasks = [Task(one.path, str(one.path), name_output(one, label)) for one in inputs]
+    job = Job(len(tasks), say)
+    films.process(tasks, how, net, job, skip_existing=arguments.skip_existing)
+    return ending(job, missing, len(missing) + len(tasks), "film")
+
+
+def _factor(arguments: argparse.Namespace, paths: Sequence[Path]) -> float | None:
+    """Returns the largest enlargement that is asked for. Films that cannot be read do not count."""
+    from jaxpercept.inference import films
+
+    if arguments.width is None:
+        return arguments.scale
+    found = []
+    for path in paths:
+        with contextlib.suppress(InputError):
+            found.append(arguments.width / films.width(path))
+    return max(found, default=None)
