@@ -1,6 +1,7 @@
 """`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
 import dataclasses
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -348,6 +349,51 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
         assert not (tmp_path / "bad").exists()
     assert status("upscale", source, tmp_path / "a.png", "-o", tmp_path / "bad") == 2
     assert "enlarge films in a command of their own" in capsys.readouterr().err
+
+
+class Flickering(Plain):
+    """A net that adds fresh noise to each frame."""
+
+    def __init__(self):
+        super().__init__()
+        self.random = np.random.default_rng(0)
+
+    def __call__(self, x):
+        return np.clip(x + self.random.normal(0, 0.1, x.shape).astype(np.float32), 0, 1)
+
+
+def test_smoothing_lessens_flicker_and_leaves_a_cut(tmp_path):
+    pytest.importorskip("cv2", reason="needs the extra `video`")
+    frames = [Image.new("RGB", (64, 48), (128, 128, 128)) for _ in range(8)]
+    for i, frame in enumerate(frames):
+        frame.putpixel((0, 0), (100 + i,) * 3)  # Pillow would join frames that are equal
+    frames.append(Image.fromarray(pictures(1)[0]))
+    save = {"save_all": True, "append_images": frames[1:], "duration": 40, "lossless": True}
+    frames[0].save(tmp_path / "a.png", **save)
+
+    def flicker(share):
+        out = tmp_path / f"{share}.png"
+        making = films.Making(smooth=share)
+        task = Task(tmp_path / "a.png", "a.png", out)
+        assert not films.process([task], Treatment(), Flickering(), Job(1), making).failed
+        made = np.stack([images.to_float(f.pixels) for f in films.open_film(out).frames])
+        still = made[3:8]  # the first frames have little to blend in
+        return np.sqrt(np.mean((still[1:] - still[:-1]) ** 2)), made[-1]
+
+    (plain, last), (smooth, smoothed) = flicker(0.0), flicker(0.75)
+    # of fresh noise, a share s leaves (1 - s) / sqrt(1 + s) of the differences between frames
+    assert smooth / plain == pytest.approx(0.25 / 1.75**0.5, abs=0.03)
+    trail = np.abs(smoothed - last).mean((0, 1)).max()
+    assert trail < 0.03  # the grey before the cut is not to be seen
+
+
+def test_smoothing_checks_its_share_and_opencv(net, tmp_path, monkeypatch, capsys):
+    line = ["video", tmp_path / "a.gif", "--style", net, "-o", tmp_path / "b.gif", "--smooth"]
+    assert status(*line, 0.95) == 2
+    assert "--smooth 0.95 is not allowed; 0 to 0.9" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert status(*line, 0.5) == 2
+    assert "needs the extra `video`" in capsys.readouterr().err
 
 
 def test_nothing_half_written_stays(av, tmp_path, monkeypatch):

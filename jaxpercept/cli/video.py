@@ -75,6 +75,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="X",
         help="0 to 1: fixed noise under each frame; it sticks to the screen (default: 0)",
     )
+    option(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="0 to 0.9: the share of the last result, moved along the film's optical flow, in each "
+        "frame; for nets that flicker; needs the extra `video` (default: 0)",
+    )
     option("--tile", type=int, metavar="PX", help="as in stylize (default: where memory asks)")
     option("--batch-size", type=int, default=4, metavar="N", help="frames at once (default: 4)")
     option(
@@ -106,8 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images
     from jaxpercept.images.frames import Cut
-    from jaxpercept.inference import containers, films
+    from jaxpercept.inference import containers, films, smoothing
 
+    smoothing.check(arguments.smooth)
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain)
     if arguments.codec is not None:
@@ -139,6 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         batch=arguments.batch_size,
         compare=arguments.compare,
         still=arguments.still,
+        smooth=arguments.smooth,
     )
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)

@@ -28,6 +28,7 @@ from jaxpercept.inference.containers import Encoding
 from jaxpercept.inference.file_jobs import PIXELS, Job, ahead
 from jaxpercept.inference.flow import Task, failure
 from jaxpercept.inference.model import Net
+from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import geometry
 
@@ -41,13 +42,15 @@ STILLS = 12  # the most frames of a contact sheet
 class Making:
     """How a film is made, besides its frames' `Treatment`: `cut` is the part to take, `encoding`
     how it is written, and `batch` the number of frames at once. `compare` puts each frame beside
-    its result, and `still` also writes a contact sheet."""
+    its result, and `still` also writes a contact sheet. `smooth` is the share of the last picture
+    that is blended into each, see `smoothing`; it is for nets of scale 1."""
 
     cut: Cut = field(default_factory=Cut)
     encoding: Encoding = field(default_factory=Encoding)
     batch: int = 4
     compare: bool = False
     still: bool = False
+    smooth: float = 0.0
 
 
 def process(
@@ -143,8 +146,9 @@ def _outputs(
     """Yields the finished frames, in order. `reader` decodes ahead, and `finisher` turns the net's
     outputs into frames. The encoder asks for frames and runs while the next batch is computed."""
     waiting: deque[Future[list[Frame]]] = deque()
+    smoother = Smoother(making.smooth)  # `finisher` is one thread: pictures come in order
     for batch in _batches(film, how, model, making, reader):
-        waiting.append(finisher.submit(_finished, batch, how, model, making.compare))
+        waiting.append(finisher.submit(_finished, batch, how, model, making.compare, smoother))
         if len(waiting) > 2:
             yield from waiting.popleft().result()
     while waiting:
@@ -205,7 +209,9 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
         )
 
 
-def _finished(batch: Batch, how: Treatment, model: Net, compare: bool) -> list[Frame]:
+def _finished(
+    batch: Batch, how: Treatment, model: Net, compare: bool, smoother: Smoother
+) -> list[Frame]:
     """Runs the net and makes frames of its outputs."""
     height, width = batch.images[0].shape[:2]
     outputs: Sequence[NDArray[Any]]
@@ -215,7 +221,7 @@ def _finished(batch: Batch, how: Treatment, model: Net, compare: bool) -> list[F
         seen = [images.to_float(image) for image in batch.images]
         outputs = list(Batch(batch.keys, seen, batch.length).run(model))
     return [
-        _finish(frame, output, how, compare)
+        _finish(frame, smoother(frame.pixels, output), how, compare)
         for frame, output in zip(batch.keys, outputs, strict=True)
     ]
 

@@ -25,6 +25,11 @@ def _cv2() -> Any:
     return cv2
 
 
+def check() -> None:
+    """Raises InputError without OpenCV."""
+    _cv2()
+
+
 def flow(first: NDArray[Any], second: NDArray[Any]) -> Float:
     """Returns (H, W, 2): how far each pixel of `first` has moved to the right and down in `second`,
     in pixels. Both are (H, W, 3), float in [0, 1] or uint8, at least 16 pixels a side."""

@@ -1,0 +1,52 @@
+"""Smooths films of nets that flicker: the last picture is blended in along the optical flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.images import Float
+from jaxpercept.inference import optical_flow
+
+MOST = 0.9  # a larger share leaves trails
+ALIKE = 0.1  # how far a channel of the photo may be from the last photo moved along
+
+
+def check(share: float) -> None:
+    """Raises InputError for a share that is not allowed, or without OpenCV."""
+    if not 0 <= share <= MOST:
+        raise InputError(f"--smooth {share:g} is not allowed; 0 to {MOST}")
+    if share:
+        optical_flow.check()
+
+
+class Smoother:
+    """Blends each picture of a film with the one before it. Pictures come in order, (H, W, 3) each.
+
+    Where the flow between the photos may be relied on, and they are alike along it, a picture is (1 - share) times the net's and
+    share times the last one moved along. Elsewhere it is the net's, so that nothing trails behind
+    what moves away, and a cut stays a cut."""
+
+    def __init__(self, share: float):
+        self.share = share
+        self.last: tuple[NDArray[Any], Float] | None = None
+
+    def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
+        """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
+        if not self.share:
+            return picture
+        made = images.to_float(picture) if picture.dtype == np.uint8 else np.array(picture)
+        if self.last is not None:
+            before, earlier = self.last
+            back, forward = optical_flow.flow(photo, before), optical_flow.flow(before, photo)
+            apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
+            # a flow over flat surfaces leads back, and so looks valid, across a cut too
+            same = optical_flow.valid(back, forward) & (np.abs(apart).max(-1) <= ALIKE)
+            weight = self.share * same[..., None].astype(np.float32)
+            made += weight * (optical_flow.warped(earlier, back) - made)
+        self.last = photo, made
+        return made
