@@ -66,7 +66,7 @@ def stability_loss(
 
     From the second picture, the first one along the flow and the input's own change in luma are
     subtracted. The loss is the mean square over channels and the pixels where the flow leads
-    inside: the temporal loss of ReCoNet (Gao et al. 2018, arXiv 1807.01197, equation 6)."""
+    inside: the temporal loss of ReCoNet (Gao et al. 2018, arXiv 1807.01197)."""
     if not second.shape == first.shape == second_input.shape == first_input.shape:
         raise ValueError(
             f"stability_loss: pictures {second.shape}, {first.shape} and inputs "
