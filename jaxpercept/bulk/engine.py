@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -25,6 +26,7 @@ from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
 
 STORE = 256 << 20  # bytes of Ray's object store on this machine: only names pass through it
+START = 120.0  # seconds until Ray must have answered
 SILENCE = 180.0  # seconds without a word from any worker until a round is given up
 _BEAT = 10.0  # seconds between a worker's signs of life
 _CPUS = 4  # of an actor, where a machine has so many
@@ -60,6 +62,7 @@ def connected(config: BulkConfig) -> Iterator[Any]:
 
 def connect(library: Any, config: BulkConfig) -> None:
     """Joins the cluster, or starts one here."""
+    where = f"--address {config.address}" if config.address else "Ray on this machine"
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     if config.address:
         how["address"] = config.address
@@ -67,16 +70,37 @@ def connect(library: Any, config: BulkConfig) -> None:
         os.environ.setdefault("RAY_worker_niceness", "0")  # 15 would starve beside other work
         how |= {"address": "local", "include_dashboard": False, "object_store_memory": STORE}
     try:
-        with warnings.catch_warnings():  # jax's, of forks, which here only start programs
-            warnings.simplefilter("ignore")
+        with _limited(where), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jax's, of forks, which here only start programs
             library.init(**how)
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # we tell what there is to tell
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        where = f"--address {config.address}" if config.address else "Ray on this machine"
         raise InputError(
             f"{where}: no cluster answers ({reason}); check `ray status` there"
         ) from error
+
+
+@contextmanager
+def _limited(where: str) -> Iterator[None]:
+    """Ends the process if Ray does not answer: where a worker dies while a driver registers, Ray
+    (2.60) waits for it for ever, in code that no signal of Python's reaches."""
+
+    def give_up() -> None:
+        print(
+            f"error: {where}: no answer for {START:.0f} s; give the command again",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(2)
+
+    timer = threading.Timer(START, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def pool(
