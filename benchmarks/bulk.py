@@ -1,5 +1,5 @@
-"""Measures `jaxpercept bulk stylize` beside `infer.py stylize` on the same JPEG photos, and on one
-node and two.
+"""Measures `jaxpercept bulk stylize` beside `infer.py stylize` on the same JPEG photos, whose
+longer side is 160 pixels, and on one node and two.
 
 `python -m benchmarks.bulk [--images 500] [--rounds 2] [--json FILE]`. The commands take turns, each
 in a process of its own. A rate is that of the outputs between the first tenth and the last, by the
@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.folder import make
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = ("--style", "starry_night", "--stroke", "1")
+WORDS = ["--style", "starry_night", "--stroke", "1", "--size", "160"]
 
 
 def timed(words: list[str], out: Path) -> dict[str, float]:
