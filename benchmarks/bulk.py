@@ -4,13 +4,15 @@ longer side is 160 pixels, and on one node and two.
 `python -m benchmarks.bulk [--images 500] [--rounds 2] [--json FILE]`. The commands take turns, each
 in a process of its own. A rate is that of the outputs between the first tenth and the last, by the
 times of the files, so that it is free of the start; the seconds of the whole command are given
-beside it. Needs the `ray` extra. The nodes are `ray.cluster_utils.Cluster`'s on this machine, of
-one CPU each; an actor on a node of one CPU computes with one thread.
+beside it. On a machine that does other work too, look at the processor's milliseconds per image.
+Needs the `ray` extra. The nodes are `ray.cluster_utils.Cluster`'s on this machine, of one CPU each;
+an actor on a node of one CPU computes with one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -27,22 +29,56 @@ ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["--style", "starry_night", "--stroke", "1", "--size", "160"]
 
 
-def timed(words: list[str], out: Path) -> dict[str, float]:
-    """Runs a command, and returns its seconds and the rate of its outputs."""
-    begun = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *words, "-o", str(out)], cwd=ROOT, capture_output=True, text=True
-    )
-    seconds = time.perf_counter() - begun
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)}: {done.stderr[-2000:]}")
+def timed(words: list[str], out: Path) -> dict[str, Any]:
+    """Runs a command, and returns its seconds, the rate of its outputs, and the processor seconds
+    per output of it and all that it started."""
+    begun, clock = time.perf_counter(), time.time()
+    with open(f"{out}.log", "w+") as log:
+        child = subprocess.Popen(
+            [sys.executable, *words, "-o", str(out)], cwd=ROOT, stdout=log, stderr=log
+        )
+        spent: dict[int, float] = {}
+        samples = []
+        while child.poll() is None:
+            spent |= _spent(child.pid)
+            samples.append((time.time(), sum(spent.values())))
+            time.sleep(0.25)
+        seconds = time.perf_counter() - begun
+        log.seek(0)
+        if child.returncode:
+            raise SystemExit(f"{' '.join(words)}: {log.read()[-2000:]}")
     times = sorted(path.stat().st_mtime for path in out.rglob("*.jpg"))
-    tenth = len(times) // 10
+    first, last = times[len(times) // 10], times[-1]
+    count = len(times) - 1 - len(times) // 10
+    used = _at(samples, last) - _at(samples, first)
     return {
         "seconds": round(seconds, 1),
-        "images_per_second": round((len(times) - 1 - tenth) / (times[-1] - times[tenth]), 2),
-        "first_output": round(seconds - (times[-1] - times[0]), 1),
+        "first_output": round(times[0] - clock, 1),
+        "images_per_second": round(count / (last - first), 2),
+        "processor_seconds": round(samples[-1][1], 1),
+        "processor_ms_per_image": round(1000 * used / count, 1),
     } | _summary(out)
+
+
+def _at(samples: list[tuple[float, float]], moment: float) -> float:
+    """The processor seconds that were spent until a moment."""
+    return min(samples, key=lambda sample: abs(sample[0] - moment))[1]
+
+
+def _spent(root: int) -> dict[int, float]:
+    """Processor seconds so far of a process and all below it."""
+    parents, spent = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+                ticks = int(fields[11]) + int(fields[12])
+                spent[int(entry.name)] = ticks / os.sysconf("SC_CLK_TCK")
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {pid: spent[pid] for pid in found if pid in spent}
 
 
 def _summary(out: Path) -> dict[str, Any]:
@@ -52,7 +88,7 @@ def _summary(out: Path) -> dict[str, Any]:
     return {"worker_seconds": json.loads(file.read_text())["worker_seconds"]}
 
 
-def nodes(photos: Path, made: Path, count: int) -> dict[str, float]:
+def nodes(photos: Path, made: Path, count: int) -> dict[str, Any]:
     """The command on a cluster of so many nodes of one CPU."""
     from ray.cluster_utils import Cluster
 
@@ -74,9 +110,12 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=500, metavar="N", help="(default: 500)")
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="(default: 2)")
+    parser.add_argument(
+        "--nodes", type=int, nargs="*", default=[1, 2], metavar="N", help="(default: 1 2)"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
-    rows: dict[str, list[dict[str, float]]] = {}
+    rows: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         made, photos = Path(folder), Path(folder) / "in"
         photos.mkdir()
@@ -89,19 +128,19 @@ def main() -> None:
             for name, words in runs.items():
                 rows.setdefault(name, []).append(timed(words, made / f"{name}{number}"))
                 print(name, rows[name][-1], flush=True)
-        for count in (1, 2):
+        for count in given.nodes:
             rows[f"nodes of one CPU: {count}"] = [nodes(photos, made, count)]
             print(count, rows[f"nodes of one CPU: {count}"], flush=True)
-    rate = {
-        n: statistics.median(r["images_per_second"] for r in found) for n, found in rows.items()
-    }
-    result = {
-        "images": given.images,
-        "cores": os.cpu_count(),
-        "bulk / infer.py": round(rate["bulk"] / rate["infer.py"], 3),
-        "two nodes / one": round(rate["nodes of one CPU: 2"] / rate["nodes of one CPU: 1"], 3),
-        "rows": rows,
-    }
+    result: dict[str, Any] = {"images": given.images, "cores": os.cpu_count()}
+    for figure in ("images_per_second", "processor_ms_per_image"):
+        rate = {
+            name: statistics.median(row[figure] for row in found) for name, found in rows.items()
+        }
+        result[f"bulk / infer.py, {figure}"] = round(rate["bulk"] / rate["infer.py"], 3)
+        if given.nodes:
+            few, many = (rate[f"nodes of one CPU: {n}"] for n in (given.nodes[0], given.nodes[-1]))
+            result[f"more nodes / fewer, {figure}"] = round(many / few, 3)
+    result["rows"] = rows
     print(json.dumps(result, indent=1))
     if given.json:
         Path(given.json).write_text(json.dumps(result, indent=1) + "\n")

@@ -80,8 +80,7 @@ def _mapped(dataset: Any, made: Recipe, column: str, into: str, config: BulkConf
             "recipe": made,
             "column": column,
             "into": into,
-            "cpus": cpus,
-            "gpus": gpus,
+            "share": (cpus, gpus),
         },
         batch_size=config.task_size or 16,
         compute=library.data.ActorPoolStrategy(size=actors),
@@ -94,8 +93,11 @@ class Columns:
     """The step: takes a batch as a dict of arrays, and returns it with the columns `into` and
     `error`."""
 
-    def __init__(self, recipe: Recipe, column: str, into: str, cpus: float = 0, gpus: float = 0):
-        engine.settle(cpus, gpus)
+    def __init__(
+        self, recipe: Recipe, column: str, into: str, share: tuple[float, float] | None = None
+    ):
+        if share is not None:  # of a process of its own: CPUs and GPUs
+            engine.settle(*share)
         self._recipe, self._column, self._into = recipe, column, into
         self._net: Net | None = None
 

@@ -27,7 +27,7 @@ from jaxpercept.errors import InputError
 
 STORE = 256 << 20  # bytes of Ray's object store on this machine: only names pass through it
 START = 120.0  # seconds until Ray must have answered
-SILENCE = 180.0  # seconds without a word from any worker until a round is given up
+SILENCE = 300.0  # seconds without a word from any worker until a round is given up
 _BEAT = 10.0  # seconds between a worker's signs of life
 _CPUS = 4  # of an actor, where a machine has so many
 
@@ -254,6 +254,10 @@ class Actor:
         except InputError as error:  # no net, or no manifest: nobody else would do better
             ray().get(self._ledger.stop.remote(str(error)))
             raise
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            ray().get(self._ledger.fault.remote(self._me, said))
+            raise
 
     def begin(self, outputs: Sequence[str]) -> None:
         """Tells what is begun, and waits until it is known: the process may die of it."""
@@ -270,13 +274,15 @@ class Actor:
 
 
 def settle(cpus: float, gpus: float) -> None:
-    """What the process of an actor sets before jax has a device: its share of a GPU's memory, and
+    """What the process of an actor sets before jax has a device: its share of a GPU's memory, or
     the CPU where it has none."""
     if gpus:
         share = f"{0.9 * min(1.0, gpus):.3f}"
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", share)
     else:
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
     if cpus >= 1:
         os.environ.setdefault("NPROC", str(int(cpus)))  # XLA's threads
     from jaxpercept.runtime import allocator

@@ -69,7 +69,7 @@ def run(
             _rounds(library, config, recipes, out, done, todo, report, say)
     made = {item.output for item in todo}
     failed = [done.records[output] for output in made if "error" in done.records.get(output, {})]
-    summary = report.summary(len(wanted), len(failed), time.monotonic() - begun)
+    summary = report.summary(len(wanted), len(todo), len(failed), time.monotonic() - begun)
     done.compact(f"{time.time_ns()}-all")
     places.write(places.join(out, f"{manifest.FOLDER}/errors.jsonl"), manifest.lines(failed))
     text = json.dumps(summary, indent=2) + "\n"
@@ -105,13 +105,13 @@ def _rounds(
             set(engine.alive(library)),
         )
         given_up = [item for output, item in rest.items() if deaths.deadly(output)]
-        _give_up(given_up, recipes, out, done, report)
+        _give_up(given_up, recipes, out, done)
         rest = {o: item for o, item in rest.items() if not deaths.deadly(o)}
         if rest:
             say(f"{len(rest)} were lost with processes that died; once more")
         if rest and fruitless >= FRUITLESS and not given_up:
-            reason = " ".join(str(part.error or "no worker answers").split())[:300]
-            raise InputError(f"no output in {fruitless} rounds ({reason}); see `ray status`")
+            reason = " ".join(str(part.error or part.state.fault or "no worker answers").split())
+            raise InputError(f"no output in {fruitless} rounds ({reason[:300]}); see `ray status`")
 
 
 def _check(part: engine.Round) -> None:
@@ -139,7 +139,6 @@ def _give_up(
     recipes: Sequence[Recipe],
     out: str,
     done: Manifest,
-    report: Report,
 ) -> None:
     records = []
     for item in given_up:

@@ -20,7 +20,8 @@ class State:
     seconds: Counter[str] = field(default_factory=Counter)
     begun: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     heard: float = field(default_factory=time.monotonic)
-    problem: str = ""
+    problem: str = ""  # which ends the job
+    fault: str = ""  # the last of a task, which the next round repeats
 
 
 class Ledger:
@@ -51,6 +52,12 @@ class Ledger:
         state.failed += failed
         state.nodes[worker[0]] += done
         state.seconds.update(seconds)
+
+    def fault(self, worker: tuple[str, int], said: str) -> None:
+        """What a worker had begun ended with an error that is not the inputs'."""
+        state = self._heard()
+        state.begun.pop(worker, None)
+        state.fault = said
 
     def beat(self) -> None:
         """A worker is alive."""

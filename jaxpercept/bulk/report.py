@@ -58,18 +58,18 @@ class Report:
         self._seconds.update(state.seconds)
         self._nodes.update(state.nodes)
 
-    def summary(self, wanted: int, failed: int, seconds: float) -> dict[str, Any]:
+    def summary(self, wanted: int, begun: int, failed: int, seconds: float) -> dict[str, Any]:
         """The job in numbers: images, rate, and the workers' seconds by what they did. Decoding,
         encoding and reading overlap the net, so that these add up to more than `all`."""
         working = time.monotonic() - (self._first or self._begun)
         return {
             "wanted": wanted,
-            "there_before": wanted - self.total,
-            "done": self._done,
+            "there_before": wanted - begun,
+            "done": begun - failed,
             "failed": failed,
             "rounds": self._rounds,
             "seconds": round(seconds, 2),
-            "images_per_second": round(self._done / seconds, 3),
+            "images_per_second": round((begun - failed) / seconds, 3),
             "seconds_since_first": round(working, 2),
             "worker_seconds": {what: round(self._seconds[what], 2) for what in _STAGES},
             "by_node": dict(self._nodes),
