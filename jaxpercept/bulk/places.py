@@ -130,30 +130,33 @@ def _about_path(name: str) -> Entry:
 
 
 @cache
-def _store(uri: str, process: int) -> Any:
-    """The file system of a URI's scheme and query. `process`: a client does not survive a fork."""
+def _store(scheme: str, authority: str, query: str, process: int) -> tuple[Any, str]:
+    """The file system of a URI, and what its keys begin with there: the bucket. `process`: a client
+    does not survive a fork."""
+    root = f"{scheme}://{authority}/" + (f"?{query}" if query else "")
     try:
         from pyarrow import fs
     except ImportError as error:
-        raise InputError(f"{uri}: object stores need pyarrow; pip install 'jaxpercept[ray]'") from (
-            error
-        )
+        raise InputError(
+            f"{root}: object stores need pyarrow; pip install 'jaxpercept[ray]'"
+        ) from (error)
     try:
-        if uri.startswith("s3://"):
-            return _s3(fs, uri)
-        return fs.FileSystem.from_uri(uri)[0]
+        if scheme == "s3":
+            return _s3(fs, authority, query), authority.rpartition("@")[2]
+        store, base = fs.FileSystem.from_uri(root)
     except (OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{uri}: not a store that can be opened ({error}); check the URI") from (
+        raise InputError(f"{root}: not a store that can be opened ({error}); check the URI") from (
             error
         )
+    return store, base.rstrip("/")
 
 
-def _s3(fs: Any, uri: str) -> Any:
+def _s3(fs: Any, authority: str, query: str) -> Any:
     """S3 whose small files are one PUT, and whose requests are tried again when it is busy."""
-    split = urlsplit(uri)
-    how: dict[str, Any] = dict(part.split("=", 1) for part in split.query.split("&") if "=" in part)
-    if split.username:
-        how |= {"access_key": unquote(split.username), "secret_key": unquote(split.password or "")}
+    how: dict[str, Any] = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
+    if "@" in authority:
+        user, _, secret = authority.rpartition("@")[0].partition(":")
+        how |= {"access_key": unquote(user), "secret_key": unquote(secret)}
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint and "endpoint_override" not in how:
         how |= {"endpoint_override": urlsplit(endpoint).netloc, "scheme": urlsplit(endpoint).scheme}
@@ -162,11 +165,12 @@ def _s3(fs: Any, uri: str) -> Any:
 
 
 def _opened(name: str) -> tuple[Any, str]:
-    """The file system of an object, and its key there."""
-    split = urlsplit(name)
-    key = unquote(f"{split.hostname if split.username else split.netloc}{split.path}")
-    root = f"{split.scheme}://{split.netloc}/" + (f"?{split.query}" if split.query else "")
-    return _store(root, os.getpid()), key.rstrip("/")
+    """The file system of an object, and its key there: as it is, nothing in it is quoted."""
+    scheme, _, rest = name.partition("://")
+    place, _, query = rest.partition("?")
+    authority, _, path = place.partition("/")
+    store, base = _store(scheme.lower(), authority, query, os.getpid())
+    return store, f"{base}/{path}".rstrip("/")
 
 
 def _read_object(name: str) -> bytes:
