@@ -26,6 +26,7 @@ from jaxpercept.bulk.places import Entry
 from jaxpercept.bulk.work import Worker
 from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
+from jaxpercept.inference.batches import Batches
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import transform_net
 
@@ -348,6 +349,14 @@ def test_the_manifest_keeps_the_newest_record(tmp_path):
     places.write(manifest.part_name(str(tmp_path), "cut"), b'{"output": "x')
     with pytest.raises(InputError, match=r"cut\.jsonl: not a part of a manifest"):
         again.refresh()
+
+
+def test_what_does_not_fill_a_batch_is_done_alone():
+    """Else each task would have programs of other lengths compiled."""
+    batches = Batches(4, alone=True)
+    ready = [batch for i in range(6) for batch in batches.add(i, noise(i, 8, 8))]
+    assert [(batch.keys, batch.length) for batch in ready] == [([0, 1, 2, 3], 4)]
+    assert [(batch.keys, batch.length) for batch in batches.rest()] == [([4], 1), ([5], 1)]
 
 
 def test_who_is_to_blame():

@@ -27,7 +27,7 @@ def stylize(
     column: str = "image",
     into: str = "stylized",
     how: Treatment | None = None,
-    batch_size: int = 4,
+    batch_size: int | None = None,
     precision: str = "float32",
     runtime: str = "jax",
     config: BulkConfig | None = None,
@@ -121,7 +121,7 @@ class Columns:
                 tasks.append(Task(_source(source), name, Path(name), ".png", take, number))
             except InputError as error:
                 job.fail(error, number)
-        process(tasks, self._recipe.how, self._net, job, batch_size=self._recipe.batch_size)
+        process(tasks, self._recipe.how, self._net, job, batch_size=self._recipe.batch, alone=True)
         return job.made, job.errors
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxpercept import files
@@ -32,7 +33,8 @@ class Recipe:
     `net`: a shipped name, or a file, whose bytes are in `weights`, so that other machines need not
     have it; with a blend (`multi:wave=1`). `scale`: of a super-resolution net; 0 for a style's.
     `digest`: of the net's numbers. `label`: what outputs are called after. `suffix`: of what is
-    written, None for the input's."""
+    written, None for the input's. `batch_size`: None for 4 on a GPU, and 1 on a CPU, which gains
+    nothing by more."""
 
     net: str
     how: Treatment
@@ -41,7 +43,7 @@ class Recipe:
     runtime: str = "jax"
     sharpness: float | None = None
     ensemble: bool = False
-    batch_size: int = 1
+    batch_size: int | None = None
     suffix: str | None = None
     label: str = ""
     digest: str = ""
@@ -80,6 +82,11 @@ class Recipe:
             copy = folder / Path(file).name
             copy.write_bytes(self.weights)
             yield f"{copy}:{blend}" if blend else str(copy)
+
+    @property
+    def batch(self) -> int:
+        """How many images of one size the net sees at once on this machine."""
+        return self.batch_size or (1 if jax.default_backend() == "cpu" else 4)
 
     @property
     def settings(self) -> str:

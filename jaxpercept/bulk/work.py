@@ -109,7 +109,7 @@ class Worker:
         net = self._nets[number]
         with ThreadPoolExecutor(FETCHERS) as fetchers:
             tasks = self._tasks(fetchers, recipe, items, job)
-            process(tasks, recipe.how, net, job, batch_size=recipe.batch_size)
+            process(tasks, recipe.how, net, job, batch_size=recipe.batch, alone=True)
 
     def _tasks(
         self, pool: ThreadPoolExecutor, recipe: Recipe, items: Sequence[Item], job: _Recorded

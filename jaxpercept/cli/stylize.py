@@ -118,7 +118,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="images of equal size at once (default: 4)",
+        help="images of equal size at once (default: 4; of bulk on CPUs, 1)",
     )
     parser.add_argument(
         "--tile",

@@ -41,10 +41,11 @@ class Batch:
 class Batches:
     """Gathers images by size. A batch is ready when it is full. If too many pixels wait, the batch
     of the size that has waited longest is ready too. Each size has one batch length, set by its
-    first batch."""
+    first batch. With `alone`, batches that are not full are divided into images of their own
+    instead, so that each size has two lengths whatever comes in one job, and nothing is filled."""
 
-    def __init__(self, batch_size: int):
-        self._most = batch_size
+    def __init__(self, batch_size: int, *, alone: bool = False):
+        self._most, self._alone = batch_size, alone
         self._waiting: dict[tuple[int, ...], list[tuple[Any, np.ndarray]]] = defaultdict(list)
         self._lengths: dict[tuple[int, ...], int] = {}
 
@@ -62,7 +63,8 @@ class Batches:
     def rest(self) -> Iterator[Batch]:
         """Yields what still waits."""
         while self._waiting:
-            yield self._taken(next(iter(self._waiting)))
+            batch = self._taken(next(iter(self._waiting)))
+            yield from batch.alone() if self._alone else (batch,)
 
     def _taken(self, shape: tuple[int, ...]) -> Batch:
         group = self._waiting.pop(shape)

@@ -56,16 +56,19 @@ def process(
     *,
     batch_size: int = 1,
     skip_existing: bool = False,
+    alone: bool = False,
 ) -> Job:
     """Applies `model` to every file as `how` says. Returns `job` (a new one by default), which
     lists what was written, skipped and failed. `batch_size` is the number of images of equal size
-    that the net sees at once. With `skip_existing`, existing outputs are left alone."""
+    that the net sees at once. With `skip_existing`, existing outputs are left alone. With
+    `alone`, what does not fill a batch is done image by image (see `Batches`): for one of many jobs
+    in one process."""
     if job is None:
         files = list(files)
         job = Job(len(files))
     skip = job.skip if skip_existing else lambda path: False
     todo = (f for f in files if f.target == STANDARD or not skip(f.target))
-    batches = Batches(batch_size)
+    batches = Batches(batch_size, alone=alone)
     with overlapping(job) as (readers, writer):
         apply = partial(_apply, how, model, job, writer)
         for begun, reading in ahead(readers, _readings(todo, how, model, job)):
