@@ -171,7 +171,10 @@ def kill(kind, nodes, driver):
         driver.wait()
         return "driver"
     while driver.poll() is None:
-        found = nodes.processes({"actor": "ray::MapWorker", "worker": "ray::"}[kind])
+        # Before there is an actor, the death of a process that Ray started ahead makes ray.init()
+        # wait for ever (Ray 2.60), which `engine.connect` ends after two minutes.
+        found = nodes.processes("ray::MapWorker")
+        found = nodes.processes("ray::") if found and kind == "worker" else found
         with contextlib.suppress(OSError):  # it has ended by itself
             chosen = random.choice(found or [0])
             title = Path(f"/proc/{chosen}/cmdline").read_text().rstrip("\0")[:40]
