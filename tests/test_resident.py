@@ -156,6 +156,9 @@ def test_a_killed_run_ends_bit_for_bit_the_same(photos, tmp_path):
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
     with pytest.raises(InputError, match=r'cache: "device" → "host"'):
         loop.train(dataclasses.replace(cut, cache="host"))
+    assert (
+        resident.choose_cache(dataclasses.replace(cut, cache="auto"), 6, jax.devices()) == "device"
+    )
 
 
 def test_calls_end_where_something_is_shown_or_saved():

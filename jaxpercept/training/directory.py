@@ -53,6 +53,14 @@ def describe(folder: Path, config: TrainConfig, identity: Sequence[str]) -> None
         files.write_text(folder / "images.txt", "".join(line + "\n" for line in identity))
 
 
+def cache_of(folder: Path) -> str | None:
+    """Returns where the run of this folder keeps its photos; None without a run."""
+    try:
+        return str(json.loads((folder / "config.json").read_text()).get("cache", "host"))
+    except (OSError, ValueError):
+        return None
+
+
 def images_of(folder: Path) -> list[str]:
     """Returns the lines of `images.txt`, or none in a directory of an earlier version."""
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from jaxpercept.config import TrainConfig
 from jaxpercept.data.pipeline import CHANNEL_GAMMA, GAMMA, ZOOM
 from jaxpercept.data.resident import PAGE, Photos
 from jaxpercept.errors import InputError, Name
+from jaxpercept.training import directory
 from jaxpercept.training.step import Batch, TrainState
 
 _MOST = 10  # steps in a call, at most
@@ -27,10 +29,13 @@ Step = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 
 def choose_cache(config: TrainConfig, count: int, devices: Sequence[jax.Device]) -> str:
-    """Returns "host" or "device", for `config.cache` "auto": the device if it has its own memory,
-    the photos take at most half of it, and the run sees as many photos as there are."""
+    """Returns "host" or "device", for `config.cache` "auto": as the run began; else the device if
+    it has its own memory, the photos take at most half of it, and the run sees as many photos as
+    there are."""
     if config.cache != "auto":
         return config.cache
+    if began := directory.cache_of(Path(config.out)):
+        return began
     photo = round(config.image_size * (ZOOM if config.augment else 1)) ** 2 * 3 * 1.5
     fits = count * photo <= _memory(devices) / 2
     seen = config.steps * config.batch_size >= count

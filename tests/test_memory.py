@@ -1,0 +1,52 @@
+"""A training's memory does not grow with its steps."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import step_runs
+
+from jaxpercept import images
+from jaxpercept.runtime import allocator
+from jaxpercept.training import loop
+
+STATUS = Path("/proc/self/status")
+BOUND = 2.0  # MiB over 35 steps; a batch of photos kept by each step would be 3.3
+pytestmark = [
+    pytest.mark.usefixtures("quickly_compiled"),
+    pytest.mark.skipif(not STATUS.exists(), reason="resident memory is read from /proc"),
+]
+
+
+def resident():
+    allocator.release()
+    (line,) = (text for text in STATUS.read_text().splitlines() if text.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def growth(folder, each=lambda: None):
+    """Returns how much more memory steps 40 to 50 hold than steps 5 to 15, in MiB: the least of
+    each, as a step at work holds its scratch."""
+    random, held = np.random.default_rng(0), {}
+    for i in range(4):
+        images.save_image(folder / "photos" / f"{i}.png", random.random((64, 64, 3)))
+    made = dataclasses.replace(
+        step_runs.pixel_config(folder / "photos", folder / "run"),
+        **{"steps": 50, "batch_size": 8, "image_size": 64},
+        **{"checkpoint_every": 100, "preview_every": 100},
+    )
+
+    def watch(line):
+        each()
+        held[line["step"]] = resident()
+
+    loop.train(made, on_log=watch)
+    return min(held[i] for i in range(40, 51)) - min(held[i] for i in range(5, 16))
+
+
+def test_memory_is_flat_over_the_steps_and_a_leak_would_be_seen(tmp_path):
+    assert growth(tmp_path / "flat") < BOUND
+    kept = []
+    leak = growth(tmp_path / "leak", lambda: kept.append(np.ones((8, 64, 64, 3), np.uint8)))
+    assert leak > BOUND
