@@ -3,9 +3,9 @@
     python -m benchmarks.memory --json docs/results/memory.json
 
 Every contender is its own process with the same net, batch and objective. It takes 50 steps, in
-turns of 5 with the others. After each stage it reports its resident memory and its peak so far, as the
-kernel counts them, shared libraries included. Steps are compared by processor time, which a busy
-machine disturbs less than elapsed time.
+turns of 5 with the others. After each stage it reports its resident memory and its peak so far, as
+the kernel counts them, shared libraries included. Steps are compared by processor time, which a
+busy machine disturbs less than elapsed time.
 """
 
 from __future__ import annotations

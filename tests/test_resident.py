@@ -156,9 +156,6 @@ def test_a_killed_run_ends_bit_for_bit_the_same(photos, tmp_path):
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
     with pytest.raises(InputError, match=r'cache: "device" → "host"'):
         loop.train(dataclasses.replace(cut, cache="host"))
-    assert (
-        resident.choose_cache(dataclasses.replace(cut, cache="auto"), 6, jax.devices()) == "device"
-    )
 
 
 def test_calls_end_where_something_is_shown_or_saved():
@@ -182,7 +179,7 @@ def test_broken_photos_are_named_and_replaced(photos, tmp_path):
     assert [name[-5:] for name in stream.problems] == ["2.png"]
 
 
-def test_the_device_is_chosen_where_the_photos_fit():
+def test_the_device_is_chosen_where_the_photos_fit_or_the_run_began_so(tmp_path):
     class Device:
         process_index = 0
 
@@ -201,6 +198,10 @@ def test_the_device_is_chosen_where_the_photos_fit():
     assert resident.choose_cache(few, 100, [Device(10**12)]) == "host"
     given = dataclasses.replace(few, cache="device")
     assert resident.choose_cache(given, 100, [Device(None)]) == "device"
+    for about, expected in (('{"cache": "device"}', "device"), ("{}", "host")):
+        (tmp_path / "config.json").write_text(about)
+        began = dataclasses.replace(long, out=str(tmp_path))
+        assert resident.choose_cache(began, 100, [Device(10**12)]) == expected
     with pytest.raises(InputError, match=r"device: the photos take .* use host"):
         resident.check_room([np.zeros(100)], [Device(800)])
     with pytest.raises(InputError, match="for style transfer"):
