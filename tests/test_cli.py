@@ -95,7 +95,7 @@ def test_skip_existing_skips_only_what_was_made(shelf, tmp_path, capsys):
     capsys.readouterr()
     assert status(*line) == 0
     said = capsys.readouterr().err
-    assert "2 of 4 images were there already" in said
+    assert "2 of 4 images existed already" in said
     assert names(tmp_path / "out") == [
         "a/x_one.png",
         "b/x_one.png",

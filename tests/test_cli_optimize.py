@@ -102,7 +102,7 @@ BAD = {
         "give 1 numbers",
     ),
     "unknown init": ("style --content tall.png --style style.png --init gray", "did you mean grey"),
-    "from the answer": ("invert --content tall.png --init content", "the answer itself"),
+    "from the answer": ("invert --content tall.png --init content", "already be the answer"),
     "texture's hatch": ("texture --style style.png --weights.hatch 1", "a texture has no content"),
     "texture's content": (
         "texture --style style.png --weights.content 1",

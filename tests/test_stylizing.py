@@ -72,7 +72,7 @@ def test_files_in_files_out(model, tmp_path):
     assert len(job.written) == 4
     assert len(job.failed) == 2
     assert "broken.jpg" in job.failed[0]
-    assert "40x15 is too small; at least 16 pixels" in job.failed[1]
+    assert "40x15 is too small; give at least 16 pixels" in job.failed[1]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
 
 

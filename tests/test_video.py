@@ -254,7 +254,7 @@ BAD = {
     "one picture": ("still.png --style NET", "a single image, not an animation"),
     "no such file": ("none.mp4 --style NET", "none.mp4"),
     "times": ("a.gif --from 5 --to 4 --style NET", "--to 4 is not after --from"),
-    "no time": ("a.gif --from x --style NET", "--from 'x' is no time"),
+    "no time": ("a.gif --from x --style NET", "--from 'x' is not a time"),
     "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
     "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
     "codec": ("a.gif --codec x -o b.mp4 --style NET", "h264"),

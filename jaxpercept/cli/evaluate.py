@@ -10,10 +10,10 @@ from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.nets import weights_file
 
-_SUPERRES = """Score super-resolution nets beside nearest, bicubic and Lanczos interpolation.
+_SUPERRES = """Score super-resolution nets, and nearest, bicubic and Lanczos interpolation.
 
-The images of FOLDER are made small and enlarged again. PSNR and SSIM are those of
-luma (BT.601, 16-235), without a border of N pixels for --scale N, as in the
+The images of --data are made small and enlarged again. PSNR and SSIM are measured
+on luma (BT.601, 16-235), without a border of N pixels for --scale N, as in the
 literature. In rows that end in +histogram, the result's histogram is matched to
 the input's, as in section 4.2 of Johnson et al. 2016.
 
@@ -44,7 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="FOLDER",
-        help="images or folders of them (default: the sample photos)",
+        help="images or folders of images (default: the sample photos)",
     )
     parser.add_argument(
         "--scale", type=int, required=True, metavar="N", help="how many times larger: 2, 4 or 8"
@@ -60,7 +60,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--degradation",
         default="bicubic",
         metavar="X",
-        help="how inputs are made: bicubic, or blur, a Gaussian first (default: bicubic)",
+        help="how inputs are made: bicubic; or blur, which applies a Gaussian first (default: "
+        "bicubic)",
     )
     parser.add_argument(
         "--no-match-histogram",
@@ -73,10 +74,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         default=(),
         metavar="L",
-        help="also give the distance to the original in the features of these VGG-16 layers",
+        help="also report the distance to the original in the features of these VGG-16 layers",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores to this file")
-    parser.add_argument("--markdown", metavar="FILE", help="write the table to this file too")
+    parser.add_argument("--markdown", metavar="FILE", help="also write the table to this file")
     parser.add_argument(
         "--sheet", metavar="FILE", help="write a contact sheet of crops to this file"
     )
@@ -107,8 +108,8 @@ def _superres(arguments: argparse.Namespace) -> int:
     compilation_cache.enable()
     if arguments.model is None and not weights_file.available("superres"):
         say(
-            "no super-resolution net is shipped here: only interpolation is measured; --model "
-            "names others"
+            "no super-resolution net is shipped here, so only interpolation is measured; name a "
+            "net with --model"
         )
     result = superres.evaluate_superres(
         photos,

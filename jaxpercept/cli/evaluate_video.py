@@ -11,12 +11,11 @@ from jaxpercept.errors import InputError
 
 _ABOUT = """Measure how much style nets flicker on films.
 
-Neighbouring frames, and frames 5 and 10 apart, are laid over each other along the
-optical flow of the film (OpenCV's DIS), where that may be relied on. The numbers are
-root mean square errors between 0 and 1; the row `input` is the film itself. `shift1`
-and `shift4` say how much a net's picture changes when the photo moves by that many
-pixels. With --style-image, the content and style loss stand beside them. Needs the
-extra `video`."""
+Neighbouring frames, and frames 5 and 10 apart, are aligned along the film's optical
+flow (OpenCV's DIS), where that is reliable. The numbers are root mean square errors
+between 0 and 1; the row `input` is the film itself. `shift1` and `shift4` say how
+much a net's output changes when the photo moves by that many pixels. --style-image
+adds the content and style loss. Needs the extra `video`."""
 
 _EPILOG = """examples:
   jaxpercept evaluate video clip.mp4 --style starry_night the_scream
@@ -28,7 +27,7 @@ _EPILOG = """examples:
 def add(kinds: argparse._SubParsersAction) -> None:
     """Adds the kind `video` to `evaluate`."""
     parser = kinds.add_parser(
-        "video", help="how still style nets hold", description=_ABOUT, epilog=_EPILOG
+        "video", help="how steady style nets are", description=_ABOUT, epilog=_EPILOG
     )
     option = parser.add_argument
     option("clips", nargs="+", metavar="CLIP", help="films")
@@ -40,21 +39,33 @@ def add(kinds: argparse._SubParsersAction) -> None:
         metavar="STYLE",
         help="shipped names or weights files",
     )
-    option("--size", type=int, default=320, metavar="N", help="width of frames (default: 320)")
-    option("--frames", type=int, default=16, metavar="N", help="of each clip (default: 16)")
-    option("--from", dest="start", metavar="T", help="begin there: seconds, M:SS or H:MM:SS")
+    option(
+        "--size",
+        type=int,
+        default=320,
+        metavar="N",
+        help="width of the frames in pixels (default: 320)",
+    )
+    option(
+        "--frames",
+        type=int,
+        default=16,
+        metavar="N",
+        help="number of frames of each clip (default: 16)",
+    )
+    option("--from", dest="start", metavar="T", help="start at this time: seconds, M:SS or H:MM:SS")
     option(
         "--style-image",
         nargs="+",
         action="extend",
         default=[],
         metavar="S",
-        help="the painting of each style, in their order; then the content and style loss are "
-        "measured too, so that a dull net cannot win",
+        help="the painting of each style, in the order of the styles; also measures the content "
+        "and style loss, which expose a net that draws nothing",
     )
     option("--plot", metavar="FILE", help="write a chart of the errors over time to this image")
     option("--json", metavar="FILE", help="write the numbers to this file")
-    option("--markdown", metavar="FILE", help="write the table to this file too")
+    option("--markdown", metavar="FILE", help="also write the table to this file")
     parser.set_defaults(run=run)
 
 

@@ -50,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs=2,
         type=int,
         metavar=("H", "W"),
-        help="make a .stablehlo file for this size alone",
+        help="make a .stablehlo file for this size only",
     )
     parser.set_defaults(run=run)
 

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "photos", nargs="+", metavar="PHOTO", help="image files, folders (searched) or patterns"
     )
     parser.add_argument(
-        "-o", "--out", default="gallery", metavar="OUT", help="the folder (default: gallery)"
+        "-o", "--out", default="gallery", metavar="OUT", help="folder to write (default: gallery)"
     )
     parser.add_argument(
         "--style",
@@ -44,7 +44,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--strength", type=float, default=1.0, metavar="S", help="as in `stylize` (default: 1)"
     )
     parser.add_argument(
-        "--preserve-color", action="store_true", help="the result's luminance, the photo's colours"
+        "--preserve-color",
+        action="store_true",
+        help="keep the photo's colours and change only its luminance",
     )
     parser.set_defaults(run=run)
 
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():
-        raise InputError(f"-o {out}: a file, not a folder; give the name of a folder")
+        raise InputError(f"-o {out} is a file, not a folder; give the name of a folder")
     from jaxpercept import images
 
     images.check_strength(arguments.strength)

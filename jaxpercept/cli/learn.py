@@ -1,8 +1,8 @@
 """Learn a style of your own in a minute, from one picture of it, without data or a GPU.
 
-The shared net of many styles stays as it is; only the 1,600 numbers that tell one style from
-another are learned. RUN/NAME.safetensors holds them (7 kB), and `--style` takes it. RUN/NAME.jpg
-shows a photo, the painting, and the net as it is at the moment: open it and watch.
+Only the 1,600 numbers that distinguish one style from another are learned; the shared multi-style
+net does not change. RUN/NAME.safetensors holds them (7 kB), and `--style` takes it. RUN/NAME.jpg
+shows a photo, the painting, and the net's current output: open it and watch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EPILOG = """examples:
 Minutes count from the start of the command to the finished pictures. Ctrl-C, SIGTERM and SIGHUP
 end the learning early and keep what was learned. A GPU does the same in seconds: give
 --minutes 0.2.
-Exit status: 0, 1 when some photos failed, 2 when nothing could be learned."""
+Exit status: 0 all done, 1 some photos failed, 2 nothing could be learned."""
 _LEAST_SECONDS = 10.0
 
 
@@ -40,14 +40,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `learn` command."""
     parser = commands.add_parser(
         "learn",
-        help="a style of your own in a minute, without data",
+        help="learn your own style in a minute, without data",
         description=__doc__,
         epilog=EPILOG,
     )
     parser.add_argument("paintings", nargs="+", metavar="PAINTING", help="pictures of the styles")
-    parser.add_argument("--name", help="of the style (default: the painting's file name)")
+    parser.add_argument("--name", help="name of the style (default: the painting's file name)")
     parser.add_argument(
-        "--minutes", type=float, default=1.0, metavar="M", help="per painting (default: 1)"
+        "--minutes", type=float, default=1.0, metavar="M", help="minutes per painting (default: 1)"
     )
     parser.add_argument(
         "--on", nargs="+", default=[], metavar="PHOTO", help="photos or folders to stylize at once"
@@ -58,14 +58,21 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="DATA",
         help="photos to learn on (default: scikit-image's sample photos and those of --on)",
     )
-    parser.add_argument("--out", default="runs/learn", metavar="RUN", help="default: runs/learn")
     parser.add_argument(
-        "--whole", action="store_true", help="keep a whole net (850 kB), which needs no shared one"
+        "--out",
+        default="runs/learn",
+        metavar="RUN",
+        help="directory of the run (default: runs/learn)",
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="write a whole net (850 kB), which needs no shared net"
     )
     parser.add_argument(
         "--base", default="multi", metavar="NET", help="the shared net (default: multi)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order of photos (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order of photos (default: 0)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -77,7 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"--minutes {arguments.minutes:g} is not allowed; more than 0, at most 1440"
         )
     if arguments.name is not None and len(arguments.paintings) > 1:
-        raise InputError("--name is for a single painting; each has its file's name otherwise")
+        raise InputError(
+            "--name is for a single painting; leave it out, and each style is named after its file"
+        )
     if arguments.seed < 0:
         raise InputError(f"--seed {arguments.seed} is not allowed; at least 0")
     weights_file.resolve(arguments.base, "styles")

@@ -1,7 +1,7 @@
 """Make single images by optimising their pixels.
 
-This is slow, and reaches the lowest loss: a trained net only comes close to it.
-The losses are those of training. Images of one size are optimised together.
+This is slow, but reaches the lowest loss; a trained net only comes close to it.
+The losses are the same as in training. Images of one size are optimised together.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Johnson et al. 2016).
 
 Minimises the weighted sum of content, style and total-variation losses over the
 pixels. By default, L-BFGS starts from the content image and makes 500 iterations.
-An iteration needs one or two evaluations, each a pass forward and back through
+An iteration needs one or two evaluations, each a forward and backward pass through
 the loss network."""
 
 INVERT = """Feature reconstruction: find an image with the content's activations at --layer
@@ -185,7 +185,7 @@ def run_invert(arguments: argparse.Namespace) -> int:
     """Runs `optimize invert`."""
     if arguments.init == "content":
         raise InputError(
-            "--init content would be the answer itself; choose grey, noise, or another image"
+            "--init content would already be the answer; choose grey, noise, or another image"
         )
     made = make_config(arguments, "grey", content_layers=(arguments.layer,))
     if made.objective.weights["style"]:

@@ -31,24 +31,26 @@ def add_written(parser: argparse.ArgumentParser) -> None:
         help="file or folder, or - for standard output (default: outputs)",
     )
     parser.add_argument(
-        "--skip-existing", action="store_true", help="go on where an earlier run was stopped"
+        "--skip-existing",
+        action="store_true",
+        help="skip outputs that exist, to continue a stopped run",
     )
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="of files in a folder and of standard output: png, jpg, webp, avif, tif or bmp "
-        "(default: the input's; png where that is not written)",
+        help="format of files in a folder and of standard output: png, jpg, webp, avif, tif or "
+        "bmp (default: the input's, or png for inputs in other formats)",
     )
     parser.add_argument(
         "--quality",
         type=int,
         metavar="Q",
-        help="1 to 100, of JPEG, WebP and AVIF (default: 95)",
+        help="quality of JPEG, WebP and AVIF, 1 to 100 (default: 95)",
     )
     parser.add_argument(
         "--strip",
         action="store_true",
-        help="write nothing but the pixels: no camera, place, copyright, date or resolution",
+        help="write only the pixels, without camera, place, copyright, date or resolution",
     )
 
 
@@ -184,7 +186,7 @@ def check_file(option: str, path: Path) -> None:
     """Raises InputError unless a file can be written at `path`, which `option` names. It is called
     before any work."""
     if path.is_dir():
-        raise InputError(f"{option} {path}: is a folder; give a file")
+        raise InputError(f"{option} {path} is a folder; give a file")
     place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not os.access(place, os.W_OK) or not (place.is_dir() or place == path.absolute()):
         raise InputError(f"{option} {path}: {place} cannot be written; give another file")
@@ -205,7 +207,7 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     failed."""
     failed = [*missing, *job.failed]
     if job.skipped:
-        say(f"{len(job.skipped)} of {job.total} {what}s were there already")
+        say(f"{len(job.skipped)} of {job.total} {what}s existed already")
     if not job.written and not job.skipped:
         raise InputError(
             failed[0] if len(failed) == 1 else f"none of the {count} {what}s could be done"

@@ -47,7 +47,7 @@ _EPILOG = """all commands:
   jaxpercept gallery            make a page that shows photos in styles
   jaxpercept convert vgg16      read the loss network from another format
   jaxpercept convert transform-net
-                                read a style net of another codebase
+                                read another project's style net
   jaxpercept prepare            pack a folder of images into a dataset
   jaxpercept parity             compare every number with PyTorch
 
@@ -182,7 +182,7 @@ def build_parser(prog: str) -> Parser:
     else:
         parser.set_defaults(run=stylize.samples)
         parser.add_argument(
-            "--list-styles", action="store_true", help="print the shipped styles, one a line"
+            "--list-styles", action="store_true", help="print the shipped styles, one per line"
         )
     stylize.add(commands)
     video.add(commands)

@@ -1,9 +1,9 @@
 """Run the paper's experiments on the shipped styles, or on yours.
 
-Makes tables, plots and contact sheets. Every measurement is kept under --out,
-and the same command goes on where it stopped. As in the paper, optimisation
-starts from noise and clips to [0, 1] at every iteration. The defaults suit a
-small machine and take hours; --paper runs the full scale.
+Makes tables, plots and contact sheets. --out keeps every measurement, and the same
+command continues where it stopped. As in the paper, optimisation starts from noise
+and clips to [0, 1] at every iteration. The defaults suit a small machine and take
+hours; --paper runs the full scale.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     groups["run"].add_argument(
         "--paper",
         action="store_true",
-        help="50 photos for every style and size, 500 iterations, to the end",
+        help="the paper's scale: 50 photos for every style and size, and always all 500 iterations",
     )
     parser.set_defaults(run=run)
 

@@ -19,8 +19,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         default="jax",
         metavar="R",
-        help=f"what runs the net: {', '.join(RUNTIMES)} (default: jax); openvino with "
-        "--precision bfloat16 is faster on a CPU that has it, and less exact",
+        help=f"runtime of the net: {', '.join(RUNTIMES)} (default: jax); on a CPU with bfloat16, "
+        "openvino with --precision bfloat16 is faster but less exact",
     )
     parser.add_argument(
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"

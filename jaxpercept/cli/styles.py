@@ -51,7 +51,9 @@ def loaded(styles: Sequence[str], precision: str = "float32") -> list[Model]:
 
     models = [load_model(style, precision=precision) for style in styles]
     if any(model.config.scale != 1 for model in models):
-        raise InputError("a super-resolution net was given as --style; choose a style net")
+        raise InputError(
+            "--style takes style nets, and this is a super-resolution net; choose a style net"
+        )
     counts, seen, named = Counter(m.name for m in models), Counter[str](), []
     for model, style in zip(models, styles, strict=True):
         name = (

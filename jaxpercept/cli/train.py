@@ -83,7 +83,8 @@ it. If it holds several, known styles start from their own scales and shifts and
 new styles from the mean. Training only the new styles (--only-new) takes few
 steps; with Adam, raise --learning-rate to 0.01 to 0.03."""
 
-MULTISTYLE_EPILOG = """presets: see `python train.py style --help`; those with batch norm do not fit
+MULTISTYLE_EPILOG = """presets: see `python train.py style --help`; presets with
+batch norm do not fit
 
 examples:
   python train.py multistyle --style-image wave.jpg candy.jpg udnie.jpg \\
@@ -136,7 +137,7 @@ def _add_options(
     groups = train_options.add(
         parser,
         "the recipe to start from, see below (default: resize)",
-        "the recipe's net replaced by that of resize, paper or reference",
+        "use the net of resize, paper or reference instead of the recipe's",
     )
     groups["data"].add_argument("--style-image", **style_image)
     shown = {"out": out}

@@ -28,10 +28,10 @@ def add(parser: argparse.ArgumentParser, presets: str, nets: str = "") -> Groups
     groups["run"].add_argument(
         "--distributed",
         metavar="X",
-        help="share the run among several processes, which are all given the same command and "
-        "write to the same RUN: auto (TPU pod slice, SLURM, Open MPI), or COORDINATOR,NUM,ID, "
-        "which are host:port of process 0, the number of processes, and this one's number from 0 "
-        "(see docs/scaling.md)",
+        help="share the run among several processes with the same command and the same RUN: auto "
+        "(TPU pod slice, SLURM, Open MPI), or COORDINATOR,NUM,ID, which are the host:port of "
+        "process 0, the number of processes, and this process's number from 0 (see "
+        "docs/scaling.md)",
     )
     return groups
 

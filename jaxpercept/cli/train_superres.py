@@ -11,7 +11,7 @@ from jaxpercept.errors import InputError
 
 _SUPERRES = """Train one net that enlarges images by a scale (Johnson et al. 2016, section 4.2).
 
-The net learns from patches of your photos and from small versions of these, which
+The net learns from patches of your photos and from small versions of them, which
 it makes itself. The directory RUN holds config.json, metrics.jsonl, previews/ (a
 photo, its bicubic enlargement, the net's), checkpoints/ and model.safetensors.
 `infer.py upscale --model` and `jaxpercept evaluate superres --model` take that

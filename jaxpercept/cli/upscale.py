@@ -1,12 +1,12 @@
-"""Enlarge images or films by a trained super-resolution net: files, folders and patterns.
+"""Enlarge images or films with a trained super-resolution net: files, folders and patterns.
 
 Outputs are N times as large, for any N up to 8: the net of the next larger scale enlarges, and
-resampling takes away what is too much. Transparency is kept. -o with an image suffix names the one
-file; else it is a folder, and each output is called IMAGE_MODEL with the input's suffix, in the
-same subfolder as its input. A file that is written with another suffix keeps its own in the name:
-x.gif_MODEL.png. Large images are done in overlapping tiles, with the same result. Films (.mp4,
-.mov, .webm, .mkv and others, with the extra `video`) are given by name. Each is read and written as
-by the command `video`, with the defaults of that.
+resampling shrinks its output to the size asked for. Transparency is kept. If OUT has an image
+suffix, it is the output file. Otherwise it is a folder, in which each output is named IMAGE_MODEL
+with the input's suffix, in the same subfolder as its input. If the output's suffix differs from the
+input's, both stay in the name: x.gif_MODEL.png. Large images are processed in overlapping tiles,
+with the same result. Films (.mp4, .mov, .webm, .mkv and others, with the extra `video`) are given
+by name. Each is read and written as the command `video` does by default.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         "--sharpness",
         type=float,
         metavar="X",
-        help="instead of --model: between the shipped pixel net, 0, and the feature net, 1",
+        help="instead of --model, use a net between the shipped pixel net (0) and feature net (1)",
     )
     parser.add_argument(
         "--ensemble",
         action="store_true",
-        help="average what the net makes of eight turned and mirrored copies: a little more exact, "
-        "in eight times the time",
+        help="average the net's results for eight turned and mirrored copies, which is slightly "
+        "more exact and eight times as slow",
     )
     parser.add_argument(
         "--match-histogram",
@@ -98,7 +98,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         "--tile",
         type=int,
         metavar="N",
-        help="input pixels a side of tiles, 0 for none (default: by the image's size)",
+        help="side of the tiles in input pixels, 0 for no tiles (default: by the image's size)",
     )
     parser.add_argument(
         "--max-pixels",

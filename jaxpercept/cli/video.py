@@ -1,8 +1,8 @@
 """Apply trained styles to films: MP4, MOV, MKV and WebM (with the extra `video`), and animated GIF,
 WebP and PNG.
 
-The sound is copied, and every frame keeps its time. -o with a film's suffix names the one file;
-else it is a folder, and each output is called FILM_STYLE with the input's suffix.
+The sound is copied, and every frame keeps its time. If OUT has a film suffix, it is the output
+file. Otherwise it is a folder, in which each output is named FILM_STYLE with the input's suffix.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="films, folders of them (searched, nested) or patterns",
+        help="films, folders of films (searched, nested) or patterns",
     )
     option(
         "--style",
@@ -53,38 +53,51 @@ def add(commands: argparse._SubParsersAction) -> None:
         "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
     )
     option("--size", type=int, metavar="N", help="scale frames to this longer side first")
-    option("--from", dest="start", metavar="T", help="begin there: seconds, M:SS or H:MM:SS")
-    option("--to", dest="end", metavar="T", help="end there, on the same clock")
+    option("--from", dest="start", metavar="T", help="start at this time: seconds, M:SS or H:MM:SS")
+    option("--to", dest="end", metavar="T", help="end at this time of the film")
     option("--fps", metavar="N", help="frames per second, 30 or 30000/1001 (default: the film's)")
     option("--codec", metavar="X", help="h264, h265, vp9 or av1 (default: h264; in WebM vp9)")
-    option("--crf", type=int, metavar="N", help="0 to 63: the smaller, the better and the larger")
+    option(
+        "--crf",
+        type=int,
+        metavar="N",
+        help="constant rate factor, 0 to 63; smaller means better quality and a larger file",
+    )
     option(
         "--strength",
         type=float,
         default=1.0,
         metavar="S",
-        help="0 to 1: from the film to the whole style, mixed (default: 1)",
+        help="share of the style in a mixture with the film, 0 to 1 (default: 1)",
     )
     option(
-        "--preserve-color", action="store_true", help="the result's luminance, the film's colours"
+        "--preserve-color",
+        action="store_true",
+        help="keep the film's colours and change only its luminance",
     )
     option(
         "--grain",
         type=float,
         default=0.0,
         metavar="X",
-        help="0 to 1: fixed noise under each frame; it sticks to the screen (default: 0)",
+        help="noise under each frame, 0 to 1, the same in every frame (default: 0)",
     )
     option(
         "--smooth",
         type=float,
         default=0.0,
         metavar="X",
-        help="0 to 0.9: the share of the last result, moved along the film's optical flow, in each "
-        "frame; for nets that flicker; needs the extra `video` (default: 0)",
+        help="share of the last result, moved along the film's optical flow, in each frame, 0 to "
+        "0.9; for nets that flicker; needs the extra `video` (default: 0)",
     )
-    option("--tile", type=int, metavar="PX", help="as in stylize (default: where memory asks)")
-    option("--batch-size", type=int, default=4, metavar="N", help="frames at once (default: 4)")
+    option("--tile", type=int, metavar="PX", help="as in stylize (default: if memory is short)")
+    option(
+        "--batch-size",
+        type=int,
+        default=4,
+        metavar="N",
+        help="number of frames processed at once (default: 4)",
+    )
     option(
         "--max-pixels",
         type=int,
@@ -93,8 +106,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="refuse films with larger frames (default: %(default)s)",
     )
     option("--compare", action="store_true", help="write each frame beside its result")
-    option("--still", action="store_true", help="write a contact sheet of frames as well")
-    option("--skip-existing", action="store_true", help="leave outputs that exist alone")
+    option("--still", action="store_true", help="also write a contact sheet of frames")
+    option("--skip-existing", action="store_true", help="skip outputs that exist")
     option(
         "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
     )
@@ -178,7 +191,7 @@ def seconds(option: str, text: str | None) -> Fraction | None:
     if text is None:
         return None
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise InputError(f"{option} {text!r} is no time; give seconds, M:SS or H:MM:SS")
+        raise InputError(f"{option} {text!r} is not a time; give seconds, M:SS or H:MM:SS")
     total = Fraction(0)
     for part in text.split(":"):
         total = 60 * total + Fraction(part)

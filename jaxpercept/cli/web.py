@@ -31,26 +31,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
     )
     parser.add_argument(
-        "out", nargs="?", default="site", metavar="OUT", help="the folder (default: site)"
+        "out", nargs="?", default="site", metavar="OUT", help="folder to write (default: site)"
     )
     parser.add_argument(
         "--style",
         nargs="+",
         action="extend",
         metavar="STYLE",
-        help="shipped names or weights files; a net of several styles gets sliders to blend them, "
-        "FILE:BLEND fixes a blend (default: all that are shipped)",
+        help="shipped names or weights files; a net of several styles gets sliders to blend "
+        "them, and FILE:BLEND fixes a blend (default: all shipped nets)",
     )
     parser.add_argument(
         "--runtime",
         metavar="FOLDER",
-        help="of the unpacked npm package onnxruntime-web (default: taken with npm)",
+        help="folder of the unpacked npm package onnxruntime-web (default: npm fetches it)",
     )
     parser.add_argument(
         "--serve", action="store_true", help="show the site on localhost, until Ctrl-C"
     )
     parser.add_argument(
-        "--port", type=int, default=8000, help="of --serve; 0: any (default: %(default)s)"
+        "--port",
+        type=int,
+        default=8000,
+        help="port of --serve, 0 for any free one (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
-    say(f"{index}: serve its folder, for a page cannot load nets from a file")
+    say(f"{index}: serve its folder, because a page cannot load nets from a file")
     if arguments.serve:
         serve.serve(index.parent, arguments.port, lambda url: say(f"{url}  (Ctrl-C ends)"))
 

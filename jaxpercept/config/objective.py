@@ -28,10 +28,10 @@ class TermSpec:
 TERMS: tuple[TermSpec, ...] = (
     TermSpec("content", "feature reconstruction loss at the content layers"),
     TermSpec("style", "style reconstruction loss at the style layers"),
-    TermSpec("tv", "total variation of the output, which smooths it"),
+    TermSpec("tv", "total variation of the output; it smooths the output"),
     TermSpec("pixel", "mean squared difference of output and target, in 0-255 units"),
     TermSpec("l1", "mean absolute difference of output and target, in 0-255 units"),
-    TermSpec("hatch", "patterns that repeat every 8 pixels, which feature losses bring"),
+    TermSpec("hatch", "patterns that repeat every 8 pixels; feature losses cause them"),
     TermSpec("flat", "mean absolute difference where the target is smooth, in 0-255 units"),
     TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
     TermSpec(
@@ -69,7 +69,7 @@ class ObjectiveConfig:
 
     losses: str = option(
         "reference",
-        "whose definition of the losses to use; reference is the authors' code",
+        "definition of the losses: the paper's, or reference, the authors' code",
         group="objective",
         choices=tuple(CONVENTIONS),
     )

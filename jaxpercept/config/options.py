@@ -23,10 +23,10 @@ from jaxpercept.errors import InputError, Name, choose
 # The titles under which `--help` lists options, in this order, and their descriptions.
 GROUPS: dict[str, str] = {
     "data": "The images that go in.",
-    "net": "The net, and what it starts from.",
+    "net": "The net and its initial weights.",
     "objective": "The loss to minimise. Each term is reported times its weight; 0 turns it off.",
     "optimizer": "How the loss is minimised.",
-    "run": "What is kept and reported, and how the work is spread over the machine.",
+    "run": "The output, the reports, and how the work is spread over the machine.",
 }
 
 

@@ -79,8 +79,8 @@ class TrainConfig:
     )
     augment: bool = option(  # [ours]
         False,
-        "turn, mirror, zoom (up to 1.15) and brighten or darken photos at random; with few photos, "
-        "this keeps the net from learning them by heart",
+        "turn, mirror, zoom (up to 1.15) and brighten or darken photos at random; this prevents "
+        "overfitting to few photos",
         group="data",
         fixed=True,
         only=("style", "multistyle"),
@@ -98,8 +98,8 @@ class TrainConfig:
     )
     cache_gib: float | None = option(
         None,
-        "RAM for decoded images, in GiB (default: 2, but at most an eighth of RAM); a cached image "
-        "is decoded once, which feeds a fast GPU",
+        "RAM for decoded images, in GiB (default: 2, but at most an eighth of RAM); cached "
+        "images are decoded only once, which keeps a fast GPU busy",
         group="data",
         least=0,
         below=2**20,
@@ -117,8 +117,8 @@ class TrainConfig:
     )
     max_broken: float = option(
         0.1,
-        "share of broken photos that ends the run; below 10 broken photos it goes on, unless this "
-        "is 0",
+        "share of broken photos above which the run ends; up to 10 broken photos are allowed, "
+        "unless this is 0",
         group="data",
         least=0,
         most=1,
@@ -142,8 +142,8 @@ class TrainConfig:
     objective: ObjectiveConfig = option(DEFAULT_OBJECTIVE, fixed=True)
     average: str | None = option(  # "geometric": [ours]
         None,
-        "how losses of images are averaged: arithmetic, as in the paper, or geometric, where each "
-        "image counts by the share of its loss that it gains (default: arithmetic; with several "
+        "how the losses of a batch are averaged: arithmetic, as in the paper, or geometric, "
+        "where each image counts by its relative improvement (default: arithmetic; with several "
         "styles, geometric)",
         group="objective",
         choices=("arithmetic", "geometric"),
@@ -151,8 +151,8 @@ class TrainConfig:
     )
     clip: bool = option(  # [ours]
         False,
-        "compute the loss of the output clipped to [0, 1], as it is displayed; without this, a net "
-        "may learn to leave the range, and the saved picture lacks what clipping takes away",
+        "compute the loss on the output clipped to [0, 1], as it is displayed; without it, a net "
+        "may learn to leave the range, and the saved picture loses what is clipped",
         group="objective",
         fixed=True,
     )
@@ -168,7 +168,7 @@ class TrainConfig:
     )
     optimizer: str = option(  # "muon": [ours], see training/optimizers.py
         "adam",
-        "adam is the paper's; muon gets further in few steps",
+        "adam is the paper's optimizer; muon gets further in few steps",
         group="optimizer",
         choices=("adam", "muon"),
         fixed=True,
@@ -214,7 +214,8 @@ class TrainConfig:
         if several != bool(self.net.styles) or not several <= count <= most:
             raise InputError(
                 f"task {self.task!r} with {count} style_images and net.styles {self.net.styles}: "
-                "'multistyle' needs at least one, and a net of as many styles; 'style' takes one"
+                "'multistyle' needs at least one image and a net of as many styles; 'style' "
+                "takes one image"
             )
         for term in TERMS:
             if term.only and self.task not in term.only and self.objective.weights.get(term.name):
