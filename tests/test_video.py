@@ -245,7 +245,7 @@ def test_a_bad_film_is_named_and_the_rest_done(av, net, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a_one.mp4"]
     again = ["--skip-existing", "-o", tmp_path / "out"]
     assert status("video", tmp_path / "in/a.mp4", "--style", net, *again) == 0
-    assert "there already" in capsys.readouterr().err
+    assert "existed already" in capsys.readouterr().err
 
 
 BAD = {
