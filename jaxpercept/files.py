@@ -40,9 +40,9 @@ _FIXES = {
     errno.ENOTDIR: "a part of the path is a file, not a folder; give another path",
     errno.EEXIST: "a part of the path is a file, not a folder; give another path",
     errno.ELOOP: "the link leads back to itself; give another path",
-    errno.EFBIG: "the file system takes no file of this size; give a path on another one",
+    errno.EFBIG: "the file system allows no file of this size; give a path on another file system",
     errno.EIO: "check the disk",
-    errno.EPIPE: "what reads it has ended",
+    errno.EPIPE: "the program that reads it has ended",
 }
 _cleaned: set[str] = set()
 

@@ -86,7 +86,9 @@ def test_a_full_disk_is_one_error_and_the_one_before_is_good(tmp_path, request):
     size = 60_000  # a megabyte
     save(tmp_path, 1, size=size)
     request.getfixturevalue("files_of_100_kb")
-    expected = "checkpoint 2 could not be saved (File too large); checkpoint 1 before it is good"
+    expected = (
+        "checkpoint 2 could not be saved (File too large); the previous checkpoint, 1, is good"
+    )
     with pytest.raises(InputError) as raised:
         save(tmp_path, 2, size=size)
     assert expected in str(raised.value)

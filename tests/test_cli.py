@@ -219,7 +219,10 @@ BAD = {
         "weird.xyz is a file without a known image suffix",
     ),
     "another architecture": ("stylize P --style vgg.safetensors", "not a transform net"),
-    "weights cut short": ("stylize P --style cut.safetensors", "not a whole safetensors file"),
+    "weights cut short": (
+        "stylize P --style cut.safetensors",
+        "is not a complete safetensors file",
+    ),
     "no input": ("stylize --style one", "no input image"),
     "style image missing": (
         "train style --style-image none.jpg --data P2",
@@ -388,7 +391,7 @@ def test_prepare_and_convert_say_what_they_did(shelf, tmp_path, capsys):
     assert status("prepare", shelf / "photos", tmp_path / "packed") == 0
     assert "3 images" in capsys.readouterr().out
     assert status("convert", "vgg16", shelf / "photos" / "a.png", tmp_path / "v.safetensors") == 2
-    assert "not a format that is read here" in capsys.readouterr().err
+    assert "is not in a supported format" in capsys.readouterr().err
 
 
 def test_a_missing_input_is_reported_and_the_rest_done(shelf, tmp_path, capsys):

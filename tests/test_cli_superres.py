@@ -137,15 +137,15 @@ BAD = {
     "upscale: two nets": ("upscale A --sharpness 1 --model x4-pixel", "give one of them"),
     "upscale: none shipped": (
         "upscale A --scale 8",
-        "there is: x4-feature, x4-pixel); train one: python train.py",
+        "shipped: x4-feature, x4-pixel); train one: python train.py",
     ),
     "upscale: another scale": (
         "upscale A --scale 4.5 --model x4-pixel",
-        "a net of scale 4 does not enlarge 4.5 times",
+        "a net of scale 4 cannot enlarge 4.5 times",
     ),
     "upscale: unknown model": ("upscale A --model x4-pixels", "did you mean x4-pixel?"),
-    "upscale: a style": ("upscale A --model style.safetensors", "scale 1, a style's"),
-    "upscale: too small": ("upscale small.png", "7x40 is too small; at least 8"),
+    "upscale: a style": ("upscale A --model style.safetensors", "is a style net, of scale 1"),
+    "upscale: too small": ("upscale small.png", "7x40 is too small; give at least 8"),
     "upscale: tile": ("upscale A --tile 3", "--tile 3 is not allowed"),
     "upscale: too large": (
         "upscale A --max-pixels 28159",

@@ -139,7 +139,7 @@ def test_a_bare_pickle_bomb_is_refused(tmp_path):
         ({"count": 1 << 40}, "larger than the file"),
         ({"size": (1, 1), "stride": (1,)}, "size or strides"),
         ({"size": (2.0,)}, "size or strides"),
-        ({"kind": "QInt8Storage"}, "its numbers are of torch.QInt8Storage, which is not read"),
+        ({"kind": "QInt8Storage"}, "its numbers are of torch.QInt8Storage, which is not supported"),
     ],
 )
 def test_a_tensor_that_leaves_its_storage_is_refused(tmp_path, arguments, message):
@@ -164,7 +164,9 @@ def test_only_a_storage_counts_as_one(tmp_path, base):
         "parameter": b"ctorch.nn.parameter\nParameter\n" + view + b"\x85\x81",
     }[base]
     path = legacy(tmp_path / "w.pth", entry(rebuilt(made, 0, (4,), (1,))), (1.0, 2.0, 3.0, 4.0))
-    with pytest.raises(InputError, match=r"w\.pth: a tensor lies on something that is no storage"):
+    with pytest.raises(
+        InputError, match=r"w\.pth: a tensor lies on something that is not a storage"
+    ):
         read_state_dict(path)
 
 
@@ -219,7 +221,7 @@ def test_values_with_endless_text_are_never_shown(tmp_path, part_of):
     ("body", "message"),
     [
         (b"(" * 10, "takes more than it made|cut short|refused|list or dict"),
-        (b"h\x07", "never kept"),
+        (b"h\x07", "never stored"),
         (b"u", "lacks a mark"),
         (b"K\x01K\x02R", "calls something that is refused"),
         (call("torch._utils._rebuild_tensor", b"K\x01"), "arguments missing"),

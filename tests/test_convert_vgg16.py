@@ -154,7 +154,7 @@ def test_an_onnx_file_that_names_other_files_is_refused(narrow, tmp_path, monkey
     tensor.ClearField("raw_data")
     (tmp_path / "w.onnx").write_bytes(model.SerializeToString())
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"w\.onnx: conv1_1/k lies in another file"):
+    with pytest.raises(InputError, match=r"w\.onnx: conv1_1/k is stored in another file"):
         convert_vgg16(tmp_path / "w.onnx", tmp_path / "out.safetensors")
 
 
@@ -175,7 +175,7 @@ def test_an_hdf5_file_that_names_other_files_is_refused(narrow, tmp_path, kind):
             layout = h5py.VirtualLayout(value.shape, value.dtype)
             layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", value.shape)
             file.create_virtual_dataset(name, layout)
-    with pytest.raises(InputError, match=r"w\.h5: block1_conv1/kernel:0 lies in another file"):
+    with pytest.raises(InputError, match=r"w\.h5: block1_conv1/kernel:0 is stored in another file"):
         convert_vgg16(tmp_path / "w.h5", tmp_path / "out.safetensors")
 
 

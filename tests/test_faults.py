@@ -87,7 +87,7 @@ def test_a_full_disk(root, photos, tmp_path):
     )
     assert done.returncode == 2, done.stderr
     assert (
-        "checkpoint 4 could not be saved (File too large); checkpoint 2 before it is good"
+        "checkpoint 4 could not be saved (File too large); the previous checkpoint, 2, is good"
         in done.stderr
     )
     assert "Traceback" not in done.stderr
@@ -143,14 +143,14 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     )
     path = loop.train(config)
     said = capsys.readouterr().err
-    assert "2 broken images left out" in said
+    assert "2 broken images were left out" in said
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     loop.train(config)  # finished: nothing changes, and broken images stay recorded
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
     with pytest.raises(
         InputError,
-        match=r"[12] of 8 training images cannot be read.*more than 0 is taken for a fault",
+        match=r"[12] of 8 training images cannot be read.*more than 0 broken images end the run",
     ):
         loop.train(strict)
 

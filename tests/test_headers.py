@@ -67,11 +67,11 @@ def test_a_config_that_is_no_dict_or_does_not_fit_its_arrays(net, tmp_path):
     ("key", "text", "message"),
     [
         ("training", "[" * 10_000, "not jaxpercept's"),
-        ("training", "[" * 100 + "]" * 100, "nested too deep"),
+        ("training", "[" * 100 + "]" * 100, "nested too deeply"),
         ("training", "9" * 5000, "not jaxpercept's"),
-        ("training", "9" * 50, "beyond use"),
-        ("training", '{"config": NaN}', "beyond use"),
-        ("training", '{"config": 1e999}', "beyond use"),
+        ("training", "9" * 50, "not finite or too large"),
+        ("training", '{"config": NaN}', "not finite or too large"),
+        ("training", '{"config": 1e999}', "not finite or too large"),
         ("training", '{"steps": "many"}', "training: steps is 'many', not a whole number"),
         ("training", "7", "training is 7, not a dict"),
         ("note", '"\\ud800"', "not Unicode"),
@@ -113,7 +113,7 @@ def test_weights_that_float16_cannot_hold_are_not_written(net, tmp_path):
 def test_kinds_of_numbers_that_are_not_read(tmp_path):
     text = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "a").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    with pytest.raises(InputError, match="a is in F8_E4M3, which is not read; save it in F16"):
+    with pytest.raises(InputError, match="a is in F8_E4M3, which is not supported; save it in F16"):
         weights_file.read_weights(tmp_path / "a")
 
 

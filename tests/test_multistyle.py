@@ -405,12 +405,12 @@ def test_blends(blend, expected):
         (None, "multi holds 2 styles; choose as in multi:wave"),
         ("", "multi holds 2 styles"),
         ("wav", r"no style 'wav' \(did you mean wave\?\); it has: wave, sea"),
-        ("wave=-1", "the weight of wave is '-1'; a number of at least 0"),
+        ("wave=-1", "the weight of wave is '-1'; give a number of at least 0"),
         ("wave=nan", "the weight of wave is 'nan'"),
         ("wave=inf", "the weight of wave is 'inf'"),
         ("wave=x", "the weight of wave is 'x'"),
         ("wave=0,sea=0", "every weight is 0"),
-        ("wave=1e308,sea=1e308", "the sum of the weights is beyond floating point"),
+        ("wave=1e308,sea=1e308", "the sum of the weights is too large"),
         ("wave=1,wave=2", "wave is given twice"),
         ("wave=1,", "no style ''"),
         ("all,wave", "no style 'all'"),
@@ -534,7 +534,7 @@ def test_all_blends_and_a_sheet(shelf):
         ),
         (
             "train multistyle --style-image a.png --data x --init a.png",
-            "a.png: not a whole safetensors file",
+            "a.png: is not a complete safetensors file",
         ),
     ],
 )

@@ -37,9 +37,9 @@ def test_sharpness_runs_from_the_pixel_net_to_the_feature_net(shelf):
 
 
 def test_what_sharpness_cannot_be(shelf):
-    with pytest.raises(InputError, match="0 is softest, 1 sharpest"):
+    with pytest.raises(InputError, match=r"0 \(softest\) to 1 \(sharpest\)"):
         sharpened(4, 1.5)
-    with pytest.raises(InputError, match="x8-pixel and x8-feature; shipped of scale 8: none"):
+    with pytest.raises(InputError, match="x8-pixel and x8-feature; shipped nets of scale 8: none"):
         sharpened(8, 0.5)
     other = dataclasses.replace(NET, blocks=2)
     file = shelf / "superres" / "x4-feature.safetensors"

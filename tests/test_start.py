@@ -128,7 +128,7 @@ def test_a_finished_run_says_that_it_is_finished(made, capsys):
     loop.train(made)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "this run was finished before, at step 1; nothing is left to do" in said[0]
+    assert "this run had already finished at step 1; nothing is left to do" in said[0]
 
 
 def mean_of(inputs):

@@ -109,7 +109,7 @@ def test_chosen_by_the_memory_at_hand(monkeypatch):
 
 
 def test_what_has_no_tiles():
-    with pytest.raises(InputError, match="no tiles for 101x100"):
+    with pytest.raises(InputError, match="cannot work in tiles on 101x100"):
         tiles.run(model("reference"), photo(100, 101), 64)
 
 

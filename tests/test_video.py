@@ -233,7 +233,7 @@ def test_a_truncated_film_is_done_up_to_its_damage(av, net, tmp_path, capsys):
     out = tmp_path / "b.mp4"
     assert status("video", tmp_path / "cut.mp4", "--style", net, "-o", out) == 1
     assert 5 < len(times(av, out)) < 40
-    assert "has what comes before" in capsys.readouterr().err
+    assert "holds the frames before it" in capsys.readouterr().err
 
 
 def test_a_bad_film_is_named_and_the_rest_done(av, net, tmp_path, capsys):

@@ -82,7 +82,7 @@ def test_the_page_asks_no_other_server(root):
     [
         ("site --style no_such_style", "no_such_style"),
         ("site --port 70000", "--port 70000 is not allowed"),
-        ("taken --style wave", "a folder with other things in it"),
+        ("taken --style wave", "is a folder with other files"),
         ("site --style x4-pixel", "x4-pixel"),
         ("site --style wave --runtime empty", "no ort.wasm.min.mjs in it; give the folder of"),
         ("site --style wave --runtime taken", "no ort.wasm.min.mjs in it"),
@@ -103,7 +103,7 @@ def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
 def test_the_runtime_is_checked_and_kept(tmp_path, package, monkeypatch):
     assert packages.obtain(package, print) == package / "dist"
     (package / "dist" / "ort.wasm.min.mjs").write_text("// another")
-    with pytest.raises(InputError, match="not that of onnxruntime-web"):
+    with pytest.raises(InputError, match="differs from the file in onnxruntime-web"):
         packages.obtain(package, print)
     monkeypatch.setenv("JAXPERCEPT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(shutil, "which", lambda name: None)

@@ -67,7 +67,7 @@ def test_an_unknown_name_lists_the_known(shelf):
 def test_a_file_cut_short_is_refused(shelf, cut):
     path = shelf / "styles" / "wave.safetensors"
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="is not a complete safetensors file"):
         weights_file.read_weights(path)
 
 

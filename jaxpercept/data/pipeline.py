@@ -233,8 +233,8 @@ class Batches:
             raise InputError(
                 f"{len(self.problems)} of {len(self.load.source)} training images cannot be "
                 "read, the last one"
-                f" {list(self.problems)[-1]}; more than {self._max_broken} is taken for a fault: "
-                "check the data"
+                f" {list(self.problems)[-1]}; more than {self._max_broken} broken images end the "
+                "run: check the data"
             )
 
 

@@ -136,7 +136,7 @@ def _target(path: Path, scale: int) -> NDArray[np.uint8]:
     if min(image.shape[:2]) < (least := LEAST_INPUT * scale):
         raise InputError(
             f"{path}: {image.shape[1]}x{image.shape[0]} is too small for ×{scale}; at least"
-            f" {least} pixels a side"
+            f" {least} pixels per side"
         )
     return image
 

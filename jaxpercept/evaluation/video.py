@@ -70,7 +70,9 @@ def evaluate_video(
         try:
             seen = [_fitted(x, size) for x in _first(Path(clip), frames, start)]
             if len(seen) < 2:
-                raise InputError(f"{clip}: has fewer than two frames there; give a longer one")
+                raise InputError(
+                    f"{clip}: has fewer than two frames in this part; give a longer clip"
+                )
             calls = {name: _single(net) for name, net in nets.items()}
             result["clips"][str(clip)] = measured(seen, calls, lags, judges)
         except InputError as error:

@@ -37,7 +37,7 @@ def check_strength(strength: float) -> None:
     """Raises InputError unless 0 ≤ strength ≤ 1."""
     if not 0 <= strength <= 1:
         raise InputError(
-            f"--strength {strength} is not allowed; from 0, the photo, to 1, the whole style"
+            f"--strength {strength} is not allowed; give 0 (the photo) to 1 (the whole style)"
         )
 
 
@@ -63,7 +63,7 @@ def check_grain(amount: float) -> None:
     """Raises InputError unless 0 ≤ amount ≤ 1."""
     if not 0 <= amount <= 1:
         raise InputError(
-            f"--grain {amount} is not allowed; from 0, none, to 1, of the range from black to white"
+            f"--grain {amount} is not allowed; give 0 (none) to 1 (the range from black to white)"
         )
 
 

@@ -51,7 +51,7 @@ def fetch(path: str | os.PathLike[str]) -> Source:
 def _drained(file: Any, name: str) -> bytes:
     data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise InputError(f"{name}: gives more than 1 GiB; give an image")
+        raise InputError(f"{name}: has more than 1 GiB; give an image")
     if not data:
         raise InputError(f"{name}: is empty; give an image")
     return data
@@ -209,8 +209,8 @@ def notes_on(image: Image.Image) -> tuple[str, ...]:
     notes = []
     if image.format != "MPO" and getattr(image, "is_animated", False):
         what = "page" if image.format == "TIFF" else "frame"
-        line = f"only its first {what} is taken"
-        notes.append(f"{line}; `infer.py video` takes all frames" if what == "frame" else line)
+        line = f"only its first {what} is read"
+        notes.append(f"{line}; `infer.py video` reads all frames" if what == "frame" else line)
     tiles = getattr(image, "tile", None)  # Pillow's decoder and its arguments
     raw = str(tiles[0][3]) if tiles else ""
     if image.mode not in ("1", "L") and not is_deep(image) and ";16" in raw:

@@ -36,7 +36,7 @@ def fit(
     if how not in ("short", "long"):
         raise ValueError(f"how={how!r}, expected 'short' or 'long'")
     if size < 1:
-        raise InputError(f"size {size}: an image needs at least 1 pixel a side")
+        raise InputError(f"size {size}: an image needs at least 1 pixel per side")
     side = min(height, width) if how == "short" else max(height, width)
     return max(1, round(height * size / side)), max(1, round(width * size / side))
 
@@ -55,7 +55,7 @@ def resize(
     to [0, 1] and keeps its dtype. Raises InputError for a side below 1."""
     height, width = size if isinstance(size, tuple) else fit(x.shape[0], x.shape[1], size, how)
     if height < 1 or width < 1:
-        raise InputError(f"size {height}x{width}: an image needs at least 1 pixel a side")
+        raise InputError(f"size {height}x{width}: an image needs at least 1 pixel per side")
     if (height, width) == x.shape[:2]:
         return x.copy()
     if x.dtype == np.uint8:

@@ -47,7 +47,8 @@ def encode(
     kind = WRITTEN[check_writable_name(f"x{suffix}").suffix.lower()]
     if max(x.shape[:2]) > (most := LONGEST_SIDE.get(kind, 2**31)):
         raise InputError(
-            f"{x.shape[1]}x{x.shape[0]} is more than {kind} can hold, {most:,} pixels a side;"
+            f"{x.shape[1]}x{x.shape[0]} is too large for {kind}, which holds {most:,} pixels per "
+            "side;"
             " write it as .png"
         )
     alpha = picture.alpha

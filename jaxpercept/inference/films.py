@@ -75,7 +75,7 @@ def process(
         job.note(task.name, film.notes)
         job.done(task.target)
         if film.damage:
-            job.damaged(f"{task.name}: {film.damage}; {task.target} has what comes before")
+            job.damaged(f"{task.name}: {film.damage}; {task.target} holds the frames before it")
     return job
 
 
@@ -114,7 +114,9 @@ def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> F
         try:
             first = next(frames, None)
             if first is None:
-                raise InputError(f"{task.name}: has no frames between --from and --to; widen them")
+                raise InputError(
+                    f"{task.name}: has no frames between --from and --to; give a longer part"
+                )
             frames = itertools.chain([first], frames)
             with files.replacing(task.target) as file:
                 if suffix in ANIMATION_SUFFIXES:
@@ -205,7 +207,12 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
         )
     if min(height, width) < (least := geometry.least_side(model.config)):
         raise InputError(
+<<<<<<< HEAD
             f"{path}: {width}x{height} is too small; at least {least} pixels a side{larger}"
+=======
+            f"{path}: {width}x{height} is too small; give at least {least} pixels per side, or "
+            "enlarge it with --size"
+>>>>>>> 0e7e026 (Error messages in plain English: a verb, the thing named, and the fix as 'give …')
         )
 
 

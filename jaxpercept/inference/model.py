@@ -86,7 +86,7 @@ class Model:
         value = self.header.get("grain", TRAINED_GRAIN if ours else 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InputError(
-                f"{self.source or self.name}: its header has grain {str(value)[:40]!r}, allowed is "
+                f"{self.source or self.name}: its header has grain {str(value)[:40]!r}, outside "
                 "0 to 1; give --grain, or another copy of the file"
             )
         return float(value)

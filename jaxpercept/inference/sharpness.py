@@ -31,8 +31,8 @@ def chosen(
     )
     if factor and factor > model.config.scale:
         raise InputError(
-            f"{model.name}: a net of scale {model.config.scale} does not enlarge {factor:.4g} "
-            "times; give another --model, or less"
+            f"{model.name}: a net of scale {model.config.scale} cannot enlarge {factor:.4g} "
+            "times; give another --model or a smaller factor"
         )
     return model
 
@@ -42,11 +42,13 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
     averaging their weights. Raises InputError for a sharpness outside [0, 1], or a scale that lacks
     either net."""
     if not 0 <= sharpness <= 1:
-        raise InputError(f"--sharpness {sharpness:g} is not allowed; 0 is softest, 1 sharpest")
+        raise InputError(
+            f"--sharpness {sharpness:g} is not allowed; give 0 (softest) to 1 (sharpest)"
+        )
     names = [f"x{scale}-{loss}" for loss in ("pixel", "feature")]
     if not set(names) <= set(shipped(scale)):
         raise InputError(
-            f"--sharpness needs the nets {names[0]} and {names[1]}; shipped of scale {scale}: "
+            f"--sharpness needs the nets {names[0]} and {names[1]}; shipped nets of scale {scale}: "
             f"{', '.join(shipped(scale)) or 'none'}"
         )
     first, second = (load_upscaler(name, scale, precision=precision) for name in names)

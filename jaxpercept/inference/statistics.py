@@ -43,9 +43,9 @@ def run(
     height, width = pixels.shape[:2]
     _check(model, height, width)
     if (found := in_jax(model)) is None:
-        raise InputError(f"{model.name}: its runtime has no tiles; leave out --tile")
+        raise InputError(f"{model.name}: its runtime cannot work in tiles; leave out --tile")
     if found is not model:
-        progress(f"{model.name}: in tiles, which only JAX can do")
+        progress(f"{model.name}: tiles run in JAX")
     model = found
     whole, step = _padded(model.config, pixels), geometry.multiple(model.config)
     side = max(step, tile // step * step)
@@ -98,9 +98,9 @@ def _check(model: Net, height: int, width: int) -> None:
     least = geometry.least_side(model.config)
     if min(height, width) < least or not fits(model, height, width):
         raise InputError(
-            f"{model.name}: no tiles for {width}x{height}; at least {least} pixels a side and, for "
-            f"this net's padding, multiples of {geometry.multiple(model.config)}; leave out "
-            "--tile, or crop the image"
+            f"{model.name}: cannot work in tiles on {width}x{height}, which needs at least "
+            f"{least} pixels per side and, for this net's padding, multiples of "
+            f"{geometry.multiple(model.config)}; leave out --tile, or crop the image"
         )
 
 

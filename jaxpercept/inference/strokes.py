@@ -28,8 +28,8 @@ def check(stroke: float | None, given: str | None = None) -> None:
     """Raises InputError unless `stroke` is None or from 1 to 32; the message quotes `given`."""
     if stroke is not None and not 1 <= stroke <= 32:
         raise InputError(
-            f"--stroke {stroke if given is None else given} is not allowed; auto, or a factor from 1, strokes as the net "
-            "paints them, to 32"
+            f"--stroke {stroke if given is None else given} is not allowed; give auto, or a "
+            "factor from 1 (strokes as the net paints them) to 32"
         )
 
 

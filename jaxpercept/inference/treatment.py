@@ -93,10 +93,11 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width)
     if min(seen) < (least := geometry.least_side(config)):
-        larger = ", larger with --size" if config.scale == 1 else ""
+        larger = ", enlarge it with --size" if config.scale == 1 else ""
         larger += ", or a smaller --stroke" if seen != (height, width) else ""
         raise InputError(
-            f"{name}: {seen[1]}x{seen[0]} is too small; at least {least} pixels a side{larger}"
+            f"{name}: {seen[1]}x{seen[0]} is too small; give at least {least} pixels per "
+            f"side{larger}"
         )
     return Sizes(file, (height, width), seen)
 

@@ -64,7 +64,7 @@ def default_model(scale: int) -> str:
     if found := shipped(scale):
         return found[0]
     raise InputError(
-        f"no net of scale {scale} is shipped (there is: "
+        f"no net of scale {scale} is shipped (shipped: "
         f"{', '.join(weights_file.available('superres')) or 'none'}); "
         f"train one: python train.py superres --scale {scale} --loss pixel --data PHOTOS/ --out "
         "RUN, "
@@ -79,9 +79,7 @@ def load_upscaler(
     for a net of another scale (and names those that fit) or another kind."""
     model = load_model(name_or_file, kind="superres", precision=precision)
     if model.config.scale == 1:
-        raise InputError(
-            f"{name_or_file}: a net of scale 1, a style's; give a super-resolution net"
-        )
+        raise InputError(f"{name_or_file}: is a style net, of scale 1; give a super-resolution net")
     if scale not in (None, model.config.scale):
         fitting = ", ".join(shipped(scale)) or "none is shipped"
         raise InputError(

@@ -39,9 +39,7 @@ def blend(
     Raises InputError for `at` outside [0, 1] and for nets that differ in shape or in their
     styles."""
     if not 0 <= at <= 1:
-        raise InputError(
-            f"--at {at:g} is not allowed; 0 is the first net, 1 the second, 0.7 nearer the second"
-        )
+        raise InputError(f"--at {at:g} is not allowed; give 0 (the first net) to 1 (the second)")
     (path, a), (other, b) = load(first), load(second)
     if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:
         fields = (f.name for f in dataclasses.fields(a[0]) if f.name != "preset")
@@ -51,7 +49,9 @@ def blend(
             f"{getattr(b[0], wrong)}); give two of one shape, the second trained on from the first"
         )
     if multistyle.names(a[3]) != multistyle.names(b[3]):
-        raise InputError(f"{first} and {second} hold different styles; give two nets of the same")
+        raise InputError(
+            f"{first} and {second} hold different styles; give two nets with the same styles"
+        )
     of = [
         {"file": p.name, "sha256": weights_file.sha256(p), "training": net[3].get("training", {})}
         for p, net in ((path, a), (other, b))

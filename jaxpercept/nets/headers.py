@@ -64,12 +64,14 @@ def _plain(value: Any, source: str, depth: int = 0) -> None:
     more than 63 bits, halves of characters, and deeply nested values."""
     if isinstance(value, dict | list):
         if depth > _MAX_DEPTH:
-            raise InputError(f"{source}: its header is nested too deep; the file is damaged")
+            raise InputError(f"{source}: its header is nested too deeply; the file is damaged")
         for part in [*value, *value.values()] if isinstance(value, dict) else value:
             _plain(part, source, depth + 1)
     elif isinstance(value, int | float):
         if not (abs(value) < 1 << 63 if isinstance(value, int) else math.isfinite(value)):
-            raise InputError(f"{source}: a number in its header is beyond use; the file is damaged")
+            raise InputError(
+                f"{source}: a number in its header is not finite or too large; the file is damaged"
+            )
     elif isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
         raise InputError(f"{source}: a text in its header is not Unicode; the file is damaged")
 

@@ -63,7 +63,9 @@ def completed(path: str | Path, arrays: Arrays, header: Mapping[str, Any]) -> Ar
     if not isinstance(base, dict) or not all(
         isinstance(base.get(k), str) for k in ("name", "kernels")
     ):
-        raise InputError(f"{path}: the shared net that its header names cannot be read; damaged")
+        raise InputError(
+            f"{path}: the entry on the shared net in its header cannot be read; the file is damaged"
+        )
     if Path(base["name"]).name != base["name"]:
         beside = Path(path).parent / Path(base["name"]).name
         file = beside if beside.is_file() else Path(base["name"])

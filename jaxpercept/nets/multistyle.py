@@ -88,16 +88,15 @@ def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, flo
             weights[name] = math.nan
         if not 0 <= weights[name] < math.inf:
             raise InputError(
-                f"{source}:{blend}: the weight of {name} is {text!r}; a number of at least 0 "
-                "(weights are divided by "
-                "their sum)"
+                f"{source}:{blend}: the weight of {name} is {text!r}; give a number of at least "
+                "0 (weights are divided by their sum)"
             )
     total = sum(weights.values())
     if not total:
         raise InputError(f"{source}:{blend}: every weight is 0; give at least one above 0")
     if total == math.inf:
         raise InputError(
-            f"{source}:{blend}: the sum of the weights is beyond floating point; give smaller ones"
+            f"{source}:{blend}: the sum of the weights is too large; give smaller weights"
         )
     return {name: weight / total for name, weight in weights.items() if weight}
 
@@ -169,8 +168,7 @@ def plan(
             if style.name == other.name or style.sha256 == other.sha256:
                 raise InputError(
                     f"--style-image: {files[i]} is the style {other.name} ({other.file}) again; "
-                    "give each style once, "
-                    "under a file name of its own"
+                    "give each style once, with its own file name"
                 )
     if init is None:
         if only_new:
@@ -193,7 +191,7 @@ def plan(
         raise InputError(
             f"--init {init} also holds {', '.join(left)}, which training all weights would spoil; "
             "give these style "
-            "images too, or --only-new to train the new styles alone"
+            "images too, or --only-new to train only the new styles"
         )
     rows = [known.index(style.name) if style.name in known else None for style in given]
     return [
@@ -245,8 +243,8 @@ def check(header: dict[str, Any], source: str) -> None:
     rows = net.get("styles", 0) if isinstance(net, dict) else 0
     if len(held) != rows or len(set(held)) != rows:
         raise InputError(
-            f"{source}: its header names {len(held)} styles ({', '.join(held)}), its net has "
-            f"{rows}; damaged"
+            f"{source}: its header names {len(held)} styles ({', '.join(held)}), but its net has "
+            f"{rows}; the file is damaged"
         )
 
 

@@ -176,8 +176,8 @@ def apply(
         )
     if (None if mix is None else mix.shape) not in _mix_shapes(config, x.shape[0]):
         raise ValueError(
-            f"a net of {config.styles} styles needs mix (N or 1, styles), one of a single style "
-            "none"
+            f"a net of {config.styles} styles needs mix (N or 1, styles), and a net of a single "
+            "style takes none"
         )
     x = jnp.asarray(x)
     mode: dict[str, Any] = {} if mix is None else {"mix": mix}
@@ -292,7 +292,7 @@ def save(
     if bad := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
         raise InputError(
             f"{path}: not written, as values are not finite in {np.dtype(dtype).name}: "
-            f"{', '.join(bad)}; go back to an earlier checkpoint, or train anew with a lower "
+            f"{', '.join(bad)}; go back to an earlier checkpoint, or train again with a lower "
             "--learning-rate"
         )
     weights_file.write_weights(

@@ -120,7 +120,7 @@ def read_net(
         arrays = {name: file.get_tensor(name) for name in names}
     if bad := sorted(k for k, v in arrays.items() if v.size and not _usable(v)):
         raise InputError(
-            f"{path}: values that are not finite, or above {LARGEST:g}, in {', '.join(bad)}; take "
+            f"{path}: values that are not finite, or above {LARGEST:g}, in {', '.join(bad)}; use "
             "another copy"
         )
     return arrays, header
@@ -154,7 +154,7 @@ def _check_dtypes(path: str | os.PathLike[str], file: Any) -> None:
     for name in file.keys():  # noqa: SIM118 - not a dict
         if (dtype := file.get_slice(name).get_dtype()) not in _DTYPES:
             raise InputError(
-                f"{path}: {name} is in {dtype}, which is not read; save it in F16 or F32"
+                f"{path}: {name} is in {dtype}, which is not supported; save it in F16 or F32"
             )
 
 
@@ -167,7 +167,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]
     except (SafetensorError, OSError) as e:
         reason = str(e).split("\n")[0]
         raise InputError(
-            f"{path}: not a whole safetensors file ({reason}); download or convert it again"
+            f"{path}: is not a complete safetensors file ({reason}); download or convert it again"
         ) from e
 
 

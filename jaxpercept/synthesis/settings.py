@@ -21,8 +21,8 @@ class SynthesisConfig:
     objective: ObjectiveConfig
     sizes: tuple[int, ...] = option(
         (),
-        "longer sides of the result, in pixels; of several, each starts from the result of the one "
-        "before (default: the content's size)",
+        "longer sides of the result, in pixels; each of several starts from the previous result "
+        "(default: the content's size)",
         group="data",
         metavar="PX",
         least=2,

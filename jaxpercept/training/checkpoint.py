@@ -95,7 +95,11 @@ class Checkpoints:
 
     def _cannot_save(self, error: Exception) -> InputError:
         last = max((s for s in self.steps if s != self._saving), default=None)
-        good = "there is none before it" if last is None else f"checkpoint {last} before it is good"
+        good = (
+            "there is no earlier one"
+            if last is None
+            else f"the previous checkpoint, {last}, is good"
+        )
         number = next((n for n in _REASONS if os.strerror(n) in str(error)), None)
         reason = _first_line(error) if number is None else os.strerror(number)
         return InputError(
@@ -145,7 +149,7 @@ class Checkpoints:
 
     def _note(self, failed: dict[int, str], step: int, error: Exception) -> None:
         failed[step] = _first_line(error)
-        said = f"checkpoint {step} is damaged ({failed[step]}); trying the one before"
+        said = f"checkpoint {step} is damaged ({failed[step]}); trying the previous one"
         log.warning("%s", printable(said))
 
 

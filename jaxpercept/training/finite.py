@@ -26,6 +26,6 @@ def check(folder: Path, step: int, values: Mapping[str, Any], batch: Mapping[str
         kept = f"its batch could not be written ({e.strerror})"
     shown = f"{', '.join(bad[:4])}{f' and {len(bad) - 4} more' if len(bad) > 4 else ''}"
     raise FloatingPointError(
-        f"step {step}: {shown} not finite; {kept}, the last checkpoint is good. Try a smaller "
+        f"step {step}: {shown} not finite; {kept}, and the last checkpoint is good. Try a smaller "
         "--learning-rate or smaller weights"
     )

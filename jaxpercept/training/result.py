@@ -72,21 +72,22 @@ def in_words(start: Start, first: int, step: int, stream: data.Batches) -> str:
     config = start.config
     if first == step >= config.steps:
         more = (
-            "--init goes on from its weights"
+            "--init continues from its weights"
             if config.schedule == "cosine"
-            else "more --steps go on"
+            else "more --steps continue it"
         )
-        said = f"this run was finished before, at step {step}; nothing is left to do ({more})"
+        said = f"this run had already finished at step {step}; nothing is left to do ({more})"
     elif step >= config.steps:
         said = f"{step} steps"
     else:
         said = f"stopped at step {step}; the same command resumes"
     if stream.problems:
         names = list(stream.problems)
-        said += f"; {len(names)} broken images left out, {names[0]} the first"
+        said += f"; {len(names)} broken images were left out, such as {names[0]}"
     if stream.too_small:
         said += (
-            f"; {len(stream.too_small)} smaller than {config.image_size} pixels left out, such as "
+            f"; {len(stream.too_small)} smaller than {config.image_size} pixels were left out, "
+            "such as "
             f"{min(stream.too_small)}"
         )
     return said

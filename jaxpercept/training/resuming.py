@@ -35,7 +35,7 @@ def check(start: Start, about: dict[str, Any]) -> None:
     if about["about_data"]["fingerprint"] != start.about_data["fingerprint"]:
         changes.append(f"images: {_other_images(start, about['about_data'])}")
     if changes:
-        goes_on = ", and --init to go on from its weights: cosine ends at --steps"
+        goes_on = ", with --init to continue from its weights, since cosine ends at --steps"
         raise InputError(
             f"{config.out} holds a run with other settings ({'; '.join(changes)}); give another "
             f"--out{goes_on if 'steps' in differing else ''}"

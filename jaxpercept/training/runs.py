@@ -109,7 +109,9 @@ def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:
     for run in (run for run in runs if run.curve(term)[0]):
         steps, values = run.curve(term)
         if not any(map(math.isfinite, values)):
-            raise InputError(f"{run.name}: no {term} that it logged is finite; leave that run out")
+            raise InputError(
+                f"{run.name}: none of its logged values of {term} is finite; leave this run out"
+            )
         mean = running_mean(values, max(1, len(values) // 50))
         lines += [
             images.Line(run.name, steps, values, thin=True),

@@ -322,8 +322,8 @@ def _photos(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
     found = {path.stem: path for path in images.list_images(data) if path.name not in seen}
     if not found:
         raise InputError(
-            f"--data {' '.join(data)}: every photo is one that the styles were trained on; give "
-            "others"
+            f"--data {' '.join(data)}: the styles were trained on all of these photos; give "
+            "other photos"
         )
     return found
 
@@ -345,7 +345,7 @@ def _style(name: str, folders: tuple[str, ...]) -> Style:
         raise InputError(
             f"the style image of {model.name} ({header['style']['file']}, sha256 {wanted[:12]}…) "
             "is not among "
-            f"--style-images; give it, or its folder"
+            "--style-images; give it, or its folder"
         )
     return Style(
         model.name, model, images.load_image(path), made.objective, made.batch_size, made.style_size

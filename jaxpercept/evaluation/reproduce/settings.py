@@ -48,8 +48,8 @@ class ReproduceConfig:
     )
     data: tuple[str, ...] = option(
         (),
-        "photos or folders of them; photos that a net was trained on are left out (default: the "
-        "sample photos)",
+        "photos or folders of photos; a net's training photos are left out (default: the sample "
+        "photos)",
         group="data",
         metavar="D",
     )
@@ -67,7 +67,7 @@ class ReproduceConfig:
     )
     figure_size: int = option(256, "side of the images in the figures", group="data", least=16)
     iterations: int = option(
-        200, "iterations after which a crossing is given up", group="optimizer", least=1
+        200, "iterations after which the search for a crossing ends", group="optimizer", least=1
     )
     figure_iterations: int = option(
         200, "iterations for each image in the figures", group="optimizer", least=1
@@ -79,10 +79,10 @@ class ReproduceConfig:
         least=1,
     )
     whole: bool = option(
-        False, "go on after optimisation has drawn level with the net", group="optimizer"
+        False, "continue after optimisation has reached the net's loss", group="optimizer"
     )
     init: str = option(
-        "noise", "what optimisation starts from", group="optimizer", choices=("noise", "grey")
+        "noise", "start of the optimisation", group="optimizer", choices=("noise", "grey")
     )
     seed: int = option(0, "seed of the noise", least=0)
     out: str = option("outputs/reproduce", "folder that keeps every measurement", metavar="DIR")

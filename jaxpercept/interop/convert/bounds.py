@@ -45,7 +45,7 @@ class Budget:
         if count > self._left:
             raise InputError(
                 f"{what}: {count:,} bytes out of a file of {self._size:,}, which is damaged or "
-                "made to fill the memory; take another copy"
+                "made to fill the memory; use another copy"
             )
         self._left -= count
 
@@ -90,7 +90,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name, said in deserialize(path.read_bytes()):
         if said["dtype"] not in _SAFETENSORS:
-            raise InputError(f"{name} is in {said['dtype']}, which is not read; save it in F32")
+            raise InputError(
+                f"{name} is in {said['dtype']}, which is not supported; save it in F32"
+            )
         dtype = np.dtype(_SAFETENSORS[said["dtype"]])
         value = np.frombuffer(bytes(said["data"]), dtype) if said["data"] else np.zeros(0, dtype)
         arrays[name] = wide(value.reshape(said["shape"]))

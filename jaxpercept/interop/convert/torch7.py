@@ -57,7 +57,8 @@ def read_net(path: Path) -> Net:
         or "model" not in table
     ):
         raise InputError(
-            f"{path}: a Torch7 file, but no checkpoint of fast-neural-style with model and opt"
+            f"{path}: is a Torch7 file, but not a checkpoint of fast-neural-style with model and "
+            "opt"
         )
     try:
         plain = {k: v for k, v in table["opt"].items() if isinstance(v, str | float | bool)}
@@ -67,7 +68,8 @@ def read_net(path: Path) -> Net:
         raise
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as e:
         raise InputError(
-            f"{path}: its modules are not those of fast-neural-style ({e}); train.lua wrote none"
+            f"{path}: its modules are not those of fast-neural-style ({e}); train.lua did not "
+            "write it"
         ) from e
 
 
@@ -98,8 +100,7 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
     count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
     if [len(names) for names in layers] != [2] * (count - 1) + [1]:
         raise InputError(
-            f"{path}: its modules are not those of its architecture {arch}; train.lua wrote none "
-            "such"
+            f"{path}: its modules do not match its architecture {arch}; train.lua did not write it"
         )
     kept = {k: options[k] for k in _KEPT if k in options}
     return Net(config, layers, arrays, arch, kept)
@@ -111,18 +112,19 @@ def _config(
     found = _ARCH.fullmatch(arch)
     if found is None:
         raise InputError(
-            f"{path}: its architecture is {arch}; read are those like "
+            f"{path}: its architecture is {arch}; supported are architectures like "
             "c9s1-32,d64,d128,R128,…,u64,u32,c9s1-3"
         )
     down, blocks, up = ([int(n) for n in re.findall(r"\d+", found[i])] for i in (3, 4, 5))
     stem = int(found[2])
     if set(blocks) - {(down or [stem])[-1]}:
         raise InputError(
-            f"{path}: its architecture is {arch}; residual blocks of another width are not read"
+            f"{path}: its architecture is {arch}; residual blocks of another width are not "
+            "supported"
         )
     if options.get("preprocessing", "vgg") != "vgg":
         raise InputError(
-            f"{path}: its preprocessing is {options['preprocessing']!r}; only vgg is read"
+            f"{path}: its preprocessing is {options['preprocessing']!r}; only vgg is supported"
         )
     padding = options.get("padding_type", "reflect-start")
     start = {"reflect-start": 2 * len(blocks) * 2 ** len(down), "zero": 0}.get(padding)
@@ -130,14 +132,14 @@ def _config(
     padded = 0 if first is None else float(first["pad_l"])
     if start is None or padded != start:
         raise InputError(
-            f"{path}: its padding is {padding!r}, {padded:g} pixels at the start; read are "
-            "reflect-start "
-            f"({2 * len(blocks) * 2 ** len(down)} pixels for {arch}) and zero"
+            f"{path}: its padding is {padding!r}, {padded:g} pixels at the start; supported are "
+            f"reflect-start ({2 * len(blocks) * 2 ** len(down)} pixels for {arch}) and zero"
         )
     kinds = {_NORMS[kind] for _, kind, _ in modules if kind in _NORMS}
     if len(kinds) != 1:
         raise InputError(
-            f"{path}: its norms are of {len(kinds)} kinds; one of {', '.join(_NORMS)} is read"
+            f"{path}: it has norms of {len(kinds)} kinds; a net must have one kind "
+            f"of {', '.join(_NORMS)}"
         )
     (constant,) = (
         module["constant_scalar"] for _, kind, module in modules if kind == "MulConstant"

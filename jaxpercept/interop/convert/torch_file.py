@@ -123,9 +123,7 @@ def _read_legacy(file: BinaryIO, file_size: int) -> Any:
         return torch_pickle.load(file, _giver(storage))
 
     if load() != _MAGIC or load() != _PROTOCOL:
-        raise InputError(
-            "not a PyTorch file that is read here; load and save it again with a newer torch"
-        )
+        raise InputError("not a supported PyTorch file; load and save it again with a newer torch")
     machine = load()
     if not isinstance(machine, dict) or not machine.get("little_endian", True):
         raise InputError("written on a big-endian machine; save it again on a little-endian one")
@@ -153,7 +151,7 @@ def _giver(read: ReadStorage) -> Callable[[Any], Storage]:
             raise InputError("a storage of no kind; the file is damaged")
         if kind not in _DTYPES:
             raise InputError(
-                f"its numbers are of torch.{kind}, which is not read; save it with .float()"
+                f"its numbers are of torch.{kind}, which is not supported; save it with .float()"
             )
         if not isinstance(key, str) or type(size) is not int or not 0 <= size < 1 << 48:
             raise InputError("a storage without a name or a size; the file is damaged")

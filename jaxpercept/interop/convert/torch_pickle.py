@@ -35,9 +35,9 @@ def tensor_view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> n
     """Returns a view of its storage, never outside it and never larger, so that a small file cannot
     ask for much memory."""
     if not isinstance(storage, Storage):
-        raise InputError("a tensor lies on something that is no storage; the file is damaged")
+        raise InputError("a tensor lies on something that is not a storage; the file is damaged")
     if not (_counts([offset]) and _counts(size) and _counts(stride) and len(size) == len(stride)):
-        raise InputError("a tensor's size or strides are no numbers; the file is damaged")
+        raise InputError("a tensor's size or strides are not numbers; the file is damaged")
     held, count = storage.array, 1
     for n in size:
         count *= n
@@ -93,7 +93,9 @@ class _Machine:
             self.memo[len(self.memo) if name == "MEMOIZE" else argument] = self.top(object)
         elif name in ("GET", "BINGET", "LONG_BINGET"):
             if argument not in self.memo:
-                raise InputError("its pickle recalls what it never kept; the file is damaged")
+                raise InputError(
+                    "its pickle recalls something that it never stored; the file is damaged"
+                )
             push(self.memo[argument])
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             push(_named(*(argument.split(" ", 1) if argument else self.take(2))))
@@ -130,7 +132,9 @@ class _Machine:
     def top(self, kind: type) -> Any:
         """Returns the topmost value, which stays."""
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise InputError("its pickle fills what is no list or dict; the file is damaged")
+            raise InputError(
+                "its pickle fills something that is not a list or dict; the file is damaged"
+            )
         return self.stack[-1]
 
 

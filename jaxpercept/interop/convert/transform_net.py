@@ -1,4 +1,5 @@
-"""Converts trained transform nets of other projects to our weights files, which every command takes.
+"""Converts trained transform nets of other projects to our weights files, which every command
+takes.
 
 Each source has its layers in our order, but its own names, layouts and options of the net:
   pytorch-examples  https://github.com/pytorch/examples, fast_neural_style/neural_style/transformer_net.py
@@ -100,8 +101,7 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
         some = ", ".join(list(found.arrays)[:3])
         raise InputError(
             f"{src}: not a net of {source}: none of its {len(found.arrays)} arrays ({some}, …) "
-            "has one of "
-            "its names; another --from?"
+            "has one of its names; try another --from"
         )
     problems, arrays = [], {}
     for ours, (theirs, axes) in found.names.items():
@@ -272,7 +272,7 @@ def _variables(src: Path) -> Arrays:
         except Exception as e:
             raise InputError(f"{src}: a damaged npz ({reason(e)}); download it again") from e
     if not _is_checkpoint(src):
-        raise InputError(f"{src}: not what is read here: {_TAKES['lengstrom']}")
+        raise InputError(f"{src}: is not in a supported format; give {_TAKES['lengstrom']}")
     try:
         import tensorflow as tf
     except ImportError as e:

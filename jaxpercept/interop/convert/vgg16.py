@@ -139,7 +139,7 @@ def _reader(src: Path) -> Callable[[Path], Source]:
     ):  # protobuf's field 1 is the IR version, a number
         return lambda path: _onnx(path.read_bytes())
     raise InputError(
-        f"{src}: not a format that is read here: a wheel, .onnx, .h5, .pth, .safetensors or .npz"
+        f"{src}: is not in a supported format; give a wheel, .onnx, .h5, .pth, .safetensors or .npz"
     )
 
 
@@ -168,8 +168,8 @@ def _onnx(data: bytes) -> Source:
                 tensor = constants[key]
                 if tensor.external_data or tensor.data_location:
                     raise InputError(
-                        f"{key} lies in another file, which is not read; save the model in one "
-                        "file, with onnx.save(model, path)"
+                        f"{key} is stored in another file; save the model in one file, with "
+                        "onnx.save(model, path)"
                     )
                 value = numpy_helper.to_array(tensor)
                 arrays[f"{ours}.{kind}"] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
@@ -197,8 +197,8 @@ def _keras(src: Path) -> Source:
             found[path] = item
         if len(found) > _MAX_DATASETS or path.count("/") > _MAX_DEPTH:
             raise InputError(
-                f"more than {_MAX_DATASETS} datasets, or groups {_MAX_DEPTH} deep; give VGG-16's "
-                "weights alone"
+                f"more than {_MAX_DATASETS} datasets, or groups {_MAX_DEPTH} deep; give only "
+                "VGG-16's weights"
             )
 
     budget = Budget(src)
@@ -227,9 +227,7 @@ def _keras(src: Path) -> Source:
 def _dataset(path: str, item: Any, budget: Budget) -> np.ndarray:
     """Returns an HDF5 dataset's numbers if they lie in this file and the budget allows them."""
     if item.external or item.is_virtual:
-        raise InputError(
-            f"{path} lies in another file, which is not read; save the weights in one file"
-        )
+        raise InputError(f"{path} is stored in another file; save the weights in one file")
     if item.dtype.kind not in "fiub":
         raise InputError(f"{path} holds no numbers ({item.dtype}); give VGG-16's weights")
     budget.take(item.nbytes, path)

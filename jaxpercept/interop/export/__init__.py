@@ -47,14 +47,13 @@ def export(
     file that is not equal within 1/255; then nothing is left behind."""
     out = Path(out)
     if out.suffix not in SUFFIXES:
-        raise InputError(f"{out}: what to export is told by its suffix; {' or '.join(SUFFIXES)}")
+        raise InputError(f"{out}: its suffix names no format; use {' or '.join(SUFFIXES)}")
     if size is not None and (
         out.suffix == ".onnx" or min(size) < geometry.least_side(model.config)
     ):
         raise InputError(
-            f"--size {size[0]} {size[1]}: of a .stablehlo file, and at least "
-            f"{geometry.least_side(model.config)} a side; an .onnx "
-            "file takes every size"
+            f"--size {size[0]} {size[1]} is for a .stablehlo file, with at least "
+            f"{geometry.least_side(model.config)} pixels per side; an .onnx file takes every size"
         )
     if out.suffix == ".onnx":
         data = onnx_bytes(model)

@@ -11,7 +11,7 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
     float32, which ONNX Runtime has no kernels for, or without the package onnxruntime."""
     if precision != "float32":
         raise InputError(
-            f"--precision {precision}: ONNX Runtime computes these nets in float32 alone; leave it "
+            f"--precision {precision}: ONNX Runtime computes these nets only in float32; leave it "
             "out, or give --runtime openvino"
         )
     try:

@@ -88,5 +88,7 @@ def _checked(folder: str | os.PathLike[str]) -> Path:
         if not path.is_file():
             raise InputError(f"{folder}: no {name} in it; give the folder of {PACKAGE}, {_HOW}")
         if weights_file.sha256(path) != wanted:
-            raise InputError(f"{path}: not that of {PACKAGE}; delete it and get it {_HOW}")
+            raise InputError(
+                f"{path}: differs from the file in {PACKAGE}; delete it and get it {_HOW}"
+            )
     return Path(folder)

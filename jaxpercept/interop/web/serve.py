@@ -29,7 +29,7 @@ def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as e:
-        raise InputError(f"--port {port}: {e.strerror}; give another") from e
+        raise InputError(f"--port {port}: {e.strerror}; give another port") from e
     with server:
         ready(f"http://localhost:{server.server_address[1]}/")
         server.serve_forever()

@@ -48,7 +48,7 @@ def write(
     _check_place(out)
     models = _named([load_model(style, kind="styles", any_blend=True) for style in styles])
     if unfit := next((m for m in models.values() if m.config.scale != 1), None):
-        raise InputError(f"--style {unfit.name}: a super-resolution net; give a style net")
+        raise InputError(f"--style {unfit.name} is a super-resolution net; give a style net")
     runtime = packages.obtain(package, say)
     photos = {
         name: images.resize(photo, _SAMPLE, "long") if max(photo.shape) > _SAMPLE else photo
@@ -70,11 +70,10 @@ def write(
 def _check_place(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
         raise InputError(
-            f"{out}: a folder with other things in it; give a new folder, or one that this command "
-            "made"
+            f"{out}: is a folder with other files; give a new folder, or one that this command made"
         )
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file, not a folder; give the name of a folder")
+        raise InputError(f"{out}: is a file, not a folder; give the name of a folder")
 
 
 def _named(models: Sequence[Model]) -> dict[str, Model]:
