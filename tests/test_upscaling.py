@@ -201,7 +201,8 @@ def test_a_result_that_its_format_cannot_hold_does_not_stop_the_rest(tmp_path):
     assert [p.name for p in job.written] == ["good.webp"]
     (line,) = job.failed
     assert line.endswith(
-        "wide.webp: 16400x32 is too large for WEBP, which holds 16,383 pixels per side; write it as .png"
+        "wide.webp: 16400x32 is too large for WEBP, which holds 16,383 pixels per side; "
+        "write it as .png"
     )
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.webp"]
 

@@ -198,7 +198,9 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
     height, width = frame.pixels.shape[:2]
     scale = model.config.scale
     smaller, larger = (
-        ("give a smaller --size", ", larger with --size") if scale == 1 else ("shrink it", "")
+        ("give a smaller --size", ", or enlarge it with --size")
+        if scale == 1
+        else ("shrink it", "")
     )
     if height * width * scale**2 > how.max_pixels:
         raise InputError(
@@ -207,12 +209,7 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
         )
     if min(height, width) < (least := geometry.least_side(model.config)):
         raise InputError(
-<<<<<<< HEAD
-            f"{path}: {width}x{height} is too small; at least {least} pixels a side{larger}"
-=======
-            f"{path}: {width}x{height} is too small; give at least {least} pixels per side, or "
-            "enlarge it with --size"
->>>>>>> 0e7e026 (Error messages in plain English: a verb, the thing named, and the fix as 'give …')
+            f"{path}: {width}x{height} is too small; give at least {least} pixels per side{larger}"
         )
 
 

@@ -93,7 +93,7 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width)
     if min(seen) < (least := geometry.least_side(config)):
-        larger = ", enlarge it with --size" if config.scale == 1 else ""
+        larger = ", or enlarge it with --size" if config.scale == 1 else ""
         larger += ", or a smaller --stroke" if seen != (height, width) else ""
         raise InputError(
             f"{name}: {seen[1]}x{seen[0]} is too small; give at least {least} pixels per "
