@@ -1,9 +1,9 @@
-"""What the inputs of a bulk job name: files, folders, patterns, lists and columns of names, here
-and in object stores.
+"""Finds the inputs of a bulk job: files, folders, patterns, lists and columns of names, here and in
+object stores.
 
-An input keeps its place below the folder or pattern under which it was found, as in `stylize`. An
-entry of a list keeps its whole name: `/data/a/x.png` is `data/a/x.png` below the output, and
-`s3://bucket/x.png` is `bucket/x.png`. So a name never depends on the rest of the list.
+An input keeps its place below the searched folder or pattern, as in `stylize`. An entry of a list
+keeps its whole name: `/data/a/x.png` is `data/a/x.png` below the output, and `s3://bucket/x.png` is
+`bucket/x.png`. A name therefore never depends on the rest of the list.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _COLUMN = re.compile(r"(.+\.(?:parquet|parq|pq)):([^:/\\]+)$", re.IGNORECASE)
 def find(
     inputs: Sequence[str], out: str, missing: list[str], left_out: Counter[str]
 ) -> dict[images.Found, Entry]:
-    """The images of `inputs`: where each was found, its name, size and time. `missing` gets a line
-    for each input that is not there; `left_out` counts what folders have besides images, and what
-    lies in the folder `out`."""
+    """Returns the images of `inputs`: where each was found, its name, size and time. Adds a line to
+    `missing` for each input that does not exist. `left_out` counts the other files of folders, and
+    the files in the folder `out`."""
     found: dict[images.Found, Entry] = {}
     for given in map(places.plain, inputs):
         try:
@@ -60,7 +60,8 @@ def _found(
 
 
 def _lines(file: str) -> list[str]:
-    """The names in a text file, one a line; empty lines and those that begin with # are none."""
+    """Returns the names in a text file, one per line. Empty lines and lines that begin with # are
+    skipped."""
     try:
         text = places.read(file, "a list of names").decode()
     except UnicodeDecodeError as error:
@@ -71,7 +72,7 @@ def _lines(file: str) -> list[str]:
 
 
 def _column(file: str, column: str) -> list[str]:
-    """The names in a column of a Parquet file."""
+    """Returns the names in a column of a Parquet file."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -91,7 +92,8 @@ def _column(file: str, column: str) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> Iterator[tuple[images.Found, Entry]]:
-    """Entries of a list, which nobody has looked at: a missing one fails alone."""
+    """Yields the entries of a list without looking at the files. A missing file fails alone,
+    later."""
     for name in map(places.plain, names):
         place = name.partition("?")[0] if places.is_uri(name) else name
         below = Path(re.sub(r"^[a-z][a-z0-9+.-]*://", "", place))
@@ -101,8 +103,8 @@ def listed(names: Sequence[str]) -> Iterator[tuple[images.Found, Entry]]:
 
 
 def _in_store(given: str, out: str, left_out: Counter[str]) -> Iterator[tuple[images.Found, Entry]]:
-    """An object, those below a folder, or those that match a pattern. A `?` begins the URI's
-    query."""
+    """Yields an object, the objects below a folder, or those that match a pattern. A `?` begins the
+    URI's query."""
     place, mark, query = given.partition("?")
     parts = place.rstrip("/").split("/")
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
@@ -133,7 +135,8 @@ def _in_order(entry: Entry) -> list[tuple[int, int, str]]:
 
 
 def _matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
-    """As a shell does: `*` stays within a folder, and `**` is any number of folders."""
+    """Matches as a shell does: `*` stays within a folder, and `**` stands for any number of
+    folders."""
     if not patterns:
         return not parts
     if patterns[0] == "**":

@@ -1,10 +1,10 @@
-"""What a bulk job has done, and so what it has still to do.
+"""Records what a bulk job has done, and thus what it has still to do.
 
-The output is the proof. Beside the outputs, in the folder `_bulk`, lies one record for each input:
-JSON lines, in `manifest/`, a file per task, which is written after the task's outputs. An output
-counts if it is there in its recorded size, and its record names the same input, unchanged, and the
-same settings. So whatever is killed at whatever moment, nothing is lost and nothing is half
-written; what was written without a record is done again, with the same result.
+The output is the proof. The folder `_bulk` beside the outputs holds one record for each input: JSON
+lines, in `manifest/`, one file per task, written after the task's outputs. An output counts if it
+exists in its recorded size, and if its record names the same input, unchanged, and the same
+settings. A kill at any moment therefore loses nothing and leaves nothing half written. An output
+without a record is made again, with the same result.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """One output to make: of which input (a name, its size and time), by which of the job's
-    recipes, and its own name below the output folder. `known`: the hash of the input from which the
-    output that is there was made, if only the input's time has changed."""
+    """One output to make: its input (a name, its size and time), the job's recipe for it, and its
+    own name below the output folder. `known` is the hash of the input that an existing output was
+    made from, if only the input's time has changed."""
 
     input: Entry
     recipe: int
@@ -55,7 +55,7 @@ class Manifest:
     _seen: set[str] = field(default_factory=set)
 
     def refresh(self) -> list[Record]:
-        """Reads the parts that are new, and returns their records."""
+        """Reads the new parts and returns their records."""
         new: list[Record] = []
         for entry in places.listing(places.join(self.out, _PARTS)):
             if entry.name not in self._seen and entry.name.partition("?")[0].endswith(".jsonl"):
@@ -66,7 +66,7 @@ class Manifest:
         return new
 
     def compact(self, name: str) -> None:
-        """Writes all records as one part, and removes the others. A kill in between leaves both,
+        """Writes all records as one part and removes the others. A kill in between leaves both,
         which say the same."""
         one = part_name(self.out, name)
         if self._seen - {one}:
@@ -76,7 +76,7 @@ class Manifest:
             self._seen = {one}
 
     def outputs(self) -> dict[str, int]:
-        """The sizes of the files that are in the output folder, by their names below it."""
+        """Returns the sizes of the files in the output folder, by their names below it."""
         start = len(self.out.partition("?")[0].rstrip("/")) + 1
         found = {}
         for entry in places.listing(self.out):
@@ -94,8 +94,8 @@ def plan(
     *,
     skip_existing: bool = False,
 ) -> Iterator[Item]:
-    """Those of `items` that have still to be done. `settings`: of each recipe. `skip_existing`:
-    whatever is there is done, by whomever it was written."""
+    """Yields the `items` that have still to be done. `settings` holds those of each recipe. With
+    `skip_existing`, every existing output counts as done, whoever wrote it."""
     for item in items:
         record = records.get(item.output, {})
         there = outputs.get(item.output)
@@ -116,7 +116,7 @@ def plan(
 
 
 def record(item: Item, settings: str, digest: str, sha256: str, **more: Any) -> Record:
-    """What is kept of an output, or of an input that failed (`error`)."""
+    """Returns the record of an output, or of an input that failed (`error`)."""
     made = {
         "input": item.input.name,
         "size": item.input.size,
@@ -131,12 +131,12 @@ def record(item: Item, settings: str, digest: str, sha256: str, **more: Any) -> 
 
 
 def part_name(out: str, name: str) -> str:
-    """The file of a task's records."""
+    """Returns the name of the file with a task's records."""
     return places.join(out, f"{_PARTS}/{name}.jsonl")
 
 
 def lines(records: Iterable[Record]) -> bytes:
-    """Records as JSON lines."""
+    """Returns records as JSON lines."""
     made = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in records)
     return "".join(f"{line}\n" for line in made).encode("utf-8", "surrogateescape")
 

@@ -1,4 +1,4 @@
-"""What a bulk job does to every input: plain values, which are pickled to every process."""
+"""What a bulk job does to every input, as plain values that are pickled to every process."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Recipe:
     weights: bytes | None = dataclasses.field(default=None, repr=False)
 
     def load(self) -> Net:
-        """The net. InputError where it is not the one that the job began with: another version of
-        it is shipped here."""
+        """Loads the net. Raises InputError if it is not the net that the job began with, because
+        another version is shipped here."""
         model = self._model()
         if self.digest and _digest(model) != self.digest:
             raise InputError(
@@ -73,7 +73,7 @@ class Recipe:
 
     @contextlib.contextmanager
     def _file(self) -> Iterator[str]:
-        """What `load_model` takes for the net, on whatever machine this is."""
+        """Yields the name or file by which `load_model` finds the net on this machine."""
         if self.weights is None:
             yield self.net
             return
@@ -90,15 +90,15 @@ class Recipe:
 
     @property
     def settings(self) -> str:
-        """A hash of all that decides what an output is, beside the input."""
+        """Returns a hash of everything besides the input that decides what an output is."""
         how = {k: v for k, v in dataclasses.asdict(self.how).items() if k not in _LIMITS}
         own = [self.digest, self.precision, self.runtime, self.ensemble, self.suffix]
         return hashlib.sha256(json.dumps([how, own], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def stylizing(style: str, how: Treatment, *, name: str | None = None, **more: Any) -> Recipe:
-    """The recipe of a style net; `name`: what outputs are called after, by default the net's own.
-    InputError for a net of another kind, or none."""
+    """Returns the recipe of a style net. `name` is the net's name in outputs, by default its own.
+    Raises InputError for a missing net or one of another kind."""
     recipe = Recipe(net=style, how=how, weights=_weights(style, "styles"), **more)
     model = recipe._model()
     if model.config.scale != 1:
@@ -121,7 +121,7 @@ def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
 
 
 def _weights(net: str, kind: str) -> bytes | None:
-    """The bytes of a net's file; None for a shipped net, which every machine has."""
+    """Returns the bytes of a net's file, or None for a shipped net, which every machine has."""
     file, _ = multistyle.split(net)
     if file in weights_file.available("styles") or file in weights_file.available("superres"):
         return None

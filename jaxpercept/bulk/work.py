@@ -1,8 +1,8 @@
-"""What a process does with a batch of inputs: the one callable for every engine.
+"""Processes a batch of inputs: one callable for every engine.
 
 Ray Data's `map_batches`, Beam's `Map` over batches and Spark's `mapInPandas` all call a plain
-object with a batch. This one is pickled without its nets; each process loads each net once, at the
-first batch that needs it.
+object with a batch. This object is pickled without its nets. Each process loads each net once, at
+the first batch that needs it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _DEFAULTS: dict[str, Any] = {"output": "", "recipe": 0, "size": -1, "changed": -
 
 
 class Watch(Protocol):
-    """Who is told what a worker is doing, so that the inputs of one that dies are known."""
+    """Receives what a worker is doing, so that the inputs of a dying worker are known."""
 
     def begin(self, outputs: Sequence[str]) -> None:
-        """These outputs are begun."""
+        """Receives the outputs that begin."""
 
     def end(self, done: int, failed: int, seconds: Mapping[str, float]) -> None:
-        """They are done, or recorded as failed."""
+        """Receives that they are done, or recorded as failed."""
 
 
 class Worker:
@@ -74,8 +74,8 @@ class Worker:
         }
 
     def work(self, items: Sequence[Item]) -> list[Record]:
-        """Makes the outputs, then records them, and returns the records in order. InputError where
-        the net cannot be loaded, or the manifest cannot be written."""
+        """Makes the outputs, records them, and returns the records in order. Raises InputError if
+        the net cannot be loaded or the manifest cannot be written."""
         begun = time.perf_counter()
         seconds = {"wait": begun - self._idle}
         if self.watch:
@@ -154,7 +154,8 @@ class Worker:
 
 
 def named(name: str, recipe: Recipe) -> str:
-    """The output of an input that nobody found below a folder: its whole name, and the net's."""
+    """Returns the output name of an input that was not found below a folder: its whole name, and
+    the net's."""
     ((found, _),) = inputs.listed([name])
     return naming.name(Path(), found, recipe.label, recipe.suffix).as_posix()
 

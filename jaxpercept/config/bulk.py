@@ -1,4 +1,4 @@
-"""How a bulk job is spread over machines: what changes no output."""
+"""The configuration of a bulk job: how it is spread over machines, which changes no output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxpercept.config.options import option, settle
 
 @dataclass(frozen=True)
 class BulkConfig:
-    """The options of `bulk` beside those of `stylize` and `upscale`."""
+    """The options of `bulk` besides those of `stylize` and `upscale`."""
 
     address: str | None = option(
         None,
