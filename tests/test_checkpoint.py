@@ -1,13 +1,17 @@
 """Checkpoints alone, with a state of two arrays: what is kept, damaged files, a full disk."""
 
+import dataclasses
 import logging
 import resource
 
+import jax
 import numpy as np
 import pytest
 
+from jaxpercept import config
 from jaxpercept.errors import InputError
 from jaxpercept.training.checkpoint import KEEP, Checkpoints
+from jaxpercept.training.start import init_state
 
 
 def state(step, size=3):
@@ -61,6 +65,35 @@ def test_a_damaged_one_is_named_and_gives_way_to_the_one_before(tmp_path, caplog
     np.testing.assert_array_equal(found["kernel"], state(1)["kernel"])
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps == [1]  # its step can be saved again
+
+
+@pytest.mark.parametrize("keep", [0, 40])
+def test_one_without_its_metadata_gives_way_to_the_one_before(tmp_path, caplog, keep):
+    """A power loss leaves files empty or cut."""
+    save(tmp_path, 1, 2)
+    for file in (tmp_path / "2").rglob("*"):
+        if "METADATA" in file.name.upper() or "metadata" in file.parts[-2]:
+            file.write_bytes(file.read_bytes()[:keep])
+    with caplog.at_level(logging.WARNING):
+        found, about = restore(tmp_path)
+    assert "checkpoint 2 is damaged" in caplog.text
+    assert about == {"seen": 1}
+    np.testing.assert_array_equal(found["kernel"], state(1)["kernel"])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_every_number_of_a_training_comes_back(tmp_path, optimizer):
+    """Muon's state is a different tree from Adam's, with empty places."""
+    net = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1)
+    fresh, _ = init_state(config.TrainConfig(data=("photos",), net=net, optimizer=optimizer))
+    random = np.random.default_rng(0)
+    filled = jax.tree.map(lambda x: np.asarray(99 * random.random(x.shape), x.dtype), fresh)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, filled, {"seen": 1})
+    with Checkpoints(tmp_path) as checkpoints:
+        found, _ = checkpoints.restore(fresh)
+    assert jax.tree.structure(found) == jax.tree.structure(filled)
+    jax.tree.map(np.testing.assert_array_equal, found, filled)
 
 
 def test_when_none_can_be_read_all_are_left_alone(tmp_path):

@@ -32,6 +32,17 @@ def test_a_signal_interrupts_with_its_number(number):
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_a_request_is_noted_and_a_second_ctrl_c_stops_at_once(number, capfd):
+    with stopping.requests("stopping soon") as stopped:
+        os.kill(os.getpid(), number)
+        signal.sigpending()
+        assert list(stopped) == [number]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err.count("stopping soon; press Ctrl-C again") == 1
+
+
 @pytest.mark.parametrize("manager", [stopping.interrupts, lambda: stopping.requests("stopping")])
 def test_ignored_signals_stay_ignored(manager):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

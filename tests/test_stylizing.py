@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from helpers import noise
@@ -190,6 +191,12 @@ def test_only_the_programs_of_the_last_sizes_are_kept(model, monkeypatch):
         programs.append(weakref.ref(kept(model.config, model.dtype, (1, 16, width, 3), False)))
     gc.collect()
     assert [program() is not None for program in programs] == [True, False, True, True]
+    live = jax.devices()[0].client.live_executables
+    before = len(live())
+    for width in (28, 32):
+        model(np.zeros((1, 16, width, 3), np.float32))
+    gc.collect()
+    assert len(live()) == before
     assert compiled.cache_info().maxsize == LIVE
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -99,7 +100,8 @@ class Model:
         return transform_net.single_style(self.config, self.params, self.mix)
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
-        x = jnp.asarray(x)
+        if not isinstance(x, Array):
+            x = jax.device_put(np.asarray(x))  # jnp.asarray keeps a program for every shape
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
         apply = _compiled(self.config, self.dtype, x.shape, self.mix is not None)
