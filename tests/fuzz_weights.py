@@ -258,7 +258,7 @@ def main():
         counts: dict[str, collections.Counter] = {
             k: collections.Counter() for k in arguments.formats
         }
-        worst = {k: [0.0, 0] for k in arguments.formats}
+        worst = {k: [0.0, 0.0, 0] for k in arguments.formats}
         for number in range(arguments.mutants):
             kind = arguments.formats[number % len(arguments.formats)]
             random = np.random.default_rng([arguments.seed, number])
@@ -266,18 +266,19 @@ def main():
             cost = measured(kind, data, Path(name))
             times, more = cost.seconds / base[kind].seconds, cost.bytes - base[kind].bytes
             counts[kind][cost.ended] += 1
-            worst[kind] = [max(worst[kind][0], times), max(worst[kind][1], more)]
+            worst[kind] = list(map(max, worst[kind], (cost.seconds, times, more)))
             slow = times > TIMES and cost.seconds > base[kind].seconds + 1
             if cost.ended not in ("read", "refused") or slow or more > MORE_BYTES:
                 bad += 1
                 print(f"{kind} {number} ({way}): {times:.1f}x, {more >> 20} MiB more: {cost.line}")
-    print(f"{'format':12} {'read':>6} {'refused':>8} {'other':>6} {'time':>10} {'memory':>12}")
+    heads = f"{'read':>6} {'refused':>8} {'other':>6} {'seconds':>8} {'times':>8} {'memory':>12}"
+    print(f"{'format':12} {heads}")
     for kind in arguments.formats:
         done = counts[kind]
         other = sum(done.values()) - done["read"] - done["refused"]
         print(
-            f"{kind:12} {done['read']:6} {done['refused']:8} {other:6} {worst[kind][0]:9.1f}x "
-            f"{worst[kind][1] / 2**20:8.0f} MiB"
+            f"{kind:12} {done['read']:6} {done['refused']:8} {other:6} {worst[kind][0]:8.2f} "
+            f"{worst[kind][1]:7.1f}x {worst[kind][2] / 2**20:8.0f} MiB"
         )
     print(f"{arguments.mutants} mutants, {bad} bad, {time.monotonic() - begun:.0f} s")
     return int(bad > 0)
