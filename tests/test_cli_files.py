@@ -75,7 +75,7 @@ def test_the_format_and_quality_of_a_folder(style, tmp_path, capsys):
     assert len(list((tmp_path / "o").iterdir())) == 3
     said = capsys.readouterr().err
     assert "left out of the folders: 1 .heic, 1 .txt" in said
-    assert said.count("c.gif: only its first frame is taken; `infer.py video`") == 1
+    assert said.count("c.gif: only its first frame is read; `infer.py video`") == 1
 
 
 def test_standard_input_and_output(style, tmp_path, monkeypatch):

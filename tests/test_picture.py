@@ -183,7 +183,7 @@ def test_only_the_first_frame_is_taken_and_it_is_said(photo, kind):
     others = [Image.fromarray(photo[::-1].copy()), Image.fromarray(255 - photo)]
     picture = images.read(saved(photo, kind, save_all=True, append_images=others))
     what = "page" if kind == "TIFF" else "frame"
-    assert picture.notes[0].startswith(f"only its first {what} is taken")
+    assert picture.notes[0].startswith(f"only its first {what} is read")
     assert ("infer.py video" in picture.notes[0]) == (kind != "TIFF")
     assert np.abs(255 * picture.over_white() - photo).mean() < 12
     assert images.read(saved(photo, kind)).notes == ()

@@ -1,6 +1,5 @@
 """Ctrl-C, SIGTERM and SIGHUP end every command in order: nothing half-written, no traceback."""
 
-import os
 import signal
 
 import numpy as np
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quickly_compiled", "signals_at_rest")
 def test_a_signal_interrupts_with_its_number(number):
     def killed():
         with stopping.interrupts():
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             signal.sigpending()  # a call in which Python runs the handler
 
     before = signal.getsignal(number)
@@ -35,11 +34,11 @@ def test_a_signal_interrupts_with_its_number(number):
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_a_request_is_noted_and_a_second_ctrl_c_stops_at_once(number, capfd):
     with stopping.requests("stopping soon") as stopped:
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         signal.sigpending()
         assert list(stopped) == [number]
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr().err.count("stopping soon; press Ctrl-C again") == 1
 
 
@@ -47,7 +46,7 @@ def test_a_request_is_noted_and_a_second_ctrl_c_stops_at_once(number, capfd):
 def test_ignored_signals_stay_ignored(manager):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with manager():
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
         signal.sigpending()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
@@ -83,7 +82,7 @@ def test_commands_on_files_leave_whole_files(nets, tmp_path, monkeypatch, capsys
     def interrupted(self, x):
         calls.append(1)
         if len(calls) == 2:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return plain(self, x)
 
     monkeypatch.setattr(Model, "__call__", interrupted)
@@ -105,7 +104,7 @@ def test_optimize_saves_its_picture(tmp_path, monkeypatch, capsys, number):
     save_noise(tmp_path, ["b.png"], 24, 16)
 
     def stage(self, stage, pixels, first, grams, progress):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         terms = {"loss": np.ones(1)}
         seen = synthesis.Progress(16, 24, 1, 500, np.ones(1), terms, 1.0, pixels, False)
         assert progress(seen)
@@ -141,7 +140,7 @@ class Learner:
         return lambda x: x
 
     def learn(self, *given, show, stopped):
-        os.kill(os.getpid(), self.number)
+        signal.raise_signal(self.number)
         assert list(stopped) == [self.number]
         return learn.Result({}, self.steps, {"loss": 1.0})
 

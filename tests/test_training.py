@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import logging
-import os
 import re
 import shutil
 import signal
@@ -207,7 +206,7 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path):
     """SIGINT and SIGHUP do the same: see test_stopping.py."""
     made = make_config(photos, tmp_path / "run", **PIXEL, steps=50, checkpoint_every=50)
     weights = loop.train(
-        made, on_log=lambda line: line["step"] == 2 and os.kill(os.getpid(), signal.SIGTERM)
+        made, on_log=lambda line: line["step"] == 2 and signal.raise_signal(signal.SIGTERM)
     )
     steps = weights_file.read_weights(weights)[1]["training"]["steps"]
     assert 2 <= steps < 10
@@ -221,7 +220,7 @@ def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch
 
     def ask(*_):
         with contextlib.suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             signal.sigpending()  # a call in which Python runs the handler
 
     monkeypatch.setattr(loop.compilation_cache, "enable", ask)
@@ -234,7 +233,7 @@ def test_a_signal_that_is_ignored_at_the_start_stays_ignored(photos, tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         made = make_config(photos, tmp_path / "run", **PIXEL, steps=3)
-        weights = loop.train(made, on_log=lambda _: os.kill(os.getpid(), signal.SIGHUP))
+        weights = loop.train(made, on_log=lambda _: signal.raise_signal(signal.SIGHUP))
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -340,7 +340,7 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
     assert wide.name == "a_x2-96px.mp4"
     assert films.width(wide) == 96
     for words, said in (
-        (["--width", 200], "a net of scale 2 does not enlarge 3.125 times"),
+        (["--width", 200], "a net of scale 2 cannot enlarge 3.125 times"),
         (["--max-pixels", 5000], "shrink it or raise --max-pixels"),
         (["--format", "png"], "--format png is for images"),
     ):
