@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept import images
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.errors import InputError
 
@@ -71,6 +70,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `evaluate video`. Returns 0, or 1 if some clips could not be used."""
+    from jaxpercept import images
     from jaxpercept.cli.video import seconds
 
     for name, least in (("size", 64), ("frames", 2)):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept.errors import InputError
-from jaxpercept.images import formats
 from jaxpercept.nets import multistyle
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def chosen(given: Sequence[str] | None, default: Sequence[str]) -> Sequence[str]
 
 
 def _refuse_picture(style: str) -> None:
+    from jaxpercept.images import formats
+
     if Path(style).suffix.lower() in formats.READ_SUFFIXES and os.path.isfile(style):
         raise InputError(
             f"{style}: --style takes a trained style, and this is a picture; learn its style in a "
