@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import rows
+from benchmarks.machine import describe
 from benchmarks.worker import OURS, Worker
 
 PEERS = (
@@ -198,7 +198,7 @@ def main() -> None:
     os.environ.setdefault(
         "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
     )  # contenders share a GPU's memory
-    machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = describe()
     about = {"machine": machine, "precision": given.precision}
     there = given.json and Path(given.json).exists()
     kept = json.loads(Path(given.json).read_text()) if there else about | {"rows": []}
@@ -222,16 +222,6 @@ def main() -> None:
         if given.markdown:
             text = f"`python -m benchmarks`, {machine}, {given.precision}.\n\n{table(done)}"
             Path(given.markdown).write_text(text)
-
-
-def processor() -> str:
-    """Returns the name of the machine's processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next(
-        (s.partition(":")[2].strip() for s in lines if s.startswith("model name")),
-        platform.machine(),
-    )
 
 
 if __name__ == "__main__":

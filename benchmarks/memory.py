@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import rows
+from benchmarks.machine import describe, load
 from jaxpercept import files
 from jaxpercept.runtime import allocator
 
@@ -190,11 +190,7 @@ def main() -> None:
     for batch, measured in found.items():
         print(table(int(batch), measured), end="\n\n")
     if given.json:
-        from benchmarks.__main__ import processor
-
-        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-        machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        about = {"machine": machine, "load": load, "steps": given.steps, "batches": found}
+        about = {"machine": describe(), "load": load(), "steps": given.steps, "batches": found}
         files.write_text(Path(given.json), json.dumps(about, indent=1) + "\n")
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.__main__ import processor
+from benchmarks.machine import describe, load
 from jaxpercept import files, images
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
@@ -132,9 +130,7 @@ def main() -> None:
     ]
     print("\n".join(beyond) or "every error is within the bound")
     if given.json:
-        load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-        machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        about = {"machine": machine, "load": load, "rounds": given.rounds, "rows": measured}
+        about = {"machine": describe(), "load": load(), "rounds": given.rounds, "rows": measured}
         files.write_text(Path(given.json), json.dumps(about, indent=1) + "\n")
 
 
