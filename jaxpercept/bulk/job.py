@@ -95,8 +95,7 @@ def _rounds(
             report.show(part.state, part.actors)
             _check(part)
         report.add(part.state)
-        if part.state.problem:
-            raise InputError(f"{part.state.problem}; then the same command goes on")
+        _check_problem(part)
         recorded = {r["output"] for r in done.refresh()}
         fruitless = 0 if recorded & rest.keys() else fruitless + 1
         rest = {output: item for output, item in rest.items() if output not in recorded}
@@ -121,6 +120,11 @@ def _check(part: engine.Round) -> None:
             f"no worker has answered for {part.silence:.0f} s; see whether the cluster has room "
             "for --cpus-per-actor and --gpus-per-actor (`ray status`), and give the command again"
         )
+    _check_problem(part)
+
+
+def _check_problem(part: engine.Round) -> None:
+    """Raises InputError for what keeps every worker from working."""
     if part.state.problem:
         raise InputError(f"{part.state.problem}; then the same command goes on")
 

@@ -45,8 +45,7 @@ def chosen_net(arguments: argparse.Namespace, factor: float | None) -> Net:
 def run(arguments: argparse.Namespace, how: Treatment) -> int:
     """Enlarges films. Returns 0, or 1 if some of several failed. Raises InputError if all
     failed."""
-    from jaxpercept import images
-    from jaxpercept.cli.video import film_kind
+    from jaxpercept.cli.video import film_kind, find
     from jaxpercept.inference import containers, films, upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
@@ -54,12 +53,8 @@ def run(arguments: argparse.Namespace, how: Treatment) -> int:
 
     if arguments.format is not None:
         raise InputError(f"--format {arguments.format} is for images; name the film's, as -o x.mp4")
-    out, missing = Path(arguments.out), list[str]()
-    inputs = images.find_images(
-        arguments.inputs, missing, outputs=[out], suffixes=containers.READ_SUFFIXES, what="film"
-    )
-    for line in missing:
-        say(f"error: {line}")
+    out = Path(arguments.out)
+    inputs, missing = find(arguments.inputs, out, containers.READ_SUFFIXES)
     name_output = namer(inputs, 1, out, kind=film_kind())
     compilation_cache.enable()
     net = chosen_net(arguments, _factor(arguments, [one.path for one in inputs]))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
@@ -19,6 +20,9 @@ from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.files import STANDARD
 from jaxpercept.nets import shipped
+
+if TYPE_CHECKING:
+    from jaxpercept.images import Found
 
 EPILOG = """examples:
   python infer.py video clip.mp4 --style starry_night -o out.mp4
@@ -134,12 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     images.check_grain(arguments.grain)
     if arguments.codec is not None:
         choose("--codec", arguments.codec, containers.CODECS)
-    missing: list[str] = []
-    inputs = images.find_images(
-        arguments.inputs, missing, outputs=[out], suffixes=films.READ_SUFFIXES, what="film"
-    )
-    for line in missing:
-        say(f"error: {line}")
+    inputs, missing = find(arguments.inputs, out, films.READ_SUFFIXES)
     name_output = namer(inputs, len(keyed), out, kind=film_kind())
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
@@ -216,6 +215,18 @@ def _looks_like_a_file(path: Path) -> bool:
     """Returns whether a path means a film. `x.xyz`, an unknown suffix, is a mistyped film, not a
     folder."""
     return bool(re.fullmatch(r"\.[a-z]\w{2,3}", path.suffix.lower())) and not path.is_dir()
+
+
+def find(given: Sequence[str], out: Path, suffixes: Sequence[str]) -> tuple[list[Found], list[str]]:
+    """Returns the films of the inputs that are not in the folder `out`, and a line for each input
+    that does not exist, which it prints."""
+    from jaxpercept import images
+
+    missing: list[str] = []
+    inputs = images.find_images(given, missing, outputs=[out], suffixes=suffixes, what="film")
+    for line in missing:
+        say(f"error: {line}")
+    return inputs, missing
 
 
 def film_kind() -> Kind:

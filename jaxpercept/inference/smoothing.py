@@ -27,9 +27,9 @@ def check(share: float) -> None:
 class Smoother:
     """Blends each picture of a film with the one before it. Pictures come in order, (H, W, 3) each.
 
-    Where the flow between the photos may be relied on, and they are alike along it, a picture is (1 - share) times the net's and
-    share times the last one moved along. Elsewhere it is the net's, so that nothing trails behind
-    what moves away, and a cut stays a cut."""
+    Where the flow between the photos is reliable and the photos are alike along it, a picture is
+    (1 - share) times the net's and share times the last one moved along the flow. Elsewhere it is
+    the net's. So nothing trails behind what moves away, and a cut stays a cut."""
 
     def __init__(self, share: float):
         self.share = share
