@@ -1,13 +1,14 @@
-"""Helpers of many test files: noise as images, folders of noise, and the command line's exit
-status.
+"""Helpers of many test files: noise as images, folders of noise, a tiny style net, and the command
+line's exit status.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from jaxpercept import images
+from jaxpercept import config, images
 from jaxpercept.cli import main
+from jaxpercept.nets import transform_net
 
 
 def noise(seed: int, *size: int) -> np.ndarray:
@@ -20,6 +21,13 @@ def save_noise(folder: Path, names, height: int, width: int) -> Path:
     for seed, name in enumerate(names):
         images.save_image(folder / name, noise(seed, height, width))
     return folder
+
+
+def save_style(path: Path, width: float = 0.125) -> Path:
+    """Writes an untrained style net of a fraction of the width, and returns `path`."""
+    net = config.NET_PRESETS["resize"].scaled(width)
+    transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
+    return path
 
 
 def status(*argv) -> int:

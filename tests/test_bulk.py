@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import noise, save_noise, status
+from helpers import noise, save_noise, save_style, status
 
-from jaxpercept import config, files, images
+from jaxpercept import files, images
 from jaxpercept.bulk import engine, inputs, job, manifest, places, recipe
 from jaxpercept.bulk.datasets import Columns
 from jaxpercept.bulk.ledger import Deaths, Ledger, State
@@ -28,7 +28,6 @@ from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.batches import Batches
 from jaxpercept.inference.treatment import Treatment
-from jaxpercept.nets import transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 HOW = Treatment(stroke=None)
@@ -37,10 +36,7 @@ HOW = Treatment(stroke=None)
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
     """The file of a tiny style net."""
-    tiny = config.NET_PRESETS["resize"].scaled(0.125)
-    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
-    transform_net.save(path, tiny, *transform_net.init(tiny), {"task": "style"})
-    return str(path)
+    return str(save_style(tmp_path_factory.mktemp("net") / "tiny.safetensors"))
 
 
 @pytest.fixture

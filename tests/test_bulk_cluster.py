@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import noise, save_noise
+from helpers import noise, save_noise, save_style
 
-from jaxpercept import config, images
-from jaxpercept.nets import transform_net
+from jaxpercept import images
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'")
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
@@ -111,10 +110,7 @@ def nodes(tmp_path_factory, endpoint):
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-    tiny = config.NET_PRESETS["resize"].scaled(0.125)
-    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
-    transform_net.save(path, tiny, *transform_net.init(tiny), {"task": "style"})
-    return str(path)
+    return str(save_style(tmp_path_factory.mktemp("net") / "tiny.safetensors"))
 
 
 @pytest.fixture(scope="module")

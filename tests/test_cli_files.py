@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import save_style
 from PIL import Image
 from test_picture import exif_of_a_phone, kinds_of_files, opened, saved, shown
 
@@ -23,10 +24,7 @@ PHOTO = np.stack([x * 4, y * 6, 220 - x * 2 - y * 2], axis=-1).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
-    net = config.NET_PRESETS["resize"].scaled(0.125)
-    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
-    transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
-    return path
+    return save_style(tmp_path_factory.mktemp("net") / "tiny.safetensors")
 
 
 def stylize(style, *given):

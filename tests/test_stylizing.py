@@ -14,25 +14,21 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from helpers import noise
+from helpers import noise, save_style
 from PIL import Image
 from quick import FLAGS
 
-from jaxpercept import config, images
+from jaxpercept import images
 from jaxpercept.inference import file_jobs, treatment
 from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import LIVE, Model, load_model
 from jaxpercept.inference.model import _compiled as compiled
 from jaxpercept.inference.treatment import Treatment
-from jaxpercept.nets import transform_net
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    net = config.NET_PRESETS["resize"].scaled(0.125)
-    path = tmp_path_factory.mktemp("net") / "tiny.safetensors"
-    transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
-    return load_model(path)
+    return load_model(save_style(tmp_path_factory.mktemp("net") / "tiny.safetensors"))
 
 
 def stylize_files(paths, models, name, progress=lambda line: None, batch_size=4, **options):

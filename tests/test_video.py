@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers import save_style
 from PIL import Image
 
 from jaxpercept import config, files, images
@@ -30,10 +31,7 @@ def av():
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-    path = tmp_path_factory.mktemp("net") / "one.safetensors"
-    tiny = config.NET_PRESETS["resize"].scaled(0.1)
-    transform_net.save(path, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
-    return path
+    return save_style(tmp_path_factory.mktemp("net") / "one.safetensors", 0.1)
 
 
 def status(*argv):
