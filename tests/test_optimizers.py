@@ -89,6 +89,36 @@ def test_kernels_of_equal_shape_are_updated_together_as_one_by_one():
             np.testing.assert_allclose(found, right, rtol=0, atol=1e-5 * np.abs(right).max())
 
 
+def test_weight_decay_shrinks_kernels_alone(name):
+    """By the learning rate times the decay per step, beside the optimizer's own update."""
+    plain = TrainConfig(optimizer=name, learning_rate=0.01)
+    decayed = dataclasses.replace(plain, weight_decay=0.5)
+    moved = []
+    for config in (plain, decayed):
+        optimizer = optimizers.make_optimizer(config)
+        moved.append(optimizer.update(GRADS, optimizer.init(PARAMS), PARAMS)[0])
+    shrunk = moved[1]["kernel"] - moved[0]["kernel"]
+    np.testing.assert_allclose(shrunk, -0.005 * PARAMS["kernel"], atol=1e-6)
+    np.testing.assert_array_equal(moved[1]["scale"], moved[0]["scale"])
+
+
+def test_weight_decay_bounds_the_kernels_of_a_long_muon_run():
+    """Without it, random gradients at a constant rate make the kernels grow with every step."""
+    largest = []
+    for decay in (0.0, 1.0):
+        config = TrainConfig(optimizer="muon", learning_rate=0.1, weight_decay=decay)
+        optimizer = optimizers.make_optimizer(config)
+        params = {"kernel": PARAMS["kernel"]}
+        state, draw = optimizer.init(params), np.random.default_rng(3)
+        step = jax.jit(optimizer.update)
+        for _ in range(100):
+            grads = {"kernel": jnp.asarray(draw.normal(size=(3, 3, 4, 8)), jnp.float32)}
+            update, state = step(grads, state, params)
+            params = optax.apply_updates(params, update)
+        largest.append(float(jnp.square(params["kernel"]).mean()))
+    assert largest[1] < 0.2 * largest[0]
+
+
 @pytest.fixture(params=["adam", "muon"])
 def name(request):
     return request.param

@@ -11,7 +11,7 @@ import pytest
 
 from jaxpercept import images
 from jaxpercept.evaluation import metrics
-from jaxpercept.images import resampling
+from jaxpercept.images import damage, resampling, samples
 
 
 def matlab_axis(column, new):
@@ -105,7 +105,46 @@ def test_uint8_is_rounded_and_batches_are_images():
     np.testing.assert_array_equal(resampling.degrade(x[1], 8), y[1])
 
 
+def test_jpeg_damage_is_decided_by_the_generator():
+    x = images.to_uint8(samples.sample_photos()["coffee"])[:64, :96]
+    first, again, other = (
+        resampling.degrade(x, 4, "jpeg", np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    assert first.shape == (16, 24, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    clean = resampling.degrade(x, 4).astype(int)
+    assert 1 < np.abs(first - clean).mean() < 20
+    middle = resampling.degrade(np.stack([x, x]), 4, "jpeg")
+    np.testing.assert_array_equal(middle[0], middle[1])
+    np.testing.assert_array_equal(middle[0], resampling.degrade(x, 4, "jpeg"))
+
+
+def test_jpeg_damage_spans_its_ranges(monkeypatch):
+    seen = []
+    save = damage.Image.Image.save
+    monkeypatch.setattr(
+        damage.Image.Image,
+        "save",
+        lambda self, *args, **how: (seen.append(how), save(self, *args, **how))[1],
+    )
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    spread = [damage.worsen(grey, np.random.default_rng(seed)).std() for seed in range(60)]
+    assert {how["subsampling"] for how in seen} == {0, 2}
+    assert 30 <= min(how["quality"] for how in seen) < 40
+    assert 85 < max(how["quality"] for how in seen) <= 95
+    assert min(spread) < 1
+    assert 3 < max(spread) < 8
+    sigmas = {damage.blur_sigma(np.random.default_rng(seed)) for seed in range(60)}
+    assert min(sigmas) < 0.3
+    assert 1.7 < max(sigmas) <= 2
+    assert damage.blur_sigma(None) == 1
+
+
 def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="uint8 of three channels"):
+        resampling.degrade(np.zeros((8, 8, 3)), 4, "jpeg")
     with pytest.raises(ValueError, match="divisible"):
         resampling.degrade(np.zeros((9, 8, 3)), 4)
     with pytest.raises(ValueError, match="bicubic"):

@@ -18,7 +18,7 @@ from jaxpercept.config.options import option, settle
 from jaxpercept.errors import InputError, Name
 
 # How super-resolution's inputs are made, and the types that a net computes in.
-DEGRADATIONS = ("blur", "bicubic")
+DEGRADATIONS = ("blur", "bicubic", "jpeg")
 PRECISIONS = ("float32", "bfloat16")
 CACHES = ("auto", "host", "device")  # for photos
 RUNTIMES = ("jax", "openvino", "onnxruntime")  # the runtimes of a trained net
@@ -87,7 +87,9 @@ class TrainConfig:
     )
     degradation: str = option(
         "blur",
-        "how inputs are made: blur is a Gaussian of 1 pixel, then bicubic, as in the paper",
+        "how inputs are made: blur is a Gaussian of 1 pixel, then bicubic, as in the paper; jpeg "
+        "is a random blur, then bicubic, then random noise and JPEG compression, as in small "
+        "pictures from the web",
         group="data",
         choices=DEGRADATIONS,
         fixed=True,
@@ -175,6 +177,15 @@ class TrainConfig:
     )
     learning_rate: float = option(
         1e-3, "the optimizer's step size", group="optimizer", above=0, below=1, fixed=True
+    )
+    weight_decay: float = option(  # [ours]
+        0.0,
+        "shrinks every kernel by the learning rate times this share per step; long runs with muon "
+        "need about 0.1, or the kernels grow without bound",
+        group="optimizer",
+        least=0,
+        most=10,
+        fixed=True,
     )
     schedule: str = option(  # "cosine": [ours]
         "constant",

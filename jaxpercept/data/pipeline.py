@@ -277,7 +277,7 @@ def make_dataset(
     exclude: Sequence[str] = (),
     cache_bytes: int | None = None,
     max_broken_share: float = 0.1,
-    each: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    each: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None,
     kind: type[Load] = Load,
 ) -> Batches:
     """Returns an iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
@@ -296,8 +296,8 @@ def make_dataset(
     max_broken_share: a broken image is replaced by another, counted and named. If broken images
     exceed this share of the data (and 10, unless it is 0), or no image is usable, that is an
     `InputError`.
-    each: a pure function applied to every cut image's element, {"target": …, "left_out": …, "why":
-    …}, whose entries it must keep.
+    each: a function of every cut image's element, {"target": …, "left_out": …, "why": …}, whose
+    entries it must keep, and of a generator, which alone decides what is random in it.
     """
     index, count = shard
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:
@@ -321,7 +321,7 @@ def make_dataset(
     if repeat:
         order = order.repeat()
     elements = order.random_map(_with_seed).map(load)
-    elements = elements if each is None else elements.map(each)
+    elements = elements if each is None else elements.random_map(each)
     batches = elements.batch(batch_size, drop_remainder=repeat or count > 1)
     if count > 1:
         batches = batches[index::count]

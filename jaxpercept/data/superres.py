@@ -19,16 +19,14 @@ from jaxpercept.images.resampling import degrade
 
 
 class Degrade:
-    """Adds "input" to an element of the pipeline. It is pure."""
+    """Adds "input" to an element of the pipeline, in a way that only the generator decides."""
 
     def __init__(self, scale: int, degradation: str):
         self.scale, self.degradation = scale, degradation
 
-    def __call__(self, element: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **element,
-            "input": np.ascontiguousarray(degrade(element["target"], self.scale, self.degradation)),
-        }
+    def __call__(self, element: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        small = degrade(element["target"], self.scale, self.degradation, rng)
+        return {**element, "input": np.ascontiguousarray(small)}
 
 
 def make_pairs(

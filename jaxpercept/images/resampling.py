@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.config import DEGRADATIONS
+from jaxpercept.images import damage
 
 if TYPE_CHECKING:
     import jax
 
 METHODS = ("bicubic", "lanczos", "nearest")
 SIGMA = 1.0  # the blur before downsampling, Johnson et al. 2016, section 4.2
-_BLUR_RADIUS = 4  # beyond 4 σ the Gaussian is below 1e-3 of a grey level
+_BLUR_RADIUS = 4  # in σ; beyond it the Gaussian is below 1e-3 of a grey level
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,7 +72,8 @@ def taps(size: int, new: int, method: str = "bicubic") -> Taps:
 @lru_cache(maxsize=64)
 def blur_taps(size: int, sigma: float = SIGMA) -> Taps:
     """Returns the taps of a Gaussian blur that keeps the size."""
-    steps = np.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1)
+    radius = int(np.ceil(_BLUR_RADIUS * sigma))
+    steps = np.arange(-radius, radius + 1)
     values = np.exp(-0.5 * (steps / sigma) ** 2)
     return _mirrored(
         np.arange(size)[:, None] + steps, np.tile(values / values.sum(), (size, 1)), size
@@ -103,19 +105,30 @@ def upscale(x: NDArray[Any], factor: int, method: str = "bicubic") -> NDArray[An
     return imresize(x, (factor * x.shape[-3], factor * x.shape[-2]), method)
 
 
-def degrade(x: NDArray[Any], factor: int, degradation: str = "bicubic") -> NDArray[Any]:
+def degrade(
+    x: NDArray[Any],
+    factor: int,
+    degradation: str = "bicubic",
+    rng: np.random.Generator | None = None,
+) -> NDArray[Any]:
     """Returns the low-resolution input for `x`: (…, H, W, C) to (…, H/factor, W/factor, C).
 
     "bicubic" only downsamples, as the literature's tables do. "blur" first applies a Gaussian of σ
-    = 1 (Johnson et al. 2016, section 4.2). uint8 gives uint8, as if read from a file. Raises
-    ValueError if `factor` does not divide the size (see `modcrop`)."""
+    = 1 (Johnson et al. 2016, section 4.2). "jpeg" blurs, downsamples, adds noise and compresses, as
+    `rng` decides, or with medium strength without one; see `damage`. uint8 gives uint8, as if read
+    from a file; "jpeg" takes nothing else, with three channels. Raises ValueError if `factor` does
+    not divide the size (see `modcrop`)."""
     h, w = x.shape[-3:-1]
     if degradation not in DEGRADATIONS or h % factor or w % factor:
         raise ValueError(
             f"{degradation!r} by {factor} of {h}x{w}; one of {DEGRADATIONS}, sides divisible by it"
         )
-    y = _apply(x, blur_taps(h), blur_taps(w)) if degradation == "blur" else x
-    return _as(x, _apply(y, taps(h, h // factor), taps(w, w // factor)))
+    if degradation == "jpeg" and (x.dtype != np.uint8 or x.shape[-1] != 3):
+        raise ValueError(f"'jpeg' of {x.dtype} {x.shape}; uint8 of three channels is expected")
+    sigma = {"blur": SIGMA, "jpeg": damage.blur_sigma(rng)}.get(degradation, 0.0)
+    y = _apply(x, blur_taps(h, sigma), blur_taps(w, sigma)) if sigma else x
+    small = _as(x, _apply(y, taps(h, h // factor), taps(w, w // factor)))
+    return damage.worsen(small, rng) if degradation == "jpeg" else small
 
 
 def modcrop(x: NDArray[Any], factor: int) -> NDArray[Any]:

@@ -32,13 +32,15 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = optax.cosine_decay_schedule(rate, config.steps)
+    decay = config.weight_decay
     if config.optimizer == "adam":
-        return optax.adam(rate)
+        return optax.adamw(rate, weight_decay=decay, mask=_kernels) if decay else optax.adam(rate)
     made = _together(
         muon(
             rate,
             adam_learning_rate=rate,
             consistent_rms=_RMS,
+            weight_decay=decay,
             muon_weight_dimension_numbers=_matrices,
         )
     )
@@ -111,6 +113,11 @@ def _parted(groups: Groups, tree: Any) -> Any:
         return isinstance(node, dict) and any(shape in node for shape in groups)
 
     return jax.tree.map(part, tree, is_leaf=has)
+
+
+def _kernels(params: Any) -> Any:
+    """Which parameters decay: convolutions, not scales, shifts and biases."""
+    return jax.tree.map(lambda p: p.ndim >= 4, params)
 
 
 def _matrices(params: Any) -> Any:

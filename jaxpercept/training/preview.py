@@ -22,7 +22,11 @@ def sheet(
     photos = np.stack(
         [images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]]
     )
-    small = resampling.degrade(photos, scale, config.degradation) if scale > 1 else photos
+    small = photos
+    if scale > 1:
+        small = images.to_float(
+            resampling.degrade(images.to_uint8(photos), scale, config.degradation)
+        )
     rows = np.eye(config.net.styles, dtype=np.float32)[:, None]
     mixes = [rows[i] for i in config.trained_rows] or [None]
     nets = [Model("preview", config.net, params, stats, {}, mix=mix) for mix in mixes]
