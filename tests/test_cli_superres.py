@@ -125,7 +125,7 @@ BAD = {
         "content, tv, pixel",
     ),
     "train: degradation": (
-        "train superres --scale 4 --loss pixel --data P --degradation jpeg",
+        "train superres --scale 4 --loss pixel --data P --degradation png",
         "blur, bicubic",
     ),
     "upscale: no input": ("upscale --scale 4", "no input image"),
