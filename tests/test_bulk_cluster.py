@@ -168,7 +168,7 @@ def kill(kind, nodes, driver):
         return "driver"
     while driver.poll() is None:
         # Before there is an actor, the death of a process that Ray started ahead makes ray.init()
-        # wait for ever (Ray 2.60), which `engine.connect` ends after two minutes.
+        # wait for ever (Ray 2.60), which `cluster.connect` ends after two minutes.
         found = nodes.processes("ray::MapWorker")
         found = nodes.processes("ray::") if found and kind == "worker" else found
         with contextlib.suppress(OSError):  # it has ended by itself
@@ -231,7 +231,7 @@ def test_what_crashes_or_fails_alone(nodes, photos, net, tmp_path, root):
     lines = (tmp_path / "out/_bulk/errors.jsonl").read_text().splitlines()
     errors = {Path(r["input"]).name: r["error"] for r in map(json.loads, lines)}
     assert sorted(errors) == ["broken.png", "huge.gif", "poison.png"]
-    assert "died, twice" in errors["poison.png"]
+    assert "died twice" in errors["poison.png"]
     assert "broken image file" in errors["huge.gif"]
     assert len(written(tmp_path / "out")) == 20
 

@@ -48,7 +48,7 @@ BOUNDARIES = {
     "av": {"inference.containers"},
     "cv2": {"inference.optical_flow"},
     "tensorboardX": {"training.log"},
-    "ray": {"bulk.engine"},
+    "ray": {"bulk.cluster"},
     "pyarrow": {"bulk"},
 }
 

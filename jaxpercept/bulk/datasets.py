@@ -1,4 +1,6 @@
-"""Nets as a step of somebody's Ray Data pipeline: images in a column, images out in another."""
+"""Applies a net as a step of a user's Ray Data pipeline: images in one column, results in
+another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.bulk import engine, places, recipe
+from jaxpercept.bulk import cluster, engine, places, recipe
 from jaxpercept.bulk.recipe import Recipe
 from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
@@ -32,13 +34,13 @@ def stylize(
     runtime: str = "jax",
     config: BulkConfig | None = None,
 ) -> Any:
-    """A Ray dataset with one column more: `into`, the images of `column` in this style.
+    """Returns the Ray dataset with one more column, `into`: the images of `column` in this style.
 
     `column` holds arrays (H, W, 3), uint8 or floats in [0, 1]; the bytes of image files; or names
-    of files. `into` holds uint8 arrays (H, W, 3). A row that fails has an array without pixels
-    there, and the reason in the column `error`, which is empty otherwise. `style`, `how`,
-    `batch_size`, `precision` and `runtime` are those of the command `stylize`. Evaluates nothing by
-    itself."""
+    of files. `into` holds uint8 arrays (H, W, 3). If a row fails, its array has no pixels, and the
+    column `error` gives the reason; otherwise `error` is empty. `style`, `how`, `batch_size`,
+    `precision` and `runtime` mean what they mean for the command `stylize`. This call evaluates
+    nothing; the dataset does when it is read."""
     made = recipe.stylizing(
         style,
         how or Treatment(stroke=None),
@@ -61,8 +63,9 @@ def upscale(
     runtime: str = "jax",
     config: BulkConfig | None = None,
 ) -> Any:
-    """As `stylize`, with the enlarged images in `into`. `model` and `sharpness` are those of the
-    command `upscale`; its `--scale` is `how.factor`."""
+    """Returns the Ray dataset with the enlarged images in the column `into`. `model` and
+    `sharpness` mean what they mean for the command `upscale`, and `how.factor` is its `--scale`.
+    Everything else is as for `stylize`."""
     how = how or Treatment(keep_grey=True)
     more: dict[str, Any] = {"sharpness": sharpness, "precision": precision, "runtime": runtime}
     made = recipe.upscaling_by(model, how, **more)
@@ -70,10 +73,10 @@ def upscale(
 
 
 def _mapped(dataset: Any, made: Recipe, column: str, into: str, config: BulkConfig) -> Any:
-    library = engine.ray()
+    library = cluster.ray()
     if not library.is_initialized():
-        engine.connect(library, config)
-    actors, cpus, gpus = engine.pool([*engine.alive(library).values()], config, spare=True)
+        cluster.connect(library, config)
+    actors, cpus, gpus = cluster.pool([*cluster.alive(library).values()], config, spare=True)
     return dataset.map_batches(
         Columns,
         fn_constructor_kwargs={
@@ -90,20 +93,19 @@ def _mapped(dataset: Any, made: Recipe, column: str, into: str, config: BulkConf
 
 
 class Columns:
-    """The step: takes a batch as a dict of arrays, and returns it with the columns `into` and
-    `error`."""
+    """Takes a batch as a dict of arrays, and returns it with the columns `into` and `error`."""
 
     def __init__(
         self, recipe: Recipe, column: str, into: str, share: tuple[float, float] | None = None
     ):
-        if share is not None:  # of a process of its own: CPUs and GPUs
+        if share is not None:  # the process is an actor's: its CPUs and GPUs
             engine.settle(*share)
         self._recipe, self._column, self._into = recipe, column, into
         self._net: Net | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         if self._column not in batch:
-            raise InputError(f"no column {self._column!r}; there is {', '.join(batch)}")
+            raise InputError(f"no column {self._column!r}; the columns are {', '.join(batch)}")
         made, errors = self._made(batch[self._column])
         column = np.empty(len(made), object)
         column[:] = made
@@ -126,7 +128,7 @@ class Columns:
 
 
 class _Gathered(Job):
-    """A job whose outputs stay in memory."""
+    """Keeps a job's outputs in memory."""
 
     def __init__(self, count: int):
         super().__init__(count)
@@ -134,16 +136,16 @@ class _Gathered(Job):
         self.errors = [""] * count
 
     def take(self, number: int, picture: images.Picture) -> None:
-        """Keeps an output; transparency is laid on white."""
+        """Keeps an output, with transparency laid on white."""
         self.made[number] = images.to_uint8(picture.over_white())
 
     def fail(self, error: InputError, key: Any = None) -> None:
-        """Keeps why a row failed."""
+        """Keeps the reason why a row failed."""
         self.errors[key] = str(error)
 
 
 def _source(value: Any) -> images.Source:
-    """What the flow reads: the bytes of a file."""
+    """Returns what the flow can read: for the bytes of a file, a stream of them."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):

@@ -65,9 +65,8 @@ def _lines(file: str) -> list[str]:
     try:
         text = places.read(file, "a list of names").decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not a text in UTF-8; give a list of names, one a line") from (
-            error
-        )
+        message = f"{file}: is not UTF-8 text; give a list of names, one per line"
+        raise InputError(message) from error
     return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
 
 
@@ -85,7 +84,7 @@ def _column(file: str, column: str) -> list[str]:
             raise InputError(f"{file}: no column {column!r}; it has {', '.join(known)}")
         names = parquet.read_table(pa.BufferReader(data), columns=[column])[column].to_pylist()
     except pa.ArrowException as error:
-        raise InputError(f"{file}: not a Parquet file ({error}); give another") from error
+        raise InputError(f"{file}: is not a Parquet file ({error}); give another") from error
     if wrong := [name for name in names if name is not None and not isinstance(name, str)]:
         raise InputError(f"{file}:{column} holds {wrong[0]!r:.40}; give a column of names")
     return [name for name in names if name]

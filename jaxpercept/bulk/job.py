@@ -1,4 +1,4 @@
-"""A whole bulk job: plan, rounds, report."""
+"""Runs a whole bulk job: plan, rounds, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept import images
-from jaxpercept.bulk import engine, manifest, places
+from jaxpercept.bulk import cluster, engine, manifest, places
 from jaxpercept.bulk.ledger import Deaths
 from jaxpercept.bulk.manifest import Item, Manifest
 from jaxpercept.bulk.places import Entry
@@ -19,15 +19,15 @@ from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference import naming
 
-TASK = 64  # inputs, where there are many
-FRUITLESS = 3  # rounds without an output until the job is given up
+TASK = 64  # inputs per task, if there are many
+FRUITLESS = 3  # rounds without an output after which the job is given up
 
 
 def items(
     found: Mapping[images.Found, Entry], recipes: Sequence[Recipe], out: str, say: Say
 ) -> list[Item]:
-    """What is to be made, the outputs of one net together. InputError where two inputs would have
-    one output."""
+    """Returns the items to make, grouped by net. Raises InputError if two inputs would have the
+    same output."""
     suffixes = {recipe.label: recipe.suffix for recipe in recipes}
     folder = Path(out.partition("?")[0] if places.is_uri(out) else out)
 
@@ -53,8 +53,8 @@ def run(
     *,
     skip_existing: bool = False,
 ) -> dict[str, Any]:
-    """Makes what is not there yet, and returns the summary, which is also kept in
-    `_bulk/summary.json`; what failed is in `_bulk/errors.jsonl`."""
+    """Makes the outputs that are not there yet. Returns the summary, which is also written to
+    `_bulk/summary.json`. Failures are listed in `_bulk/errors.jsonl`."""
     begun = time.monotonic()
     places.remove_stale(out)
     done = Manifest(out)
@@ -65,7 +65,7 @@ def run(
     say(f"{len(wanted)} outputs: {len(wanted) - len(todo)} are there, {len(todo)} to do")
     report = Report(len(todo), say)
     if todo:
-        with engine.connected(config) as library:
+        with cluster.connected(config) as library:
             _rounds(library, config, recipes, out, done, todo, report, say)
     made = {item.output for item in todo}
     failed = [done.records[output] for output in made if "error" in done.records.get(output, {})]
@@ -101,20 +101,21 @@ def _rounds(
         rest = {output: item for output, item in rest.items() if output not in recorded}
         deaths.note(
             {w: [o for o in begun if o in rest] for w, begun in part.state.begun.items()},
-            set(engine.alive(library)),
+            set(cluster.alive(library)),
         )
         given_up = [item for output, item in rest.items() if deaths.deadly(output)]
         _give_up(given_up, recipes, out, done)
         rest = {o: item for o, item in rest.items() if not deaths.deadly(o)}
         if rest:
-            say(f"{len(rest)} were lost with processes that died; once more")
+            say(f"{len(rest)} were lost with processes that died; trying them again")
         if rest and fruitless >= FRUITLESS and not given_up:
             reason = " ".join(str(part.error or part.state.fault or "no worker answers").split())
             raise InputError(f"no output in {fruitless} rounds ({reason[:300]}); see `ray status`")
 
 
 def _check(part: engine.Round) -> None:
-    """InputError where nobody has said a word for long: the actors have no room, or no net."""
+    """Raises InputError if no worker has reported for long, because the actors have no room or
+    cannot load the net."""
     if part.silence > engine.SILENCE:
         raise InputError(
             f"no worker has answered for {part.silence:.0f} s; see whether the cluster has room "
@@ -124,13 +125,14 @@ def _check(part: engine.Round) -> None:
 
 
 def _check_problem(part: engine.Round) -> None:
-    """Raises InputError for what keeps every worker from working."""
+    """Raises InputError for a problem that keeps every worker from working."""
     if part.state.problem:
-        raise InputError(f"{part.state.problem}; then the same command goes on")
+        raise InputError(f"{part.state.problem}; then give the same command again")
 
 
 def _tasks(rest: Iterable[Item], deaths: Deaths, config: BulkConfig) -> list[list[Item]]:
-    """Inputs in batches; one that may have killed a process alone."""
+    """Returns the inputs in batches. An input that may have killed a process is a batch by
+    itself."""
     rest = list(rest)
     alone = [[item] for item in rest if deaths.suspect(item.output)]
     calm = [item for item in rest if not deaths.suspect(item.output)]
@@ -147,7 +149,7 @@ def _give_up(
     records = []
     for item in given_up:
         recipe = recipes[item.recipe]
-        error = f"{item.input.name}: the process that did it died, twice; try it with infer.py"
+        error = f"{item.input.name}: the process that worked on it died twice; try it with infer.py"
         records.append(manifest.record(item, recipe.settings, recipe.digest, "", error=error))
     if records:
         name = manifest.part_name(out, f"{time.time_ns()}-given-up")

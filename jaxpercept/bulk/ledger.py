@@ -1,4 +1,6 @@
-"""Who is doing what in a round of a bulk job: what has to be known of a process that has died."""
+"""Records what each worker is doing in a round of a bulk job, so that it is known when a process
+dies.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class State:
-    """A round so far: outputs done and failed; done by each node; seconds of the workers' time by
-    what they did; the outputs that each worker has begun and not ended; and when the last word
-    came."""
+    """The state of a round: the outputs done and failed; the outputs done by each node; the seconds
+    that workers spent on each kind of work; and the outputs that each worker has begun but not
+    ended."""
 
     done: int = 0
     failed: int = 0
@@ -20,32 +22,34 @@ class State:
     seconds: Counter[str] = field(default_factory=Counter)
     begun: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     heard: float = field(default_factory=time.monotonic)
-    problem: str = ""  # which ends the job
-    fault: str = ""  # the last of a task, which the next round repeats
+    problem: str = ""  # this problem ends the job
+    fault: str = ""  # the last error of a task, which the next round repeats
 
 
 class Ledger:
-    """Keeps the state. One process has it, and all workers tell it."""
+    """Keeps the state of a round in one process, to which all workers report."""
 
     def __init__(self) -> None:
         self._state = State()
         self._claimed: set[str] = set()
 
     def claim(self, task: str) -> bool:
-        """Whether a task (by its first output) may be begun: once in a round."""
+        """Returns whether a task, named by its first output, may be begun. That is so once per
+        round."""
         if task in self._claimed:
             return False
         self._claimed.add(task)
         return True
 
     def begin(self, worker: tuple[str, int], outputs: Sequence[str]) -> None:
-        """A worker (its node and process) begins these outputs."""
+        """Records that a worker (its node and process) begins these outputs."""
         self._heard().begun[worker] = list(outputs)
 
     def end(
         self, worker: tuple[str, int], done: int, failed: int, seconds: Mapping[str, float]
     ) -> None:
-        """A worker has done, or recorded as failed, what it had begun."""
+        """Records that a worker has finished, or given up as failed, all outputs that it had
+        begun."""
         state = self._heard()
         state.begun.pop(worker, None)
         state.done += done
@@ -54,21 +58,22 @@ class Ledger:
         state.seconds.update(seconds)
 
     def fault(self, worker: tuple[str, int], said: str) -> None:
-        """What a worker had begun ended with an error that is not the inputs'."""
+        """Records that the outputs a worker had begun ended with an error that is not the inputs'
+        fault."""
         state = self._heard()
         state.begun.pop(worker, None)
         state.fault = said
 
     def beat(self) -> None:
-        """A worker is alive."""
+        """Records that a worker is alive."""
         self._heard()
 
     def stop(self, problem: str) -> None:
-        """A worker cannot work at all, and so no other can."""
+        """Records that a worker cannot work at all, so that no other worker can either."""
         self._heard().problem = problem
 
     def state(self) -> tuple[State, float]:
-        """The state, and how many seconds ago the last word came."""
+        """Returns the state, and the seconds since the last report."""
         return self._state, time.monotonic() - self._state.heard
 
     def _heard(self) -> State:
@@ -76,26 +81,27 @@ class Ledger:
         return self._state
 
 
-PROCESS, NODE, DEADLY = 2, 1, 4  # an input is given up after two processes, or four nodes
+PROCESS, NODE, DEADLY = 2, 1, 4  # given up after two processes or four nodes
 
 
 @dataclass
 class Deaths:
-    """Which inputs may have killed processes: those that a process had begun when it died."""
+    """Counts which inputs may have killed processes: those that a process had begun when it
+    died."""
 
     points: Counter[str] = field(default_factory=Counter)
 
     def note(self, begun: Mapping[tuple[str, int], Sequence[str]], alive: set[str]) -> None:
-        """What was begun and never ended, at the end of a round; `alive`: the nodes. A node's death
-        is rarely an input's fault."""
+        """Counts, at the end of a round, the outputs that were begun but never ended. `alive` holds
+        the nodes that are alive: if a node died, the input is rarely at fault."""
         for (node, _), outputs in begun.items():
             for output in outputs:
                 self.points[output] += PROCESS if node in alive else NODE
 
     def deadly(self, output: str) -> bool:
-        """Whether it is not to be tried again."""
+        """Returns whether an input has killed too often to be tried again."""
         return self.points[output] >= DEADLY
 
     def suspect(self, output: str) -> bool:
-        """Whether it is to be tried alone."""
+        """Returns whether an input must be tried alone."""
         return self.points[output] > 0

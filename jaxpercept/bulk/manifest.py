@@ -37,12 +37,12 @@ class Item:
 
 
 def packed(items: Sequence[Item]) -> str:
-    """Items as a text in ASCII, whatever bytes their names hold; `unpacked` is the way back."""
+    """Returns items as ASCII text, whatever bytes their names hold. `unpacked` reads it."""
     return json.dumps([[item.input, item.recipe, item.output, item.known] for item in items])
 
 
 def unpacked(text: str) -> list[Item]:
-    """The items of `packed`."""
+    """Returns the items that `packed` wrote."""
     return [Item(Entry(*entry), *rest) for entry, *rest in json.loads(text)]
 
 
@@ -108,7 +108,7 @@ def plan(
             and record.get("input") == item.input.name
             and record.get("settings") == settings[item.recipe]
         )
-        unknown = item.input.size < 0  # of a list that names objects: only reading tells
+        unknown = item.input.size < 0  # listed objects: only reading tells their size
         if not same or not (unknown or record["size"] == item.input.size):
             yield item
         elif unknown or record["changed"] != item.input.changed:
@@ -147,5 +147,5 @@ def _parsed(data: bytes, name: str) -> list[Record]:
         return [json.loads(line) for line in text.splitlines()]
     except ValueError as error:
         raise InputError(
-            f"{name}: not a part of a manifest ({error}); remove it: what it records is done again"
+            f"{name}: is not part of a manifest ({error}); remove it, and its inputs are done again"
         ) from error

@@ -1,9 +1,10 @@
-"""Files by name, here and in object stores: the one place that tells a path from a URI.
+"""Reads and writes files by name, on this machine and in object stores. Only this module tells a
+path from a URI.
 
 A name with a scheme (`s3://bucket/key`, `gs://…`, `abfs://…`, or any that pyarrow knows) is in an
-object store, whose settings are in its URI's query and in the environment (`AWS_ENDPOINT_URL`,
-say). Every other name is a path. Both kinds are written whole or not at all: a file takes its name
-when it is complete, and an object is put in one request or one multipart upload.
+object store, whose settings come from the URI's query and from the environment (for example
+`AWS_ENDPOINT_URL`). Every other name is a path. Both kinds are written whole or not at all: a file
+gets its name when it is complete, and an object is put in one request or one multipart upload.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from urllib.parse import unquote, urlsplit
 from jaxpercept import files
 from jaxpercept.errors import InputError
 
-MOST_BYTES = 1 << 30  # of one file, which is held in memory
-TRIES = 8  # of a request that an object store refuses, over a minute or so
+MOST_BYTES = 1 << 30  # the largest file that is read, since it is held in memory
+TRIES = 8  # attempts at a request that an object store refuses, over about a minute
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class Entry(NamedTuple):
-    """A file: its name, size in bytes, and when it was changed last, in nanoseconds; -1 for what
-    is not known."""
+    """A file: its name, its size in bytes, and the time of its last change in nanoseconds. Size and
+    time are -1 if they are not known."""
 
     name: str
     size: int = -1
@@ -36,17 +37,17 @@ class Entry(NamedTuple):
 
 
 def is_uri(name: str) -> bool:
-    """Whether a name is in an object store. `file:///x` is not: see `plain`."""
+    """Returns whether a name is in an object store. `file:///x` is not: see `plain`."""
     return bool(_SCHEME.match(name)) and not name.startswith("file://")
 
 
 def plain(name: str) -> str:
-    """A `file://` URI as the path that it means; every other name as it is."""
+    """Returns the path that a `file://` URI names, and every other name unchanged."""
     return unquote(urlsplit(name).path) if name.startswith("file://") else name
 
 
 def join(folder: str, below: str) -> str:
-    """The name of what is `below` a folder. A URI keeps its query."""
+    """Returns the name of a file `below` a folder. A URI keeps its query."""
     if not is_uri(folder):
         return os.path.join(folder, below)
     place, mark, query = folder.partition("?")
@@ -54,8 +55,8 @@ def join(folder: str, below: str) -> str:
 
 
 def read(name: str, what: str = "an image") -> bytes:
-    """The bytes of a file. `what` is what is needed, for the InputError where there is no such
-    file, or it is larger than 1 GiB."""
+    """Returns the bytes of a file. Raises InputError, which asks for `what`, if there is no such
+    file or if it is larger than 1 GiB."""
     try:
         if is_uri(name):
             data = _tried(_read_object, name)
@@ -73,7 +74,7 @@ def read(name: str, what: str = "an image") -> bytes:
 
 
 def write(name: str, data: bytes) -> None:
-    """Writes a file, whole or not at all. InputError where that fails."""
+    """Writes a file, whole or not at all. Raises InputError if that fails."""
     if not is_uri(name):
         files.write(name, data)
         return
@@ -82,7 +83,7 @@ def write(name: str, data: bytes) -> None:
 
 
 def remove(name: str) -> None:
-    """Removes a file; one that is not there is no error."""
+    """Removes a file if it exists."""
     with files.reported(name):
         if is_uri(name):
             _tried(_remove_object, name)
@@ -91,8 +92,8 @@ def remove(name: str) -> None:
 
 
 def remove_stale(folder: str) -> None:
-    """Removes what killed processes left half-written below a folder; object stores show no such
-    thing."""
+    """Removes the half-written files that killed processes left below a folder. Object stores show
+    no such files."""
     if not is_uri(folder):
         for root, _, names in os.walk(folder):
             if any(name.startswith(".") for name in names):
@@ -100,7 +101,8 @@ def remove_stale(folder: str) -> None:
 
 
 def listing(folder: str) -> Iterator[Entry]:
-    """Every file below a folder, in no order; nothing where the folder does not exist."""
+    """Yields every file below a folder, in no particular order, and nothing if there is no such
+    folder."""
     if is_uri(folder):
         yield from _objects(folder)
         return
@@ -111,7 +113,7 @@ def listing(folder: str) -> Iterator[Entry]:
 
 
 def about(names: Iterable[str]) -> list[Entry]:
-    """Size and time of each file, -1 for one that is missing or hidden."""
+    """Returns the size and time of each file, or -1 for one that is missing or hidden."""
     found = []
     for name in names:
         try:
@@ -126,13 +128,13 @@ def _about_path(name: str) -> Entry:
     return Entry(name, stat.st_size, stat.st_mtime_ns)
 
 
-# Object stores, by pyarrow.
+# Object stores, through pyarrow.
 
 
 @cache
 def _store(scheme: str, authority: str, query: str, process: int) -> tuple[Any, str]:
-    """The file system of a URI, and what its keys begin with there: the bucket. `process`: a client
-    does not survive a fork."""
+    """Returns the file system of a URI, and what its keys begin with there (the bucket). `process`
+    is part of the cache's key, since a client does not survive a fork."""
     root = f"{scheme}://{authority}/" + (f"?{query}" if query else "")
     try:
         from pyarrow import fs
@@ -152,7 +154,8 @@ def _store(scheme: str, authority: str, query: str, process: int) -> tuple[Any, 
 
 
 def _s3(fs: Any, authority: str, query: str) -> Any:
-    """S3 whose small files are one PUT, and whose requests are tried again when it is busy."""
+    """Returns an S3 file system that puts a small file in one request, and repeats requests that a
+    busy store refuses."""
     how: dict[str, Any] = dict(part.split("=", 1) for part in query.split("&") if "=" in part)
     if "@" in authority:
         user, _, secret = authority.rpartition("@")[0].partition(":")
@@ -165,7 +168,8 @@ def _s3(fs: Any, authority: str, query: str) -> Any:
 
 
 def _opened(name: str) -> tuple[Any, str]:
-    """The file system of an object, and its key there: as it is, nothing in it is quoted."""
+    """Returns the file system of an object, and its key there. The key is used as it is written:
+    nothing in it is quoted."""
     scheme, _, rest = name.partition("://")
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
@@ -216,8 +220,8 @@ def _entry(info: Any, name: str) -> Entry:
 
 
 def _tried(call: Callable[..., Any], *args: Any) -> Any:
-    """The call's result; what an object store refuses is asked for again, after longer and longer
-    pauses, whose lengths chance spreads over the clients."""
+    """Returns the call's result. A request that an object store refuses is repeated after growing
+    pauses, whose random lengths spread the clients."""
     for attempt in range(TRIES):
         try:
             return call(*args)

@@ -1,4 +1,6 @@
-"""What a bulk job does to every input, as plain values that are pickled to every process."""
+"""Describes what a bulk job does to every input, as plain values that are pickled to every
+process.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +25,21 @@ from jaxpercept.inference.treatment import Treatment
 from jaxpercept.interop import exported_net
 from jaxpercept.nets import multistyle, weights_file
 
-_LIMITS = ("max_pixels", "tile")  # of a treatment: they change no picture
+_LIMITS = ("max_pixels", "tile")  # fields of a treatment that change no picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A net, and the treatment of the images beside it.
 
-    `net`: a shipped name, or a file, whose bytes are in `weights`, so that other machines need not
-    have it; with a blend (`multi:wave=1`). `scale`: of a super-resolution net; 0 for a style's.
-    `digest`: of the net's numbers. `label`: what outputs are called after. `suffix`: of what is
-    written, None for the input's. `batch_size`: None for 4 on a GPU, and 1 on a CPU, which gains
-    nothing by more."""
+    `net`: a shipped name, or a file whose bytes are in `weights`, so that other machines need not
+    have it; may end in a blend (`multi:wave=1`).
+    `scale`: factor of a super-resolution net, 0 for a style net.
+    `digest`: hash of the net's numbers.
+    `label`: names the net in the outputs' names.
+    `suffix`: suffix of the outputs, None for the input's.
+    `batch_size`: images per batch; None means 4 on a GPU, and 1 on a CPU, which gains nothing from
+    more."""
 
     net: str
     how: Treatment
@@ -85,7 +90,7 @@ class Recipe:
 
     @property
     def batch(self) -> int:
-        """How many images of one size the net sees at once on this machine."""
+        """Returns how many images of one size the net takes at once on this machine."""
         return self.batch_size or (1 if jax.default_backend() == "cpu" else 4)
 
     @property
@@ -107,8 +112,8 @@ def stylizing(style: str, how: Treatment, *, name: str | None = None, **more: An
 
 
 def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
-    """The recipe of a super-resolution net: `model`, or by `sharpness`, or the first that enlarges
-    as `how` says. InputError where there is none."""
+    """Returns the recipe of a super-resolution net: `model`, or else the net for `sharpness`, or
+    else the first that enlarges as `how` says. Raises InputError if there is none."""
     factor = how.factor if how.width is None else None
     precision = more.get("precision", "float32")
     chosen = sharpness.chosen(model, factor, more.get("sharpness"), precision=precision)

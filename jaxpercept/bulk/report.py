@@ -1,4 +1,4 @@
-"""What a bulk job says of itself: a line now and then, and a summary."""
+"""Reports the progress of a bulk job: a line every few seconds, and a summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 class Report:
-    """How far `total` outputs are, over all rounds."""
+    """Counts how many of `total` outputs are done, over all rounds."""
 
     def __init__(self, total: int, say: Say):
         self.total, self._say = total, say
@@ -23,10 +23,10 @@ class Report:
         self._seconds: Counter[str] = Counter()
         self._nodes: Counter[str] = Counter()
         self._begun = self._said = time.monotonic()
-        self._first: float | None = None  # when the first output was there
+        self._first: float | None = None  # the time of the first output
 
     def show(self, state: State, actors: int) -> None:
-        """Says how far the job is, if the last line is some seconds ago."""
+        """Prints a line of progress, unless the last one is less than `EVERY` seconds old."""
         now = time.monotonic()
         done, failed = self._done + state.done, self._failed + state.failed
         if self._first is None and done:
@@ -59,8 +59,8 @@ class Report:
         self._nodes.update(state.nodes)
 
     def summary(self, wanted: int, begun: int, failed: int, seconds: float) -> dict[str, Any]:
-        """The job in numbers: images, rate, and the workers' seconds by what they did. Decoding,
-        encoding and reading overlap the net, so that these add up to more than `all`."""
+        """Returns the job's figures: images, rate, and the workers' seconds by kind of work.
+        Decoding, encoding and reading overlap the net, so the seconds add up to more than `all`."""
         working = time.monotonic() - (self._first or self._begun)
         return {
             "wanted": wanted,

@@ -29,7 +29,7 @@ from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Net
 
 FETCHERS = 8  # files read at once, since an object store answers late
-FETCHED = 64 << 20  # bytes of files that wait for their turn
+FETCHED = 64 << 20  # bytes of files that are read ahead
 
 
 _DEFAULTS: dict[str, Any] = {"output": "", "recipe": 0, "size": -1, "changed": -1, "known": ""}
@@ -114,7 +114,7 @@ class Worker:
     def _tasks(
         self, pool: ThreadPoolExecutor, recipe: Recipe, items: Sequence[Item], job: _Recorded
     ) -> Iterator[Task]:
-        """The items whose files can be read, with their bytes; they are read ahead."""
+        """Yields the items whose files can be read, with their bytes. Files are read ahead."""
         fetches = (
             (item, partial(job.timed, "fetch", places.read, item.input.name), item.input.size)
             for item in items
@@ -168,7 +168,7 @@ def _write(job: _Recorded, item: Item, target: str, suffix: str, picture: images
 
 
 class _Recorded(Job):
-    """A job that makes a record for each item."""
+    """Makes a record for each item of a job."""
 
     def __init__(self, recipe: Recipe):
         super().__init__(0)
@@ -177,12 +177,12 @@ class _Recorded(Job):
         self._hashes: dict[Item, tuple[str, int]] = {}
 
     def read(self, item: Item, data: bytes) -> str:
-        """Notes what was read of an input, and returns its hash."""
+        """Notes the bytes that were read of an input, and returns their hash."""
         self._hashes[item] = hashlib.sha256(data).hexdigest(), len(data)
         return self._hashes[item][0]
 
     def keep(self, item: Item, size: int) -> None:
-        """Records an output of so many bytes."""
+        """Records an output of `size` bytes."""
         self._record(item, bytes=size)
 
     def fail(self, error: InputError, key: Any = None) -> None:

@@ -52,7 +52,10 @@ def run(arguments: argparse.Namespace, how: Treatment) -> int:
     from jaxpercept.runtime import compilation_cache
 
     if arguments.format is not None:
-        raise InputError(f"--format {arguments.format} is for images; name the film's, as -o x.mp4")
+        raise InputError(
+            f"--format {arguments.format} is for images; a film's format follows from the output's "
+            "name, as in -o x.mp4"
+        )
     out = Path(arguments.out)
     inputs, missing = find(arguments.inputs, out, containers.READ_SUFFIXES)
     name_output = namer(inputs, 1, out, kind=film_kind())

@@ -1,7 +1,7 @@
-"""Photos for a device's memory: all are decoded once, and batches only name them.
+"""Holds photos for a device's memory: all are decoded once, and batches only name them.
 
-The order of photos, their seeds, the left-out ones and the position of the stream are those of the
-pipeline; `training.resident` cuts the crops on the device.
+The order of the photos, their seeds, the photos left out and the position of the stream are the
+pipeline's. `training.resident` cuts the crops on the device.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from jaxpercept.data.pipeline import Load
 from jaxpercept.errors import InputError
 
-PAGE = 1024  # pixels; an image takes whole pages, so that no index passes 32 bits
+PAGE = 1024  # pixels per page; a photo takes whole pages, so that every index fits in 32 bits
 
 
 class Photos(NamedTuple):
-    """All photos, one after the other: `pixels` (pages, PAGE, 3) uint8; the first `page` of each
-    (N,) and its `size` (N, 2), height and width, int32."""
+    """All photos, one after the other: `pixels` (pages, PAGE, 3) uint8; `page` (N,), the first page
+    of each photo; and `size` (N, 2), the height and width of each, int32."""
 
     pixels: NDArray[np.uint8]
     page: NDArray[np.int32]
@@ -29,8 +29,8 @@ class Photos(NamedTuple):
 
 
 class Pick(Load):
-    """Maps (index, seed) to the number of a photo that can be used and the seed of its crop. Call
-    `pack` first: it finds out which can be used."""
+    """Maps (index, seed) to the number of a photo that can be decoded and the seed of its crop.
+    Call `pack` first, which finds the photos that can be decoded."""
 
     def pack(self) -> Photos:
         """Decodes all photos, at the size from which crops are cut."""
@@ -55,7 +55,7 @@ class Pick(Load):
             return None
 
     def decode(self, index: int) -> NDArray[np.uint8]:
-        """Nothing is left to do: `pack` has found the photos that cannot be decoded."""
+        """Returns an empty array, since `pack` has already decoded the photos."""
         return np.empty(0, np.uint8)
 
     def made(self, index: int, image: NDArray[np.uint8], seed: int) -> dict[str, NDArray[Any]]:

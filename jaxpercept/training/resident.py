@@ -1,8 +1,8 @@
-"""Training from photos in the device's memory (`--cache device`): crops are cut and augmented inside
-the compiled step, and one call makes several steps, so that an accelerator never waits for the host.
+"""Trains from photos in the device's memory (`--cache device`). The compiled step cuts and augments
+the crops, and one call makes several steps, so that an accelerator never waits for the host.
 
-The distribution is that of `data.pipeline`. A crop depends only on its photo and its seed, so
-devices, processes and resuming change nothing.
+Crops have the same distribution as those of `data.pipeline`. A crop depends only on its photo and
+its seed. Therefore the number of devices or processes and a resume change nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from jaxpercept.errors import InputError, Name
 from jaxpercept.training import directory
 from jaxpercept.training.step import Batch, TrainState
 
-_MOST = 10  # steps in a call, at most
+_MOST = 10  # the most steps per call
 Step = Callable[..., tuple[TrainState, dict[str, Array]]]
 
 
 def choose_cache(config: TrainConfig, count: int, devices: Sequence[jax.Device]) -> str:
-    """Returns "host" or "device", for `config.cache` "auto": as the run began; else the device if
-    it has its own memory, the photos take at most half of it, and the run sees as many photos as
-    there are."""
+    """Returns "host" or "device" for `config.cache` "auto". A resumed run keeps what it began with.
+    A new run uses the device if the device has its own memory, if the photos take at most half of
+    it, and if the run draws at least as many crops as there are photos."""
     if config.cache != "auto":
         return config.cache
     if began := directory.cache_of(Path(config.out)):
@@ -48,19 +48,21 @@ def check_room(photos: Photos, devices: Sequence[jax.Device]) -> None:
     if there and needed > 0.9 * there:
         raise InputError(
             Name("cache"),
-            f" device: the photos take {needed / 2**30:.1f} GiB, of the device's "
-            f"{there / 2**30:.1f}; use host",
+            f" device: the photos take {needed / 2**30:.1f} GiB, and the device has "
+            f"{there / 2**30:.1f} GiB; use host",
         )
 
 
 def _memory(devices: Sequence[jax.Device]) -> int:
-    """Bytes of the smallest device here; 0 if one has no memory of its own (CPU)."""
+    """Returns the bytes of the smallest device of this process, or 0 if a device has no memory of
+    its own, as a CPU."""
     stats = [d.memory_stats() for d in devices if d.process_index == jax.process_index()]
     return min((s or {}).get("bytes_limit", 0) for s in stats)
 
 
 def per_call(config: TrainConfig) -> int:
-    """Steps in one call: what divides `log_every`, so that a line's times are those of its steps."""
+    """Returns the number of steps per call. It divides `log_every`, so that a line's times are
+    those of its steps."""
     if config.cache != "device":
         return 1
     return max(n for n in range(1, _MOST + 1) if config.log_every % n == 0)
@@ -79,8 +81,8 @@ def calls(first: int, config: TrainConfig) -> Iterator[range]:
 
 
 def stacked(batches: list[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
-    """Makes one batch (N, count, …) of the batches of a call. Fewer than `count` are filled up, so
-    that all calls are the same program; "live" (N, count) tells which count."""
+    """Makes one batch (N, count, …) of the batches of a call. Fewer than `count` batches are filled
+    up, so that all calls use the same program; "live" (N, count) tells which of them count."""
     padded = batches + batches[-1:] * (count - len(batches))
     joined = {k: np.stack([b[k] for b in padded], axis=1) for k in batches[0]}
     size = len(next(iter(joined.values())))
@@ -88,8 +90,8 @@ def stacked(batches: list[dict[str, Any]], count: int) -> dict[str, np.ndarray]:
 
 
 def make_steps(config: TrainConfig, step: Step) -> Step:
-    """Makes `steps(state, batch, *constants, photos) -> (state, metrics)` of a step: `batch` is of
-    `stacked`, and each of the metrics has a value for each step."""
+    """Returns `steps(state, batch, *constants, photos) -> (state, metrics)`, which makes several
+    steps. `batch` comes from `stacked`, and every metric has one value per step."""
 
     def steps(state: TrainState, batch: Batch, *constants: Any) -> tuple[TrainState, Any]:
         *rest, photos = constants
@@ -108,9 +110,9 @@ def make_steps(config: TrainConfig, step: Step) -> Step:
 
 
 def _crop(photos: Photos, photo: Array, seed: Array, *, size: int, augment: bool) -> Array:
-    """One crop (size, size, 3) uint8, of the pipeline's distribution."""
+    """Returns a crop (size, size, 3) uint8 with the pipeline's distribution."""
     height, width = photos.size[photo]
-    drawn = jax.random.uniform(jax.random.key(seed), (10,))  # one draw: each takes long to compile
+    drawn = jax.random.uniform(jax.random.key(seed), (10,))  # one, since each compiles slowly
 
     def whole(number: Array, most: Array) -> Array:
         return (number * (most + 1).astype(jnp.float32)).astype(jnp.int32)
@@ -123,12 +125,13 @@ def _crop(photos: Photos, photo: Array, seed: Array, *, size: int, augment: bool
         return _window(photos, photo, top, left, size)
     gamma = jnp.exp(GAMMA * (2 * drawn[3] - 1) + CHANNEL_GAMMA * (2 * drawn[4:7] - 1))
     window = _window(photos, photo, top, left, round(size * ZOOM))
-    # a quarter turn is a transposition and a mirror image: these make all eight positions
+    # A quarter turn is a transposition and a mirroring, so these make all eight positions.
     return _turned(_brightened(window, gamma, side, size), drawn[7:] < 0.5)
 
 
 def _window(photos: Photos, photo: Array, top: Array, left: Array, size: int) -> Array:
-    """(size, size, 3) of the photo's pixels; beyond its edges, those at the edge."""
+    """Returns (size, size, 3) of the photo's pixels. Beyond its edges, the pixels at the edge are
+    repeated."""
     height, width = photos.size[photo]
     rows = jnp.minimum(top + jnp.arange(size), height - 1)
     columns = jnp.minimum(left + jnp.arange(size), width - 1)
@@ -137,17 +140,19 @@ def _window(photos: Photos, photo: Array, top: Array, left: Array, size: int) ->
 
 
 def _brightened(window: Array, gamma: Array, side: Array, size: int) -> Array:
-    """The first `side` rows and columns with their colours raised to `gamma`, at `size`."""
+    """Returns the first `side` rows and columns with their colours raised to `gamma`, resized to
+    (size, size, 3)."""
     bright = jnp.round(255 * (window.astype(jnp.float32) / 255) ** gamma[None, None, :])
     weights = _bicubic(side, window.shape[0], size)
-    for spec in ("jx,yxc->yjc", "iy,yjc->ijc"):  # Pillow rounds in between, too
+    for spec in ("jx,yxc->yjc", "iy,yjc->ijc"):  # Pillow also rounds in between
         filtered = jnp.einsum(spec, weights, bright, precision="highest")
         bright = jnp.clip(jnp.round(filtered), 0, 255)
     return bright.astype(jnp.uint8)
 
 
 def _bicubic(side: Array, window: int, size: int) -> Array:
-    """(size, window): Pillow's antialiased bicubic filter from the first `side` pixels."""
+    """Returns the matrix (size, window) of Pillow's antialiased bicubic filter, which reads the
+    first `side` pixels."""
     scale = side.astype(jnp.float32) / size
     centre = (jnp.arange(size, dtype=jnp.float32) + 0.5) * scale - 0.5
     pixel = jnp.arange(window, dtype=jnp.float32)
