@@ -629,7 +629,7 @@ def test_train_style_takes_the_net_of_init(place, trained, tmp_path, monkeypatch
         assert asked.pop().net == net
     enlarging = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
     transform_net.save(tmp_path / "x2.safetensors", enlarging, *transform_net.init(enlarging), {})
-    words = f"train style --style-image {place}/lines.png --data {place}/photos --init {tmp_path}/x2.safetensors"
-    assert status(words) == 2
+    words = f"train style --style-image {place}/lines.png --data {place}/photos"
+    assert status(f"{words} --init {tmp_path}/x2.safetensors") == 2
     assert "x2.safetensors is a super-resolution net" in capsys.readouterr().err
     assert not asked

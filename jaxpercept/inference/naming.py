@@ -56,8 +56,8 @@ def settle(
         replaced = makers.get(_key(found.path))
         if replaced and found.path != STANDARD:
             raise InputError(
-                f"{found.path} is an input, and would be replaced by the output of {replaced.path}; "
-                "leave it out, or give another folder with -o"
+                f"{found.path} is an input, and would be replaced by the output of "
+                f"{replaced.path}; leave it out, or give another folder with -o"
             )
     return kept, [found.path for found in left]
 

@@ -173,8 +173,8 @@ class Learner:
         stopped: Sequence[int] = (),
     ) -> Result:
         """Learns until `clock()` reaches `until`, or `stopped` is no longer empty (see
-        `runtime.stopping.requests`). `batches` are uint8 (2, 256, 256, 3). `show` is called about every
-        `show_every` seconds. Raises FloatingPointError if the loss is not finite."""
+        `runtime.stopping.requests`). `batches` are uint8 (2, 256, 256, 3). `show` is called about
+        every `show_every` seconds. Raises FloatingPointError if the loss is not finite."""
         if self.compiled is None:
             self.compile()
         row, moments = self._start, self._optimizer.init(self._start)

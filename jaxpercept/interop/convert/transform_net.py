@@ -2,9 +2,11 @@
 takes.
 
 Each source has its layers in our order, but its own names, layouts and options of the net:
-  pytorch-examples  https://github.com/pytorch/examples, fast_neural_style/neural_style/transformer_net.py
+  pytorch-examples  https://github.com/pytorch/examples,
+                    fast_neural_style/neural_style/transformer_net.py
   lengstrom         https://github.com/lengstrom/fast-style-transfer, src/transform.py
-  johnson           https://github.com/jcjohnson/fast-neural-style, fast_neural_style/models.lua: see `torch7`
+  johnson           https://github.com/jcjohnson/fast-neural-style,
+                    fast_neural_style/models.lua (see `torch7`)
 Arrays stay float32, so the net computes what the original computes, on images of any size.
 """
 
