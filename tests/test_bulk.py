@@ -72,8 +72,8 @@ class Here:
 @pytest.fixture
 def here(monkeypatch):
     """The command without Ray."""
-    monkeypatch.setattr(engine, "connected", nullcontext)
-    monkeypatch.setattr(engine, "alive", lambda library: {"node": {}})
+    monkeypatch.setattr(cluster, "connected", nullcontext)
+    monkeypatch.setattr(cluster, "alive", lambda library: {"node": {}})
     monkeypatch.setattr(engine, "Round", Here)
     monkeypatch.setattr(Here, "deadly", ())
     return Here
