@@ -72,7 +72,7 @@ def paint(photo, **how):
 @pytest.mark.parametrize("enlarged_by", ["the shipped net", "Lanczos"])
 def test_the_picture_has_the_photo_s_size(photo, monkeypatch, enlarged_by):
     if enlarged_by == "Lanczos":
-        monkeypatch.setattr(strokes, "_enlarger", lambda: None)
+        monkeypatch.setattr(strokes, "enlarger", lambda: None)
     seen, picture = paint(photo, stroke=None)
     assert seen == [(20, 32)]
     expected = images.load_image(photo) / 2

@@ -3,7 +3,9 @@
 `test_web_browser.py` tests the page itself.
 """
 
+import base64
 import dataclasses
+import io
 import json
 import re
 import shutil
@@ -11,14 +13,18 @@ import subprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxpercept import cli, config, images
 from jaxpercept.errors import InputError
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import strokes, upscaling
+from jaxpercept.inference.model import TRAINED_GRAIN
+from jaxpercept.inference.treatment import enlarged
 from jaxpercept.interop.web import packages, site
 from jaxpercept.nets import geometry, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
+LANCZOS = Image.Resampling.LANCZOS
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
 
 
@@ -44,20 +50,27 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     small = dataclasses.replace(config.superres_net(4), stem=8, blocks=1)
     enlarger = save(tmp_path / "x4.safetensors", small)
     monkeypatch.setattr(upscaling, "default_model", lambda scale: enlarger)
+    monkeypatch.setattr(strokes, "enlarger", lambda: upscaling.load_upscaler(enlarger))
     monkeypatch.setattr(upscaling, "shipped", lambda scale: [enlarger] if scale == 4 else [])
     styles = [{"name": n, "file": f"{n}.jpg", "sha256": ""} for n in ("sea", "fire_ii")]
     multi = save(
-        tmp_path / "both.safetensors", dataclasses.replace(RESIZE, styles=2), styles=styles
+        tmp_path / "both.safetensors",
+        dataclasses.replace(RESIZE, styles=2),
+        styles=styles,
+        training={},
     )
-    single = save(tmp_path / "lines.safetensors", RESIZE)
+    single = save(tmp_path / "lines.safetensors", RESIZE, training={}, grain=0.02)
+    other = save(tmp_path / "imported.safetensors", RESIZE)
     out = tmp_path / "site"
-    index = site.write(out, [single, multi], grain=0.01, package=package)
+    index = site.write(out, [single, multi, other], package=package)
     assert index == out / "index.html"
     about = json.loads((out / "site.json").read_text())
-    assert [style["title"] for style in about["styles"]] == ["Lines", "Both"]
+    assert [style["title"] for style in about["styles"]] == ["Lines", "Both", "Imported"]
+    assert [style["grain"] for style in about["styles"]] == [0.02, TRAINED_GRAIN, 0]
     assert [part["title"] for part in about["styles"][1]["blend"]] == ["Sea", "Fire II"]
     assert [(e["scale"], e["netScale"]) for e in about["enlarge"]] == [(2, 4), (4, 4)]
     assert about["enlarge"][0]["reach"] == geometry.reach(small)
+    assert about["strokes"]["net"] in about["bytes"]
     for name, size in about["bytes"].items():
         assert (out / name).stat().st_size == size
     shell = (out / "sw-files.js").read_text()
@@ -65,7 +78,7 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     assert all((out / name).is_file() for name in listed[1:])
     assert not [name for name in listed if name.startswith(("nets/", "runtime/"))]
     # A site made again with one net less keeps nothing of it, and visitors get the new version.
-    site.write(out, [single], grain=0.01, package=package)
+    site.write(out, [single], package=package)
     assert not (out / "nets" / "both.onnx").exists()
     assert (out / "sw-files.js").read_text().split(";")[0] != shell.split(";")[0]
 
@@ -116,26 +129,43 @@ def test_the_runtime_is_checked_and_kept(tmp_path, package, monkeypatch):
 
 
 SCRIPT = """
-import * as pixels from 'PIXELS';
+import * as pixels from './pixels.mjs';
+import * as scaling from './scaling.mjs';
+import { png } from './png.mjs';
+import * as transparency from './transparency.mjs';
 const given = JSON.parse(await new Promise((done) => {
   let text = '';
   process.stdin.on('data', (part) => (text += part)).on('end', () => done(text));
 }));
-const { size, small, large } = given;
-const photo = Float32Array.from(given.photo);
-const bytes = Uint8ClampedArray.from(given.bytes);
-const rows = (top, count) => bytes.subarray(top * size[1] * 4, (top + count) * size[1] * 4);
+const { size, small, large, strokes } = given;
+const [photo, clear] = [given.photo, given.clear].map((x) => Uint8ClampedArray.from(x));
+const rowsOf = (bytes) => (top, count) =>
+  bytes.subarray(top * size[1] * 4, (top + count) * size[1] * 4);
+const at = (bytes, other) => [...scaling.resized(rowsOf(bytes), size, other)];
+const cubic = new scaling.Resizer(size, size.map((x) => 4 * x),
+  { channels: 1, taps: scaling.cubicTaps });
+cubic.add(clear.filter((_, i) => i % 4 === 3));
+const mixed = (output, how) => [...pixels.controlled(output, clear, how)];
+const output = Float32Array.from(given.output);
+const how = { strength: 0.3, keepColours: true };
+const file = async (data) => Buffer.from(
+  await (await png({ data, height: size[0], width: size[1] })).arrayBuffer()).toString('base64');
 console.log(JSON.stringify({
-  grain: [...pixels.grain(photo, given.grain)],
-  small: [...pixels.resized(rows, size, small)],
-  large: [...pixels.resized(rows, size, large)],
-  same: [...pixels.resized(rows, size, size)],
-  fit: [pixels.fit(333, 500, 250), pixels.fit(5, 1000, 300), pixels.fit(451, 300, 512)],
-  kept: [...pixels.controlled(Float32Array.from(given.output), photo,
-    { strength: 0.3, keepColours: true })],
-  none: [...pixels.controlled(Float32Array.from(given.output), photo,
-    { strength: 0, keepColours: false })],
-  tiles: pixels.tiles(300, 128, 9),
+  grain: [...pixels.grain(photo, 0.01, given.noise)],
+  small: at(photo, small),
+  large: at(photo, large),
+  same: at(photo, size),
+  clearSmall: at(clear, small),
+  bled: [...transparency.bled(Uint8ClampedArray.from(clear), ...size)],
+  white: [...transparency.overWhite(Uint8ClampedArray.from(clear))],
+  cubic: [...cubic.result()],
+  fit: [scaling.fit(333, 500, 250), scaling.fit(5, 1000, 300), scaling.fit(451, 300, 512)],
+  seen: given.sizes.map(([stroke, h, w]) => scaling.seenSize(stroke, h, w, strokes)),
+  kept: mixed(output, how),
+  keptBytes: mixed(pixels.rgba(output), how),
+  none: mixed(output, { strength: 0, keepColours: false }),
+  tiles: scaling.tiles(300, 128, 9),
+  png: [await file(photo), await file(clear)],
 }));
 """
 
@@ -143,49 +173,74 @@ console.log(JSON.stringify({
 @pytest.mark.skipif(not shutil.which("node"), reason="needs Node.js")
 def test_scripts_compute_what_we_compute(root, tmp_path):
     rng = np.random.default_rng(1)
-    h, w = 143, 61  # more than one strip
-    pixels = rng.integers(0, 256, (h, w, 3), np.uint8)
-    photo, output = pixels / np.float32(255), rng.random((h, w, 3), np.float32)
-
-    def rgba(x):
-        return np.dstack([x, np.full_like(x[..., :1], 255)]).ravel().tolist()
-
+    h, w = 143, 75  # more than one strip; Pillow scales taller pictures rows first
+    pixels, output = rng.integers(0, 256, (h, w, 3), np.uint8), rng.random((h, w, 3), np.float32)
+    alpha = rng.integers(0, 256, (h, w), np.uint8)
+    alpha[:, :40] = np.minimum(alpha[:, :40], 1)  # 0 is frequent
+    alpha[20:90, 3:35] = 0
+    clear, opaque = np.dstack([pixels, alpha]), np.dstack([pixels, np.full_like(alpha, 255)])
+    sizes = [(None, 900, 1281), (None, 3024, 4032), (None, 6000, 4000), (1, 3000, 10), (2.5, 99, 7)]
     given = {
         "size": [h, w],
-        "small": [70, 30],
-        "large": [200, 85],
-        "photo": photo.ravel().tolist(),
+        "small": [70, 37],
+        "large": [200, 105],
+        "photo": opaque.ravel().tolist(),
+        "clear": clear.ravel().tolist(),
         "output": output.ravel().tolist(),
-        "bytes": rgba(pixels),
-        "grain": {"amount": 0.01, **site._generator()},
+        "noise": site._generator(),
+        "sizes": sizes,
+        "strokes": {"seen": strokes.SEEN, "alone": strokes.ALONE, "most": strokes.MOST},
     }
     script = tmp_path / "check.mjs"
     static = root / "jaxpercept" / "interop" / "web" / "static"
-    shutil.copy(static / "pixels.js", tmp_path / "pixels.mjs")
-    script.write_text(SCRIPT.replace("PIXELS", "./pixels.mjs"))
+    for name in ("pixels", "png", "scaling", "transparency"):
+        text = (static / f"{name}.js").read_text()
+        (tmp_path / f"{name}.mjs").write_text(
+            re.sub(r"from '\./(\w+)\.js'", r"from './\1.mjs'", text)
+        )
+    script.write_text(SCRIPT)
     done = subprocess.run(
         ["node", script], input=json.dumps(given), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
-    def same(name, expected, atol):
-        np.testing.assert_allclose(
-            np.reshape(found[name], expected.shape), expected, atol=atol, rtol=0, err_msg=name
-        )
+    def same(name, expected, atol=0.0):
+        shaped = np.reshape(found[name], expected.shape)
+        np.testing.assert_allclose(shaped, expected, atol=atol, rtol=0, err_msg=name)
 
+    photo = images.to_float(pixels)
     same("grain", images.grain(photo, 0.01), 1e-7)
-    for name in ("small", "large"):
-        same(name, images.resize(photo, tuple(given[name])), 1e-5)
-    same("same", photo, 1e-7)
+    for name in ("small", "large", "same"):
+        size = tuple(given.get(name, (h, w)))
+        same(name, np.asarray(Image.fromarray(opaque).resize(size[::-1], LANCZOS)))
+    same("clearSmall", np.asarray(Image.fromarray(clear).resize((37, 70), LANCZOS)))
+    bled = images.read(_png(clear), uint8=True)
+    assert not np.array_equal(bled.pixels, pixels)
+    same("bled", np.dstack([bled.pixels, alpha]))
+    white = images.to_uint8(images.over_white(photo, images.to_float(alpha)))
+    same("white", np.dstack([white, np.full_like(alpha, 255)]))
+    same("cubic", images.to_uint8(enlarged(alpha, 4)), 1)
     assert found["fit"] == [
         list(images.fit(*size, "long"))
         for size in ((333, 500, 250), (5, 1000, 300), (451, 300, 512))
     ]
-    same("kept", images.controlled(output, photo, strength=0.3, keep_color=True), 1e-6)
-    same("none", photo, 0)
+    assert found["seen"] == [list(strokes.seen_size(*size)) for size in sizes]
+    kept = images.controlled(output, photo, strength=0.3, keep_color=True)
+    same("kept", np.dstack([images.to_uint8(kept), alpha]), 1)
+    same("keptBytes", np.dstack([images.to_uint8(kept), alpha]), 1)
+    same("none", clear)
     expected = [
         {"first": a, "end": b, "start": c, "length": d}
-        for a, b, c, d, _ in geometry.cut(300, 128, 9)
+        for a, b, c, d, _ in geometry.cut(300, 100, 9)
     ]
     assert found["tiles"] == expected
+    for data, expected in zip(found["png"], (pixels, clear), strict=True):
+        read = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+        np.testing.assert_array_equal(read, expected)
+
+
+def _png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

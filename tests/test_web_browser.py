@@ -71,8 +71,13 @@ def folder(tmp_path_factory):
     images.save_image(folder / "dot.png", np.zeros((1, 1, 3), np.float32))
     images.save_image(folder / "wide.png", np.tile(photos["rocket"][:400], (6, 19, 1))[:, :12000])
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    clear = np.dstack([photos["chelsea"][:90, :120], np.linspace(0, 1, 120)[None].repeat(90, 0)])
-    Image.fromarray(images.to_uint8(clear)).save(folder / "clear.png")
+    images.save_image(folder / "long.png", photos["coffee"][100:140, :310])
+    images.save_image(folder / "high.png", photos["coffee"][:310, 200:240])
+    images.save_image(folder / "phone.png", np.tile(photos["rocket"][200:240], (1, 3, 1))[:, :1300])
+    opacity = np.clip(np.linspace(-0.5, 1, 120), 0, 1)[None].repeat(90, 0)
+    clear = images.to_uint8(np.dstack([photos["chelsea"][:90, :120], opacity]))
+    clear[:, :40, :3] = 0  # what programs write under transparency
+    Image.fromarray(clear).save(folder / "clear.png")
     turned = Image.fromarray(images.to_uint8(photos["chelsea"][:96, :128]))
     exif = turned.getexif()
     exif[0x0112] = 6
@@ -118,18 +123,27 @@ def visit(folder, scenario):
     return found
 
 
-def stylized(folder, name, *options):
-    """Runs `infer.py stylize` on a photo and returns uint8."""
+def ours(folder, command, name, *options):
+    """Runs a command of `infer.py` on a photo and returns the picture, uint8 (H, W, 3 or 4)."""
     out = folder / "ours.png"
-    assert cli.main(["stylize", str(folder / name), "-o", str(out), *options]) == 0
-    return images.load_uint8(out).astype(int)
+    assert cli.main([command, str(folder / name), "-o", str(out), *options]) == 0
+    return pixels(out)
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
 
 
 def differs(folder, saved, expected):
-    """Returns the largest difference of a saved picture, in 1/255."""
-    found = images.load_uint8(folder / saved).astype(int)
+    """Returns the largest difference of a saved picture, in 1/255, where it is not transparent."""
+    found = pixels(folder / saved)
     assert found.shape == expected.shape
-    return np.abs(found - expected).max()
+    if expected.shape[-1] == 3:
+        return np.abs(found - expected).max()
+    seen = np.maximum(found, expected)[..., 3] > 0
+    assert seen.mean() > 0.3
+    return np.abs(found - expected)[seen].max()
 
 
 def test_the_first_visit(folder):
@@ -148,15 +162,15 @@ def test_the_first_visit(folder):
 def test_paintings_are_those_of_the_command_line(folder):
     found = visit(folder, "paint")
     assert found["name"] == "photo_wave.png"
-    wave = stylized(folder, "photo.png", "--style", "wave")
+    wave = ours(folder, "stylize", "photo.png", "--style", "wave")
     assert differs(folder, "wave.png", wave) <= 2
     assert np.abs(images.load_uint8(folder / "wave.jpg").astype(int) - wave).mean() < 5  # JPEG
     gentle = ("--style", "wave", "--strength", "0.4", "--preserve-color")
-    assert differs(folder, "gentle.png", stylized(folder, "photo.png", *gentle)) <= 2
+    assert differs(folder, "gentle.png", ours(folder, "stylize", "photo.png", *gentle)) <= 2
     photo = images.load_uint8(folder / "photo.png").astype(int)
     assert differs(folder, "none.png", photo) == 0
-    # Not compared pixel by pixel: `infer.py --size` scales in 8 bits, the page in floats.
-    assert images.load_uint8(folder / "smaller.png").shape == (512, 410, 3)
+    smaller = ours(folder, "stylize", "large.png", "--style", "wave", "--size", "512")
+    assert differs(folder, "smaller.png", smaller) <= 2
 
 
 STYLES = shipped.rows("multi")
@@ -168,8 +182,8 @@ def test_a_blend_needs_no_new_net(folder):
     assert found["parts"] == [site._title(style) for style in STYLES]
     assert found["more"] == []
     assert found["unnamed"] == []
-    assert differs(folder, "blend.png", stylized(folder, "photo.png", "--style", BLEND)) <= 2
-    only = stylized(folder, "photo.png", "--style", f"multi:{STYLES[2]}")
+    assert differs(folder, "blend.png", ours(folder, "stylize", "photo.png", "--style", BLEND)) <= 2
+    only = ours(folder, "stylize", "photo.png", "--style", f"multi:{STYLES[2]}")
     assert differs(folder, "only.png", only) <= 2
 
 
@@ -179,12 +193,13 @@ def test_odd_files(folder):
     assert "at least 16 pixels a side" in answers["dot.png"]["message"]
     assert answers["wide.png"]["message"] == ""
     assert images.load_uint8(folder / "painted-wide.png.png").shape == (102, 512, 3)
-    # The page paints transparency on white and infer.py keeps it, so this only tests that it is
-    # painted.
-    assert answers["clear.png"]["message"] == ""
+    clear = ours(folder, "stylize", "clear.png", "--style", "wave")
+    assert differs(folder, "painted-clear.png.png", clear) <= 2
+    on_white = 255 * images.load_image(folder / "ours.png")
+    assert np.abs(pixels(folder / "painted-clear.jpg") - on_white).mean() < 5  # JPEG
     assert answers["turned.jpg"]["message"] == ""
-    ours = stylized(folder, "turned.jpg", "--style", "wave")
-    assert differs(folder, "painted-turned.jpg.png", ours) <= 2
+    turned = ours(folder, "stylize", "turned.jpg", "--style", "wave")
+    assert differs(folder, "painted-turned.jpg.png", turned) <= 2
 
 
 def test_by_keyboard_alone(folder):
@@ -195,14 +210,24 @@ def test_by_keyboard_alone(folder):
     assert found["saved"] == "chelsea_multi.png"
 
 
+def test_strokes_on_a_large_photo(folder):
+    found = visit(folder, "strokes")
+    assert "1300 × 40" in found["automatic"]["status"]
+    automatic = ours(folder, "stylize", "phone.png", "--style", "wave")
+    assert differs(folder, "automatic.png", automatic) <= 2
+    assert differs(folder, "automatic.png", pixels(folder / "phone.png")) > 20
+    coarse = ours(folder, "stylize", "clear.png", "--style", "wave", "--stroke", "2")
+    assert differs(folder, "coarse.png", coarse) <= 2
+    assert "would see 15×11 pixels" in found["refused"]["message"]
+
+
 def test_enlarged(folder):
+    """Pictures of more than 256 pixels are enlarged in tiles; here infer.py makes none."""
     visit(folder, "enlarge")
-    for scale in (4, 2):
-        size = images.load_uint8(folder / f"x{scale}.png").shape
-        assert size == (86 * scale, 129 * scale, 3)
-    ours = folder / "ours.png"
-    assert cli.main(["upscale", str(folder / "photo.png"), "--scale", "4", "-o", str(ours)]) == 0
-    assert differs(folder, "x4.png", images.load_uint8(ours).astype(int)) <= 2
+    assert pixels(folder / "photo-x2.png").shape == (86 * 2, 129 * 2, 3)
+    for name, scale in (("long", 4), ("high", 4), ("clear", 4), ("clear", 2)):
+        expected = ours(folder, "upscale", f"{name}.png", "--scale", str(scale), "--tile", "0")
+        assert differs(folder, f"{name}-x{scale}.png", expected) <= 1
 
 
 def test_cancelling(folder):
@@ -230,7 +255,7 @@ def test_webgpu(folder):
     found = visit(folder, "webgpu")
     assert found["wave"]["status"].startswith("WebGPU")
     assert found["blend"]["status"].startswith("WebGPU")
-    wave = stylized(folder, "small.png", "--style", "wave")
+    wave = ours(folder, "stylize", "small.png", "--style", "wave")
     assert differs(folder, "webgpu.png", wave) <= 2
-    blend = stylized(folder, "small.png", "--style", f"multi:{STYLES[0]},{STYLES[1]}")
+    blend = ours(folder, "stylize", "small.png", "--style", f"multi:{STYLES[0]},{STYLES[1]}")
     assert differs(folder, "webgpu-blend.png", blend) <= 2

@@ -65,15 +65,12 @@ def run(arguments: argparse.Namespace) -> None:
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
     for style in given:
         weights_file.resolve(multistyle.split(style)[0], "styles")
-    from jaxpercept.inference.model import TRAINED_GRAIN
     from jaxpercept.interop.web import serve, site
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     try:
-        index = site.write(
-            arguments.out, given, grain=TRAINED_GRAIN, package=arguments.runtime, say=say
-        )
+        index = site.write(arguments.out, given, package=arguments.runtime, say=say)
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
     say(f"{index}: serve its folder, because a page cannot load nets from a file")

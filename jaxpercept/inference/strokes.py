@@ -50,13 +50,13 @@ def to_size(output: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     if output.shape[:2] == (height, width):
         return output
     pixels = images.to_uint8(output)
-    if (net := _enlarger()) is not None:
+    if (net := enlarger()) is not None:
         pixels = tiles.run(net, pixels)
     return images.resize(pixels, (height, width))
 
 
 @lru_cache(maxsize=1)
-def _enlarger() -> Model | None:
+def enlarger() -> Model | None:
     """Returns the net that enlarges, or None if none is shipped."""
     known = upscaling.shipped(4)
     name = _ENLARGER if _ENLARGER in known else next(iter(known), None)

@@ -206,6 +206,7 @@ const SCENARIOS = {
     for (const name of ['broken.jpg', 'dot.png', 'wide.png', 'clear.png', 'turned.jpg']) {
       answers[name] = await open(page, name);
       if (answers[name].state === 'done') await save(page, `painted-${name}.png`);
+      if (name === 'clear.png') await save(page, 'painted-clear.jpg');
     }
     return { answers };
   },
@@ -249,16 +250,39 @@ const SCENARIOS = {
     return { divider, label, strength, saved: download.suggestedFilename(), passed };
   },
 
+  async strokes({ context }) {
+    const page = await visit(context);
+    await choose(page, 'input[value="wave"]');
+    await open(page, 'phone.png');
+    await page.selectOption('#size', '0');
+    await sleep(300);
+    await done(page);
+    const automatic = await state(page);
+    await save(page, 'automatic.png');
+    await open(page, 'clear.png');
+    await page.selectOption('#stroke', '2');
+    await sleep(300);
+    await done(page);
+    await save(page, 'coarse.png');
+    await page.selectOption('#stroke', '8');
+    await sleep(300);
+    await done(page);
+    return { automatic, refused: await state(page) };
+  },
+
   async enlarge({ context }) {
     const page = await visit(context);
     await open(page, 'photo.png');
     await page.evaluate(() => document.querySelector('input[value="enlarge"]').click());
-    for (const factor of [4, 2]) {
+    const made = [['photo', 2], ['long', 4], ['high', 4], ['clear', 4], ['clear', 2]];
+    for (const [name, factor] of made) {
+      await page.setInputFiles('#file', at(`${name}.png`));
+      await sleep(500);
       await page.evaluate((x) => document.querySelector(`input[value="${x}"]`).click(), factor);
       await page.evaluate(() => (document.getElementById('stage').dataset.state = 'waiting'));
       await page.click('#enlarge');
       await done(page);
-      await save(page, `x${factor}.png`);
+      await save(page, `${name}-x${factor}.png`);
     }
     return state(page);
   },

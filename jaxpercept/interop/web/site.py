@@ -18,7 +18,7 @@ import numpy as np
 from jaxpercept import files, images
 from jaxpercept.errors import InputError
 from jaxpercept.images.samples import sample_photos
-from jaxpercept.inference import upscaling
+from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
 from jaxpercept.interop.web import packages
@@ -34,13 +34,12 @@ def write(
     out: str | os.PathLike[str],
     styles: Sequence[str],
     *,
-    grain: float,
     package: str | os.PathLike[str] | None = None,
     say: Say = lambda line: None,
 ) -> Path:
     """Writes the site of these styles to the folder `out`, and returns its index.html. Styles are
-    names or weights files; a multi-style net without a blend gets a slider for each style. `grain`
-    is the noise under every photo, as on the command line. `package` is as in `packages.obtain`.
+    names or weights files; a multi-style net without a blend gets a slider for each style.
+    `package` is as in `packages.obtain`.
 
     Raises InputError for a folder that holds something else, an unknown or unfit net, and a missing
     runtime. Nothing has been written then, except if a net turns out not to run."""
@@ -56,13 +55,13 @@ def write(
     }
     about = {
         "runtime": _copy_runtime(out, runtime),
-        "grain": {"amount": grain, **_generator()},
+        "noise": _generator(),
         "samples": [_sample(out, name, photo) for name, photo in photos.items()],
         "styles": [
             _style(out, name, model, next(iter(photos.values())), say)
             for name, model in models.items()
         ],
-        "enlarge": _enlargers(out, say),
+        **_enlargers(out, say),
     }
     return _finished(out, about)
 
@@ -97,7 +96,12 @@ def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) ->
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=80)
         return {"name": label, "title": _title(style), "picture": file}
 
-    about = {"name": name, "net": net, "least": export.smallest_side(model.config)}
+    about = {
+        "name": name,
+        "net": net,
+        "least": export.smallest_side(model.config),
+        "grain": model.grain,
+    }
     if not export.takes_blend(model):
         style = model.header.get("style", {}).get("name", name)
         return {**about, **picture(model, name, style), "credit": credits.get(style, "")}
@@ -111,26 +115,27 @@ def _title(name: str) -> str:
     return " ".join(w.upper() if w in numerals else w[:1].upper() + w[1:] for w in words.split())
 
 
-def _enlargers(out: Path, say: Say) -> list[dict[str, Any]]:
-    """Returns the nets for ×2 and ×4. If no net of scale 2 is shipped, ×2 is ×4 halved."""
-    found: list[dict[str, Any]] = []
-    for scale in (2, 4):
-        model = upscaling.load_upscaler(
-            upscaling.default_model(scale if upscaling.shipped(scale) else 4)
-        )
-        net = f"nets/{model.name}.onnx"
-        if net not in [other["net"] for other in found]:
+def _enlargers(out: Path, say: Say) -> dict[str, Any]:
+    """Returns the nets for ×2 and ×4, and how the size of strokes is chosen, with the net that
+    enlarges paintings. If no net of scale 2 is shipped, ×2 is ×4 halved."""
+    made: dict[str, dict[str, Any]] = {}
+
+    def exported(model: Model) -> dict[str, Any]:
+        if model.name not in made:
+            net, config = f"nets/{model.name}.onnx", model.config
             worst = export.export(model, out / net)
             say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
-        found.append(
-            {
-                "scale": scale,
-                "net": net,
-                "netScale": model.config.scale,
-                "reach": geometry.reach(model.config),
-            }
-        )
-    return found
+            reach = geometry.overlap(config) if geometry.seamless(config) else None
+            made[model.name] = {"net": net, "netScale": config.scale, "reach": reach}
+        return made[model.name]
+
+    found = []
+    for scale in (2, 4):
+        name = upscaling.default_model(scale if upscaling.shipped(scale) else 4)
+        found.append({"scale": scale, **exported(upscaling.load_upscaler(name))})
+    about = {"seen": strokes.SEEN, "alone": strokes.ALONE, "most": strokes.MOST}
+    net = strokes.enlarger()
+    return {"enlarge": found, "strokes": {**about, **(exported(net) if net else {})}}
 
 
 def _sample(out: Path, name: str, photo: images.Float) -> dict[str, str]:
@@ -187,7 +192,8 @@ def _finished(out: Path, about: dict[str, Any]) -> Path:
 def _loaded(about: dict[str, Any]) -> set[str]:
     """Returns the files that the page loads with progress, and the rest of the runtime."""
     runtime = {f"runtime/{name}" for name in packages.FILES}
-    return runtime | {style["net"] for style in (*about["styles"], *about["enlarge"])}
+    nets = (*about["styles"], *about["enlarge"], about["strokes"])
+    return runtime | {about["net"] for about in nets if "net" in about}
 
 
 def _tidy(out: Path, wanted: set[str]) -> None:

@@ -6,7 +6,6 @@ import { Engine } from './engine.js';
 import { isolated } from './isolation.js';
 import * as view from './view.js';
 
-const LARGEST = 4e6; // pixels that are painted at once
 const LIVE = { wasm: 192, webgpu: 384 };
 const at = (id) => document.getElementById(id);
 
@@ -15,7 +14,7 @@ const camera = new Camera();
 let engine;
 let photo; // {blob, name, height, width}
 let openedBy; // the worker that holds the photo
-let result; // {before, after}: ImageData of what is shown
+let pixels; // ImageData of the result, at its full size
 let wanted = new Set(); // what is to be done: "paint", "finish"
 let working = false; // shown, and can be cancelled
 let looping = false;
@@ -49,14 +48,14 @@ async function openPhoto(blob, name) {
   }
   photo = { blob, name, height: bitmap.height, width: bitmap.width };
   openedBy = undefined;
-  controls.offerSizes(photo, LARGEST);
+  controls.offerSizes(photo);
   await showPhoto(bitmap);
   if (controls.mode() === 'paint') await request('paint');
 }
 
 // The photo alone, as small as a screen needs it.
 async function showPhoto(bitmap) {
-  result = undefined;
+  pixels = undefined;
   const scale = Math.min(1, 1600 / Math.max(bitmap.width, bitmap.height));
   const small = await createImageBitmap(bitmap, {
     resizeWidth: Math.max(1, Math.round(bitmap.width * scale)),
@@ -111,7 +110,7 @@ async function goOn() {
   looping = true;
   try {
     while (wanted.size && controls.mode() === 'paint') {
-      const paint = wanted.has('paint') || !result;
+      const paint = wanted.has('paint') || !pixels;
       wanted = new Set();
       await (paint ? job(paintPhoto) : finish().catch(failed));
     }
@@ -125,14 +124,14 @@ async function paintPhoto() {
   await handOver();
   const style = controls.style(site);
   const mine = photo;
-  const given = { net: style.net, least: style.least, blend: controls.blend(site) };
-  const size = { long: controls.long(), largest: LARGEST };
-  const done = await engine.ask('paint', { ...given, ...size }, view.report);
+  const { net, least, grain } = style;
+  const how = { blend: controls.blend(site), long: controls.long(), stroke: controls.stroke() };
+  const done = await engine.ask('paint', { net, least, grain, ...how }, view.report);
   if (photo !== mine || controls.mode() !== 'paint') return; // something else is shown by now
-  result = { before: done.before };
-  await finish();
-  view.took(done.times.runMs / 1000, done.height * done.width);
-  const total = (done.times.photoMs + done.times.runMs) / 1000;
+  await finish(done.before);
+  const { photoMs, runMs, enlargeMs = 0 } = done.times;
+  view.took(runMs / 1000, done.seen[0] * done.seen[1]);
+  const total = (photoMs + runMs + enlargeMs) / 1000;
   view.status(`${backendName()} · ${done.width} × ${done.height} · ${total.toFixed(1)} s`);
   performance.measure('paint', {
     start: 0,
@@ -141,13 +140,14 @@ async function paintPhoto() {
   });
 }
 
-async function finish() {
+async function finish(before) {
   const done = await engine.ask('finish', controls.finishing());
   if (!done) return;
-  result.after = done.after;
+  ({ pixels } = done);
   const { title } = controls.style(site);
   view.name('Painting');
-  view.show({ ...result, state: 'done', label: `${photo.name} in the style ${title}` });
+  const label = `${photo.name} in the style ${title}`;
+  view.show({ before, after: done.after, state: 'done', label });
   allowSaving();
 }
 
@@ -156,10 +156,11 @@ async function enlarge() {
   const done = await job(async () => {
     view.message('');
     await handOver();
-    result = await engine.ask('enlarge', factor, view.report);
+    const { before, after, ...made } = await engine.ask('enlarge', factor, view.report);
+    ({ pixels } = made);
     view.name(`Enlarged ×${factor.scale}`);
-    view.show({ ...result, state: 'done', label: `${photo.name} enlarged ${factor.scale} times` });
-    view.status(`${backendName()} · ${result.after.width} × ${result.after.height}`);
+    view.show({ before, after, state: 'done', label: `${photo.name} enlarged ${factor.scale} times` });
+    view.status(`${backendName()} · ${pixels.width} × ${pixels.height}`);
   });
   if (done) allowSaving();
   await goOn();
@@ -202,13 +203,14 @@ async function startCamera() {
 
 async function live() {
   let average;
-  result = undefined;
+  pixels = undefined;
   allowSaving();
   while (camera.on) {
     const begun = performance.now();
     const style = controls.style(site);
     const long = Math.max(controls.long(), style.least);
-    const given = { net: style.net, blend: controls.blend(site), ...controls.finishing() };
+    const { net, grain } = style;
+    const given = { net, grain, blend: controls.blend(site), ...controls.finishing() };
     try {
       const { after } = await engine.ask('frame', { ...given, ...camera.frame(long) }, () => {});
       if (!camera.on) break;
@@ -232,7 +234,6 @@ function stopCamera() {
 }
 
 async function save(type, suffix) {
-  const pixels = result.after;
   const { blob } = await engine.ask('encode', { pixels, type });
   const stem = photo.name.replace(/\.[^.]*$/, '');
   const made = controls.mode() === 'enlarge' ? 'enlarged' : controls.style(site).name;
@@ -244,7 +245,7 @@ async function save(type, suffix) {
 }
 
 function allowSaving() {
-  at('png').disabled = at('jpeg').disabled = !result?.after;
+  at('png').disabled = at('jpeg').disabled = !pixels;
 }
 
 async function openSample({ file, name }, button) {

@@ -1,7 +1,9 @@
 // The controls, made from what the site holds, and what they are set to.
 
+import { LARGEST_RESULT } from './scaling.js';
+
 const at = (id) => document.getElementById(id);
-const LONGEST = [256, 384, 512, 768, 1024, 1536, 2048, 3072];
+const LONGEST = [256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096];
 let wantedLong = 512; // what the visitor chose last, for photos where it is to be had
 const LIVE = [128, 192, 256, 384, 512];
 
@@ -44,6 +46,7 @@ export function build(site, changed) {
     if (at('size').dataset.kind === 'photo') wantedLong = long();
     changed('size');
   });
+  at('stroke').addEventListener('change', () => changed('stroke'));
   for (const input of document.getElementsByName('mode')) {
     input.addEventListener('change', () => {
       at('painting').hidden = mode() !== 'paint';
@@ -129,11 +132,16 @@ export function long() {
   return Number(at('size').value);
 }
 
-// Offers the sizes for a photo, its own for reading only where that is above `largest` pixels, and
+// How much larger strokes are to be than the net paints them; null for what suits the size.
+export function stroke() {
+  return Number(at('stroke').value) || null;
+}
+
+// Offers the sizes for a photo, its own for reading only where that is too large for a browser, and
 // chooses what the visitor wants, or else the largest.
-export function offerSizes({ height, width }, largest) {
+export function offerSizes({ height, width }) {
   const side = Math.max(height, width);
-  const fits = (s) => (height * width * s * s) / (side * side) <= largest;
+  const fits = (s) => (height * width * s * s) / (side * side) <= LARGEST_RESULT;
   const options = LONGEST.filter((s) => s < side && fits(s)).map((s) => option(s, `${s} pixels`));
   const tooLarge = !fits(side);
   const original = option(0, `Original, ${width} × ${height}${tooLarge ? ' (too large here)' : ''}`);

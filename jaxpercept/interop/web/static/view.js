@@ -24,7 +24,10 @@ function draw(canvas, picture) {
   if (canvas.height !== picture.height) canvas.height = picture.height;
   const context = canvas.getContext('2d', { willReadFrequently: true });
   if (picture instanceof ImageData) context.putImageData(picture, 0, 0);
-  else context.drawImage(picture, 0, 0);
+  else {
+    context.clearRect(0, 0, picture.width, picture.height);
+    context.drawImage(picture, 0, 0);
+  }
 }
 
 function fitFrame() {
@@ -61,7 +64,7 @@ export function report(state) {
       state.loaded / state.total,
     );
   } else if (state.step === 'tiles') {
-    activity(`Enlarging, part ${state.done} of ${state.total}`, state.done / state.total);
+    activity(`Enlarging, part ${state.done + 1} of ${state.total}`, state.done / state.total);
   } else if (state.step === 'run') {
     running(state.pixels);
   } else {

@@ -1,96 +1,24 @@
 // The worker that computes: decodes photos, runs nets, finishes pictures. The page talks to it
 // through engine.js: {id, task, ...} in, {id, progress} and then {id, result} or {id, error} out.
 
-import { controlled, fit, floats, grain, resized, rgba, tiles } from './pixels.js';
+import { enlarged } from './enlarging.js';
+import * as nets from './nets.js';
+import { controlled, grain, rgba } from './pixels.js';
+import { png } from './png.js';
+import { LARGEST_RESULT, Resizer, cubicTaps, fit, resized, seenSize } from './scaling.js';
+import { bled, isTransparent, overWhite } from './transparency.js';
 
-const LARGEST_SIDE = 16384; // of a canvas
-const LARGEST_RESULT = 40e6; // pixels of an enlarged picture
-const TILE = 128; // input pixels a side, when enlarging
+const { Refusal, now } = nets;
+const LARGEST_SEEN = 4e6; // pixels that a style net takes at once
+const SHOWN = 2048; // pixels of the longer side, on the page
 
 let site;
-let ort;
-let backend;
-let sessions = new Map();
-let photo; // {bitmap, height, width}
-let painted; // {key, size: [height, width], content, output}
+let photo; // {bitmap, height, width, colorType}
+let painted; // what is kept from one painting to the next, see `paint`
 
-class Refusal extends Error {} // shown to the visitor as it is
-
-const now = () => performance.now();
-
-// One of the runtime's files or a net, with progress: {loaded, total} in bytes.
-async function download(url, progress) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Refusal(`${url} cannot be loaded (${response.status}).`);
-  const total = site.bytes[url];
-  const out = new Uint8Array(total);
-  const reader = response.body.getReader();
-  let loaded = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    if (loaded + value.length > total) throw new Refusal(`${url} is not what this page expects.`);
-    out.set(value, loaded);
-    loaded += value.length;
-    progress({ step: 'download', loaded, total });
-  }
-  return out;
-}
-
-// WebGPU where a real adapter is, unless `wanted` says which.
-async function chooseBackend(wanted) {
-  if (wanted === 'wasm' || !site.runtime.webgpu) return 'wasm';
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  if (wanted === 'webgpu' && adapter) return 'webgpu';
-  return adapter && !adapter.info?.isFallbackAdapter ? 'webgpu' : 'wasm';
-}
-
-async function start({ manifest, wanted, threads }, progress) {
-  site = manifest;
-  backend = await chooseBackend(wanted);
-  const files = site.runtime[backend];
-  const begun = now();
-  const [module, wasmBinary] = await Promise.all([
-    import(new URL(files.script, self.location.href).href),
-    download(files.wasm, progress),
-  ]);
-  ort = module;
-  ort.env.logLevel = 'error';
-  ort.env.wasm.numThreads = backend === 'webgpu' ? 1 : threads;
-  ort.env.wasm.wasmPaths = { mjs: new URL(files.loader, self.location.href).href };
-  ort.env.wasm.wasmBinary = wasmBinary.buffer;
-  return { backend, threads: ort.env.wasm.numThreads, downloadMs: now() - begun };
-}
-
-async function sessionOf(net, progress) {
-  if (!sessions.has(net)) {
-    for (const [name, old] of sessions) {
-      if (sessions.size < 2) break;
-      await old.release();
-      sessions.delete(name);
-    }
-    const data = await download(net, progress);
-    progress({ step: 'compile' });
-    sessions.set(
-      net,
-      await ort.InferenceSession.create(data, {
-        executionProviders: [backend],
-        logSeverityLevel: 3, // errors; that shapes are computed on the CPU is none
-      }),
-    );
-  }
-  return sessions.get(net);
-}
-
-// The net's output for one picture: {data, height, width}.
-async function run(session, picture, [height, width], blend) {
-  const feeds = { image: new ort.Tensor('float32', picture, [1, height, width, 3]) };
-  if (blend) feeds.blend = new ort.Tensor('float32', Float32Array.from(blend), [blend.length]);
-  const { output } = await session.run(feeds);
-  const data = await output.getData();
-  const [, outHeight, outWidth] = output.dims;
-  output.dispose();
-  return { data, height: outHeight, width: outWidth };
+function start(given, progress) {
+  site = given.manifest;
+  return nets.start(given, progress);
 }
 
 async function open({ blob }) {
@@ -104,137 +32,167 @@ async function open({ blob }) {
     throw new Refusal('This file is not a picture that the browser can read. Try JPEG or PNG.');
   }
   photo?.bitmap.close();
-  photo = { bitmap, height: bitmap.height, width: bitmap.width };
+  photo = { bitmap, height: bitmap.height, width: bitmap.width, colorType: 'unorm8' };
+  // A canvas of 8 bits rounds the colours of pixels that are nearly transparent.
+  if (blob.type !== 'image/jpeg' && hasTransparency()) photo.colorType = 'float16';
   painted = null;
   return { height: photo.height, width: photo.width };
 }
 
-// Strips of the photo on white, as RGBA bytes.
+function hasTransparency() {
+  for (let top = 0; top < photo.height; top += 128) {
+    if (isTransparent(photoRows(top, Math.min(128, photo.height - top)))) return true;
+  }
+  return false;
+}
+
+// Rows of the photo, as RGBA bytes.
 function photoRows(top, count) {
-  const canvas = new OffscreenCanvas(photo.width, count);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  context.fillStyle = '#fff';
-  context.fillRect(0, 0, photo.width, count);
+  const { width, colorType } = photo;
+  const canvas = new OffscreenCanvas(width, count);
+  const context = canvas.getContext('2d', { willReadFrequently: true, colorType });
   context.drawImage(photo.bitmap, 0, -top);
-  return context.getImageData(0, 0, photo.width, count).data;
+  return context.getImageData(0, 0, width, count).data;
 }
 
-function content(long) {
-  const full = [photo.height, photo.width];
-  const size = long ? fit(...full, long) : full;
-  const [height, width] = size;
-  return { size, picture: resized(photoRows, full, size), height, width };
+// The photo at a size, as RGBA bytes.
+function content(size) {
+  return bled(resized(photoRows, [photo.height, photo.width], size), ...size);
 }
 
-async function paint({ net, least, blend, long, largest }, progress) {
+async function paint({ net, long, stroke, blend, ...style }, progress) {
+  const own = [photo.height, photo.width];
+  const size = long ? fit(...own, long) : own;
+  const seen = seenSize(stroke, ...size, site.strokes);
+  check(size, seen, style.least);
   const times = {};
-  const [height, width] = long ? fit(photo.height, photo.width, long) : [photo.height, photo.width];
-  if (Math.min(height, width) < least) {
-    throw new Refusal(
-      `This photo is ${width}×${height} pixels. A style needs at least ${least} pixels a side.`,
-    );
-  }
-  if (height * width > largest) {
-    throw new Refusal(
-      `${width}×${height} is too large to paint in a browser: at most ${largest / 1e6} ` +
-        'megapixels. Choose a smaller size; the command line does any size.',
-    );
-  }
-  const fresh = !sessions.has(net);
+  const session = await nets.sessionOf(net, progress, times);
   let begun = now();
-  const session = await sessionOf(net, progress);
-  times.prepareMs = fresh ? now() - begun : 0;
-  begun = now();
-  const sized = `${height}x${width}`;
-  if (painted?.sized !== sized) {
+  if (String(painted?.size) !== String(size)) {
     progress({ step: 'photo' });
-    const made = content(long);
-    painted = { sized, ...made, seen: grain(made.picture, site.grain) };
+    painted = { size, content: content(size) };
+  }
+  const sees = `${seen} ${style.grain}`;
+  if (painted.sees !== sees) {
+    const rows = (top, count) =>
+      painted.content.subarray(top * size[1] * 4, (top + count) * size[1] * 4);
+    const small = String(seen) === String(size) ? painted.content : opaque(rows, size, seen);
+    painted = { ...painted, sees, input: grain(small, style.grain, site.noise) };
   }
   times.photoMs = now() - begun;
-  progress({ step: 'run', pixels: height * width });
+  progress({ step: 'run', pixels: seen[0] * seen[1] });
   begun = now();
-  painted.output = (await run(session, painted.seen, painted.size, blend)).data;
+  let output = (await nets.run(session, painted.input, seen, blend)).data;
   times.runMs = now() - begun;
-  return { height, width, times, before: await image(painted.picture, painted.size) };
-}
-
-async function image(picture, [height, width]) {
-  return new ImageData(rgba(picture), width, height);
-}
-
-async function finish({ strength, keepColours }) {
-  if (!painted?.output) return null;
-  const result = controlled(painted.output, painted.picture, { strength, keepColours });
-  return { after: await image(result, painted.size) };
-}
-
-async function enlarge({ net, scale, netScale, reach }, progress) {
-  const { height, width } = photo;
-  if (Math.min(height, width) < 8) {
-    throw new Refusal(`This photo is ${width}×${height} pixels; at least 8 a side are needed.`);
+  if (String(seen) !== String(size)) {
+    begun = now();
+    output = await toSize(rgba(output), seen, size, progress);
+    times.enlargeMs = now() - begun;
   }
-  const pixels = height * width * scale ** 2;
-  if (pixels > LARGEST_RESULT || Math.max(height, width) * netScale > LARGEST_SIDE) {
+  painted.output = output;
+  const [height, width] = size;
+  const before = await shown(new ImageData(painted.content, width, height));
+  return { height, width, seen, times, before };
+}
+
+// A net's output at the picture's size: by the site's net, if it has one, and then by Lanczos.
+async function toSize(bytes, seen, size, progress) {
+  const by = site.strokes;
+  const made = new Resizer(by.net ? seen.map((side) => side * by.netScale) : seen, size);
+  if (by.net) await enlarged(by, bytes, seen, (band) => made.add(band), progress);
+  else made.add(bytes);
+  return made.result();
+}
+
+// RGBA bytes at another size, whatever their opacity.
+function opaque(rows, size, newSize) {
+  const made = new Resizer(size, newSize);
+  for (let top = 0; top < size[0]; top += 128) made.add(rows(top, Math.min(128, size[0] - top)));
+  return made.result();
+}
+
+function check(size, seen, least) {
+  const [height, width] = seen;
+  if (Math.min(height, width) < least) {
     throw new Refusal(
-      `Enlarged ×${scale}, this photo would be ${width * scale}×${height * scale} pixels: more ` +
-        `than the ${LARGEST_RESULT / 1e6} megapixels that a browser is trusted with here.`,
+      String(seen) === String(size)
+        ? `This photo is ${width}×${height} pixels. A style needs at least ${least} pixels a side.`
+        : `With these strokes the net would see ${width}×${height} pixels, and a style needs at ` +
+          `least ${least} a side. Choose finer strokes.`,
     );
   }
-  const session = await sessionOf(net, progress);
-  const source = photoRows(0, height);
-  const picture = floats(source);
-  const out = new Uint8ClampedArray(height * width * netScale ** 2 * 4);
-  const rows = tiles(height, reach === null ? height : TILE, reach ?? 0);
-  const columns = tiles(width, reach === null ? width : TILE, reach ?? 0);
-  let done = 0;
-  for (const row of rows) {
-    for (const column of columns) {
-      const part = crop(picture, width, row, column);
-      const made = await run(session, part, [row.length, column.length]);
-      paste(out, width * netScale, rgba(made.data), made.width, row, column, netScale);
-      progress({ step: 'tiles', done: ++done, total: rows.length * columns.length });
-    }
+  if (height * width > LARGEST_SEEN) {
+    throw new Refusal(
+      `${width}×${height} is too large to paint in a browser at once: at most ` +
+        `${LARGEST_SEEN / 1e6} megapixels. Choose coarser strokes or a smaller size; the command ` +
+        'line does any size.',
+    );
   }
-  const before = new ImageData(source, width, height);
-  if (scale === netScale) {
-    return { before, after: new ImageData(out, width * scale, height * scale) };
-  }
-  const whole = [height * netScale, width * netScale];
-  const lines = (top, count) => out.subarray(top * whole[1] * 4, (top + count) * whole[1] * 4);
-  const smaller = resized(lines, whole, [height * scale, width * scale]);
-  return { before, after: await image(smaller, [height * scale, width * scale]) };
+  refuseLarge(size, 'Painted');
 }
 
-function crop(picture, width, row, column) {
-  const out = new Float32Array(row.length * column.length * 3);
-  for (let y = 0; y < row.length; y++) {
-    const from = ((row.start + y) * width + column.start) * 3;
-    out.set(picture.subarray(from, from + column.length * 3), y * column.length * 3);
-  }
-  return out;
+function refuseLarge([height, width], what) {
+  if (height * width <= LARGEST_RESULT) return;
+  throw new Refusal(
+    `${what}, this photo would have ${width}×${height} pixels: more than the ` +
+      `${LARGEST_RESULT / 1e6} megapixels that a browser is trusted with here.`,
+  );
 }
 
-function paste(out, outWidth, tile, tileWidth, row, column, scale) {
-  const left = (column.first - column.start) * scale;
-  const length = (column.end - column.first) * scale;
-  for (let y = row.first * scale; y < row.end * scale; y++) {
-    const from = ((y - row.start * scale) * tileWidth + left) * 4;
-    out.set(tile.subarray(from, from + length * 4), (y * outWidth + column.first * scale) * 4);
+// A picture as large as a screen needs it.
+function shown(pixels) {
+  const scale = SHOWN / Math.max(pixels.width, pixels.height);
+  if (scale >= 1) return createImageBitmap(pixels);
+  const [resizeWidth, resizeHeight] = [pixels.width, pixels.height].map((x) =>
+    Math.max(1, Math.round(x * scale)),
+  );
+  return createImageBitmap(pixels, { resizeWidth, resizeHeight, resizeQuality: 'medium' });
+}
+
+async function finish(how) {
+  if (!painted?.output) return null;
+  const [height, width] = painted.size;
+  const pixels = new ImageData(controlled(painted.output, painted.content, how), width, height);
+  return { after: await shown(pixels), pixels };
+}
+
+async function enlarge({ scale, ...net }, progress) {
+  const own = [photo.height, photo.width];
+  if (Math.min(...own) < 8) {
+    throw new Refusal(`This photo is ${own[1]}×${own[0]} pixels; at least 8 a side are needed.`);
   }
+  const size = own.map((side) => side * scale);
+  refuseLarge(size, `Enlarged ×${scale}`);
+  const source = content(own);
+  const whole = own.map((side) => side * net.netScale);
+  const made = new Resizer(whole, size);
+  await enlarged(net, source, own, (band) => made.add(band), progress);
+  const bytes = made.result();
+  if (isTransparent(source)) {
+    const opacity = source.filter((_, i) => i % 4 === 3);
+    const large = new Resizer(own, whole, { channels: 1, taps: cubicTaps });
+    large.add(opacity);
+    const final = new Resizer(whole, size, { channels: 1 });
+    final.add(large.result());
+    final.result().forEach((x, i) => (bytes[4 * i + 3] = x));
+  }
+  const pixels = new ImageData(bytes, size[1], size[0]);
+  const before = await shown(new ImageData(source, own[1], own[0]));
+  return { before, after: await shown(pixels), pixels };
 }
 
 // One frame of the camera: RGBA bytes in and out.
-async function frame({ net, blend, bytes, height, width, strength, keepColours }, progress) {
-  const session = await sessionOf(net, progress);
-  const picture = floats(bytes);
-  const { data } = await run(session, grain(picture, site.grain), [height, width], blend);
-  const result = controlled(data, picture, { strength, keepColours });
-  return { after: await image(result, [height, width]) };
+async function frame({ net, blend, bytes, height, width, ...how }, progress) {
+  const session = await nets.sessionOf(net, progress);
+  const input = grain(bytes, how.grain, site.noise);
+  const { data } = await nets.run(session, input, [height, width], blend);
+  return { after: new ImageData(controlled(data, bytes, how), width, height) };
 }
 
 async function encode({ pixels, type }) {
+  if (type === 'image/png') return { blob: await png(pixels) };
   const canvas = new OffscreenCanvas(pixels.width, pixels.height);
+  overWhite(pixels.data);
   canvas.getContext('2d').putImageData(pixels, 0, 0);
   return { blob: await canvas.convertToBlob({ type, quality: 0.95 }) };
 }
@@ -242,13 +200,16 @@ async function encode({ pixels, type }) {
 const TASKS = { start, open, paint, finish, enlarge, frame, encode };
 let last = Promise.resolve();
 
+function movable(x) {
+  return x instanceof ImageData ? [x.data.buffer] : x instanceof ImageBitmap ? [x] : [];
+}
+
 self.onmessage = ({ data: { id, task, ...given } }) => {
   const progress = (state) => self.postMessage({ id, progress: state });
   last = last.then(async () => {
     try {
       const result = await TASKS[task](given, progress);
-      const moved = [result?.before, result?.after].filter(Boolean).map((x) => x.data.buffer);
-      self.postMessage({ id, result }, moved);
+      self.postMessage({ id, result }, Object.values(result ?? {}).flatMap(movable));
     } catch (error) {
       const refused = error instanceof Refusal;
       self.postMessage({ id, error: { message: error.message ?? String(error), refused } });
