@@ -158,6 +158,14 @@ class TrainConfig:
         group="objective",
         fixed=True,
     )
+    teacher: str | None = option(  # [ours]
+        None,
+        "learn this net's pictures: the losses compare with what it makes of each photo, not with "
+        "the photo; for small nets (a shipped name, a weights file, or a blend)",
+        group="objective",
+        metavar="STYLE",
+        only=("style",),
+    )
     vgg: str | None = option(
         None,
         "weights of the loss network (default: the shipped VGG-16, trained on ImageNet)",
@@ -235,6 +243,15 @@ class TrainConfig:
                 )
         if self.cache == "device" and self.task == "superres":
             raise InputError("cache 'device' is for style transfer, got task 'superres'")
+        if self.teacher is not None and self.task != "style":
+            raise InputError(Name("teacher"), f" is for task 'style', got {self.task!r}")
+        if self.teacher is not None and self.objective.weights.get("stability"):
+            raise InputError(
+                Name("teacher"),
+                " cannot be used together with ",
+                Name("weights.stability"),
+                ", which compares two views of a photo; set that weight to 0",
+            )
         if self.only_new and not several:
             raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
 

@@ -72,7 +72,8 @@ def _steps(
 ) -> TrainState:
     """The loop. It logs the step before: its numbers are there while the device works on this
     one. Nothing is saved or shown whose loss and parameters were not seen to be finite."""
-    config, engine, step = start.config, start.engine, make_step(start.config, start.terms)
+    config, engine = start.config, start.engine
+    step = make_step(config, start.terms, start.teacher)
     constants = [engine.replicate(tree) for tree in (start.vgg_params, start.grams)]
     if isinstance(stream.load, data.Pick) and state.step < config.steps:
         photos = stream.load.pack()

@@ -17,6 +17,7 @@ import numpy as np
 from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model, load_model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm, SecondView
 from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
@@ -35,6 +36,7 @@ class Start:
     hashes: the contents of files that the config only names. Checkpoints keep them for comparison
     on resuming.
     earlier: the header of `config.init`.
+    teacher: the net whose pictures are the targets, or None if they are the photos.
     dtype: the type of the weights file to write."""
 
     config: TrainConfig
@@ -48,6 +50,7 @@ class Start:
     grams: objective.Grams
     state: TrainState
     earlier: dict[str, Any]
+    teacher: Model | None
     dtype: Any
 
 
@@ -85,6 +88,7 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
         grams=grams,
         state=state,
         earlier=earlier or {},
+        teacher=_teacher(config),
         dtype=dtype,
     )
 
@@ -168,16 +172,29 @@ def _picture(path: str, size: int) -> images.Float:
     return style
 
 
+def _teacher(config: TrainConfig) -> Model | None:
+    if config.teacher is None:
+        return None
+    model = load_model(config.teacher, kind="styles")
+    if model.config.scale != 1:
+        raise InputError(
+            f"--teacher {config.teacher} enlarges pictures; give a net that keeps their size"
+        )
+    return model
+
+
 def _hashes(config: TrainConfig, styles: Sequence[multistyle.Style]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if styles:
         found["styles"] = [dataclasses.asdict(style) for style in styles]
     elif config.style_images:
         found["style image"] = weights_file.sha256(config.style_images[0])
-    if config.init is not None:
-        file, style = multistyle.split(config.init)
-        weights_file.read_header(file)  # raises its own error for a missing or wrong file
-        found["init"] = weights_file.sha256(file) + (f":{style}" if style else "")
+    for name, given in (("init", config.init), ("teacher", config.teacher)):
+        if given is not None:
+            file, style = multistyle.split(given)
+            path = weights_file.resolve(file, "styles") if name == "teacher" else file
+            weights_file.read_header(path)  # raises its own error for a missing or wrong file
+            found[name] = weights_file.sha256(path) + (f":{style}" if style else "")
     return found
 
 

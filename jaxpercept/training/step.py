@@ -14,6 +14,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from jaxpercept.config import TrainConfig
+from jaxpercept.inference.model import Model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm, SecondView
 from jaxpercept.nets import transform_net, vgg
@@ -62,10 +63,10 @@ def _geometric(loss: Float[Array, " n"]) -> Array:
 
 
 def make_step(
-    config: TrainConfig, terms: Sequence[LossTerm]
+    config: TrainConfig, terms: Sequence[LossTerm], teacher: Model | None = None
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """Returns `step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica
-    under `engines.AXIS`."""
+    under `engines.AXIS`. With a teacher, its pictures of the photos are the targets."""
     optimizer = make_optimizer(config)
     dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
     several = config.task == "multistyle"
@@ -78,6 +79,9 @@ def make_step(
         pictures = {
             name: value.astype(wide) / 255 for name, value in batch.items() if name != "style"
         }
+        if teacher is not None:  # as in Hinton et al. 2015, arXiv 1503.02531
+            photo = pictures["target"]
+            pictures = {"input": photo, "target": lax.stop_gradient(teacher(photo).astype(wide))}
         target, mix = pictures["target"], None
         if several:
             mix, style_grams = _of_styles(config, batch["style"], style_grams, wide)
