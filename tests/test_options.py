@@ -139,7 +139,7 @@ def test_the_command_line_names_the_flag_and_python_the_field():
 def test_what_a_resumed_run_must_keep():
     """A new field must be entered here, with whether it may change on resume."""
     free = {"data", "workers", "cache_gib", "max_broken", "init", "vgg", "steps", "out", "engine"}
-    free |= {"checkpoint_every", "preview_every", "log_every"}
+    free |= {"teacher", "checkpoint_every", "preview_every", "log_every"}
     known = options.options(config.TrainConfig)
     assert set(known) - set(options.fixed(config.TrainConfig)) == free
 
