@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxpercept import files
 from jaxpercept.errors import InputError
 from jaxpercept.inference import sharpness, upscaling
-from jaxpercept.inference.model import Model, Net, load_model
+from jaxpercept.inference.model import Model, Net, digest, load_model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.interop import exported_net
 from jaxpercept.nets import multistyle, weights_file
@@ -58,7 +57,7 @@ class Recipe:
         """Loads the net. Raises InputError if it is not the net that the job began with, because
         another version is shipped here."""
         model = self._model()
-        if self.digest and _digest(model) != self.digest:
+        if self.digest and digest(model) != self.digest:
             raise InputError(
                 f"{self.net}: this machine has another net of this name; install the same version "
                 "of jaxpercept on every machine"
@@ -108,7 +107,7 @@ def stylizing(style: str, how: Treatment, *, name: str | None = None, **more: An
     model = recipe._model()
     if model.config.scale != 1:
         raise InputError(f"{style}: a super-resolution net; choose a style net")
-    return dataclasses.replace(recipe, label=name or model.name, digest=_digest(model))
+    return dataclasses.replace(recipe, label=name or model.name, digest=digest(model))
 
 
 def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
@@ -122,7 +121,7 @@ def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
     recipe = Recipe(net=net, how=how, scale=chosen.config.scale, weights=weights, **more)
     named = sharpness.Ensemble(chosen) if recipe.ensemble else chosen
     label = upscaling.label(named, how.factor, how.width)
-    return dataclasses.replace(recipe, label=label, digest=_digest(chosen))
+    return dataclasses.replace(recipe, label=label, digest=digest(chosen))
 
 
 def _weights(net: str, kind: str) -> bytes | None:
@@ -131,13 +130,3 @@ def _weights(net: str, kind: str) -> bytes | None:
     if file in weights_file.available("styles") or file in weights_file.available("superres"):
         return None
     return weights_file.resolve(file, kind).read_bytes()
-
-
-def _digest(model: Model) -> str:
-    seen = hashlib.sha256(repr(model.config).encode())
-    blend = {} if model.mix is None else {"mix": model.mix}
-    for name, value in sorted({**model.params, **model.stats, **blend}.items()):
-        array = np.ascontiguousarray(value)
-        seen.update(f"{name} {array.dtype} {array.shape}".encode())
-        seen.update(array.data)
-    return seen.hexdigest()[:32]

@@ -1,8 +1,9 @@
 """Apply trained styles to films: MP4, MOV, MKV and WebM (with the extra `video`), and animated GIF,
 WebP and PNG.
 
-The sound is copied, and every frame keeps its time. If OUT has a film suffix, it is the output
-file. Otherwise it is a folder, in which each output is named FILM_STYLE with the input's suffix.
+The sound is copied, and every frame keeps its time. If a run was stopped, the same command goes on
+after the last 120 frames that are finished. If OUT has a film suffix, it is the output file.
+Otherwise it is a folder, in which each output is named FILM_STYLE with the input's suffix.
 """
 
 from __future__ import annotations
@@ -131,13 +132,13 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images
     from jaxpercept.images.frames import Cut
-    from jaxpercept.inference import containers, films, smoothing
+    from jaxpercept.inference import encoding, films, smoothing
 
     smoothing.check(arguments.smooth)
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain)
     if arguments.codec is not None:
-        choose("--codec", arguments.codec, containers.CODECS)
+        choose("--codec", arguments.codec, encoding.CODECS)
     inputs, missing = find(arguments.inputs, out, films.READ_SUFFIXES)
     name_output = namer(inputs, len(keyed), out, kind=film_kind())
     from jaxpercept.inference.file_jobs import Job
@@ -156,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     making = films.Making(
         cut=Cut(start=start or Fraction(0), end=end, fps=fps),
-        encoding=containers.Encoding(codec=arguments.codec, crf=arguments.crf),
+        encoding=encoding.Encoding(codec=arguments.codec, crf=arguments.crf),
         batch=arguments.batch_size,
         compare=arguments.compare,
         still=arguments.still,

@@ -4,8 +4,8 @@ the format.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,23 @@ ANIMATION_SUFFIXES = (".gif", ".webp", ".apng", ".png")
 
 @dataclass(frozen=True)
 class Frame:
-    """An upright frame in sRGB: pixels (H, W, 3) uint8, opacity (H, W) uint8 or None, its start in
-    seconds from the film's beginning, and its duration in seconds (0 if unknown)."""
+    """An upright frame in sRGB: its `image`, its start in seconds from the film's beginning, its
+    duration in seconds (0 if unknown), and its opacity (H, W) uint8 or None.
 
-    pixels: NDArray[np.uint8]
+    image: (H, W, 3) uint8, or a function that returns it. Frames that nobody looks at then cost
+    nothing but their decoding.
+    trail: what smoothing the next frame needs of this one, see `smoothing`."""
+
+    image: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]]
     start: Fraction
     duration: Fraction
     alpha: NDArray[np.uint8] | None = None
+    trail: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels (H, W, 3) uint8."""
+        return self.image() if callable(self.image) else self.image
 
     @property
     def end(self) -> Fraction:
@@ -100,7 +110,7 @@ class Cut:
 
 
 def _moved(frame: Frame, start: Fraction, duration: Fraction | None = None) -> Frame:
-    return Frame(frame.pixels, start, frame.duration if duration is None else duration, frame.alpha)
+    return replace(frame, start=start, duration=frame.duration if duration is None else duration)
 
 
 def side_by_side(left: Any, right: NDArray[Any]) -> NDArray[np.uint8]:

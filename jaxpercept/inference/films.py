@@ -4,38 +4,40 @@ bounded, and all frames of a film go through one compiled program.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import files, images
 from jaxpercept.errors import InputError
+from jaxpercept.files.parts import Parts
 from jaxpercept.images import animations
 from jaxpercept.images.frames import ANIMATION_SUFFIXES, Cut, Film, Frame, side_by_side
-from jaxpercept.inference import containers, tiles, treatment
+from jaxpercept.inference import containers, encoding, segments, tiles, treatment
 from jaxpercept.inference.batches import BATCH_PIXELS, Batch
-from jaxpercept.inference.containers import Encoding
+from jaxpercept.inference.encoding import Encoding
 from jaxpercept.inference.file_jobs import PIXELS, Job, ahead
 from jaxpercept.inference.flow import Task, failure
 from jaxpercept.inference.model import Net
+from jaxpercept.inference.segments import Kept
 from jaxpercept.inference.smoothing import Smoother
+from jaxpercept.inference.stills import Stills
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import geometry
 
 READ_SUFFIXES = (*containers.READ_SUFFIXES, ".gif", ".apng")  # the suffixes searched for in folders
-WRITE_SUFFIXES = (*containers.WRITE_SUFFIXES, *ANIMATION_SUFFIXES)
+WRITE_SUFFIXES = (*encoding.WRITE_SUFFIXES, *ANIMATION_SUFFIXES)
 SAID = 5.0  # seconds between lines of progress
-STILLS = 12  # the most frames of a contact sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,38 +101,53 @@ def width(path: Path) -> int:
 
 def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> Film:
     """Reads, stylizes and writes one film, whole or not at all."""
-    suffix = task.target.suffix.lower()
     film = open_film(Path(str(task.source)), making.cut.start)
     if making.cut.fps is not None:
         film.rate = making.cut.fps
         film.time_base = 1 / making.cut.fps
-    stills = _Stills(task.target) if making.still else None
+    with contextlib.closing(film), contextlib.ExitStack() as stack:
+        if task.target.suffix.lower() in ANIMATION_SUFFIXES:
+            kept = None
+        else:
+            key = segments.key(film.path, task.target, model, (how, making))
+            kept = segments.Kept(stack.enter_context(Parts(task.target, key)))
+            if kept.done:
+                job.progress(f"{task.name}: goes on after {kept.done} frames of a stopped run")
+        _run(task, film, how, model, job, making, kept)
+    return film
+
+
+def _run(
+    task: Task, film: Film, how: Treatment, model: Net, job: Job, making: Making, kept: Kept | None
+) -> None:
+    """Makes and writes the frames that are not kept."""
+    done, stills = (kept.done, kept.stills) if kept else (0, Stills())
+    smoother = Smoother(making.smooth, done, kept.trail if kept else None)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
         # A generator cannot be closed while a thread runs it, so the threads end first.
-        frames = _outputs(film, how, model, making, reader, finisher)
-        frames = _told(frames, film, making.cut, partial(_say, job, task.name))
-        if stills is not None:
+        frames = _outputs(film, how, model, making, reader, finisher, smoother, done)
+        frames = _told(frames, film, making.cut, done, partial(_say, job, task.name))
+        if making.still:
             frames = stills.watched(frames)
         try:
             first = next(frames, None)
-            if first is None:
+            if first is None and not done:
                 raise InputError(
                     f"{task.name}: has no frames between --from and --to; give a longer part"
                 )
-            frames = itertools.chain([first], frames)
-            with files.replacing(task.target) as file:
-                if suffix in ANIMATION_SUFFIXES:
+            frames = itertools.chain(() if first is None else [first], frames)
+            if kept is None:
+                with files.replacing(task.target) as file:
+                    suffix = task.target.suffix.lower()
                     animations.write(file, suffix, frames, film.loop, how.quality)
-                else:
-                    opaque = map(_opaque, frames)
-                    containers.write(file.name, suffix, opaque, film, making.encoding, making.cut)
+            else:
+                opaque = map(_opaque, frames)
+                segments.write(task.target, opaque, film, making.encoding, making.cut, kept)
         finally:
             for pool in (reader, finisher):
                 pool.shutdown(wait=True, cancel_futures=True)
-            film.close()
-    if stills is not None:
-        job.progress(str(stills.save()))
-    return film
+    if making.still:
+        job.progress(str(stills.save(task.target)))
 
 
 def _say(job: Job, name: str, line: str) -> None:
@@ -144,12 +161,14 @@ def _outputs(
     making: Making,
     reader: ThreadPoolExecutor,
     finisher: ThreadPoolExecutor,
+    smoother: Smoother,
+    done: int,
 ) -> Iterator[Frame]:
-    """Yields the finished frames, in order. `reader` decodes ahead, and `finisher` turns the net's
-    outputs into frames. The encoder asks for frames and runs while the next batch is computed."""
+    """Yields the finished frames after the first `done`, in order. `reader` decodes ahead, and
+    `finisher`, one thread, turns the net's outputs into frames. The encoder asks for frames and
+    runs while the next batch is computed."""
     waiting: deque[Future[list[Frame]]] = deque()
-    smoother = Smoother(making.smooth)  # `finisher` is one thread: pictures come in order
-    for batch in _batches(film, how, model, making, reader):
+    for batch in _batches(film, how, model, making, reader, done):
         waiting.append(finisher.submit(_finished, batch, how, model, making.compare, smoother))
         if len(waiting) > 2:
             yield from waiting.popleft().result()
@@ -158,10 +177,15 @@ def _outputs(
 
 
 def _batches(
-    film: Film, how: Treatment, model: Net, making: Making, reader: ThreadPoolExecutor
+    film: Film,
+    how: Treatment,
+    model: Net,
+    making: Making,
+    reader: ThreadPoolExecutor,
+    done: int,
 ) -> Iterator[Batch]:
     """Yields frames as the net sees them, in batches of one length, the last one filled up."""
-    source = (_scaled(frame, how) for frame in making.cut.applied(film))
+    source = (_scaled(f, how) for f in itertools.islice(making.cut.applied(film), done, None))
     first = reader.submit(next, source, None).result()
     if first is None:
         return
@@ -186,12 +210,12 @@ def _batch(frames: list[Frame], how: Treatment, length: int) -> Batch:
 
 
 def _scaled(frame: Frame, how: Treatment) -> Frame:
-    """Scales the frame to the size that the net sees."""
+    """Returns the frame in the size that the net sees."""
     if not how.size:
-        return frame
+        return replace(frame, image=frame.pixels)
     pixels = images.resize(frame.pixels, how.size, "long")
     alpha = None if frame.alpha is None else images.resize(frame.alpha, how.size, "long")
-    return Frame(pixels, frame.start, frame.duration, alpha)
+    return replace(frame, image=pixels, alpha=alpha)
 
 
 def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
@@ -224,10 +248,12 @@ def _finished(
     else:
         seen = [images.to_float(image) for image in batch.images]
         outputs = list(Batch(batch.keys, seen, batch.length).run(model))
-    return [
-        _finish(frame, smoother(frame.pixels, output), how, compare)
-        for frame, output in zip(batch.keys, outputs, strict=True)
-    ]
+    made = []
+    for frame, output in zip(batch.keys, outputs, strict=True):
+        finished = _finish(frame, smoother(frame.pixels, output), how, compare)
+        ends = smoother.count % segments.LENGTH == 0  # this frame ends a segment
+        made.append(replace(finished, trail=smoother.last if ends else None))
+    return made
 
 
 def _finish(frame: Frame, output: NDArray[Any], how: Treatment, compare: bool) -> Frame:
@@ -250,20 +276,21 @@ def _opaque(frame: Frame) -> Frame:
     if frame.alpha is None:
         return frame
     rgb = images.over_white(images.to_float(frame.pixels), images.to_float(frame.alpha))
-    return Frame(images.to_uint8(rgb), frame.start, frame.duration)
+    return replace(frame, image=images.to_uint8(rgb), alpha=None)
 
 
 def _told(
-    frames: Iterator[Frame], film: Film, cut: Cut, say: Callable[[str], None]
+    frames: Iterator[Frame], film: Film, cut: Cut, before: int, say: Callable[[str], None]
 ) -> Iterator[Frame]:
-    """Yields the same frames and prints a line of progress every few seconds."""
+    """Yields the same frames, which follow the first `before`, and prints a line of progress every
+    few seconds."""
     begun = said = time.monotonic()
     count = _expected(film, cut)
-    for done, frame in enumerate(frames, 1):
+    for done, frame in enumerate(frames, before + 1):
         yield frame
         if (now := time.monotonic()) - said >= SAID:
             said = now
-            rate = done / (now - begun)
+            rate = (done - before) / (now - begun)
             left = ""
             if count:
                 rest = max(0, round((count - done) / rate))
@@ -284,31 +311,3 @@ def _expected(film: Film, cut: Cut) -> int:
     if cut.end is None:
         return 0
     return round((cut.end - cut.start) * rate)
-
-
-class _Stills:
-    """Keeps up to STILLS frames, evenly spread over a film of unknown length. It keeps every n-th
-    frame. Whenever it has too many, it drops every second one and doubles n."""
-
-    def __init__(self, target: Path):
-        self.path = target.with_name(f"{target.stem}_stills.jpg")
-        self.step, self.kept = 1, list[tuple[Fraction, NDArray[np.uint8]]]()
-
-    def watched(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Yields the same frames."""
-        for index, frame in enumerate(frames):
-            if index % self.step == 0:
-                if len(self.kept) == STILLS:
-                    del self.kept[1::2]
-                    self.step *= 2
-                if index % self.step == 0:
-                    small = images.resize(frame.pixels, 384, "long")
-                    self.kept.append((frame.start, small))
-            yield frame
-
-    def save(self) -> Path:
-        """Writes the sheet."""
-        rows = [self.kept[i : i + 4] for i in range(0, len(self.kept), 4)]
-        labels = [", ".join(f"{float(t):.2f} s" for t, _ in row) for row in rows]
-        sheet = images.contact_sheet([[x for _, x in row] for row in rows], row_labels=labels)
-        return images.save_image(self.path, sheet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,6 +114,17 @@ def in_jax(net: Net) -> Model | None:
     runtime's net."""
     found = net if isinstance(net, Model) else getattr(net, "in_jax", None)
     return found if isinstance(found, Model) else None
+
+
+def digest(model: Model) -> str:
+    """Returns a hash of the config and the numbers that decide the net's output."""
+    seen = hashlib.sha256(repr(model.config).encode())
+    blend = {} if model.mix is None else {"mix": model.mix}
+    for name, value in sorted({**model.params, **model.stats, **blend}.items()):
+        array = np.ascontiguousarray(value)
+        seen.update(f"{name} {array.dtype} {array.shape}".encode())
+        seen.update(array.data)
+    return seen.hexdigest()[:32]
 
 
 @lru_cache(maxsize=LIVE)

@@ -26,17 +26,21 @@ def check(share: float) -> None:
 
 class Smoother:
     """Blends each picture of a film with the one before it. Pictures come in order, (H, W, 3) each.
+    `count` is their number, and `last` the last photo with its smoothed picture: a smoother that
+    begins with those of another goes on where that one stopped.
 
     Where the flow between the photos is reliable and the photos are alike along it, a picture is
     (1 - share) times the net's and share times the last one moved along the flow. Elsewhere it is
     the net's. So nothing trails behind what moves away, and a cut stays a cut."""
 
-    def __init__(self, share: float):
-        self.share = share
-        self.last: tuple[NDArray[Any], Float] | None = None
+    def __init__(
+        self, share: float, count: int = 0, last: tuple[NDArray[Any], Float] | None = None
+    ):
+        self.share, self.count, self.last = share, count, last
 
     def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
+        self.count += 1
         if not self.share:
             return picture
         made = images.to_float(picture) if picture.dtype == np.uint8 else np.array(picture)

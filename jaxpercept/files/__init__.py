@@ -1,9 +1,7 @@
 """Every command writes its files through this module, whole or not at all.
 
-The bytes go to a temporary file beside the target, which is then renamed to the target. The
-temporary file's name is short and recognisable, and its writer holds a lock (`flock`) on it. The
-kernel releases the lock when the process ends. A temporary file without a lock was therefore left
-behind by a killed process, and the next run removes it.
+The bytes go to a temporary file beside the target, which is then renamed to the target (see
+`temporary`). What takes long to make is kept in `parts` until it is complete.
 """
 
 from __future__ import annotations
@@ -11,24 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from jaxpercept.errors import InputError
+from jaxpercept.files import temporary
+from jaxpercept.files.temporary import Name as Name
+from jaxpercept.files.temporary import remove_stale as remove_stale
 
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows has no locks, so no file counts as stale
-    fcntl = None
-
-Name = str | os.PathLike[str]
 STANDARD = Path("-")  # standard input, or standard output
-_PREFIX, _SUFFIX = ".jaxpercept-", ".tmp"
 _FIXES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
@@ -78,7 +70,7 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
         if (folder := os.path.abspath(place.parent)) not in _cleaned:
             _cleaned.add(folder)
             remove_stale(folder)
-        file, temporary = _created(place.parent)
+        file, name = temporary.created(place.parent)
         try:
             with file:
                 yield file
@@ -86,13 +78,13 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
                 if mode is not None:
                     with contextlib.suppress(OSError):
-                        os.chmod(temporary, stat.S_IMODE(mode))
-                if fcntl is None:
+                        os.chmod(name, stat.S_IMODE(mode))
+                if temporary.fcntl is None:
                     file.close()  # Windows cannot rename an open file
-                os.replace(temporary, place)  # it is still locked, so it never counts as stale
+                os.replace(name, place)  # it is still locked, so it never counts as stale
         except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                name.unlink()
             raise
 
 
@@ -103,27 +95,13 @@ def scratch(folder: Name) -> Iterator[Path]:
     with reported(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
         remove_stale(folder)
-        made, handle = _made(Path(folder))
+        made, handle = temporary.made(Path(folder))
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
         if handle is not None:
             os.close(handle)
-
-
-def remove_stale(folder: Name) -> list[Path]:
-    """Removes our temporary files and folders from `folder` (not from its subfolders) if their
-    process has ended, and returns their paths. It leaves alone what it cannot open, lock or
-    remove."""
-    removed: list[Path] = []
-    with contextlib.suppress(OSError):
-        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-            if entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX):
-                with contextlib.suppress(OSError):
-                    _remove_unlocked(Path(entry.path), entry.is_dir(follow_symlinks=False))
-                    removed.append(Path(entry.path))
-    return removed
 
 
 def regular(path: Name, what: str) -> Path:
@@ -174,56 +152,3 @@ def _place(path: Path) -> tuple[Path, int | None]:
     if mode is not None and not stat.S_ISREG(mode):
         return path, mode  # /dev/stdout resolves to no path that can be opened
     return (Path(os.path.realpath(path)) if path.is_symlink() else path), mode
-
-
-def _name(folder: Path) -> Path:
-    return folder / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
-
-
-def _created(folder: Path) -> tuple[BinaryIO, Path]:
-    """Creates a temporary file, open and locked."""
-    while True:
-        name = _name(folder)
-        file = open(name, "wb", opener=_exclusively)  # noqa: SIM115
-        if _locked(file.fileno(), name):
-            return file, name
-        file.close()
-
-
-def _exclusively(name: str, _: int) -> int:
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-
-
-def _made(folder: Path) -> tuple[Path, int | None]:
-    """Creates a temporary folder; also returns the handle that holds its lock."""
-    while True:
-        name = _name(folder)
-        name.mkdir()
-        if fcntl is None:
-            return name, None
-        handle = os.open(name, os.O_RDONLY)
-        if _locked(handle, name):
-            return name, handle
-        os.close(handle)
-
-
-def _locked(handle: int, name: Path) -> bool:
-    """Locks an open file; returns False if another process's `remove_stale` removed it first."""
-    if fcntl is None:
-        return True
-    with contextlib.suppress(OSError):  # without locks no file counts as stale
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return name.exists()
-
-
-def _remove_unlocked(path: Path, is_folder: bool) -> None:
-    """Raises OSError if the file is locked, and so in use, or if it cannot be locked."""
-    if fcntl is None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-    flags = os.O_RDONLY if is_folder else os.O_RDWR  # NFS cannot lock a file opened for reading
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path) if is_folder else path.unlink()
-    finally:
-        os.close(handle)
