@@ -100,9 +100,26 @@ def test_a_best_net_grows_into_a_gated_one_of_the_same_function():
     before, _ = transform_net.apply(small, params, {}, x)
     after, _ = transform_net.apply(large, grown, {}, x)
     np.testing.assert_array_equal(after, before)
-    other = dataclasses.replace(large, head_scale=2)
+    other = dataclasses.replace(large, input="raw")
     assert transform_net.grown(small, params, other) is None
     assert transform_net.grown(large, grown, small) is None
+
+
+@pytest.mark.parametrize("scale", [2, 8])
+def test_a_net_grows_into_one_of_another_scale(scale):
+    """Without the bicubic part, its result is the other's, enlarged or thinned out by nearest
+    neighbour."""
+    old, new = (superres_net(s).scaled(0.125) for s in (4, scale))
+    params = perturbed(old, 0)
+    x = np.random.default_rng(1).random((1, 12, 10, 3)).astype(np.float32)
+    before, after = (
+        np.asarray(transform_net.apply(net, p, {}, x)[0])
+        - np.asarray(resampling.upsample(jnp.asarray(x), net.scale))
+        for net, p in ((old, params), (new, transform_net.grown(old, params, new)))
+    )
+    wide = resampling.imresize(before, after.shape[1:3], "nearest") if scale > 4 else None
+    expected = before[:, ::2, ::2] if wide is None else wide
+    np.testing.assert_allclose(after, expected, atol=1e-5)
 
 
 def test_training_starts_from_a_smaller_net(tmp_path):

@@ -24,6 +24,7 @@ _EPILOG = """presets (--preset); options that you give override them:
           it from a trained pixel net (--init).
   gated   ours: best with a ninth block and an attention gate in each block.
           --init takes a trained best net too.
+          With --init, both also start from a net of another scale.
   paper   the paper's net: 200,000 steps of 4 patches of 288x288, Adam 1e-3, blurred
           inputs. --loss pixel is the mean square, --loss feature relu2_2 alone.
 

@@ -235,10 +235,18 @@ def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) 
 def grown(
     old: TransformNetConfig, params: Variables, config: TransformNetConfig
 ) -> Variables | None:
-    """Returns parameters of `config` that compute the same function as `old`. `config` is a net
-    that differs from `old` only by more residual blocks or by gates. A new block adds nothing yet,
-    and a gate of zero changes nothing. Returns None if the nets differ otherwise."""
-    same = dataclasses.replace(old, preset=config.preset, blocks=config.blocks, gate=config.gate)
+    """Returns parameters of `config` that compute the same function as `old`, at the scale of
+    `config`. `config` is a net that differs from `old` only by more residual blocks, by gates, or
+    by the scale of its head. A new block adds nothing yet, and a gate of zero changes nothing. Each
+    sub-pixel of another scale is that of `old` at its place. Returns None if the nets differ
+    otherwise."""
+    same = dataclasses.replace(
+        old,
+        preset=config.preset,
+        blocks=config.blocks,
+        gate=config.gate,
+        head_scale=config.head_scale,
+    )
     if same != config or config.blocks < old.blocks or (old.gate and not config.gate):
         return None
     if config.norm != "none" or config.start_padding:
@@ -247,7 +255,17 @@ def grown(
     for name in out.keys() - params.keys():
         if ".conv2." in name:
             out[name] = jnp.zeros_like(out[name])
+    for name in ("head.kernel", "head.bias"):
+        if name in out:
+            out[name] = _rescaled(jnp.asarray(out[name]), old.head_scale, config.head_scale)
     return out
+
+
+def _rescaled(head: Array, old: int, new: int) -> Array:
+    """Returns the head's (…, old² · 3) channels as (…, new² · 3), by nearest neighbour."""
+    at = np.arange(new) * old // new
+    pixels = head.reshape(*head.shape[:-1], old, old, 3)
+    return pixels[..., at, :, :][..., at, :].reshape(*head.shape[:-1], new * new * 3)
 
 
 @lru_cache(maxsize=64)
