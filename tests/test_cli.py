@@ -13,7 +13,7 @@ from conftest import ROOT
 from helpers import status
 
 from jaxpercept import config, images
-from jaxpercept.cli import demo, stylize
+from jaxpercept.cli import demo, samples
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
@@ -381,7 +381,7 @@ def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys, trained):
 def test_the_samples_sheet(shelf, tmp_path, capsys, monkeypatch):
     tiny = {n: np.full((20, 24, 3), 0.5, np.float32) for n in ("cat", "dog")}
     monkeypatch.setattr("jaxpercept.images.samples.sample_photos", lambda: tiny)
-    assert stylize.samples(argparse.Namespace(list_styles=False), tmp_path / "out") == 0
+    assert samples.run(argparse.Namespace(list_styles=False), tmp_path / "out") == 0
     expected = ["cat_one.jpg", "cat_two.jpg", "contact_sheet.jpg", "dog_one.jpg", "dog_two.jpg"]
     assert names(tmp_path / "out") == expected
     assert "contact_sheet.jpg" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxpercept.data import describe, make_dataset, pipeline, prepare
+from jaxpercept.data import describe, loading, make_dataset, prepare
 from jaxpercept.errors import InputError
 
 
@@ -154,8 +154,8 @@ def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion
 ):
     """The slopes of a linear ramp in x (red) and y (green) give the turn and the zoom, which is
     equal both ways."""
-    monkeypatch.setattr(pipeline, "GAMMA", 0)
-    monkeypatch.setattr(pipeline, "CHANNEL_GAMMA", 0)
+    monkeypatch.setattr(loading, "GAMMA", 0)
+    monkeypatch.setattr(loading, "CHANNEL_GAMMA", 0)
     ramp = np.zeros((120, 160, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.arange(160), np.arange(120)[:, None]
     Image.fromarray(ramp).save(tmp_path / "ramp.png")

@@ -18,6 +18,7 @@ from jaxpercept.cli import (
     optimize,
     reproduce,
     runs,
+    samples,
     stylize,
     tools,
     train,
@@ -180,7 +181,7 @@ def build_parser(prog: str) -> Parser:
         bulk.add(commands)
         tools.add(commands)
     else:
-        parser.set_defaults(run=stylize.samples)
+        parser.set_defaults(run=samples.run)
         parser.add_argument(
             "--list-styles", action="store_true", help="print the shipped styles, one per line"
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.cli import runtimes, styles
+from jaxpercept.cli import runtimes, samples, styles
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -44,7 +44,6 @@ EPILOG = """examples:
 
 Each new image size has to be compiled, which takes time: --size makes a folder of
 many sizes cheap. Exit status: 0 all done, 1 some images failed, 2 all failed."""
-_SAMPLES_OUT = Path("outputs")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -166,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs `stylize`. Returns 0, or 1 if some of several images failed. Raises InputError if all
     failed."""
     if arguments.list_styles:
-        return _list_styles()
+        return samples.list_styles()
     check(arguments)
     if not arguments.inputs:
         raise InputError(
@@ -237,43 +236,3 @@ def _sheets(
             row = [images.load_image(image) for image in (found.path, *outputs)]
             sheet = images.contact_sheet([row], column_labels=["image", *names], cell=384)
             say(str(images.save_image(name_output(found, label), sheet)))
-
-
-def _list_styles() -> int:
-    known, credits = shipped.styles(), shipped.credits()
-    width = max((len(name) for name in known), default=0)
-    for name in known:
-        print(f"{name:{width}}  {credits.get(name.rpartition(':')[2], '')}".rstrip())
-    return 0
-
-
-def samples(arguments: argparse.Namespace, out: Path = _SAMPLES_OUT) -> int:
-    """Runs `infer.py` without arguments: the sample photos in every shipped style, and one contact
-    sheet."""
-    if arguments.list_styles:
-        return _list_styles()
-    names = shipped.singles()
-    if not names:
-        raise InputError("no style is shipped here; train one: python train.py")
-    from jaxpercept import images
-    from jaxpercept.images.samples import sample_photos
-    from jaxpercept.inference.batches import run_batches
-    from jaxpercept.inference.model import load_model
-    from jaxpercept.runtime import compilation_cache
-
-    compilation_cache.enable()
-    photos = sample_photos()
-    rows = [list(photos.values())]
-    for style in names:
-        model = load_model(style)
-        seen = ((name, images.grain(photo, model.grain)) for name, photo in photos.items())
-        outputs = dict(run_batches(model, seen, 1))
-        for name, output in outputs.items():
-            say(str(images.save_image(out / f"{name}_{style}.jpg", output)))
-        rows.append([outputs[name] for name in photos])
-    sheet = images.contact_sheet(
-        rows, row_labels=["photos", *names], column_labels=list(photos), cell=384
-    )
-    path = images.save_image(out / "contact_sheet.jpg", sheet, quality=85)
-    say(f"{len(photos) * len(names)} images, and all on one contact sheet: {path}")
-    return 0

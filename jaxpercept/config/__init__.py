@@ -34,13 +34,12 @@ from jaxpercept.config.objective import (
     TermSpec,
 )
 from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
+from jaxpercept.config.stored import to_dict, train_config_from_dict
 from jaxpercept.config.training import (
     DEGRADATIONS,
     PRECISIONS,
     RUNTIMES,
     TrainConfig,
-    to_dict,
-    train_config_from_dict,
 )
 from jaxpercept.errors import choose
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any
 
-from jaxpercept.config.net import (
-    NET_PRESETS,
-    TransformNetConfig,
-    check_known,
-    net_from_dict,
-)
+from jaxpercept.config.net import NET_PRESETS, TransformNetConfig
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
 from jaxpercept.errors import InputError, Name
@@ -269,23 +263,3 @@ def _style_image(config: TrainConfig) -> _Derived | None:
 
 # Inside the class, it would be the default of the argument with this name.
 TrainConfig.style_image = property(_style_image)  # type: ignore[attr-defined]
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Returns a configuration as JSON-able nested dicts, for headers, logs and checkpoints."""
-    return dataclasses.asdict(config)
-
-
-def train_config_from_dict(values: dict[str, Any]) -> TrainConfig:
-    """Returns a run's config from a checkpoint of this or an earlier version. Missing fields get
-    their defaults."""
-    values = {"cache": "host"} | dict(values)  # of versions without it
-    if image := values.pop("style_image", None):  # from versions in which it was a field
-        values["style_images"] = (image,)
-    for kind, given in ((TrainConfig, values), (ObjectiveConfig, values["objective"])):
-        check_known(kind, given, f"checkpoint: its {kind.__name__}")
-    net, objective = (
-        net_from_dict(values["net"], "checkpoint"),
-        ObjectiveConfig(**values["objective"]),
-    )
-    return TrainConfig(**values | {"net": net, "objective": objective})

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercept.data.pipeline import Load
+from jaxpercept.data.loading import Load
 from jaxpercept.errors import InputError
 
 PAGE = 1024  # pixels per page; a photo takes whole pages, so that every index fits in 32 bits

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxpercept.config import TrainConfig
-from jaxpercept.data.pipeline import CHANNEL_GAMMA, GAMMA, ZOOM
+from jaxpercept.data.loading import CHANNEL_GAMMA, GAMMA, ZOOM
 from jaxpercept.data.resident import PAGE, Photos
 from jaxpercept.errors import InputError, Name
 from jaxpercept.training import directory
