@@ -27,6 +27,7 @@ from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import vgg
 from jaxpercept.synthesis.minimize import State, make_minimizer
 from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, check_size
+from jaxpercept.training.start import style_targets
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def style_grams(
     for style, share in zip(styles, shares, strict=True):
         style = images.resize(style, size, "long") if size else style
         check_size("style image", style.shape[0], style.shape[1], layers)
-        for name, gram in objective.style_targets(params, jnp.asarray(style[None]), layers).items():
+        for name, gram in style_targets(params, jnp.asarray(style[None]), layers).items():
             total[name] = total.get(name, jnp.zeros_like(gram)) + share / sum(shares) * gram
     return total
 

@@ -48,6 +48,7 @@ class Checkpoints:
         self._quiet = contextlib.ExitStack()
         self._directory = directory
         self._saving: int | None = None
+        self._failed = False
         self._orbax = ocp.training.Checkpointer(
             directory.absolute(),
             preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
@@ -55,7 +56,7 @@ class Checkpoints:
         )
 
     def __enter__(self) -> Checkpoints:
-        self._quiet.enter_context(_failed_saves_silenced())
+        self._quiet.enter_context(_failed_saves_silenced(lambda: self._failed))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
@@ -94,6 +95,7 @@ class Checkpoints:
             raise self._cannot_save(e) from e
 
     def _cannot_save(self, error: Exception) -> InputError:
+        self._failed = True
         last = max((s for s in self.steps if s != self._saving), default=None)
         good = (
             "there is no earlier one"
@@ -154,7 +156,7 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def _failed_saves_silenced() -> Iterator[None]:
+def _failed_saves_silenced(failed: Callable[[], bool]) -> Iterator[None]:
     """Silences the logs of a failed save, which is one InputError here. Orbax also logs its
     traceback from several threads, asyncio logs those of further arrays, and TensorStore logs a
     line for every array that it can no longer report. Hundreds of lines would bury the one that
@@ -174,7 +176,8 @@ def _failed_saves_silenced() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.collect()  # reports of a failed save come now, not later
+        if failed():
+            gc.collect()  # its reports come now, not later
         sys.unraisablehook = before
         for logger in loggers:
             logger.removeFilter(no_traceback)
