@@ -19,6 +19,7 @@ os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
 )  # never reached, but with a limit jax locks the cache
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # keeps its folder out of the keys
 
+import functools
 import shutil
 import signal
 import tempfile
@@ -103,6 +104,47 @@ def quickly_compiled() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+# The fields of a config that do not change the program of its step.
+NOT_OF_A_STEP = {
+    *("out", "data", "exclude", "init", "vgg", "workers", "cache_gib", "max_broken"),
+    *("checkpoint_every", "preview_every"),
+}
+
+
+@pytest.fixture(scope="module")
+def cheap_trainings() -> Iterator[None]:
+    """Lets the trainings of a module share what takes most of a tiny training's time: the compiled
+    step, if their configs and terms make the same step for arrays of the same shapes, and the
+    loss network, which is read once. `loop.compiled.__wrapped__` is the function as it is."""
+    from jaxpercept.config import to_dict
+    from jaxpercept.nets import vgg
+    from jaxpercept.training import loop
+
+    make_step, compiled, programs, made = loop.make_step, loop.compiled, {}, [None, None]
+
+    def make(config, terms):
+        about = {k: v for k, v in to_dict(config).items() if k not in NOT_OF_A_STEP}
+        about["style_images"] = len(config.style_images)
+        if config.schedule == "constant":
+            del about["steps"]
+        made[:] = f"{about} {terms}", terms
+        return make_step(config, terms)
+
+    @functools.wraps(compiled)
+    def once(step, *arguments):
+        leaves, tree = jax.tree.flatten(arguments)
+        key = (made[0], tree, *((x.shape, x.dtype, x.sharding) for x in leaves))
+        if key not in programs:  # the terms are kept, since their addresses are part of the key
+            programs[key] = compiled(step, *arguments), made[1]
+        return programs[key][0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_step", make)
+        patch.setattr(loop, "compiled", once)
+        patch.setattr(vgg, "load_vgg16", functools.cache(vgg.load_vgg16))
+        yield
 
 
 @pytest.fixture

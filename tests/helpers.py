@@ -2,6 +2,7 @@
 line's exit status.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,15 @@ import numpy as np
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.nets import transform_net
+
+TINY = {"stem": 4, "down": (8,), "blocks": 1, "up": (4,), "stem_size": 3, "head_size": 3}
+
+
+def tiny(preset: str, **changes) -> config.TransformNetConfig:
+    """Returns a preset with few channels, one block and small kernels, which compiles fast."""
+    net = config.NET_PRESETS[preset]
+    padding = 4 if net.start_padding else 0  # what one block without padding uses up
+    return dataclasses.replace(net, **TINY, start_padding=padding, **changes)
 
 
 def noise(seed: int, *size: int) -> np.ndarray:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from helpers import tiny
 
-from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
+from jaxpercept.config import ObjectiveConfig, TrainConfig
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg
 from jaxpercept.training import engines
@@ -28,17 +29,7 @@ def make_config(engine="shard_map", **kwargs):
     kernels and shallow features compile in seconds."""
     weights = {"content": 1.0, "style": 5.0, "tv": 1e-4}
     terms = ObjectiveConfig(weights=weights, content_layers=LAYERS, style_layers=LAYERS)
-    net = dataclasses.replace(
-        NET_PRESETS["paper"],
-        stem=4,
-        down=(8,),
-        blocks=1,
-        up=(4,),
-        start_padding=0,
-        bias=False,
-        stem_size=3,
-        head_size=3,
-    )
+    net = dataclasses.replace(tiny("paper", bias=False), start_padding=0)
     return TrainConfig(
         net=net, objective=terms, batch_size=BATCH, image_size=SIZE, engine=engine, **kwargs
     )

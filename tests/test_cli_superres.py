@@ -14,7 +14,7 @@ from jaxpercept.cli import train_superres
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.nets import transform_net, weights_file
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
 
 
 @pytest.fixture(scope="module")

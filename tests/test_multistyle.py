@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import status
+from helpers import status, tiny
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
@@ -22,13 +22,10 @@ from jaxpercept.losses import objective
 from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
 from jaxpercept.training import engines, loop
 from jaxpercept.training.start import gram_targets, init_state
-from jaxpercept.training.step import make_step
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
 
-SINGLE = dataclasses.replace(
-    config.NET_PRESETS["resize"].scaled(0.1), stem_size=3, head_size=3, blocks=1
-)
+SINGLE = tiny("resize")
 NET = dataclasses.replace(SINGLE, styles=3)
 LAYERS = ("relu1_1",)
 OBJECTIVE = config.ObjectiveConfig(
@@ -176,15 +173,15 @@ def one_step(made, style=None, devices=1, engine="shard_map"):
     phi = vgg.load_vgg16()
     grams = gram_targets(made, terms, phi)
     runner = engines.make_engine(engine, made.batch_size, jax.devices()[:devices])
-    step = runner.compile(make_step(made, terms), 2)
     state, _ = init_state(made)
     before = {k: np.asarray(v) for k, v in state.params.items()}
     target = np.random.default_rng(1).integers(0, 256, (made.batch_size, 20, 20, 3), dtype=np.uint8)
     batch = {"target": target} | ({} if style is None else {"style": np.array(style, np.int32)})
     batch = {k: runner.shard(v) for k, v in batch.items()}
-    state, metrics = step(
-        runner.replicate(state), batch, *(runner.replicate(tree) for tree in (phi, grams))
-    )
+    state, phi, grams = (runner.replicate(tree) for tree in (state, phi, grams))
+    arguments = state, batch, phi, grams
+    step = loop.compiled(runner.compile(loop.make_step(made, terms), 2), *arguments)
+    state, metrics = step(*arguments)
     state = jax.tree.map(np.asarray, runner.unreplicate(state))
     return state, before, jax.tree.map(np.asarray, runner.unreplicate(metrics))
 

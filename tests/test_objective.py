@@ -24,10 +24,23 @@ def pair():
     return output, target
 
 
+@pytest.fixture(scope="module")
 def grams(phi):
-    return objective.style_targets(
-        phi, jax.random.uniform(jax.random.key(1), (1, 48, 32, 3)), ("relu1_2", "relu2_2")
-    )
+    style = jax.random.uniform(jax.random.key(1), (1, 48, 32, 3))
+    return jax.jit(lambda phi: objective.style_targets(phi, style, ("relu1_2", "relu2_2")))(phi)
+
+
+def evaluated(made, *arrays, **kwargs):
+    """Evaluates in one program: hundreds of single operations take longer to compile."""
+    names = []
+
+    def run(*arrays):
+        values = objective.evaluate(made, *arrays, **kwargs)
+        names.extend(values)
+        return values
+
+    values = jax.jit(run)(*arrays)
+    return {name: values[name] for name in names}  # jit sorts them
 
 
 def config_of(**kwargs):
@@ -38,26 +51,29 @@ def test_every_line_of_the_table_has_its_function():
     assert all(callable(getattr(terms, spec.name)) and spec.help for spec in config.TERMS)
 
 
-def test_loss_is_the_sum_of_the_weighted_terms(phi, pair):
+def test_loss_is_the_sum_of_the_weighted_terms(phi, grams, pair):
     made = objective.make_terms(
         config_of(weights={"content": 2.0, "style": 3.0, "tv": 1e-3, "pixel": 0.5})
     )
-    values = objective.evaluate(made, phi, grams(phi), *pair)
+    values = evaluated(made, phi, grams, *pair)
     assert list(values) == ["loss", "content", "style", "tv", "pixel"]
     np.testing.assert_allclose(
         values["loss"], sum(np.asarray(values[n]) for n in list(values)[1:]), rtol=1e-6
     )
-    features = [vgg.vgg_features(phi, x, ["relu2_2"])["relu2_2"] for x in pair]
+    relu2_2 = jax.jit(lambda phi, x: vgg.vgg_features(phi, x, ["relu2_2"])["relu2_2"])
+    features = [relu2_2(phi, x) for x in pair]
     np.testing.assert_allclose(values["content"], 2 * losses.feature_loss(*features), rtol=1e-5)
     np.testing.assert_allclose(values["pixel"], 0.5 * 255**2 * losses.pixel_loss(*pair), rtol=1e-5)
 
 
-def test_the_reference_convention_sums_tv_over_the_batch_and_averages_the_gram_entries(phi, pair):
+def test_the_reference_convention_sums_tv_over_the_batch_and_averages_the_gram_entries(
+    phi, grams, pair
+):
     weights = {"style": 1.0, "tv": 1.0}
     both = {}
     for name in ("paper", "reference"):
         made = objective.make_terms(config_of(losses=name, weights=weights))
-        both[name] = objective.evaluate(made, phi, grams(phi), *pair, convention=name, batch=6)
+        both[name] = evaluated(made, phi, grams, *pair, convention=name, batch=6)
     np.testing.assert_allclose(both["reference"]["tv"], 0.5 * 6 * both["paper"]["tv"], rtol=1e-6)
     assert (both["reference"]["style"] < both["paper"]["style"] / 64**2 * 1.001).all()
 
@@ -145,7 +161,7 @@ def test_terms_that_do_not_go_together_are_refused(phi, pair):
         objective.evaluate(objective.make_terms(config_of(weights={"style": 1.0})), phi, {}, *pair)
 
 
-def test_a_users_term_may_be_called_style_and_asks_for_its_layers(phi, pair):
+def test_a_users_term_may_be_called_style_and_asks_for_its_layers(phi, grams, pair):
     plain = objective.evaluate([LossTerm("style", mean_of)], phi, {}, *pair)
     np.testing.assert_allclose(plain["style"], pair[0].mean((1, 2, 3)), rtol=1e-6)
 
@@ -153,9 +169,9 @@ def test_a_users_term_may_be_called_style_and_asks_for_its_layers(phi, pair):
         return mean_of(inputs) * inputs.style_grams["relu2_2"].sum()
 
     own = LossTerm("size", size, style_grams=("relu2_2",))
-    found = objective.evaluate([own], phi, grams(phi), *pair)
+    found = objective.evaluate([own], phi, grams, *pair)
     np.testing.assert_allclose(
-        found["size"], pair[0].mean((1, 2, 3)) * grams(phi)["relu2_2"].sum(), rtol=1e-5
+        found["size"], pair[0].mean((1, 2, 3)) * grams["relu2_2"].sum(), rtol=1e-5
     )
     with pytest.raises(InputError, match="'size' needs the style's Gram matrices at relu2_2"):
         objective.evaluate([own], phi, {}, *pair)

@@ -3,7 +3,9 @@ stopped.
 """
 
 import json
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,14 +129,9 @@ def test_every_part_and_the_report(place, tmp_path):
         measure._style(str(place / "one.safetensors"), (str(place / "styles"),)),
     )
     photo = images.square(images.load_image(place / "photos" / "1.png"), 24)
-    values = objective.evaluate(
-        objective.make_terms(style.objective),
-        phi,
-        style_grams(phi, [style.image], None, ("relu1_1",), 24),
-        jnp.asarray(style.model(photo[None])),
-        jnp.asarray(photo[None]),
-        batch=3,
-    )
+    evaluate = jax.jit(partial(objective.evaluate, objective.make_terms(style.objective), batch=3))
+    grams = style_grams(phi, [style.image], None, ("relu1_1",), 24)
+    values = evaluate(phi, grams, *map(jnp.asarray, (style.model(photo[None]), photo[None])))
     assert unit["values"]["net"]["loss"] == pytest.approx(float(values["loss"][0]), rel=1e-5)
     assert unit["values"]["content"]["content"] == 0
 

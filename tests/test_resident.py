@@ -10,12 +10,12 @@ import pytest
 import step_runs
 
 from jaxpercept import config, data, images
-from jaxpercept.data import pipeline
+from jaxpercept.data import loading
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 from jaxpercept.training import engines, loop, resident, runs
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
 SIZE = 20
 
 
@@ -56,7 +56,7 @@ def metrics(out):
 
 def test_plain_crops_are_the_photo_s_own_pixels_at_every_place(photos):
     stream, packed = made(photos, augment=False)
-    whole = pipeline.Load(stream.load.source, SIZE, "resize", False, True, 0).decode(0)
+    whole = loading.Load(stream.load.source, SIZE, "resize", False, True, 0).decode(0)
     wide = whole.shape[1] - SIZE + 1
     assert whole.shape[0] == SIZE
     assert wide > 5
@@ -76,7 +76,7 @@ def test_augmented_crops_have_the_pipeline_s_distribution(tmp_path):
     stream, packed = made(tmp_path, size=40)
     host = np.stack(
         [
-            stream.load._cut(pipeline.Load.decode(stream.load, 0), np.random.default_rng(i))
+            stream.load._cut(loading.Load.decode(stream.load, 0), np.random.default_rng(i))
             for i in range(400)
         ]
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import tiny
 
 from jaxpercept import config, data, images
 from jaxpercept.errors import InputError
@@ -16,8 +17,8 @@ from jaxpercept.losses import terms
 from jaxpercept.nets import weights_file
 from jaxpercept.training import loop, start
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-NET = dataclasses.replace(config.NET_PRESETS["paper"].scaled(0.1), blocks=1, start_padding=8)
+pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+NET = tiny("paper")
 
 
 def objective(**layers):

@@ -4,6 +4,7 @@ apart.
 
 import importlib.util
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from jaxpercept.nets import vgg
 from jaxpercept.synthesis import minimize, run
 from jaxpercept.synthesis.settings import SynthesisConfig, check_size
 
-LAYERS = ("relu1_1", "relu2_1")
+LAYERS = ("relu1_1", "relu1_2")
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +52,10 @@ def config_of(weights=None, losses="reference", **kwargs):
 
 def evaluated(phi, config, outputs, photos, style):
     """Returns training's own objective."""
-    return objective.evaluate(
-        objective.make_terms(config.objective),
-        phi,
-        run.style_grams(phi, [style], None, LAYERS, 24),
-        jnp.asarray(outputs),
-        jnp.asarray(np.stack(photos)),
-        convention=config.objective.losses,
-        batch=1,
-    )
+    terms, convention = objective.make_terms(config.objective), config.objective.losses
+    evaluate = jax.jit(partial(objective.evaluate, terms, convention=convention, batch=1))
+    grams = run.style_grams(phi, [style], None, LAYERS, 24)
+    return evaluate(phi, grams, jnp.asarray(outputs), jnp.asarray(np.stack(photos)))
 
 
 @pytest.mark.parametrize(
