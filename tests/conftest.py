@@ -124,19 +124,19 @@ def cheap_trainings() -> Iterator[None]:
 
     make_step, compiled, programs, made = loop.make_step, loop.compiled, {}, [None, None]
 
-    def make(config, terms):
+    def make(config, *rest):
         about = {k: v for k, v in to_dict(config).items() if k not in NOT_OF_A_STEP}
         about["style_images"] = len(config.style_images)
         if config.schedule == "constant":
             del about["steps"]
-        made[:] = f"{about} {terms}", terms
-        return make_step(config, terms)
+        made[:] = f"{about} {rest}", rest
+        return make_step(config, *rest)
 
     @functools.wraps(compiled)
     def once(step, *arguments):
         leaves, tree = jax.tree.flatten(arguments)
         key = (made[0], tree, *((x.shape, x.dtype, x.sharding) for x in leaves))
-        if key not in programs:  # the terms are kept, since their addresses are part of the key
+        if key not in programs:  # the rest is kept, since its addresses are part of the key
             programs[key] = compiled(step, *arguments), made[1]
         return programs[key][0]
 

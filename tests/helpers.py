@@ -18,7 +18,7 @@ def tiny(preset: str, **changes) -> config.TransformNetConfig:
     """Returns a preset with few channels, one block and small kernels, which compiles fast."""
     net = config.NET_PRESETS[preset]
     padding = 4 if net.start_padding else 0  # what one block without padding uses up
-    return dataclasses.replace(net, **TINY, start_padding=padding, **changes)
+    return dataclasses.replace(net, **{**TINY, "start_padding": padding, **changes})
 
 
 def noise(seed: int, *size: int) -> np.ndarray:

@@ -29,7 +29,7 @@ def make_config(engine="shard_map", **kwargs):
     kernels and shallow features compile in seconds."""
     weights = {"content": 1.0, "style": 5.0, "tv": 1e-4}
     terms = ObjectiveConfig(weights=weights, content_layers=LAYERS, style_layers=LAYERS)
-    net = dataclasses.replace(tiny("paper", bias=False), start_padding=0)
+    net = tiny("paper", bias=False, start_padding=0)
     return TrainConfig(
         net=net, objective=terms, batch_size=BATCH, image_size=SIZE, engine=engine, **kwargs
     )
