@@ -71,8 +71,8 @@ def folder(tmp_path_factory):
     images.save_image(folder / "dot.png", np.zeros((1, 1, 3), np.float32))
     images.save_image(folder / "wide.png", np.tile(photos["rocket"][:400], (6, 19, 1))[:, :12000])
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    images.save_image(folder / "long.png", photos["coffee"][100:140, :310])
-    images.save_image(folder / "high.png", photos["coffee"][:310, 200:240])
+    images.save_image(folder / "long.png", photos["coffee"][100:140, :380])
+    images.save_image(folder / "high.png", photos["coffee"][:380, 200:240])
     images.save_image(folder / "phone.png", np.tile(photos["rocket"][200:240], (1, 3, 1))[:, :1300])
     opacity = np.clip(np.linspace(-0.5, 1, 120), 0, 1)[None].repeat(90, 0)
     clear = images.to_uint8(np.dstack([photos["chelsea"][:90, :120], opacity]))
@@ -222,7 +222,7 @@ def test_strokes_on_a_large_photo(folder):
 
 
 def test_enlarged(folder):
-    """Pictures of more than 256 pixels are enlarged in tiles; here infer.py makes none."""
+    """Pictures of more than 320 pixels are enlarged in tiles; here infer.py makes none."""
     visit(folder, "enlarge")
     assert pixels(folder / "photo-x2.png").shape == (86 * 2, 129 * 2, 3)
     for name, scale in (("long", 4), ("high", 4), ("clear", 4), ("clear", 2)):

@@ -22,14 +22,18 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None]) -> None:
-    """Serves `folder` on localhost until interrupted. A `port` of 0 takes any free one. `ready`
-    gets the address. Raises InputError if the port is taken."""
+def server(folder: str | os.PathLike[str], port: int) -> http.server.ThreadingHTTPServer:
+    """Returns a server of `folder` on localhost, not running yet. A `port` of 0 takes any free one.
+    Raises InputError if the port is taken."""
     handler = functools.partial(_Handler, directory=os.fspath(folder))
     try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as e:
         raise InputError(f"--port {port}: {e.strerror}; give another port") from e
-    with server:
-        ready(f"http://localhost:{server.server_address[1]}/")
-        server.serve_forever()
+
+
+def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None]) -> None:
+    """Runs `server` until interrupted. `ready` gets the address."""
+    with server(folder, port) as running:
+        ready(f"http://localhost:{running.server_address[1]}/")
+        running.serve_forever()

@@ -20,8 +20,10 @@ export async function png({ data, height, width }) {
   const writer = deflate.writable.getWriter();
   let above = new Uint8Array(width * channels);
   for (let y = 0; y < height; y++) {
-    const line = data.subarray(y * width * 4, (y + 1) * width * 4);
-    const row = channels === 4 ? line : line.filter((_, i) => i % 4 < 3);
+    const row = new Uint8Array(width * channels);
+    for (let x = 0, o = 0, i = y * width * 4; x < width; x++, i += 4) {
+      for (let c = 0; c < channels; c++) row[o++] = data[i + c];
+    }
     await writer.write(filtered(row, above, channels));
     above = row;
   }

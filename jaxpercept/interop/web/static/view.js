@@ -6,6 +6,7 @@ const frame = at('frame');
 const progress = at('progress');
 let ratio = 1; // width / height of the picture
 let rate = 0; // seconds per pixel of the last run, for the bar
+let parts; // when the second part of an enlargement began
 let timer;
 
 // Shows `after`, and `before` under the divider; ImageData or anything that can be drawn.
@@ -64,12 +65,20 @@ export function report(state) {
       state.loaded / state.total,
     );
   } else if (state.step === 'tiles') {
-    activity(`Enlarging, part ${state.done + 1} of ${state.total}`, state.done / state.total);
+    enlarging(state);
   } else if (state.step === 'run') {
     running(state.pixels);
   } else {
     activity({ compile: 'Preparing the net …', photo: 'Reading the photo …' }[state.step]);
   }
+}
+
+// The parts of one picture take equally long, the first one apart.
+function enlarging({ done, total }) {
+  if (done < 2) parts = performance.now();
+  const left = ((performance.now() - parts) / 1000 / Math.max(1, done - 1)) * (total - done);
+  const about = done > 1 && left > 1.5 ? `, about ${Math.round(left)} s` : '';
+  activity(`Enlarging, part ${done + 1} of ${total}${about}`, done / total);
 }
 
 // A run reports nothing in between: the bar goes by how long the last one took.

@@ -1,0 +1,170 @@
+"""Compares style nets in the browser (WebAssembly, 1 and 2 threads) with ONNX Runtime and JAX, and
+measures the time to the page's first painting.
+
+    python -m benchmarks.web --json docs/results/web.json
+
+The nets have random weights, since speed does not depend on their values. The contenders take
+turns; times are elapsed seconds, medians over the rounds, and ratios are medians of the rounds'
+ratios to JAX. Needs the `export` extra, and what `pytest -m browser` needs: Node.js,
+playwright-core in a folder of $NODE_PATH, and Chromium ($CHROMIUM, or one on the PATH).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from benchmarks.machine import describe, load
+from jaxpercept import config, files
+from jaxpercept.inference.model import load_model
+from jaxpercept.interop.web import serve, site
+from jaxpercept.nets import transform_net
+
+JAX = "jax"
+SCRIPT = Path(__file__).with_suffix(".mjs")
+STEPS = ("downloadMs", "netMs", "compileMs", "photoMs", "runMs", "totalMs")
+
+
+@contextlib.contextmanager
+def browser(folder: Path) -> Iterator[Callable[..., Any]]:
+    """Yields `ask(task, **given)` of web.mjs, for a site in `folder`."""
+    server = serve.server(folder, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    environment = {"CHROMIUM": next(found, ""), **os.environ}
+    command = ["node", SCRIPT, f"http://localhost:{server.server_address[1]}/"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+
+        def ask(task: str, **given: Any) -> Any:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(json.dumps({"task": task, **given}) + "\n")
+            process.stdin.flush()
+            if not (line := process.stdout.readline()):
+                raise SystemExit("the browser ended; see the lines above")
+            return json.loads(line)
+
+        yield ask
+        assert process.stdin
+        process.stdin.close()
+    server.shutdown()
+
+
+def written_site(folder: Path, widths: list[float], package: str | None) -> dict[float, Path]:
+    """Writes a site of untrained nets, and returns their weights files by width."""
+    nets = {}
+    for width in widths:
+        net = config.NET_PRESETS["resize"].scaled(width)
+        params, stats = transform_net.init(net, seed=0)
+        nets[width] = folder / f"width-{width:g}.safetensors"
+        transform_net.save(nets[width], net, params, stats, {"task": "style"})
+    site.write(folder / "site", [str(path) for path in nets.values()], package=package)
+    return nets
+
+
+def contenders(
+    path: Path, onnx: Path, size: int, ask: Callable[..., Any]
+) -> dict[str, Callable[[], float]]:
+    """Returns functions that run one net once on a square photo of `size` and return seconds."""
+    photo = (np.arange(size * size * 3) % 251 / 250).astype(np.float32).reshape(1, size, size, 3)
+    model = load_model(path)
+    calls: dict[str, Callable[[], Any]] = {JAX: lambda: np.asarray(model(photo))}
+    for threads in (1, 2):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        calls[f"onnxruntime, {threads}"] = partial(session.run, None, {"image": photo})
+
+    def timed(call: Callable[[], Any]) -> Callable[[], float]:
+        def run() -> float:
+            begun = time.perf_counter()
+            call()
+            return time.perf_counter() - begun
+
+        call()
+        return run
+
+    found = {name: timed(call) for name, call in calls.items()}
+    for threads in (1, 2):
+        given = {"threads": threads, "net": path.stem, "size": size}
+        found[f"webassembly, {threads}"] = lambda given=given: ask("run", **given) / 1000
+    return found
+
+
+def measure(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, dict[str, float]]:
+    """Returns medians of seconds, and of the ratio to JAX in the same round, in turns."""
+    names, seen = list(calls), {name: [] for name in calls}
+    for number in range(rounds + 1):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            seconds = calls[name]()
+            if number:  # the first round is a warm-up
+                seen[name].append(seconds)
+    return {
+        name: {
+            "seconds": statistics.median(times),
+            "ratio": statistics.median(a / b for a, b in zip(times, seen[JAX], strict=True)),
+        }
+        for name, times in seen.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.web",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512], metavar="N")
+    parser.add_argument("--widths", type=float, nargs="*", default=[1.0, 0.5, 0.25], metavar="W")
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="after a warm-up (default: 5)"
+    )
+    parser.add_argument(
+        "--visits", type=int, default=3, metavar="N", help="first visits, each with a second one"
+    )
+    parser.add_argument("--runtime", metavar="FOLDER", help="as of `jaxpercept web`")
+    parser.add_argument("--json", required=True, metavar="FILE")
+    given = parser.parse_args()
+    found: dict[str, Any] = {"machine": describe(), "load before": load(), "rows": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        nets = written_site(folder, given.widths, given.runtime)
+        with browser(folder / "site") as ask:
+            for size in given.sizes:
+                for width, path in nets.items():
+                    onnx = folder / "site" / "nets" / f"{path.stem}.onnx"
+                    row = measure(contenders(path, onnx, size, ask), given.rounds)
+                    found["rows"].append({"size": size, "width": width, **row})
+                    print(found["rows"][-1], flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        site.write(Path(name), ["wave"], package=given.runtime)
+        with browser(Path(name)) as ask:
+            visits = [ask("first") for _ in range(given.visits)]
+    for i, label in enumerate(("first visit", "second visit")):
+        found[label] = {
+            step: statistics.median(visit[i].get(step, 0) for visit in visits) for step in STEPS
+        }
+        print(label, found[label])
+    files.write_text(given.json, json.dumps({**found, "load after": load()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
