@@ -95,6 +95,7 @@ def configure(
     if name == "libvpx-vp9":
         options |= {"b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"}
     elif name == "libx264":
+        options |= {"preset": "faster"}  # half of the time of "medium" for the same size
         options |= {"x264-params": "chroma-qp-offset=-4"}  # keeps saturated colours right
     elif name == "libx265":
         options |= {"x265-params": "log-level=none"}
@@ -137,6 +138,10 @@ class Encoder:
 
     def add(self, frame: Frame) -> None:
         """Encodes a frame."""
+        self.take(self.converted(frame))
+
+    def converted(self, frame: Frame) -> Any:
+        """Returns the frame as the codec takes it. Frames come in order."""
         rgb, odd = frame.pixels, (self.height % 2, self.width % 2)
         if any(odd):
             rgb = np.pad(rgb, ((0, odd[0]), (0, odd[1]), (0, 0)), "edge")
@@ -155,14 +160,15 @@ class Encoder:
         made.pts = self.last = max(round(frame.start / self.base), self.last + 1)
         made.duration = self.lengths[self.last] = max(1, round(frame.duration / self.base))
         self.end = frame.end
-        self._take(made)
+        return made
 
     def finish(self) -> Segment:
         """Returns the segment."""
-        self._take(None)
+        self.take(None)
         return Segment(self.packets, self.height, self.width, self.end)
 
-    def _take(self, frame: Any) -> None:
+    def take(self, frame: Any) -> None:
+        """Encodes a converted frame, or for None what is left."""
         for packet in self.context.encode(frame):
             length = self.lengths.pop(packet.pts, packet.duration)
             self.packets.append(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -123,9 +123,10 @@ def _run(
     """Makes and writes the frames that are not kept."""
     done, stills = (kept.done, kept.stills) if kept else (0, Stills())
     smoother = Smoother(making.smooth, done, kept.trail if kept else None)
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as finisher:
+    with contextlib.ExitStack() as stack:
         # A generator cannot be closed while a thread runs it, so the threads end first.
-        frames = _outputs(film, how, model, making, reader, finisher, smoother, done)
+        pools = _Pools(*(stack.enter_context(ThreadPoolExecutor(1)) for _ in range(3)))
+        frames = _outputs(film, how, model, making, pools, smoother, done)
         frames = _told(frames, film, making.cut, done, partial(_say, job, task.name))
         if making.still:
             frames = stills.watched(frames)
@@ -144,7 +145,7 @@ def _run(
                 opaque = map(_opaque, frames)
                 segments.write(task.target, opaque, film, making.encoding, making.cut, kept)
         finally:
-            for pool in (reader, finisher):
+            for pool in pools:
                 pool.shutdown(wait=True, cancel_futures=True)
     if making.still:
         job.progress(str(stills.save(task.target)))
@@ -154,22 +155,31 @@ def _say(job: Job, name: str, line: str) -> None:
     job.progress(f"{name}: {line}")
 
 
+class _Pools(NamedTuple):
+    """A thread each that decodes ahead, runs the net, and makes frames of its outputs."""
+
+    reader: ThreadPoolExecutor
+    runner: ThreadPoolExecutor
+    finisher: ThreadPoolExecutor
+
+
 def _outputs(
     film: Film,
     how: Treatment,
     model: Net,
     making: Making,
-    reader: ThreadPoolExecutor,
-    finisher: ThreadPoolExecutor,
+    pools: _Pools,
     smoother: Smoother,
     done: int,
 ) -> Iterator[Frame]:
-    """Yields the finished frames after the first `done`, in order. `reader` decodes ahead, and
-    `finisher`, one thread, turns the net's outputs into frames. The encoder asks for frames and
-    runs while the next batch is computed."""
+    """Yields the finished frames after the first `done`, in order. The encoder asks for frames and
+    runs while later batches are computed."""
     waiting: deque[Future[list[Frame]]] = deque()
-    for batch in _batches(film, how, model, making, reader, done):
-        waiting.append(finisher.submit(_finished, batch, how, model, making.compare, smoother))
+    for batch in _batches(film, how, model, making, pools.reader, done):
+        running = pools.runner.submit(_run_net, batch, how, model)
+        waiting.append(
+            pools.finisher.submit(_finished, batch, running, how, making.compare, smoother)
+        )
         if len(waiting) > 2:
             yield from waiting.popleft().result()
     while waiting:
@@ -237,26 +247,33 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
         )
 
 
-def _finished(
-    batch: Batch, how: Treatment, model: Net, compare: bool, smoother: Smoother
-) -> list[Frame]:
-    """Runs the net and makes frames of its outputs."""
+def _run_net(batch: Batch, how: Treatment, model: Net) -> Sequence[NDArray[Any]]:
     height, width = batch.images[0].shape[:2]
-    outputs: Sequence[NDArray[Any]]
     if side := tiles.choose(model, height, width, how.tile):
-        outputs = [tiles.run(model, image, side) for image in batch.images]
-    else:
-        seen = [images.to_float(image) for image in batch.images]
-        outputs = list(Batch(batch.keys, seen, batch.length).run(model))
+        return [tiles.run(model, image, side) for image in batch.images]
+    seen = [images.to_float(image) for image in batch.images]
+    return list(Batch(batch.keys, seen, batch.length).run(model))
+
+
+def _finished(
+    batch: Batch,
+    running: Future[Sequence[NDArray[Any]]],
+    how: Treatment,
+    compare: bool,
+    smoother: Smoother,
+) -> list[Frame]:
+    """Makes frames of the net's outputs."""
+    outputs = running.result()
     made = []
     for frame, output in zip(batch.keys, outputs, strict=True):
-        finished = _finish(frame, smoother(frame.pixels, output), how, compare)
+        finished = finish(frame, smoother(frame.pixels, output), how, compare)
         ends = smoother.count % segments.LENGTH == 0  # this frame ends a segment
         made.append(replace(finished, trail=smoother.last if ends else None))
     return made
 
 
-def _finish(frame: Frame, output: NDArray[Any], how: Treatment, compare: bool) -> Frame:
+def finish(frame: Frame, output: NDArray[Any], how: Treatment, compare: bool = False) -> Frame:
+    """Returns the finished frame for a net's output, or both frames side by side."""
     alpha = None if frame.alpha is None else images.to_float(frame.alpha)
     picture = images.Picture(images.to_float(frame.pixels), alpha)
     made = treatment.finish(how, picture, output)
