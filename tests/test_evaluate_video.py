@@ -1,6 +1,7 @@
 """`evaluate video` on synthetic films with known flow."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
-from jaxpercept.evaluation import video, video_losses, video_report
+from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
 from jaxpercept.inference import optical_flow
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import transform_net
@@ -95,8 +96,13 @@ def test_the_command(tmp_path, capsys):
     clips = [str(tmp_path / "a.webp"), str(tmp_path / "bad.gif")]
     line = ["evaluate", "video", *clips, "--style", str(weights), "--size", "80"]
     chart = tmp_path / "chart.png"
+    sheet = tmp_path / "sheet.png"
+    line += ["--frames", "7", "--sheet", str(sheet)]
     assert main([*line, "--json", str(scores), "--plot", str(chart)]) == 1
     assert images.load_image(chart).shape == (480, 720, 3)
+    height, width = images.load_image(sheet).shape[:2]
+    assert width == 8 + 9 * (240 + 8)  # three frames
+    assert 144 < height < 240  # one row
     said = capsys.readouterr()
     assert "| input |" in said.out
     assert "bad.gif" in said.err
@@ -104,6 +110,8 @@ def test_the_command(tmp_path, capsys):
     assert set(found[str(weights)]) == {"lag1", "lag5", "shift1", "shift4", "each"}
     assert found["input"]["lag1"] < found[str(weights)]["lag1"]
     assert main([*line, "--plot", "chart.xyz"]) == 2
+    assert main([*line, "--from", "0", "1", "2"]) == 2
+    assert "3 times to start at for 2 clips; give one, or one for each" in capsys.readouterr().err
     assert main([*line, "--style-image", "a.png", "b.png"]) == 2
     assert "2 paintings for 1 styles; give one for each style" in capsys.readouterr().err
 
@@ -122,6 +130,24 @@ def test_losses_of_the_frames_stand_beside_the_errors():
     assert table.splitlines()[2].endswith("| shift4 | content | style |")
     assert table.splitlines()[4].endswith("| 0.0000 |  |  |")
     assert table.splitlines()[5].endswith("| 2 |")
+
+
+def test_the_sheet_shows_what_changed_where_the_flow_is_reliable():
+    random = np.random.default_rng(0)
+    gathered = video_sheet.Differences(4)
+    assert gathered.chosen == {1, 2, 3}
+    nets = {
+        "still": lambda x: 1 - x,
+        "noise": lambda x: x + random.normal(0, 0.05, x.shape).astype(np.float32),
+    }
+    video.measured(moving(2, 4), nets, watch=partial(gathered.watch, "a.mp4"))
+    assert list(gathered.rows) == [("a.mp4", "still"), ("a.mp4", "noise")]
+    for row, least, most in zip(gathered.rows.values(), (0, 50), (25, 90), strict=True):
+        assert len(row) == 9
+        for change in row[2::3]:
+            assert least <= change[30:-30, 60:-60].mean() < most
+            assert np.abs(change[:, 0] - 128.0).max() < 8  # grey: it came in at the border
+    assert gathered.sheet().shape[1] == 8 + 9 * 248
 
 
 @pytest.mark.slow

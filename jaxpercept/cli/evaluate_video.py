@@ -52,7 +52,14 @@ def add(kinds: argparse._SubParsersAction) -> None:
         metavar="N",
         help="number of frames of each clip (default: 16)",
     )
-    option("--from", dest="start", metavar="T", help="start at this time: seconds, M:SS or H:MM:SS")
+    option(
+        "--from",
+        dest="start",
+        nargs="+",
+        default=["0"],
+        metavar="T",
+        help="start at this time, of all clips or of each: seconds, M:SS or H:MM:SS",
+    )
     option(
         "--style-image",
         nargs="+",
@@ -61,6 +68,12 @@ def add(kinds: argparse._SubParsersAction) -> None:
         metavar="S",
         help="the painting of each style, in the order of the styles; also measures the content "
         "and style loss, which expose a net that draws nothing",
+    )
+    option(
+        "--sheet",
+        metavar="FILE",
+        help="write a contact sheet to this image: frames, pictures, and what changed in these "
+        "besides the motion, magnified",
     )
     option("--plot", metavar="FILE", help="write a chart of the errors over time to this image")
     option("--json", metavar="FILE", help="write the numbers to this file")
@@ -76,27 +89,31 @@ def run(arguments: argparse.Namespace) -> int:
     for name, least in (("size", 64), ("frames", 2)):
         if (value := getattr(arguments, name)) < least:
             raise InputError(f"--{name} {value} is not allowed; at least {least}")
-    start = seconds("--from", arguments.start) or 0
+    starts = [seconds("--from", text) or 0 for text in arguments.start]
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if file:
             check_file(option, Path(file))
-    if arguments.plot:
-        check_file("--plot", Path(arguments.plot))
-        images.check_writable_name(Path(arguments.plot))
+    for option, file in (("--plot", arguments.plot), ("--sheet", arguments.sheet)):
+        if file:
+            check_file(option, Path(file))
+            images.check_writable_name(Path(file))
     from fractions import Fraction
 
     from jaxpercept.evaluation import video, video_report
+    from jaxpercept.evaluation.video_sheet import Differences
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
+    differences = Differences(arguments.frames) if arguments.sheet else None
     result = video.evaluate_video(
         arguments.clips,
         arguments.style,
         size=arguments.size,
         frames=arguments.frames,
-        start=Fraction(start),
+        start=[Fraction(t) for t in starts] if len(starts) > 1 else Fraction(starts[0]),
         paintings=arguments.style_image,
         progress=say,
+        watch=differences.watch if differences else None,
     )
     table = video_report.markdown(result)
     print(table, end="")
@@ -106,4 +123,6 @@ def run(arguments: argparse.Namespace) -> int:
         write_text("--markdown", Path(arguments.markdown), table)
     if arguments.plot:
         images.save_image(arguments.plot, video_report.plot(result))
+    if differences:
+        images.save_image(arguments.sheet, differences.sheet())
     return 1 if result["failed"] else 0

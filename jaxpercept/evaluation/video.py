@@ -12,6 +12,7 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,20 +39,26 @@ def evaluate_video(
     *,
     size: int = 320,
     frames: int = 16,
-    start: Fraction = Fraction(0),
+    start: Fraction | Sequence[Fraction] = Fraction(0),
     lags: Sequence[int] = LAGS,
     paintings: Sequence[str | os.PathLike[str]] = (),
     progress: Callable[[str], None] = lambda line: None,
+    watch: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
-    seconds, at a width of `size`, without grain.
+    seconds (of all clips, or of each), at a width of `size`, without grain.
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
     pair]}}}, "size", "frames", "lags", "failed"}. A row "input" is the clip's own error. A bad clip
     is recorded in "failed". With `paintings`, the style images of the styles in their order, each
     style also has the losses "content" and "style" of `video_losses`, and "content_each" and
-    "style_each" of the frames. Raises InputError if no clip can be used, or for another number of
-    paintings."""
+    "style_each" of the frames. `watch` is called with the pictures, see `video_sheet.Differences`.
+    Raises InputError if no clip can be used, or for another number of paintings or starts."""
+    starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
+    if len(starts) != len(clips):
+        raise InputError(
+            f"{len(starts)} times to start at for {len(clips)} clips; give one, or one for each"
+        )
     if len(paintings) not in (0, len(styles)):
         raise InputError(
             f"{len(paintings)} paintings for {len(styles)} styles; give one for each style"
@@ -66,15 +73,16 @@ def evaluate_video(
     }
     result: dict[str, Any] = {"clips": {}, "size": size, "frames": frames}
     result |= {"lags": list(lags), "failed": []}
-    for clip in clips:
+    for clip, begin in zip(clips, starts, strict=True):
         try:
-            seen = [_fitted(x, size) for x in _first(Path(clip), frames, start)]
+            seen = [_fitted(x, size) for x in _first(Path(clip), frames, begin)]
             if len(seen) < 2:
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
                 )
             calls = {name: _single(net) for name, net in nets.items()}
-            result["clips"][str(clip)] = measured(seen, calls, lags, judges)
+            watched = partial(watch, str(clip)) if watch else None
+            result["clips"][str(clip)] = measured(seen, calls, lags, judges, watched)
         except InputError as error:
             result["failed"].append(str(error))
             progress(f"error: {error}")
@@ -90,16 +98,18 @@ def measured(
     nets: Mapping[str, Outputs],
     lags: Sequence[int] = LAGS,
     judges: Mapping[str, Judge] | None = None,
+    watch: Callable[..., object] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Returns the numbers of one clip, frames (H, W, 3) in [0, 1] of one size. For "input" and each
     of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
     each neighbouring pair, and how much a shift changes its output on the first frame. `judges`
-    give the losses of the nets of their names."""
+    give the losses of the nets of their names. `watch` gets each net's name, the frame's index, the
+    frame, the picture, its difference to the one at the first lag, and where that is reliable."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
     losses: dict[tuple[str, str], list[float]] = defaultdict(list)
     window: deque[tuple[Float, dict[str, Float]]] = deque(maxlen=max(lags) + 1)
-    for frame in frames:
+    for index, frame in enumerate(frames):
         window.append((frame, {name: np.asarray(call(frame)) for name, call in calls.items()}))
         for name, judged in (judges or {}).items():
             for loss, value in judged(window[-1][1][name], frame).items():
@@ -113,6 +123,8 @@ def measured(
             for name, output in window[-1][1].items():
                 apart = output - optical_flow.warped(earlier[name], back)
                 squares[name, lag].append(float((apart[mask] ** 2).mean()))
+                if watch and lag == lags[0] and name != INPUT:
+                    watch(name, index, frame, output, apart, mask)
     rows: dict[str, dict[str, Any]] = {}
     for name, call in calls.items():
         row: dict[str, Any] = {
