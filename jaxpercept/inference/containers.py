@@ -24,6 +24,7 @@ READ_SUFFIXES = (
 BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's and swscale's numbers
 # swscale's bicubic needs exact rounding: its default is off by 2 in 255 for full range.
 EXACT = 4 | 0x40000 | 0x2000 | 0x4000
+LONGEST = 3600  # seconds that a frame may last; a longer one comes of broken times
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
 
@@ -70,6 +71,7 @@ class _Decoding:
         self.container, self.stream, self.film, self.start = container, stream, film, start
         self.begin = Fraction(container.start_time or 0, 1_000_000)
         self.step = 1 / film.rate
+        self.length = Fraction(stream.duration or 0) * film.time_base
         self.reformatter = library().video.reformatter.VideoReformatter()
         self.due: Fraction | None = None  # the time of the next frame
         self.last: Fraction | None = None
@@ -109,8 +111,13 @@ class _Decoding:
                 yield Frame(pixels, *self.time(frame))
         if not count:
             raise InputError(f"{film.path}: has no frames; give another copy")
-        if self.start == 0 and count < film.count - 2:
+        if self.start == 0 and count < film.count - 2 and not self._all_shown():
             film.damage = f"cut short after {count} of {film.count} frames"
+
+    def _all_shown(self) -> bool:
+        """Returns whether the frames last as long as the header says. AVI files also count empty
+        frames, which repeat the last one."""
+        return bool(self.length and self.due and self.due >= self.length - 2 * self.step)
 
     def _first(self, frame: Any) -> None:
         film, notes = self.film, self.film.notes
@@ -129,12 +136,14 @@ class _Decoding:
         at = None
         if frame.pts is not None:
             at = frame.pts * Fraction(frame.time_base or self.film.time_base) - self.begin
-        if at is None or (self.last is not None and at <= self.last):
+        broken = at is None or (self.last is not None and not 0 < at - self.last <= LONGEST)
+        if at is None or broken:
             note = "broken times of frames are replaced by those of a constant rate"
             if note not in self.film.notes:
                 self.film.notes.append(note)
             at = Fraction(0) if self.due is None else self.due
         length = frame.duration * Fraction(frame.time_base) if frame.duration else self.step
+        length = min(length, Fraction(LONGEST))
         self.last, self.due = at, at + length
         return at, length
 

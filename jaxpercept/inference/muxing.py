@@ -10,6 +10,7 @@ from typing import Any
 from jaxpercept.images.frames import Cut, Film
 from jaxpercept.inference import containers, encoding
 from jaxpercept.inference.encoding import Encoding, Packet, Segment
+from jaxpercept.inference.sound import Sound
 
 
 def write(
@@ -27,7 +28,7 @@ def write(
         for segment in segments:
             if picture is None:
                 picture = _Picture(out, suffix, segment, film, how)
-                sound = stack.enter_context(_Sound(out, muxer, film, cut))
+                sound = stack.enter_context(Sound(out, muxer, film, cut))
             for packet in picture.timed(segment.packets):
                 sound.up_to(packet.pts * film.time_base)
                 picture.add(packet)
@@ -72,95 +73,3 @@ class _Picture:
         made.time_base, made.is_keyframe = self.base, packet.key
         made.stream = self.stream
         self.out.mux(made)
-
-
-class _Sound:
-    """The first sound stream of a film. It is copied packet by packet, or re-encoded if the
-    container cannot hold it. Without sound, every method does nothing."""
-
-    def __init__(self, out: Any, muxer: str, film: Film, cut: Cut):
-        av = containers.library()
-        self.out, self.cut, self.copied = out, cut, True
-        self.source: Any = None
-        self.packets: Iterator[Any] = iter(())
-        self.waiting: Any = None
-        if film.loop is not None:
-            return
-        self.source = av.open(str(film.path))
-        if not self.source.streams.audio:
-            return
-        stream = self.source.streams.audio[0]
-        self.offset = cut.start + Fraction(self.source.start_time or 0, 1_000_000)
-        name = stream.codec_context.name
-        self.copied = _holds(out, muxer, name)
-        if self.copied:
-            self.stream = out.add_stream_from_template(stream)
-        else:
-            codec = "libopus" if muxer == "webm" else "aac"
-            film.notes.append(
-                f"{muxer} cannot hold the sound ({name}): it is re-encoded as {codec}"
-            )
-            rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
-            self.stream = out.add_stream(codec, rate=rate)
-            layout = stream.codec_context.layout
-            if "channels" in layout.name:  # PCM files may leave the layout out
-                layout = "mono" if layout.nb_channels == 1 else "stereo"
-            self.stream.codec_context.layout = layout
-        if cut.start > 0:
-            with contextlib.suppress(av.FFmpegError):
-                self.source.seek(int(self.offset / stream.time_base), stream=stream)
-        self.packets = self._items(stream)
-
-    def __enter__(self) -> _Sound:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.source is not None:
-            self.source.close()
-
-    def _items(self, stream: Any) -> Iterator[Any]:
-        """Yields packets, or frames to re-encode, from the cut's beginning up to any damage."""
-        av = containers.library()
-        items = self.source.demux(stream) if self.copied else self.source.decode(stream)
-        with contextlib.suppress(OSError, av.FFmpegError):
-            for item in items:
-                # a packet without a time ends the stream
-                if item.pts is None or (self.copied and item.dts is None):
-                    continue
-                base = Fraction(item.time_base)
-                if self.cut.start > 0 and item.pts * base < self.offset:
-                    continue
-                item.pts = item.pts - round(self.offset / base)
-                if self.copied:
-                    item.dts = item.dts - round(self.offset / base)
-                yield item
-
-    def up_to(self, time: Fraction | None) -> None:
-        """Writes the sound until `time` seconds, or all of it for None."""
-        while True:
-            if self.waiting is None:
-                self.waiting = next(self.packets, None)
-            item = self.waiting
-            if item is None:
-                return
-            if time is not None and item.pts * Fraction(item.time_base) >= time:
-                return
-            self.waiting = None
-            if self.copied:
-                item.stream = self.stream
-                self.out.mux(item)
-            else:
-                self.out.mux(self.stream.encode(item))
-
-    def finish(self) -> None:
-        """Writes what an encoder still holds."""
-        if not self.copied:
-            self.out.mux(self.stream.encode(None))
-
-
-def _holds(out: Any, muxer: str, codec: str) -> bool:
-    if muxer in ("mp4", "mov") and codec in ("vorbis", "opus", "flac"):
-        return codec == "opus" and muxer == "mp4"  # allowed, but hardly any player supports it
-    if muxer == "mp4" and codec.startswith("pcm_"):
-        return False
-    return codec in out.supported_codecs
