@@ -380,9 +380,9 @@ def test_clip_judges_and_improves_the_picture_that_is_displayed(photos, tmp_path
     net = tiny("resize", output_scale=4.0)
     term, seen = terms.LossTerm("contrast", contrast, 1.0), {}
     for clip in (False, True):
-        made = make_config(
-            photos, tmp_path / str(clip), net=net, style_image=None, clip=clip, steps=20
-        )
+        seldom = {"steps": 20, "checkpoint_every": 100, "preview_every": 100}
+        out = tmp_path / str(clip)
+        made = make_config(photos, out, net=net, style_image=None, clip=clip, **seldom)
         loop.train(made, terms=[term])
         seen[clip] = [line["contrast"] for line in metrics(tmp_path / str(clip))]
     assert seen[False][0] > 0.25 > seen[True][0]  # clipped values give at most 0.25
