@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import film, times
 from helpers import noise, save_noise, save_style, status
 
 from jaxpercept import files, images
@@ -26,6 +27,7 @@ from jaxpercept.bulk.places import Entry
 from jaxpercept.bulk.work import Worker
 from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
+from jaxpercept.inference import segments
 from jaxpercept.inference.batches import Batches
 from jaxpercept.inference.treatment import Treatment
 
@@ -134,6 +136,37 @@ def test_outputs_without_a_record_are_done_again(here, net, photos, tmp_path):
     assert summary(out)["done"] == 0
     assert bulk(photos, "-o", out, "--style", net) == 0
     assert summary(out)["done"] == 6
+
+
+def test_films_are_tasks_of_their_own(here, net, photos, tmp_path, monkeypatch):
+    av = pytest.importorskip("av", reason="needs the extra `video`")
+    monkeypatch.setattr(segments, "LENGTH", 4)
+    film(av, photos / "a.mp4", sound="aac")
+    film(av, photos / "sub" / "b.ts")
+    (photos / "bad.mkv").write_bytes(b"no film")
+    out, tasks = tmp_path / "out", []
+    given = job._tasks
+
+    def spied(*args):
+        tasks[:] = given(*args)
+        return tasks
+
+    monkeypatch.setattr(job, "_tasks", spied)
+    assert bulk(photos, "-o", out, "--style", net, "--task-size", "9") == 1
+    assert sorted(len(task) for task in tasks) == [1, 1, 1, 6]
+    (line,) = (out / "_bulk" / "errors.jsonl").read_text().splitlines()
+    assert "bad.mkv: cannot be read as a film" in json.loads(line)["error"]
+    alone = tmp_path / "alone.mp4"
+    assert status("video", photos / "a.mp4", "--style", net, "-o", alone) == 0
+    assert (out / "a_tiny.mp4").read_bytes() == alone.read_bytes()
+    assert len(times(av, out / "sub" / "b.ts_tiny.mp4")) == 6  # a suffix that we do not write
+    (photos / "bad.mkv").unlink()
+    os.utime(photos / "a.mp4", (1, 1))  # touched: read, and found the same
+    assert bulk(photos, "-o", out, "--style", net) == 0
+    assert summary(out)["done"] == 1
+    assert bulk(photos, "-o", out, "--style", net) == 0
+    assert summary(out)["done"] == 0
+    assert not [p for p in out.rglob("*") if p.name.startswith(".")]
 
 
 def test_what_fails_is_listed_and_tried_again(here, net, photos, tmp_path, capsys):

@@ -1,5 +1,5 @@
-"""Finds the inputs of a bulk job: files, folders, patterns, lists and columns of names, here and in
-object stores.
+"""Finds the inputs of a bulk job, images and films: files, folders, patterns, lists and columns of
+names, here and in object stores.
 
 An input keeps its place below the searched folder or pattern, as in `stylize`. An entry of a list
 keeps its whole name: `/data/a/x.png` is `data/a/x.png` below the output, and `s3://bucket/x.png` is
@@ -20,16 +20,18 @@ from jaxpercept.bulk import places
 from jaxpercept.bulk.places import Entry
 from jaxpercept.errors import InputError
 from jaxpercept.images.listing import OUTPUTS
+from jaxpercept.inference import containers
 
+SUFFIXES = (*images.READ_SUFFIXES, *containers.READ_SUFFIXES)  # searched for in folders
 _COLUMN = re.compile(r"(.+\.(?:parquet|parq|pq)):([^:/\\]+)$", re.IGNORECASE)
 
 
 def find(
     inputs: Sequence[str], out: str, missing: list[str], left_out: Counter[str]
 ) -> dict[images.Found, Entry]:
-    """Returns the images of `inputs`: where each was found, its name, size and time. Adds a line to
-    `missing` for each input that does not exist. `left_out` counts the other files of folders, and
-    the files in the folder `out`."""
+    """Returns the images and films of `inputs`: where each was found, its name, size and time. Adds
+    a line to `missing` for each input that does not exist. `left_out` counts the other files of
+    folders, and the files in the folder `out`."""
     found: dict[images.Found, Entry] = {}
     for given in map(places.plain, inputs):
         try:
@@ -55,7 +57,7 @@ def _found(
         yield from _in_store(given, out, left_out)
     else:
         outputs = [] if places.is_uri(out) else [Path(out)]
-        for one in images.find_images([given], missing, left_out, outputs):
+        for one in images.find_images([given], missing, left_out, outputs, suffixes=SUFFIXES):
             yield one, places.about([str(one.path)])[0]
 
 
@@ -120,7 +122,7 @@ def _in_store(given: str, out: str, left_out: Counter[str]) -> Iterator[tuple[im
             continue
         if name.startswith(ours) and ours != f"{root}/":
             left_out[OUTPUTS] += 1
-        elif not below.lower().endswith(images.READ_SUFFIXES):
+        elif not below.lower().endswith(SUFFIXES):
             left_out[PurePosixPath(below).suffix.lower() or "no suffix"] += 1
         else:
             count += 1

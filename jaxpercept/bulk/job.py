@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept import images
-from jaxpercept.bulk import cluster, engine, manifest, places
+from jaxpercept.bulk import cluster, engine, films, manifest, places
 from jaxpercept.bulk.ledger import Deaths
 from jaxpercept.bulk.manifest import Item, Manifest
 from jaxpercept.bulk.places import Entry
@@ -32,7 +32,9 @@ def items(
     folder = Path(out.partition("?")[0] if places.is_uri(out) else out)
 
     def named(one: images.Found, label: str) -> Path:
-        return naming.name(folder, one, label, suffixes[label])
+        film = films.is_film(one.path.name)
+        suffix = films.written_suffix(one.path.name) if film else suffixes[label]
+        return naming.name(folder, one, label, suffix)
 
     kept, left = naming.settle(found, [*suffixes], named)
     if left:
@@ -131,11 +133,15 @@ def _check_problem(part: engine.Round) -> None:
 
 
 def _tasks(rest: Iterable[Item], deaths: Deaths, config: BulkConfig) -> list[list[Item]]:
-    """Returns the inputs in batches. An input that may have killed a process is a batch by
-    itself."""
-    rest = list(rest)
-    alone = [[item] for item in rest if deaths.suspect(item.output)]
-    calm = [item for item in rest if not deaths.suspect(item.output)]
+    """Returns the inputs in batches. A film is a batch by itself, and so is an input that may have
+    killed a process."""
+    alone: list[list[Item]] = []
+    calm: list[Item] = []
+    for item in rest:
+        if films.is_film(item.input.name) or deaths.suspect(item.output):
+            alone.append([item])
+        else:
+            calm.append(item)
     size = config.task_size or max(1, min(TASK, len(calm) // 16))
     return [*(calm[i : i + size] for i in range(0, len(calm), size)), *alone]
 

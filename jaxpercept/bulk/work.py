@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxpercept import images
-from jaxpercept.bulk import inputs, manifest, places
+from jaxpercept.bulk import films, inputs, manifest, places
 from jaxpercept.bulk.manifest import Item, Record
 from jaxpercept.bulk.places import Entry
 from jaxpercept.bulk.recipe import Recipe
 from jaxpercept.errors import InputError
+from jaxpercept.inference import films as films_flow
 from jaxpercept.inference import naming
 from jaxpercept.inference.file_jobs import Job, ahead
 from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Net
+from jaxpercept.nets import weights_file
 
 FETCHERS = 8  # files read at once, since an object store answers late
 FETCHED = 64 << 20  # bytes of files that are read ahead
@@ -108,8 +110,25 @@ class Worker:
             self._nets[number] = recipe.load()
         net = self._nets[number]
         with ThreadPoolExecutor(FETCHERS) as fetchers:
-            tasks = self._tasks(fetchers, recipe, items, job)
+            pictures = [item for item in items if not films.is_film(item.input.name)]
+            tasks = self._tasks(fetchers, recipe, pictures, job)
             process(tasks, recipe.how, net, job, batch_size=recipe.batch, alone=True)
+        for item in items:
+            if films.is_film(item.input.name):
+                try:
+                    self._film(recipe, net, item, job)
+                except InputError as error:
+                    job.fail(error, item)
+
+    def _film(self, recipe: Recipe, net: Net, item: Item, job: _Recorded) -> None:
+        target = places.join(self.out, item.output)
+        with films.fetched(item.input.name) as path:
+            if job.hashed(item, weights_file.sha256(path), path.stat().st_size) == item.known:
+                job.keep(item, places.about([target])[0].size)
+                return
+            with films.put(target) as made:
+                task = Task(path, item.input.name, made, key=item)
+                job.timed("net", films_flow.process, [task], recipe.how, net, job)
 
     def _tasks(
         self, pool: ThreadPoolExecutor, recipe: Recipe, items: Sequence[Item], job: _Recorded
@@ -157,7 +176,8 @@ def named(name: str, recipe: Recipe) -> str:
     """Returns the output name of an input that was not found below a folder: its whole name, and
     the net's."""
     ((found, _),) = inputs.listed([name])
-    return naming.name(Path(), found, recipe.label, recipe.suffix).as_posix()
+    suffix = films.written_suffix(name) if films.is_film(name) else recipe.suffix
+    return naming.name(Path(), found, recipe.label, suffix).as_posix()
 
 
 def _write(job: _Recorded, item: Item, target: str, suffix: str, picture: images.Picture) -> None:
@@ -178,8 +198,20 @@ class _Recorded(Job):
 
     def read(self, item: Item, data: bytes) -> str:
         """Notes the bytes that were read of an input, and returns their hash."""
-        self._hashes[item] = hashlib.sha256(data).hexdigest(), len(data)
-        return self._hashes[item][0]
+        return self.hashed(item, hashlib.sha256(data).hexdigest(), len(data))
+
+    def hashed(self, item: Item, sha256: str, size: int) -> str:
+        """Notes the hash of an input and its size, and returns the hash."""
+        self._hashes[item] = sha256, size
+        return sha256
+
+    def done(self, path: Path, key: Any = None) -> None:
+        """Records a film that was written."""
+        self.keep(key, path.stat().st_size)
+
+    def damaged(self, line: str, key: Any = None) -> None:
+        """Records why a film was written in part."""
+        self._record(key, error=line)
 
     def keep(self, item: Item, size: int) -> None:
         """Records an output of `size` bytes."""

@@ -1,8 +1,9 @@
-"""Stylize or enlarge very many images, on this machine's processors or on a Ray cluster.
+"""Stylize or enlarge very many images and films, on this machine's processors or on a Ray cluster.
 
 INPUTs are files, folders and patterns, as for `stylize`; @LIST, a text file of names; or
 FILE.parquet:COLUMN, a column of names. Each of them, and -o, may be in an object store: s3://…,
-gs://…, abfs://…. What is written is what `stylize` and `upscale` write, under the same names.
+gs://…, abfs://…. What is written is what `stylize` and `upscale` write, under the same names. Films
+(.mp4, .mov, .webm, .mkv and others, with the extra `video`) are made as by `video`, one per task.
 
 The same command again does only what is missing, or whose input or settings have changed. What
 failed is in OUT/_bulk/errors.jsonl, what was done in OUT/_bulk/manifest.

@@ -244,12 +244,9 @@ def film_kind() -> Kind:
                 f"{', '.join(films.WRITE_SUFFIXES)}"
             )
 
-    def suffix(path: Path) -> str:
-        return path.suffix if path.suffix.lower() in films.WRITE_SUFFIXES else ".mp4"
-
     return Kind(
         "film",
         lambda p: p.suffix.lower() in known or images.names_a_file(p) or _looks_like_a_file(p),
         check,
-        suffix,
+        films.written_suffix,
     )

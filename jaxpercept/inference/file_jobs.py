@@ -63,7 +63,7 @@ class Job:
             if self.total > 1:
                 self.progress(f"error: {error}")
 
-    def damaged(self, line: str) -> None:
+    def damaged(self, line: str, key: Any = None) -> None:
         """Records a file that was processed and written only in part."""
         self.failed.append(line)
         self.progress(f"error: {line}")

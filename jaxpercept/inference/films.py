@@ -72,12 +72,13 @@ def process(
         try:
             film = _made(task, how, model, job, making)
         except Exception as error:
-            job.fail(failure(task.name, error))
+            job.fail(failure(task.name, error), task.key)
             continue
         job.note(task.name, film.notes)
-        job.done(task.target)
+        job.done(task.target, task.key)
         if film.damage:
-            job.damaged(f"{task.name}: {film.damage}; {task.target} holds the frames before it")
+            line = f"{task.name}: {film.damage}; {task.target} holds the frames before it"
+            job.damaged(line, task.key)
     return job
 
 
@@ -86,6 +87,11 @@ def open_film(path: Path, start: Fraction = Fraction(0)) -> Film:
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animations.read(files.regular(path, "a film"))
     return containers.read(files.regular(path, "a film"), start)
+
+
+def written_suffix(path: Path) -> str:
+    """Returns the suffix of what is made of a film: its own, or `.mp4` if we cannot write that."""
+    return path.suffix if path.suffix.lower() in WRITE_SUFFIXES else ".mp4"
 
 
 def width(path: Path) -> int:
