@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,21 @@ def measure(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, dic
     }
 
 
-def main() -> None:
+def first_paintings(count: int, package: str | None) -> dict[str, dict[str, float]]:
+    """Returns the milliseconds of each step to the page's first painting, medians over visits."""
+    with tempfile.TemporaryDirectory() as name:
+        site.write(Path(name), ["wave"], package=package)
+        with browser(Path(name)) as ask:
+            visits = [ask("first") for _ in range(count)]
+    return {
+        label: {
+            step: statistics.median(visit[i].get(step, 0) for visit in visits) for step in STEPS
+        }
+        for i, label in enumerate(("first visit", "second visit"))
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.web",
         description=__doc__,
@@ -142,7 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--runtime", metavar="FOLDER", help="as of `jaxpercept web`")
     parser.add_argument("--json", required=True, metavar="FILE")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     found: dict[str, Any] = {"machine": describe(), "load before": load(), "rows": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -154,15 +168,7 @@ def main() -> None:
                     row = measure(contenders(path, onnx, size, ask), given.rounds)
                     found["rows"].append({"size": size, "width": width, **row})
                     print(found["rows"][-1], flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        site.write(Path(name), ["wave"], package=given.runtime)
-        with browser(Path(name)) as ask:
-            visits = [ask("first") for _ in range(given.visits)]
-    for i, label in enumerate(("first visit", "second visit")):
-        found[label] = {
-            step: statistics.median(visit[i].get(step, 0) for visit in visits) for step in STEPS
-        }
-        print(label, found[label])
+    found |= first_paintings(given.visits, given.runtime)
     files.write_text(given.json, json.dumps({**found, "load after": load()}, indent=1) + "\n")
 
 

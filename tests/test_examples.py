@@ -13,6 +13,7 @@ import pytest
 from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
+from jaxpercept.inference import strokes
 from jaxpercept.inference.model import load_model
 from jaxpercept.training import engines
 
@@ -83,6 +84,21 @@ def test_blends(example, tmp_path):
     assert width > len(made.SHARES) * photo.shape[1]
     with pytest.raises(SystemExit, match="wave holds a single style"):
         made.blends("wave", photo)
+
+
+def test_strokes_compared(example, tmp_path, monkeypatch):
+    made = example("compare_strokes")
+    monkeypatch.setattr(strokes, "SEEN", 32)
+    photo = images.to_uint8(images.resize(samples.sample_photos()["coffee"], (64, 96)))
+    automatic, bicubic, fine = made.painted(photo, "wave").values()
+    assert automatic.shape == bicubic.shape == fine.shape == photo.shape
+    apart = [np.abs(x.astype(int) - automatic).mean() for x in (bicubic, fine)]
+    assert 0.5 < apart[0] < apart[1]
+    file = images.save_image(tmp_path / "photo.png", photo)
+    made.main([str(file), "-o", str(tmp_path / "sheet.png"), "--side", "40"])
+    assert images.load_image(tmp_path / "sheet.png").shape[1] > 3 * 40
+    with pytest.raises(SystemExit, match=r"error: .*missing\.jpg"):
+        made.main(["missing.jpg", "-o", str(tmp_path / "sheet.png")])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -248,6 +249,22 @@ def test_a_second_visit_offline(folder):
     found = visit(folder, "offline")
     assert found["state"] == "done"
     assert found["message"] == ""
+
+
+def test_the_benchmark(tmp_path):
+    if reason := _missing():
+        pytest.skip(reason)
+    package = os.environ.get("ONNXRUNTIME_WEB")
+    small = ["--sizes", "32", "--widths", "0.125", "--rounds", "1", "--visits", "1"]
+    given = [*small, *(["--runtime", package] if package else [])]
+    command = [sys.executable, "-m", "benchmarks.web", "--json", tmp_path / "web.json", *given]
+    subprocess.run(command, check=True, env={**os.environ, "CHROMIUM": CHROMIUM})
+    found = json.loads((tmp_path / "web.json").read_text())
+    (row,) = found["rows"]
+    assert row["webassembly, 2"]["ratio"] > 0
+    first, second = found["first visit"], found["second visit"]
+    assert 0 < first["runMs"] < first["totalMs"]
+    assert second["netMs"] > 0
 
 
 def test_webgpu(folder):

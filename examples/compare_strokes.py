@@ -1,0 +1,66 @@
+"""Shows a large photo in one style with larger strokes, enlarged by our net and by bicubic
+interpolation, and with the strokes that the net paints. Above at screen size, below at 100 %.
+
+    python examples/compare_strokes.py photo.jpg -o strokes.jpg --style wave --at 0.5 0.4
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.inference import strokes, tiles
+from jaxpercept.inference.model import load_model
+
+
+def painted(photo, style):
+    """Returns the photo (H, W, 3), uint8, in the style: three pictures of its size, by name."""
+    model = load_model(style)
+    height, width = photo.shape[:2]
+    seen = strokes.reduced(photo, strokes.seen_size(None, height, width))
+    output = tiles.run(model, images.grain(seen, model.grain))
+    return {
+        "--stroke auto": strokes.to_size(output, height, width),
+        "the same, enlarged by bicubic": images.resize(output, (height, width), method="bicubic"),
+        "--stroke 1": tiles.run(model, images.grain(photo, model.grain)),
+    }
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("photo")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--style", default="wave")
+    parser.add_argument("--side", type=int, default=360, help="width of each picture in pixels")
+    parser.add_argument(
+        "--at",
+        type=float,
+        nargs=2,
+        default=(0.5, 0.5),
+        metavar=("X", "Y"),
+        help="middle of the part",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        photo = images.load_uint8(given.photo)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    pictures = painted(photo, given.style)
+    height, width = photo.shape[:2]
+    side = min(given.side, height, width)
+    left, top = (
+        int(min(max(share * size - side / 2, 0), size - side))
+        for share, size in zip(given.at, (width, height), strict=True)
+    )
+    part = np.s_[top : top + side, left : left + side]
+    shown = [images.resize(x, round(side * height / width), "short") for x in pictures.values()]
+    rows = [shown, [x[part] for x in pictures.values()]]
+    sheet = images.contact_sheet(rows, column_labels=list(pictures))
+    print(images.save_image(given.out, sheet, quality=85))
+
+
+if __name__ == "__main__":
+    main()
