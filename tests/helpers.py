@@ -34,8 +34,9 @@ def save_noise(folder: Path, names, height: int, width: int) -> Path:
 
 
 def save_style(path: Path, width: float = 0.125) -> Path:
-    """Writes an untrained style net of a fraction of the width, and returns `path`."""
-    net = config.NET_PRESETS["resize"].scaled(width)
+    """Writes an untrained style net of a fraction of the width and one block, and returns
+    `path`."""
+    net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(width), blocks=1)
     transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
     return path
 

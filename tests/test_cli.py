@@ -371,6 +371,8 @@ def write_only(made):
 def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys, trained):
     if not trained:
         monkeypatch.setattr(loop, "train", write_only)
+        photos = {"chelsea": np.full((300, 451, 3), 0.5, np.float32), "grey": np.zeros((9, 9, 3))}
+        monkeypatch.setattr("jaxpercept.images.samples.sample_photos", lambda: photos)
     demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=2, size=32)
     assert images.load_image(tmp_path / "demo" / "chelsea.jpg").shape == (300, 451, 3)
     assert "infer.py stylize" in capsys.readouterr().err
