@@ -5,8 +5,9 @@ measures the time to the page's first painting.
 
 The nets have random weights, since speed does not depend on their values. The contenders take
 turns; times are elapsed seconds, medians over the rounds, and ratios are medians of the rounds'
-ratios to JAX. Needs the `export` extra, and what `pytest -m browser` needs: Node.js,
-playwright-core in a folder of $NODE_PATH, and Chromium ($CHROMIUM, or one on the PATH).
+ratios to JAX. Run it without `nice`: Chromium sets its own priority. Needs the `export` extra, and
+what `pytest -m browser` needs: Node.js, playwright-core in a folder of $NODE_PATH, and Chromium
+($CHROMIUM, or one on the PATH).
 """
 
 from __future__ import annotations
@@ -152,12 +153,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--rounds", type=int, default=5, metavar="N", help="after a warm-up (default: 5)"
     )
     parser.add_argument(
-        "--visits", type=int, default=3, metavar="N", help="first visits, each with a second one"
+        "--visits",
+        type=int,
+        default=3,
+        metavar="N",
+        help="first visits, each with a second one (default: 3)",
     )
     parser.add_argument("--runtime", metavar="FOLDER", help="as of `jaxpercept web`")
-    parser.add_argument("--json", required=True, metavar="FILE")
+    parser.add_argument(
+        "--json", required=True, metavar="FILE", help="rows measured before are kept"
+    )
     given = parser.parse_args(arguments)
-    found: dict[str, Any] = {"machine": describe(), "load before": load(), "rows": []}
+    out = Path(given.json)
+    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"rows": []}
+    found |= {"machine": describe()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         nets = written_site(folder, given.widths, given.runtime)
@@ -165,11 +174,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for size in given.sizes:
                 for width, path in nets.items():
                     onnx = folder / "site" / "nets" / f"{path.stem}.onnx"
-                    row = measure(contenders(path, onnx, size, ask), given.rounds)
-                    found["rows"].append({"size": size, "width": width, **row})
-                    print(found["rows"][-1], flush=True)
-    found |= first_paintings(given.visits, given.runtime)
-    files.write_text(given.json, json.dumps({**found, "load after": load()}, indent=1) + "\n")
+                    row = {"size": size, "width": width, "rounds": given.rounds, "load": load()}
+                    row |= measure(contenders(path, onnx, size, ask), given.rounds)
+                    kept = [r for r in found["rows"] if (r["size"], r["width"]) != (size, width)]
+                    found["rows"] = [*kept, row]
+                    files.write_text(out, json.dumps(found, indent=1) + "\n")
+                    print(row, flush=True)
+    if given.visits:
+        found |= first_paintings(given.visits, given.runtime)
+    files.write_text(out, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
