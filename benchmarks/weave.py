@@ -104,13 +104,13 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--scale", type=int, default=4, metavar="N")
     parser.add_argument(
-        "--model", nargs="+", metavar="M", help="default: the shipped of that scale"
+        "--model", nargs="+", metavar="M", help="default: the shipped for bicubic inputs"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
     nets = [
         upscaling.load_upscaler(m, given.scale)
-        for m in given.model or upscaling.shipped(given.scale)
+        for m in given.model or evaluation.trained_for("bicubic", given.scale)
     ]
     result: dict[str, Any] = {}
     for folder in given.data:

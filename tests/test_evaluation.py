@@ -168,3 +168,9 @@ def test_the_held_out_objective_is_that_of_the_training(tmp_path):
         made = config.TrainConfig(objective=objective, clip=clip)
         found = styles.held_out_objective(made, path, photos)
         assert found == pytest.approx(2 * 255 * np.abs(expected - photos).mean(), rel=1e-4)
+
+
+def test_nets_are_measured_on_the_inputs_they_were_trained_on():
+    assert superres.trained_for("bicubic", 4) == ["x4-feature", "x4-pixel"]
+    assert superres.trained_for("jpeg", 4) == ["x4-restore"]
+    assert superres.trained_for("blur", 8) == ["x8-feature", "x8-pixel"]  # none: all

@@ -54,7 +54,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="M",
-        help="shipped names or weights files (default: all shipped nets of that scale)",
+        help="shipped names or weights files (default: the shipped nets of that scale that were "
+        "trained on such inputs)",
     )
     parser.add_argument(
         "--degradation",

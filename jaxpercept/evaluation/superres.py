@@ -26,7 +26,7 @@ from jaxpercept.evaluation import metrics
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import geometry, vgg
+from jaxpercept.nets import geometry, vgg, weights_file
 
 MATCHED = "+histogram"
 CROP = 96  # the side of the sheet's details
@@ -46,7 +46,7 @@ def evaluate_superres(
     sheet: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Scores nearest, bicubic, Lanczos and `models` (default: all shipped of that scale) on the
+    """Scores nearest, bicubic, Lanczos and `models` (default: see `trained_for`) on the
     images in `data`.
 
     degradation: see `resampling.degrade`.
@@ -61,7 +61,7 @@ def evaluate_superres(
     choose("degradation", degradation, DEGRADATIONS)
     for layer in features:
         choose("VGG-16 layer", layer, VGG_LAYERS)
-    chosen = upscaling.shipped(scale) if models is None else models
+    chosen = trained_for(degradation, scale) if models is None else models
     nets = [upscaling.load_upscaler(m, scale) for m in chosen]
     upscalers = _upscalers(scale, nets)
     warnings = [_disagreement(net, degradation) for net in nets]
@@ -173,8 +173,21 @@ def _outputs(
                 yield name, output
 
 
+def trained_for(degradation: str, scale: int) -> list[str]:
+    """Returns the shipped nets of a scale that were trained on such inputs, or all of that scale if
+    there is none."""
+    found = upscaling.shipped(scale)
+    headers = {n: weights_file.read_header(weights_file.resolve(n, "superres")) for n in found}
+    return [n for n, header in headers.items() if _inputs(header) == degradation] or found
+
+
+def _inputs(header: dict[str, Any]) -> str | None:
+    """Returns the degradation that a net was trained on, if its header tells."""
+    return header.get("training", {}).get("config", {}).get("degradation")
+
+
 def _disagreement(net: Model, degradation: str) -> str | None:
-    trained = net.header.get("training", {}).get("config", {}).get("degradation")
+    trained = _inputs(net.header)
     if trained in (None, degradation):
         return None
     return (
