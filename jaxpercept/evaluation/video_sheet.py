@@ -46,5 +46,5 @@ class Differences:
         return images.contact_sheet(
             list(self.rows.values()),
             row_labels=[f"{Path(clip).name}, {Path(net).name}" for clip, net in self.rows],
-            column_labels=["frame", "picture", f"change × {MAGNIFIED}"] * (most // 3),
+            column_labels=["frame", "picture", f"change, {MAGNIFIED} times"] * (most // 3),
         )
