@@ -123,12 +123,14 @@ def degrade(
         raise ValueError(
             f"{degradation!r} by {factor} of {h}x{w}; one of {DEGRADATIONS}, sides divisible by it"
         )
-    if degradation == "jpeg" and (x.dtype != np.uint8 or x.shape[-1] != 3):
+    jpeg = degradation == "jpeg"
+    if jpeg and (x.dtype != np.uint8 or x.shape[-1] != 3):
         raise ValueError(f"'jpeg' of {x.dtype} {x.shape}; uint8 of three channels is expected")
-    sigma = {"blur": SIGMA, "jpeg": damage.blur_sigma(rng)}.get(degradation, 0.0)
+    blur = SIGMA if degradation == "blur" else 0.0
+    sigma = damage.blur_sigma(rng) if jpeg else blur
     y = _apply(x, blur_taps(h, sigma), blur_taps(w, sigma)) if sigma else x
     small = _as(x, _apply(y, taps(h, h // factor), taps(w, w // factor)))
-    return damage.worsen(small, rng) if degradation == "jpeg" else small
+    return damage.worsen(small, rng) if jpeg else small
 
 
 def modcrop(x: NDArray[Any], factor: int) -> NDArray[Any]:
