@@ -7,6 +7,7 @@ exits with 128 + N (130 after Ctrl-C), and a training that then saved itself wit
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError, printable
 from jaxpercept.runtime import allocator, backend, stopping, streams
 
+_GARBAGE = 10_000  # new objects before a collection; at Python's 700, imports collect 300 times
+
 
 def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     """Runs a command line and returns its exit status. `prog` is the name in help and errors."""
@@ -24,6 +27,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     is_program = argv is None or prog != "jaxpercept"
     if "jax" not in sys.modules:  # otherwise the process belongs to someone else
+        gc.set_threshold(_GARBAGE, 10, 10)
         if is_program and arguments.trains:
             allocator.use_huge_pages()
         else:

@@ -327,12 +327,13 @@ def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, di
     weights_file.check_shapes(path, weights_file.shapes_of(arrays), _stored_shapes(config))
     split = {
         kind: {
-            k.removeprefix(kind): jnp.asarray(v.astype(np.float32))  # jax would compile each cast
+            k.removeprefix(kind): v.astype(np.float32)
             for k, v in arrays.items()
             if k.startswith(kind)
         }
         for kind in ("params.", "stats.")
     }
+    split = jax.device_put(split)  # jnp.asarray would compile a program for each shape
     return config, split["params."], split["stats."], header
 
 

@@ -13,7 +13,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
@@ -122,4 +121,5 @@ def load_vgg16(path: str | Path | None = None) -> Params:
     arrays["conv1_1.kernel"] = arrays["conv1_1.kernel"][:, :, rgb]
     arrays["preprocess.mean"] = np.asarray(header["mean"])[rgb]
     arrays["preprocess.std"] = np.asarray(header["std"])[rgb]
-    return {name: jnp.asarray(value.astype(np.float32)) for name, value in arrays.items()}
+    # jnp.asarray would compile a program for each shape.
+    return jax.device_put({name: value.astype(np.float32) for name, value in arrays.items()})
