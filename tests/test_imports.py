@@ -34,7 +34,7 @@ ROOMS = (
 BOUNDARIES = {
     "orbax": {"training.checkpoint"},
     "grain": {"data"},
-    "tensorflow_datasets": {"data"},
+    "tensorflow_datasets": {"data.packing", "data.tfds"},
     "torch": {"evaluation.torch_twin", "evaluation.parity"},
     "flax": {"nets.layers", "nets.transform_net", "nets.vgg"},
     "onnx": {"interop"},
