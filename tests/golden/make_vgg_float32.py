@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxpercept.config import VGG_LAYERS
 from jaxpercept.images import samples
-from jaxpercept.interop.convert.vgg16 import _wheel
+from jaxpercept.interop.convert.vgg16_formats import wheel
 from jaxpercept.nets import vgg
 
 COUNT = 2048
@@ -29,8 +29,8 @@ def spread(feature: np.ndarray) -> np.ndarray:
     return flat[np.linspace(0, flat.size - 1, COUNT).astype(int)]
 
 
-def main(wheel: Path) -> None:
-    params = {k: jnp.asarray(v, jnp.float32) for k, v in _wheel(wheel).arrays.items()}
+def main(path: Path) -> None:
+    params = {k: jnp.asarray(v, jnp.float32) for k, v in wheel(path).arrays.items()}
     params["conv1_1.kernel"] = params["conv1_1.kernel"][:, :, ::-1]
     params |= {k: v for k, v in vgg.load_vgg16().items() if k.startswith("preprocess.")}
     photo = jnp.asarray(samples.sample_photos()["chelsea"][None, :96, 100:196])

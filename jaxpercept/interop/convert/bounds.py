@@ -107,3 +107,12 @@ def wide(value: np.ndarray) -> np.ndarray:
 def reason(error: Exception) -> str:
     """Returns another library's error as one line."""
     return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
+def is_npz(src: Path) -> bool:
+    """Returns whether the file is a zip of nothing but .npy files."""
+    if not zipfile.is_zipfile(src):
+        return False
+    with zipfile.ZipFile(src) as archive:
+        names = archive.namelist()
+    return bool(names) and all(n.endswith(".npy") for n in names)
