@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
-from jaxpercept.evaluation import metrics
+from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
@@ -130,7 +130,7 @@ def main() -> None:
                 f"{row['windows']} windows"
             )
     if given.json:
-        given.json.write_text(evaluation.to_json(result))
+        given.json.write_text(superres_report.to_json(result))
 
 
 if __name__ == "__main__":

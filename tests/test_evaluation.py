@@ -12,7 +12,7 @@ from PIL import Image
 from jaxpercept import config, images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation import metrics, styles, superres
+from jaxpercept.evaluation import metrics, styles, superres, superres_report
 from jaxpercept.images import resampling, samples
 from jaxpercept.nets import transform_net
 
@@ -67,7 +67,9 @@ def test_names_and_schema(result):
         assert entry["psnr"] == pytest.approx(
             np.mean([s["psnr"] for s in entry["images"].values()])
         )
-    json.loads(superres.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")}))
+    json.loads(
+        superres_report.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")})
+    )
 
 
 def test_a_bad_picture_is_named_and_the_rest_done(result):
@@ -118,7 +120,7 @@ def test_a_net_trained_on_other_inputs_is_warned_about(result):
 def test_the_sheet_and_the_tables(result):
     sheet = images.load_image(result["sheet"])
     assert sheet.shape[1] > 5 * 2 * 80
-    text = superres.markdown(result)
+    text = superres_report.markdown(result)
     assert f"| bicubic | {result['models']['bicubic']['psnr']:.2f} |" in text
     assert "| a.png |" in text
 

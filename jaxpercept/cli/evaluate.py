@@ -103,7 +103,7 @@ def _superres(arguments: argparse.Namespace) -> int:
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if file:
             check_file(option, Path(file))
-    from jaxpercept.evaluation import superres
+    from jaxpercept.evaluation import superres, superres_report
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
@@ -122,10 +122,10 @@ def _superres(arguments: argparse.Namespace) -> int:
         sheet=arguments.sheet,
         progress=say,
     )
-    table = superres.markdown(result)
+    table = superres_report.markdown(result)
     print(table, end="")
     for option, file, text in (
-        ("--json", arguments.json, superres.to_json(result)),
+        ("--json", arguments.json, superres_report.to_json(result)),
         ("--markdown", arguments.markdown, table),
     ):
         if file:

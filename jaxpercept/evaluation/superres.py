@@ -9,7 +9,6 @@ histogram matched to the input's (Johnson et al. 2016, section 4.2).
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,15 +21,13 @@ from numpy.typing import NDArray
 from jaxpercept import images, losses
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose, superres_net
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation import metrics
+from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import geometry, vgg, weights_file
 
 MATCHED = "+histogram"
-CROP = 96  # the side of the sheet's details
-SHEET_ROWS = 12
 LEAST_INPUT = geometry.least_side(superres_net(4))  # in pixels, the same at every scale
 Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
 
@@ -96,8 +93,12 @@ def evaluate_superres(
             if distance is not None:
                 scores |= distance(output, target)
             result["models"][entry]["images"][name] = scores
-            if sheet is not None and not entry.endswith(MATCHED) and len(rows) < SHEET_ROWS:
-                where = _busiest(output, target) if where is None else where
+            if (
+                sheet is not None
+                and not entry.endswith(MATCHED)
+                and len(rows) < superres_report.SHEET_ROWS
+            ):
+                where = superres_report.busiest(output, target) if where is None else where
                 details.append(output[where])
         if details and where is not None:
             rows.append((name, [target, target[where], *details]))
@@ -116,7 +117,7 @@ def evaluate_superres(
             for key in keys
         }
     if sheet is not None:
-        images.save_image(sheet, _sheet(rows, result, list(upscalers)))
+        images.save_image(sheet, superres_report.sheet(rows, result, list(upscalers)))
     return result
 
 
@@ -213,71 +214,3 @@ def feature_distance(
         return {name: float(value) for name, value in distance(params, pair).items()}
 
     return measured
-
-
-def _busiest(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Returns the crop where the first method errs most, since it shows the difference best."""
-    error = np.abs(output.astype(np.float64) - target).sum(-1)
-    size = min(CROP, *error.shape)
-    total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
-    top, left = (int(i) for i in np.unravel_index(sums.argmax(), sums.shape))
-    return slice(top, top + size), slice(left, left + size)
-
-
-def _sheet(
-    rows: list[tuple[str, list[NDArray[Any]]]], result: dict[str, Any], names: list[str]
-) -> images.Float:
-    labels = []
-    for file, _ in rows:
-        scores = [
-            f"{n} {s['psnr']:.2f} / {s['ssim']:.3f}"
-            for n in names
-            if (s := result["models"].get(n, {}).get("images", {}).get(file))
-        ]
-        labels.append(f"{file}: " + ", ".join(scores))
-    grid = [
-        [images.resize(whole, 2 * CROP, "long"), *(c.repeat(2, 0).repeat(2, 1) for c in crops)]
-        for _, (whole, *crops) in rows
-    ]
-    return images.contact_sheet(
-        grid, row_labels=labels, column_labels=["picture", "original", *names]
-    )
-
-
-def to_json(result: dict[str, Any]) -> str:
-    """Returns the result as JSON. An infinite PSNR (an output equal to its original) is the string
-    "inf"."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return "inf" if value == float("inf") else value
-
-    return json.dumps(plain(result), indent=2) + "\n"
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """Returns the result as Markdown tables: means, then PSNR / SSIM per image."""
-    models = result["models"]
-    keys = [key for key in next(iter(models.values())) if key != "images"]
-    lines = [
-        f"×{result['scale']}, {result['degradation']} inputs, means",
-        "",
-        f"| method | {' | '.join(keys)} |",
-        "|---|" + "---|" * len(keys),
-    ]
-    lines += [
-        f"| {name} | {' | '.join(_number(key, entry[key]) for key in keys)} |"
-        for name, entry in models.items()
-    ]
-    files = list(next(iter(models.values()))["images"])
-    lines += ["", "| method | " + " | ".join(files) + " |", "|---|" + "---|" * len(files)]
-    for name, entry in models.items():
-        cells = (f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in entry["images"].values())
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _number(key: str, value: float) -> str:
-    return f"{value:.2f}" if key == "psnr" else f"{value:.4f}" if key == "ssim" else f"{value:.4g}"
