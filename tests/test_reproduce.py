@@ -13,7 +13,7 @@ import pytest
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation.reproduce import measure, report
+from jaxpercept.evaluation.reproduce import lab, measure, report
 from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import samples
 from jaxpercept.losses import objective
@@ -126,7 +126,7 @@ def test_every_part_and_the_report(place, tmp_path):
     # It is scored as it was trained: clipped, with its batch's TV and its style size.
     phi, style = (
         vgg.load_vgg16(),
-        measure._style(str(place / "one.safetensors"), (str(place / "styles"),)),
+        lab.trained_style(str(place / "one.safetensors"), (str(place / "styles"),)),
     )
     photo = images.square(images.load_image(place / "photos" / "1.png"), 24)
     evaluate = jax.jit(partial(objective.evaluate, objective.make_terms(style.objective), batch=3))

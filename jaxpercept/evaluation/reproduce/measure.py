@@ -1,116 +1,27 @@
-"""Runs the units of measurement, one style, size and photo at a time. Each is kept as JSON (and its
-picture) under `out`.
+"""Runs the units of measurement, one style, size and photo at a time.
 
-A unit that exists and was made with the same settings is not run again. Photos are square crops in
-[0, 1]. Losses are those of the net's own training, by its weights file, with its weights,
-convention and batch.
+Photos are square crops in [0, 1]. Losses are those of the net's own training, by its weights file,
+with its weights, convention and batch.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxpercept import files, images
-from jaxpercept.config import ObjectiveConfig, train_config_from_dict
-from jaxpercept.errors import InputError
-from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS, ReproduceConfig
-from jaxpercept.images import Float, samples
-from jaxpercept.inference.model import Model, load_model
-from jaxpercept.nets import shipped, vgg, weights_file
+from jaxpercept import images
+from jaxpercept.config import ObjectiveConfig
+from jaxpercept.evaluation.reproduce.lab import Lab, Style, Unit
+from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS
+from jaxpercept.images import Float
 from jaxpercept.synthesis.run import Progress, score, synthesize
 from jaxpercept.synthesis.settings import SynthesisConfig
-
-Unit = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Style:
-    """A trained net, the image it was trained on, and the objective."""
-
-    name: str
-    model: Model
-    image: Float
-    objective: ObjectiveConfig
-    batch: int
-    style_size: int
-
-
-class Lab:
-    """What the units share, and their store."""
-
-    def __init__(self, config: ReproduceConfig, say: Callable[[str], None] = lambda line: None):
-        self.config, self.say, self.folder = config, say, Path(config.out)
-        self.photos, self._short = _photos(config.data), dict[str, int]()
-        names = config.styles or tuple(shipped.singles())
-        if config.reads_styles and not names:
-            raise InputError(
-                "no style is shipped here; train one, and give its weights file: --styles FILE"
-            )
-        self.styles = (
-            [_style(name, config.style_images) for name in names] if config.reads_styles else []
-        )
-
-    @cached_property
-    def phi(self) -> vgg.Params:
-        """The loss network."""
-        return vgg.load_vgg16()
-
-    def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
-        """Returns the first photos that are large enough, then enlarged smaller ones."""
-        large: list[tuple[str, Float]] = []
-        small: list[tuple[str, Float]] = []
-        for name, photo in self.photos.items():
-            if len(large) == count:
-                break
-            picture = images.load_image(photo) if isinstance(photo, Path) else photo
-            group = small if min(picture.shape[:2]) < size else large
-            if len(group) < count:
-                group.append((name, images.square(picture, size)))
-            self._short[name] = min(picture.shape[:2])
-        return (large + small)[:count]
-
-    def enlarged(self, name: str, size: int) -> bool:
-        """Returns whether the photo that `squares` returned was smaller than that size."""
-        return self._short[name] < size
-
-    def kept(
-        self, name: str, settings: Unit, measure: Callable[[], tuple[Unit, Float | None]]
-    ) -> Unit:
-        """Returns the unit's stored result, or runs `measure` and stores its result. Raises
-        InputError if the stored one was made with other settings."""
-        path = self.folder / f"{name}.json"
-        settings = json.loads(json.dumps(settings))
-        if path.exists():
-            unit = json.loads(path.read_text())
-            if unit["settings"] == settings:
-                return unit
-            differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
-            raise InputError(
-                f"{path} was made with other settings ({', '.join(differing)}); give another "
-                "--out, or delete it"
-            )
-        begun = time.monotonic()
-        result, picture = measure()
-        unit = {"settings": settings, **result}
-        if picture is not None:
-            images.save_image(self.folder / f"{name}.png", np.clip(picture, 0, 1))
-        files.write_text(path, json.dumps(unit) + "\n")
-        self.say(f"{name}: {time.monotonic() - begun:.0f} s")
-        return unit
-
-    def picture(self, name: str) -> Float:
-        """Returns the picture that a unit kept."""
-        return images.load_image(self.folder / f"{name}.png")
 
 
 def crossings(lab: Lab) -> Iterator[Unit]:
@@ -307,46 +218,3 @@ def _drawn(lab: Lab, name: str, made: SynthesisConfig, photo: Float, style: Styl
         }, result.images[0]
 
     return lab.kept(name, settings, measure)
-
-
-def _photos(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
-    """Returns photos by name, not read yet, without those that the shipped nets were trained on."""
-    if not data:
-        return samples.sample_photos()
-    listed = weights_file.weights_dir() / "training-photos.csv"
-    seen = (
-        {line.split(",")[0] for line in listed.read_text().splitlines()}
-        if listed.exists()
-        else set()
-    )
-    found = {path.stem: path for path in images.list_images(data) if path.name not in seen}
-    if not found:
-        raise InputError(
-            f"--data {' '.join(data)}: the styles were trained on all of these photos; give "
-            "other photos"
-        )
-    return found
-
-
-def _style(name: str, folders: tuple[str, ...]) -> Style:
-    model = load_model(name)
-    header = model.header
-    known = {"config", "steps"} <= header.get("training", {}).keys()
-    if not known or "sha256" not in header.get("style", {}):
-        raise InputError(
-            f"{name}: its weights file does not say how it was trained; give one that train.py "
-            "wrote"
-        )
-    made = train_config_from_dict(header["training"]["config"])
-    wanted = header["style"]["sha256"]
-    candidates = images.list_images(folders) if folders else []
-    path = next((path for path in candidates if weights_file.sha256(path) == wanted), None)
-    if path is None:
-        raise InputError(
-            f"the style image of {model.name} ({header['style']['file']}, sha256 {wanted[:12]}…) "
-            "is not among "
-            "--style-images; give it, or its folder"
-        )
-    return Style(
-        model.name, model, images.load_image(path), made.objective, made.batch_size, made.style_size
-    )

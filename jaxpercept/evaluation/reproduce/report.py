@@ -19,7 +19,7 @@ import numpy as np
 from jaxpercept import files, images
 from jaxpercept.config import to_dict
 from jaxpercept.evaluation.reproduce import measure
-from jaxpercept.evaluation.reproduce.measure import Lab, Unit
+from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
 
 _RUN: dict[str, Callable[[Lab], Any]] = {
