@@ -17,7 +17,7 @@ from quick import QUICK
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import parity
-from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.evaluation.parity import cases, gradients, inputs, net_cases
 from jaxpercept.nets import conv
 
 # The project promises 1e-5. Rounding leaves up to 2e-6 in these small cases, with a factor of two.
@@ -86,7 +86,7 @@ def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
     net = TransformNetConfig(
         stem=3, stem_size=1, head_size=1, down=(4, 4), up=(4, 4), blocks=1, start_padding=40
     )
-    case = cases._net("net", "tiny", net, size)
+    case = net_cases.net("net", "tiny", net, size)
     assert (
         parity.relative_error(parity.run_ours(case, "float32")["y"], parity.run_twin(case)["y"])
         < SEEN
@@ -96,7 +96,7 @@ def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", list(NET_PRESETS))
 def test_full_width_at_256(torch_twin, preset):
-    case = cases._net(
+    case = net_cases.net(
         "net", preset, NET_PRESETS[preset], (256, 256), NET_PRESETS[preset].norm == "batch"
     )
     ours, twin = parity.run_ours(case, "float32"), parity.run_twin(case)
@@ -115,7 +115,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
     case = BY_NAME[name][1]
     d = case.inputs()
     learn = [k for k in d if k not in ("mean", "var") and not k.startswith("stats.")]
-    cotangent = cases.uniform(name, parity.run_twin(case)["y"].shape)
+    cotangent = inputs.uniform(name, parity.run_twin(case)["y"].shape)
 
     def twin(tensors):
         return (case.twin(tensors)["y"] * torch_twin.torch.tensor(cotangent)).sum()
@@ -142,7 +142,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
 def test_total_variation_has_the_gradient_of_the_authors_lua(torch_twin):
     from jaxpercept import losses
 
-    x = cases.picture(cases.ODD)
+    x = inputs.picture(cases.ODD)
     lua = torch_twin.objective.lua_tv_gradient(torch_twin.torch.tensor(x)).numpy()
     with jax.enable_x64(True):
         ours = jax.grad(lambda x: losses.total_variation(x, convention="reference").sum())(x)

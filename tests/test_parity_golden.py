@@ -12,7 +12,7 @@ import pytest
 from quick import QUICK
 
 from jaxpercept.evaluation import parity
-from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.evaluation.parity import gradients, inputs
 
 sys.path.insert(0, f"{__file__.rpartition('/')[0]}/golden")
 import make
@@ -39,8 +39,8 @@ def golden():
 
 
 def test_a_sketch_estimates_the_relative_error():
-    x = cases.uniform("x", (30, 40, 3))
-    noisy = x + 1e-3 * cases.uniform("noise", x.shape)
+    x = inputs.uniform("x", (30, 40, 3))
+    noisy = x + 1e-3 * inputs.uniform("noise", x.shape)
     assert 0.4 < make.error(noisy, make.sketch(x)) / parity.relative_error(noisy, x) < 2
     assert make.error(x, make.sketch(x)) == 0
 

@@ -10,7 +10,7 @@ from quick import QUICK
 
 from jaxpercept.config import NET_PRESETS, ObjectiveConfig, TrainConfig
 from jaxpercept.evaluation import parity
-from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.evaluation.parity import gradients, inputs
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net, vgg
 from jaxpercept.training import engines, optimizers
@@ -90,16 +90,16 @@ def test_float64_training_steps(preset, steps, layers, falls):
     content = (layers[-1],)
     shallow = ObjectiveConfig(weights=weights, content_layers=content, style_layers=layers)
     config = TrainConfig(net=net, objective=shallow, batch_size=2, image_size=16)
-    d = cases.variables(net)
+    d = inputs.variables(net)
     phi = {
         f"vgg.{k}": np.asarray(v, np.float64)
         for k, v in vgg.load_vgg16().items()
         if k[:5] < "conv3" or k[0] == "p"
     }
-    params, stats, phi = cases.part(d, "params"), cases.part(d, "stats"), cases.part(phi, "vgg")
-    style = cases.picture((24, 28), 1, "style")
+    params, stats, phi = inputs.part(d, "params"), inputs.part(d, "stats"), inputs.part(phi, "vgg")
+    style = inputs.picture((24, 28), 1, "style")
     images = [
-        (255 * cases.uniform(f"batch {i}", (2, 16, 16, 3), 0.0, 1.0)).astype(np.uint8)
+        (255 * inputs.uniform(f"batch {i}", (2, 16, 16, 3), 0.0, 1.0)).astype(np.uint8)
         for i in range(steps)
     ]
 

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxpercept.evaluation import parity
-from jaxpercept.evaluation.parity import cases, gradients
+from jaxpercept.evaluation.parity import cases, gradients, inputs
+from jaxpercept.evaluation.parity.case import Case
 
 FILE = Path(__file__).parent / "parity.npz"
 SIGNS = 8
 
 
-def named_cases() -> Iterator[tuple[str, cases.Case]]:
+def named_cases() -> Iterator[tuple[str, Case]]:
     """Yields the cases, with names made unique by a number for the size."""
     seen: dict[str, int] = {}
     for case in cases.all_cases():
@@ -34,7 +35,7 @@ def named_cases() -> Iterator[tuple[str, cases.Case]]:
 def sketch(x: np.ndarray) -> np.ndarray:
     """Returns (1 + SIGNS,): the norm and the signed sums, float64."""
     flat = np.asarray(x, np.float64).ravel()
-    signs = np.sign(cases.uniform("signs", (SIGNS, flat.size)))
+    signs = np.sign(inputs.uniform("signs", (SIGNS, flat.size)))
     return np.concatenate([[np.linalg.norm(flat)], signs @ flat])
 
 

@@ -22,7 +22,8 @@ import numpy as np
 from jaxpercept.config import PRECISIONS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.parity import cases, gradients
-from jaxpercept.evaluation.parity.cases import Arrays, Case
+from jaxpercept.evaluation.parity.case import Case
+from jaxpercept.evaluation.parity.inputs import Arrays
 
 DEPTHS = ("layer", "block", "net", "vgg", "loss", "gradient")
 # In float32, rounding sums of a few thousand terms leaves ~1e-6. bfloat16 keeps 8 bits (2^-9 = 0.2

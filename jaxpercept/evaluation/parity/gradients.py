@@ -25,7 +25,7 @@ from jaxpercept.config import (
     ObjectiveConfig,
     TransformNetConfig,
 )
-from jaxpercept.evaluation.parity.cases import Arrays, part, picture, variables, vgg_inputs
+from jaxpercept.evaluation.parity.inputs import Arrays, part, picture, variables, vgg_inputs
 from jaxpercept.losses import objective
 from jaxpercept.nets import transform_net
 
