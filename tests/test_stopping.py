@@ -111,7 +111,7 @@ def test_optimize_saves_its_picture(tmp_path, monkeypatch, capsys, number):
         state = type("State", (), {"image": pixels / 2, "restarts": np.zeros(1)})
         return state, (np.ones((1, 2)), np.ones((1, 2))), (0.0, 0), True
 
-    monkeypatch.setattr(synthesis._Job, "stage", stage)
+    monkeypatch.setattr(synthesis.Job, "stage", stage)
     line = "optimize invert --content a.png b.png --layer relu1_1 --sizes 24 32 -o out"
     assert status(line) == 128 + number
     said = capsys.readouterr().err

@@ -19,7 +19,7 @@ from jaxpercept.images import samples
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import vgg
-from jaxpercept.synthesis import minimize, run
+from jaxpercept.synthesis import minimize, run, stage
 from jaxpercept.synthesis.settings import SynthesisConfig, check_size
 
 LAYERS = ("relu1_1", "relu1_2")
@@ -107,7 +107,7 @@ def test_every_evaluation_is_counted(phi, photos, optimizer):
 
 def test_compiled_once_whatever_the_last_chunk(phi, photos, style, monkeypatch):
     made, make = [], minimize.make_minimizer
-    monkeypatch.setattr(run, "make_minimizer", lambda *a: made.append(make(*a)) or made[-1])
+    monkeypatch.setattr(stage, "make_minimizer", lambda *a: made.append(make(*a)) or made[-1])
     run.synthesize(config_of(iterations=(7,)), photos[:1], [style], vgg_params=phi)
     assert made[0].run._cache_size() == made[0].init._cache_size() == 1
 

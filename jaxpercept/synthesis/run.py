@@ -9,12 +9,10 @@ saving clips them.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -25,25 +23,10 @@ from jaxpercept.images import Float
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import vgg
-from jaxpercept.synthesis.minimize import State, make_minimizer
+from jaxpercept.synthesis.minimize import State
 from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, check_size
+from jaxpercept.synthesis.stage import Job, Progress
 from jaxpercept.training.start import style_targets
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The position of the job: `iteration` of `iterations` at one size, and per image the
-    evaluations and the weighted terms by name."""
-
-    height: int
-    width: int
-    iteration: int
-    iterations: int
-    evaluations: np.ndarray
-    terms: dict[str, np.ndarray]
-    seconds: float  # at this size, with compilation
-    images: np.ndarray  # (N, H, W, 3)
-    save: bool  # whether it is a frame of `save_every`
 
 
 @dataclass(frozen=True)
@@ -83,7 +66,7 @@ def synthesize(
     is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
-    job = _Job(config, loss_terms, params)
+    job = Job(config, loss_terms, params)
     if len({x.shape for x in contents}) != 1:
         raise InputError(
             f"images of one size are optimised together, got {[x.shape[:2] for x in contents]}"
@@ -121,7 +104,7 @@ def score(
     """Returns the weighted terms and "loss" that the config's objective gives to `outputs` (N,),
     without optimising."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
-    job = _Job(config, objective.make_terms(config.objective), params)
+    job = Job(config, objective.make_terms(config.objective), params)
     pixels = jnp.asarray(np.stack(contents))
     style_size = max(pixels.shape[1:3]) if config.style_size is None else config.style_size
     grams = style_grams(params, styles, None, config.objective.style_layers, style_size)
@@ -156,108 +139,6 @@ def style_grams(
         for name, gram in style_targets(params, jnp.asarray(style[None]), layers).items():
             total[name] = total.get(name, jnp.zeros_like(gram)) + share / sum(shares) * gram
     return total
-
-
-class _Job:
-    """The compiled functions of a config."""
-
-    def __init__(self, config: SynthesisConfig, terms: Sequence[LossTerm], params: vgg.Params):
-        self.config, self.terms, self.params = config, terms, params
-        convention = config.objective.losses
-
-        def evaluate(image: Array, target: Any, shared: Any) -> dict[str, Array]:
-            params, grams = shared
-            pixels, features = target
-            values = objective.evaluate(
-                terms,
-                params,
-                grams,
-                image[None],
-                pixels[None],
-                convention=convention,
-                batch=config.batch,
-                target_features={name: f[None] for name, f in features.items()},
-            )
-            return {name: value[0] for name, value in values.items()}
-
-        self.minimizer = make_minimizer(
-            config, lambda x, target, shared: evaluate(x, target, shared)["loss"]
-        )
-        self.values = jax.jit(
-            lambda x, targets, shared: jax.lax.map(
-                lambda e: evaluate(e[0], e[1], shared), (x, targets)
-            )
-        )
-        self.features = jax.jit(
-            lambda x, params: jax.lax.map(
-                lambda e: {
-                    k: f[0] for k, f in objective.content_targets(terms, params, e[None]).items()
-                },
-                x,
-            )
-        )
-
-    def stage(
-        self,
-        stage: int,
-        pixels: np.ndarray,
-        first: np.ndarray,
-        grams: objective.Grams,
-        progress: Callable[[Progress], Any] | None,
-    ) -> tuple[State, tuple[np.ndarray, np.ndarray], tuple[float, int], bool]:
-        """Runs all iterations at one size. Also returns whether `progress` stopped it."""
-        config, total = self.config, self.config.stage_iterations(stage)
-        height, width = pixels.shape[1:3]
-        check_size("image", height, width, config.layers)
-        targets, shared = (
-            (jnp.asarray(pixels), self.features(pixels, self.params)),
-            (self.params, grams),
-        )
-        begun = time.monotonic()
-        state = self.minimizer.init(jnp.asarray(first, jnp.float32), targets, shared)
-        self._check(state, 0)
-        losses, evaluations = (
-            [np.asarray(state.value)[:, None]],
-            [np.asarray(state.evaluations)[:, None]],
-        )
-        chunk = (
-            math.gcd(config.report_every, config.save_every)
-            if config.save_every
-            else config.report_every
-        )
-        done, timed, stopped = 0, (0.0, 0), False
-        while done < total and not stopped:
-            count, clock = min(chunk, total - done), time.monotonic()
-            state, trace = self.minimizer.run(state, targets, shared, count, chunk)
-            losses.append(np.asarray(trace.loss)[:, :count])
-            evaluations.append(np.asarray(trace.evaluations)[:, :count])
-            done += count
-            self._check(state, done)
-            if done > count:
-                spent = int((evaluations[-1][:, -1] - evaluations[-2][:, -1]).sum())
-                timed = (timed[0] + time.monotonic() - clock, timed[1] + spent)
-            save = bool(config.save_every) and done % config.save_every == 0
-            if progress and (save or done % config.report_every == 0 or done == total):
-                terms = {
-                    k: np.asarray(v) for k, v in self.values(state.image, targets, shared).items()
-                }
-                seen = evaluations[-1][:, -1]
-                seconds, image = time.monotonic() - begun, np.asarray(state.image)
-                stopped = bool(
-                    progress(
-                        Progress(height, width, done, total, seen, terms, seconds, image, save)
-                    )
-                )
-        return state, (np.concatenate(losses, 1), np.concatenate(evaluations, 1)), timed, stopped
-
-    def _check(self, state: State, iteration: int) -> None:
-        values = np.asarray(state.value)
-        if not np.isfinite(values).all():
-            raise FloatingPointError(
-                f"the loss of image {int(np.argmin(np.isfinite(values))) + 1} is not finite at "
-                f"iteration {iteration} ({values.tolist()}); give smaller weights or, with the "
-                "optimizer adam, a smaller learning rate"
-            )
 
 
 def _start(config: SynthesisConfig, targets: np.ndarray) -> np.ndarray:
