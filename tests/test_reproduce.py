@@ -13,11 +13,11 @@ import pytest
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation.reproduce import lab, measure, report
+from jaxpercept.evaluation.reproduce import lab, measure, report, tables
 from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import samples
 from jaxpercept.losses import objective
-from jaxpercept.nets import transform_net, vgg, weights_file
+from jaxpercept.nets import net_file, transform_net, vgg, weights_file
 from jaxpercept.synthesis.run import Progress, Result, style_grams
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -53,7 +53,7 @@ def place(tmp_path_factory):
             "training": training,
             "style": {"file": style.name, "sha256": weights_file.sha256(style)},
         }
-        transform_net.save(
+        net_file.save(
             root / f"{name}.safetensors", net, *transform_net.init(net, seed=seed), header
         )
     return root
@@ -156,14 +156,14 @@ def test_what_draws_level_and_what_never_does():
             "losses": [9.0, 1.0],
         }
 
-    (row,) = report.crossing_table([unit("a", 20), unit("b", 40), unit("c", None)])
+    (row,) = tables.crossing_table([unit("a", 20), unit("b", 40), unit("c", None)])
     assert (row["iteration"], row["evaluations"], row["range"], row["enlarged"]) == (
         40,
         42,
         [20, None],
         1,
     )
-    (row,) = report.crossing_table([unit("a", None), unit("b", 40), unit("c", None)])
+    (row,) = tables.crossing_table([unit("a", None), unit("b", 40), unit("c", None)])
     assert row["iteration"] is None
     assert report.crossing_chart("s", 8, [unit("a", None)]).shape == (480, 720, 3)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxpercept import config
 from jaxpercept.losses import objective
-from jaxpercept.nets import transform_net, vgg
+from jaxpercept.nets import net_file, transform_net, vgg
 from jaxpercept.training.start import gram_targets
 
 
@@ -24,7 +24,7 @@ def held_out_objective(
     [0, 1]. With `made.clip`, the output is clipped first, as for display. `mix`, (1, styles),
     selects the style of a multi-style net. Photos are processed one at a time to bound memory.
     Raises InputError for a file that is not a transform net."""
-    net, params, stats, _ = transform_net.load(weights)
+    net, params, stats, _ = net_file.load(weights)
     terms = objective.of_one_view(objective.make_terms(made.objective))
     phi = vgg.load_vgg16()
     grams = gram_targets(made, terms, phi)

@@ -21,6 +21,7 @@ from jaxpercept.config import to_dict
 from jaxpercept.evaluation.reproduce import measure
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
+from jaxpercept.evaluation.reproduce.tables import crossing_table, groups, speed_table
 
 _RUN: dict[str, Callable[[Lab], Any]] = {
     "crossing": measure.crossings,
@@ -65,62 +66,6 @@ def _machine() -> str:
     return f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores, jax {jax.__version__}"
 
 
-def crossing_table(units: list[Unit]) -> list[Unit]:
-    """Returns medians over the photos for each style and size. A photo that never drew level counts
-    as later than any other."""
-    rows = []
-    for (style, size), group in _groups(units):
-        at = {
-            k: [u["crossing"][k] if u["crossing"] else np.inf for u in group]
-            for k in ("iteration", "evaluations")
-        }
-        medians = {k: float(np.median(v)) for k, v in at.items()}
-        rows.append(
-            {
-                "style": style,
-                "size": size,
-                "photos": len(group),
-                "iterations": group[0]["settings"]["iterations"],
-                **{k: v if np.isfinite(v) else None for k, v in medians.items()},
-                "range": [_finite(f(at["iteration"])) for f in (min, max)],
-                **{
-                    k: float(np.median([u["values"][key]["loss"] for u in group]))
-                    for k, key in (("net", "net"), ("content", "content"), ("style_image", "style"))
-                },
-                "enlarged": sum(u["enlarged"] for u in group),
-            }
-        )
-    return rows
-
-
-def _groups(units: list[Unit]) -> list[tuple[tuple[str, int], list[Unit]]]:
-    keyed = groupby(units, key=lambda u: (u["settings"]["style"], u["settings"]["size"]))
-    return [(key, list(group)) for key, group in keyed]
-
-
-def _finite(x: float) -> float | None:
-    return x if np.isfinite(x) else None
-
-
-def speed_table(units: list[Unit]) -> list[Unit]:
-    """Returns for each size the net's seconds, those of 100, 300 and 500 iterations, and the
-    ratio."""
-    rows = []
-    for u in units:
-        row = {
-            "style": u["settings"]["style"],
-            "size": u["settings"]["size"],
-            "net_seconds": u["net_seconds"],
-            "timed_iterations": u["settings"]["timed_iterations"],
-            "evaluations_per_iteration": u["evaluations_per_iteration"],
-        }
-        for n in (100, 300, 500):
-            row[f"seconds_{n}"] = n * u["seconds_per_iteration"]
-            row[f"ratio_{n}"] = n * u["seconds_per_iteration"] / u["net_seconds"]
-        rows.append(row)
-    return rows
-
-
 def _write(lab: Lab, found: dict[str, list[Unit]]) -> str:
     """Returns the Markdown and saves its pictures."""
     c, text = lab.config, ["# The paper's experiments, reproduced\n"]
@@ -161,7 +106,7 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
         "\nMedians over the photos. Level: the first iteration whose loss is no higher than the "
         "net's.\n"
     )
-    for (style_name, size), group in _groups(units):
+    for (style_name, size), group in groups(units):
         name = f"reproduce-crossing-{style_name}-{size}.png"
         _save(lab, name, crossing_chart(style_name, size, group))
         lines.append(f"![loss over iterations, {style_name} at {size}]({name})\n")
