@@ -27,7 +27,7 @@ from benchmarks.machine import describe, load
 from jaxpercept import images
 from jaxpercept.images import samples
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import encoding, films, muxing
+from jaxpercept.inference import encoding, film_frames, films, muxing
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import Model, load_model
@@ -85,7 +85,7 @@ def parts(clip: Path, model: Model, count: int) -> dict[str, float]:
     flat = list(itertools.chain.from_iterable(outputs))
     how = Treatment(grain=0.0)
     made = part(
-        "finish", lambda: [films.finish(f, y, how) for f, y in zip(read, flat, strict=True)]
+        "finish", lambda: [film_frames.finish(f, y, how) for f, y in zip(read, flat, strict=True)]
     )
     encoder = encoding.Encoder(".mp4", made[0], film, encoding.Encoding())
     yuv = part("to YUV", lambda: [encoder.converted(frame) for frame in made])
@@ -123,7 +123,7 @@ def main() -> None:
                 np.asarray(model(batch))
 
         def whole() -> None:
-            making = films.Making(batch=BATCH)
+            making = film_frames.Making(batch=BATCH)
             job = films.process(
                 [Task(clip, "clip", out)], Treatment(grain=0.0), model, Job(1), making
             )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from benchmarks import rows
 from jaxpercept.inference.model import load_model
 from jaxpercept.losses import objective
-from jaxpercept.nets import conv, transform_net, vgg
+from jaxpercept.nets import conv, net_file, transform_net, vgg
 from jaxpercept.runtime import compilation_cache
 from jaxpercept.training import engines
 from jaxpercept.training.start import init_state, style_targets
@@ -64,7 +64,7 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
     given = _pictures(row)
     x = jax.device_put(given["x"])
     if row.kind in ("style", "superres"):
-        net, state, stats, _ = transform_net.load(weights)
+        net, state, stats, _ = net_file.load(weights)
         return jax.jit(lambda p, s, x: transform_net.apply(net, p, s, x, dtype=dtype)[0]), (
             state,
             stats,

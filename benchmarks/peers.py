@@ -20,7 +20,7 @@ from jaxpercept.config import ObjectiveConfig, TransformNetConfig
 from jaxpercept.evaluation.torch_twin import layers, nets
 from jaxpercept.images import resampling
 from jaxpercept.interop.runtimes import openvino
-from jaxpercept.nets import transform_net, vgg
+from jaxpercept.nets import net_file, vgg
 
 OPENVINO_AS_IT_COMES = "openvino as it comes"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -141,7 +141,7 @@ def build(
         .to(DEVICE)
         for k, v in rows.inputs(row).items()
     }
-    config, params, _, _ = transform_net.load(weights)
+    config, params, _, _ = net_file.load(weights)
     net = Transform(config, {k: torch.tensor(np.asarray(v)) for k, v in params.items()})
     net = net.to(DEVICE, memory_format=layout)
     made = rows.train_config(row).objective

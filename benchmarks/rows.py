@@ -114,8 +114,8 @@ def inputs(row: Row) -> dict[str, np.ndarray]:
 
 def write_weights(row: Row, path: Path) -> None:
     """Writes an ordinary weights file of the row's net with random weights."""
-    from jaxpercept.nets import transform_net
+    from jaxpercept.nets import net_file, transform_net
 
     params, stats = transform_net.init(net(row), seed=0)
     about = {"task": "superres" if row.upscales else "style"}
-    transform_net.save(path, net(row), params, stats, about)
+    net_file.save(path, net(row), params, stats, about)

@@ -34,7 +34,7 @@ from benchmarks.machine import describe, load
 from jaxpercept import config, files
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop.web import serve, site
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 JAX = "jax"
 SCRIPT = Path(__file__).with_suffix(".mjs")
@@ -75,7 +75,7 @@ def written_site(folder: Path, widths: list[float], package: str | None) -> dict
         net = config.NET_PRESETS["resize"].scaled(width)
         params, stats = transform_net.init(net, seed=0)
         nets[width] = folder / f"width-{width:g}.safetensors"
-        transform_net.save(nets[width], net, params, stats, {"task": "style"})
+        net_file.save(nets[width], net, params, stats, {"task": "style"})
     site.write(folder / "site", [str(path) for path in nets.values()], package=package)
     return nets
 

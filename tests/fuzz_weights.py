@@ -61,14 +61,14 @@ def _make(folder):
     import torch
 
     from jaxpercept.config import TransformNetConfig
-    from jaxpercept.nets import transform_net
+    from jaxpercept.nets import net_file
 
     random = np.random.default_rng(0)
     vgg = {k: random.normal(size=s).astype(np.float32) for k, s in vgg16.expected_shapes().items()}
     config = TransformNetConfig(stem=4, down=(4, 4), up=(4, 4), blocks=1, styles=2)
     styles = [{"name": n, "file": f"{n}.jpg", "sha256": "0", "steps": 1} for n in ("a", "b")]
     header = {"task": "multistyle", "styles": styles, "training": {"steps": 1, "images": 4}}
-    transform_net.save(folder / "safetensors", config, *_numbers(config), header)
+    net_file.save(folder / "safetensors", config, *_numbers(config), header)
     torch.manual_seed(0)
     examples = peer_nets.randomized(peer_nets.PytorchExamples(4, 4, 4)).state_dict()
     np.savez(folder / "npz", **{k: v.numpy() for k, v in examples.items()})

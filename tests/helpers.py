@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 TINY = {"stem": 4, "down": (8,), "blocks": 1, "up": (4,), "stem_size": 3, "head_size": 3}
 
@@ -37,7 +37,7 @@ def save_style(path: Path, width: float = 0.125) -> Path:
     """Writes an untrained style net of a fraction of the width and one block, and returns
     `path`."""
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(width), blocks=1)
-    transform_net.save(path, net, *transform_net.init(net), {"task": "style"})
+    net_file.save(path, net, *transform_net.init(net), {"task": "style"})
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 from jaxpercept import config
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
-from jaxpercept.nets import blending, transform_net, weights_file
+from jaxpercept.nets import blending, net_file, transform_net, weights_file
 
 NET = config.superres_net(4).scaled(0.1)
 
@@ -19,16 +19,16 @@ def nets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate("ab"):
         header = {"task": "superres", "note": f"of {name}", "training": {"steps": seed}}
-        transform_net.save(
+        net_file.save(
             tmp_path / f"{name}.safetensors", NET, transform_net.init(NET, seed)[0], {}, header
         )
-    return [transform_net.load(f"{name}.safetensors")[1] for name in "ab"]
+    return [net_file.load(f"{name}.safetensors")[1] for name in "ab"]
 
 
 def test_every_array_is_the_average(nets, tmp_path):
     line = "blend-weights a.safetensors b.safetensors --at 0.25 -o new/c.safetensors"
     assert main(line.split()) == 0
-    net, params, _, header = transform_net.load("new/c.safetensors")
+    net, params, _, header = net_file.load("new/c.safetensors")
     assert net == NET
     assert header["task"] == "superres"
     assert header["note"] == "of b; of a"
@@ -61,7 +61,7 @@ def test_the_ends_are_the_nets(nets, at, which):
 )
 def test_errors_are_one_line(nets, line, said, capsys, tmp_path):
     other = config.superres_net(2).scaled(0.1)
-    transform_net.save(tmp_path / "x2.safetensors", other, transform_net.init(other)[0], {}, {})
+    net_file.save(tmp_path / "x2.safetensors", other, transform_net.init(other)[0], {}, {})
     assert main(["blend-weights", *line.split()]) == 2
     error = capsys.readouterr().err.strip()
     assert said in error
@@ -73,8 +73,6 @@ def test_other_styles_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in "ab":
         header = {"task": "multistyle", "styles": [{"name": name}]}
-        transform_net.save(
-            tmp_path / f"{name}.safetensors", NET, transform_net.init(NET)[0], {}, header
-        )
+        net_file.save(tmp_path / f"{name}.safetensors", NET, transform_net.init(NET)[0], {}, header)
     with pytest.raises(InputError, match="different styles"):
         blending.blend("a.safetensors", "b.safetensors", 0.5)

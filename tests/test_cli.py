@@ -17,7 +17,7 @@ from jaxpercept.cli import demo, samples
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 from jaxpercept.training import loop
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     net = config.NET_PRESETS["resize"].scaled(0.1)
     for seed, name in enumerate(("one", "two")):
         path = root / "weights" / "styles" / f"{name}.safetensors"
-        transform_net.save(path, net, *transform_net.init(net, seed=seed), {"task": "style"})
+        net_file.save(path, net, *transform_net.init(net, seed=seed), {"task": "style"})
     (root / "weights" / "vgg16-imagenet.safetensors").symlink_to(
         ROOT / "weights" / "vgg16-imagenet.safetensors"
     )
@@ -363,7 +363,7 @@ def write_only(made):
     assert images.load_image(made.style_image).shape == (512, 512, 3)
     (out / "config.json").write_text(json.dumps(config.to_dict(made)))
     header = {"task": "style", "training": {"steps": made.steps}}
-    transform_net.save(out / "model.safetensors", net, *transform_net.init(net), header)
+    net_file.save(out / "model.safetensors", net, *transform_net.init(net), header)
     return out / "model.safetensors"
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from test_picture import exif_of_a_phone, kinds_of_files, opened, saved, shown
 
 from jaxpercept import cli, config, images
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 y, x = np.mgrid[:40, :56]
@@ -123,7 +123,7 @@ def test_what_is_refused_before_any_work(style, tmp_path, monkeypatch, capsys, m
 def test_enlarged_pictures_have_no_dark_fringe_and_keep_16_bits(tmp_path):
     net = dataclasses.replace(config.superres_net(2).scaled(0.15), blocks=1)
     path = tmp_path / "sr.safetensors"
-    transform_net.save(path, net, *transform_net.init(net), {"task": "superres"})
+    net_file.save(path, net, *transform_net.init(net), {"task": "superres"})
     row, column = np.mgrid[:24, :24]
     disc = np.zeros((24, 24, 4), np.uint8)
     disc[(row - 12) ** 2 + (column - 12) ** 2 < 64] = (240, 230, 220, 255)

@@ -12,7 +12,7 @@ from helpers import status
 from jaxpercept import config, images
 from jaxpercept.cli import train_superres
 from jaxpercept.cli.parser import build_parser
-from jaxpercept.nets import transform_net, weights_file
+from jaxpercept.nets import net_file, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
 
@@ -25,7 +25,7 @@ def place(tmp_path_factory):
         net = config.superres_net(4).scaled(0.1)
         params, stats = transform_net.init(net, seed=seed)
         training = {"config": {"degradation": "bicubic"}}
-        transform_net.save(
+        net_file.save(
             root / "weights" / "superres" / f"{name}.safetensors",
             net,
             params,
@@ -177,7 +177,7 @@ def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
     line, expected = BAD[case]
     images.save_image("small.png", np.zeros((40, 7, 3), np.float32))
     net = config.NET_PRESETS["resize"].scaled(0.1)
-    transform_net.save(tmp_path / "style.safetensors", net, *transform_net.init(net), {})
+    net_file.save(tmp_path / "style.safetensors", net, *transform_net.init(net), {})
     (tmp_path / "x4.safetensors").symlink_to(
         shelf / "weights" / "superres" / "x4-pixel.safetensors"
     )

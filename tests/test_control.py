@@ -12,7 +12,7 @@ from jaxpercept import cli, config, images, losses
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import shipped, transform_net, vgg
+from jaxpercept.nets import net_file, shipped, transform_net, vgg
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -79,7 +79,7 @@ def styles(tmp_path):
     """Two tiny nets with random weights."""
     net = config.NET_PRESETS["resize"].scaled(0.1)
     for seed in (1, 2):
-        transform_net.save(
+        net_file.save(
             tmp_path / f"s{seed}.safetensors", net, *transform_net.init(net, seed=seed), {}
         )
     return [str(tmp_path / f"s{seed}.safetensors") for seed in (1, 2)]

@@ -20,7 +20,7 @@ from jaxpercept.evaluation import metrics, parity
 from jaxpercept.evaluation.parity import net_cases
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop.convert import convert_transform_net, lengstrom
-from jaxpercept.nets import transform_net, weights_file
+from jaxpercept.nets import net_file, weights_file
 
 NEAR = 1 / 255  # the promise; measured errors are 100 times smaller
 SIZES = pytest.mark.parametrize("size", [(24, 32), (21, 27), (30, 19), (17, 22)])
@@ -527,7 +527,7 @@ def test_a_file_says_what_it_is(examples, tmp_path):
     header = convert_transform_net(
         tmp_path / "net.npz", tmp_path / "net.safetensors", "pytorch-examples"
     )
-    config, params, _, read = transform_net.load(tmp_path / "net.safetensors")
+    config, params, _, read = net_file.load(tmp_path / "net.safetensors")
     assert {k: read[k] for k in header} == header
     assert config.preset == "pytorch-examples"
     np.testing.assert_array_equal(

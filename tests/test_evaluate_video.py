@@ -12,7 +12,7 @@ from jaxpercept.cli import main
 from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
 from jaxpercept.inference import optical_flow
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytest.importorskip("cv2", reason="needs the extra `video`")
 
@@ -88,7 +88,7 @@ def test_shifts_show_what_does_not_move_along():
 def test_the_command(tmp_path, capsys):
     weights = tmp_path / "one.safetensors"
     tiny = config.NET_PRESETS["resize"].scaled(0.1)
-    transform_net.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
+    net_file.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
     first, *rest = (Image.fromarray(images.to_uint8(x)) for x in moving(2, 7))
     first.save(tmp_path / "a.webp", save_all=True, append_images=rest, lossless=True)
     (tmp_path / "bad.gif").write_bytes(b"no")

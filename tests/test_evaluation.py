@@ -14,7 +14,7 @@ from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics, styles, superres, superres_report
 from jaxpercept.images import resampling, samples
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -41,9 +41,7 @@ def save(path, scale, **training):
         "head.kernel": 0 * params["head.kernel"],
         "head.bias": 0 * params["head.bias"],
     }
-    transform_net.save(
-        path, net, params, stats, {"task": "superres", "training": {"config": training}}
-    )
+    net_file.save(path, net, params, stats, {"task": "superres", "training": {"config": training}})
     return path
 
 
@@ -160,10 +158,10 @@ def test_the_held_out_objective_is_that_of_the_training(tmp_path):
     wide = config.TransformNetConfig(**{**config.to_dict(net), "output_scale": 9.0})
     params, stats = transform_net.init(wide, seed=0)
     path = tmp_path / "n.safetensors"
-    transform_net.save(path, wide, params, stats, {"task": "style"})
+    net_file.save(path, wide, params, stats, {"task": "style"})
     photos = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
     applied = jax.jit(lambda *arrays: transform_net.apply(wide, *arrays)[0])
-    output = np.asarray(applied(*transform_net.load(path)[1:3], photos))
+    output = np.asarray(applied(*net_file.load(path)[1:3], photos))
     assert output.max() > 1.5
     objective = config.ObjectiveConfig(weights={"l1": 2.0})
     for clip, expected in ((False, output), (True, output.clip(0, 1))):

@@ -10,7 +10,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
 from jaxpercept.interop.runtimes import Loaded, onnxruntime
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=2)
 NETS = {
@@ -155,7 +155,7 @@ def test_the_graph_is_one_that_runs_anywhere(name):
 def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     made = model(RESIZE)
-    transform_net.save(
+    net_file.save(
         tmp_path / "net.safetensors", made.config, made.params, made.stats, {"task": "style"}
     )
     assert cli.main(["export", *given.split()]) == 2

@@ -8,7 +8,7 @@ import pytest
 
 from jaxpercept import cli, config, images
 from jaxpercept.images.samples import sample_photos
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -31,7 +31,7 @@ def test_a_gallery(tmp_path, monkeypatch, capsys):
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
     for name in ("lines", "dots"):
         params, stats = transform_net.init(net, seed=1)
-        transform_net.save(tmp_path / f"{name}.safetensors", net, params, stats, {"task": "style"})
+        net_file.save(tmp_path / f"{name}.safetensors", net, params, stats, {"task": "style"})
     photo = sample_photos()["coffee"]
     images.save_image("photos/a & b.png", photo[:64, :48])
     images.save_image("photos/c.png", photo[:48, :64])

@@ -11,7 +11,7 @@ from jaxpercept import cli
 from jaxpercept.config import TransformNetConfig, to_dict
 from jaxpercept.config.net import BOUNDS, net_from_dict
 from jaxpercept.errors import InputError, printable
-from jaxpercept.nets import headers, multistyle, transform_net, vgg, weights_file
+from jaxpercept.nets import headers, multistyle, net_file, transform_net, vgg, weights_file
 
 SMALL = TransformNetConfig(stem=4, down=(4, 4), up=(4, 4), blocks=1)
 
@@ -22,7 +22,7 @@ def net():
 
 
 def written(path, net, header=None, **changed):
-    transform_net.save(path, SMALL, *net, header or {})
+    net_file.save(path, SMALL, *net, header or {})
     arrays, about = weights_file.read_weights(path)
     weights_file.write_weights(path, arrays, about | {"net": about["net"] | changed})
     return path
@@ -31,7 +31,7 @@ def written(path, net, header=None, **changed):
 def refused(path):
     """Returns the line that loading gives, which is the same for every reader."""
     with pytest.raises(InputError) as raised:
-        transform_net.load(path)
+        net_file.load(path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -105,9 +105,9 @@ def test_weights_that_cannot_be_computed_with_are_refused(net, tmp_path, value):
 def test_weights_that_float16_cannot_hold_are_not_written(net, tmp_path):
     params = dict(net[0]) | {"head.bias": np.full(3, 7e4, np.float32)}
     with pytest.raises(InputError, match=r"not finite in float16: params\.head\.bias; go back to"):
-        transform_net.save(tmp_path / "a.safetensors", SMALL, params, net[1], {})
+        net_file.save(tmp_path / "a.safetensors", SMALL, params, net[1], {})
     assert not list(tmp_path.iterdir())
-    transform_net.save(tmp_path / "a", SMALL, params, net[1], {}, dtype=np.float32)
+    net_file.save(tmp_path / "a", SMALL, params, net[1], {}, dtype=np.float32)
 
 
 def test_kinds_of_numbers_that_are_not_read(tmp_path):

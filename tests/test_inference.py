@@ -11,7 +11,7 @@ from jaxpercept import config
 from jaxpercept.errors import InputError
 from jaxpercept.inference.batches import run_batches
 from jaxpercept.inference.model import Model, load_model
-from jaxpercept.nets import transform_net, weights_file
+from jaxpercept.nets import net_file, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -21,7 +21,7 @@ def style(tmp_path_factory):
     """Returns the file of a tiny net with random weights."""
     net = config.NET_PRESETS["resize"].scaled(0.1)
     path = tmp_path_factory.mktemp("styles") / "tiny.safetensors"
-    transform_net.save(path, net, *transform_net.init(net, seed=1), {"task": "style"})
+    net_file.save(path, net, *transform_net.init(net, seed=1), {"task": "style"})
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 from jaxpercept import cli, config, images
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import learned, transform_net, vgg, weights_file
+from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -26,10 +26,10 @@ def write_base(path, styles=2, seed=0, rows=None):
     """Writes a tiny shared net of some styles."""
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=styles)
     params, stats = transform_net.init(net, seed)
-    params = transform_net.restyle(net, params, rows) if rows else params
+    params = surgery.restyle(net, params, rows) if rows else params
     named = [{"name": f"s{i}", "file": f"s{i}.png", "sha256": ""} for i in range(styles)]
     header = {"styles": named, "training": {"config": {"objective": OBJECTIVE, "style_size": 64}}}
-    transform_net.save(path, net, params, stats, header)
+    net_file.save(path, net, params, stats, header)
     return path
 
 

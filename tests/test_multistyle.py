@@ -19,8 +19,8 @@ from jaxpercept.cli import main
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import _compiled, load_model
 from jaxpercept.losses import objective
-from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
-from jaxpercept.training import engines, loop
+from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, weights_file
+from jaxpercept.training import engines, loop, style_plan
 from jaxpercept.training.start import gram_targets, init_state
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
@@ -90,7 +90,7 @@ def compiled(net):
 
 def test_one_style_equals_the_single_net_with_those_rows_exactly():
     params, x = random_params(NET), photos(3)
-    assert set(transform_net.style_parameters(NET)) == {k for k in params if "norm" in k}
+    assert set(surgery.style_parameters(NET)) == {k for k in params if "norm" in k}
     found = compiled(NET)(params, x, jnp.eye(3)[jnp.array([2, 0, 1])])
     for i, row in enumerate((2, 0, 1)):
         own = {k: v[row] if "norm" in k else v for k, v in params.items()}
@@ -151,18 +151,18 @@ def test_mix_must_fit_the_net():
 
 
 def test_the_draw_is_balanced_and_the_same_however_it_is_split():
-    whole = np.concatenate([multistyle.draw(7, step, 4, 3) for step in range(6)])
+    whole = np.concatenate([style_plan.draw(7, step, 4, 3) for step in range(6)])
     assert all(sorted(group) == [0, 1, 2] for group in whole.reshape(-1, 3).tolist())
     assert len(set(map(tuple, whole.reshape(-1, 3).tolist()))) > 2  # in many orders
     for step in range(6):
-        halves = [multistyle.draw(7, step, 4, 3, (i, 2)) for i in range(2)]
+        halves = [style_plan.draw(7, step, 4, 3, (i, 2)) for i in range(2)]
         np.testing.assert_array_equal(np.concatenate(halves), whole[4 * step : 4 * step + 4])
     assert not np.array_equal(
-        whole[:12], np.concatenate([multistyle.draw(8, s, 4, 3) for s in range(3)])
+        whole[:12], np.concatenate([style_plan.draw(8, s, 4, 3) for s in range(3)])
     )
     for steps in range(6):
         np.testing.assert_array_equal(
-            multistyle.drawn(7, steps, 4, 3), np.bincount(whole[: 4 * steps], minlength=3)
+            style_plan.drawn(7, steps, 4, 3), np.bincount(whole[: 4 * steps], minlength=3)
         )
 
 
@@ -189,7 +189,7 @@ def one_step(made, style=None, devices=1, engine="shard_map"):
 def test_only_drawn_styles_get_a_gradient_and_each_its_own_target(place, tmp_path):
     made = make_config(place, tmp_path)
     state, before, said = one_step(made, [0, 2, 2, 0])
-    for name in transform_net.style_parameters(NET):
+    for name in surgery.style_parameters(NET):
         gradient = state.opt_state[0].mu[name] * 10
         assert not gradient[1].any(), name
         assert gradient[0].any(), name
@@ -280,7 +280,7 @@ def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, traine
     assert lines(again.parent) == lines(trained.parent)
     header = weights_file.read_header(again)
     assert multistyle.names(header) == STYLES
-    assert [s["images"] for s in header["styles"]] == multistyle.drawn(0, 4, 4, 3)
+    assert [s["images"] for s in header["styles"]] == style_plan.drawn(0, 4, 4, 3)
     assert [s["steps"] for s in header["styles"]] == [
         round(s["images"] / 4) for s in header["styles"]
     ]
@@ -320,11 +320,11 @@ def test_adding_a_style_changes_nothing_else(place, trained, tmp_path):
     assert min(moved) > 0.01
     header = weights_file.read_header(path)
     assert multistyle.names(header) == (*STYLES, "extra")
-    assert [s["images"] for s in header["styles"]] == [*multistyle.drawn(0, 4, 4, 3), 16]
+    assert [s["images"] for s in header["styles"]] == [*style_plan.drawn(0, 4, 4, 3), 16]
     state, _ = init_state(made)
     assert set(state.opt_state[0].mu) == {name.removeprefix("params.") for name in rows}
     with pytest.raises(InputError, match="holds it already, as extra"):
-        multistyle.plan(made.style_images, str(path), only_new=True)
+        style_plan.plan(made.style_images, str(path), only_new=True)
 
 
 def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
@@ -334,15 +334,15 @@ def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
         "training": {"steps": 7, "images": 28},
         "style": {"file": "lines.jpg", "sha256": "x"},
     }
-    transform_net.save(tmp_path / "one.safetensors", SINGLE, params, {}, header)
+    net_file.save(tmp_path / "one.safetensors", SINGLE, params, {}, header)
     made = make_config(place, tmp_path / "run", init=str(tmp_path / "one.safetensors"))
     state, _ = init_state(made)
-    for name in transform_net.style_parameters(NET):
+    for name in surgery.style_parameters(NET):
         for row in state.params[name]:
             np.testing.assert_array_equal(
                 row, np.asarray(params[name]).astype(np.float16).astype(np.float32)
             )
-    styles, rows = multistyle.plan(made.style_images, made.init)
+    styles, rows = style_plan.plan(made.style_images, made.init)
     assert rows == [None, 0, None]
     assert [s.steps for s in styles] == [0, 7, 0]
     with pytest.raises(InputError, match=r"net.styles is 3, but these are 2: dots, noise"):
@@ -353,31 +353,31 @@ def test_a_net_of_one_style_gives_its_rows_to_all(place, tmp_path):
 
 def test_a_warm_start_takes_rows_by_name(place, trained):
     files = [str(place / f"{name}.png") for name in ("extra", "noise", "dots", "lines")]
-    styles, rows = multistyle.plan(files, str(trained))
+    styles, rows = style_plan.plan(files, str(trained))
     assert rows == [None, 2, 0, 1]
-    assert [s.images for s in styles] == [0, *(multistyle.drawn(0, 4, 4, 3)[i] for i in (2, 0, 1))]
-    _, params, _, _ = transform_net.load(trained)
-    made = transform_net.restyle(dataclasses.replace(NET, styles=4), params, rows)
+    assert [s.images for s in styles] == [0, *(style_plan.drawn(0, 4, 4, 3)[i] for i in (2, 0, 1))]
+    _, params, _, _ = net_file.load(trained)
+    made = surgery.restyle(dataclasses.replace(NET, styles=4), params, rows)
     scale = params["stem_norm.scale"]
     np.testing.assert_array_equal(
         made["stem_norm.scale"], jnp.stack([scale.mean(0), scale[2], scale[0], scale[1]])
     )
     with pytest.raises(InputError, match="also holds dots, which training all weights would spoil"):
-        multistyle.plan(files[:2] + files[3:], str(trained))
+        style_plan.plan(files[:2] + files[3:], str(trained))
 
 
 def test_style_images_must_be_distinct_and_able_to_name_a_style(place, tmp_path):
     dots = str(place / "dots.png")
     for name in ("a=b.png", "all.png", "x,y.png"):
         with pytest.raises(InputError, match="rename the file"):
-            multistyle.plan([str(tmp_path / name)])
+            style_plan.plan([str(tmp_path / name)])
     (tmp_path / "copy.png").write_bytes((place / "dots.png").read_bytes())
     for twice in (dots, str(tmp_path / "copy.png"), str(tmp_path / "dots.jpg")):
         (tmp_path / "dots.jpg").write_bytes(b"another")
         with pytest.raises(InputError, match=r"is the style dots \(dots.png\) again"):
-            multistyle.plan([dots, twice])
+            style_plan.plan([dots, twice])
     with pytest.raises(InputError, match=r"none.png: cannot be read \(No such file"):
-        multistyle.plan(["none.png"])
+        style_plan.plan(["none.png"])
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ def shelf(trained, tmp_path, monkeypatch):
     (tmp_path / "weights" / "styles").mkdir(parents=True)
     (tmp_path / "weights" / "styles" / "multi.safetensors").write_bytes(trained.read_bytes())
     params, stats = transform_net.init(SINGLE)
-    transform_net.save(
+    net_file.save(
         tmp_path / "weights" / "styles" / "single.safetensors",
         SINGLE,
         params,
@@ -550,7 +550,7 @@ def test_the_command_takes_the_net_of_init_and_adds_styles(shelf, place, root):
         f"--style-size 0 --steps 1 --out run --vgg {root}/weights/vgg16-imagenet.safetensors"
     )
     assert status(line) == 0
-    net, _, _, header = transform_net.load("run/model.safetensors")
+    net, _, _, header = net_file.load("run/model.safetensors")
     assert net == dataclasses.replace(NET, styles=4)
     assert multistyle.names(header) == (*STYLES, "extra")
     assert header["training"]["steps"] == 5
@@ -590,7 +590,7 @@ def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage
     with pytest.raises(InputError, match="damaged"):
         load_model(f"{path}:dots")
     with pytest.raises(InputError, match="damaged"):
-        multistyle.plan([str(place / "extra.png")], str(path), only_new=True)
+        style_plan.plan([str(place / "extra.png")], str(path), only_new=True)
     with pytest.raises(InputError, match="damaged"):
         multistyle.one(str(path), "dots", weights_file.read_header(path))
 
@@ -598,7 +598,7 @@ def test_a_header_that_does_not_name_its_styles(place, trained, tmp_path, damage
 def test_a_style_added_to_an_imported_net_leaves_its_float32_weights(place, tmp_path):
     """Its own style also keeps its row, named after the file."""
     params = random_params(SINGLE)
-    transform_net.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
+    net_file.save(tmp_path / "theirs.safetensors", SINGLE, params, {}, {}, dtype=np.float32)
     made = make_config(
         place,
         tmp_path / "run",
@@ -625,7 +625,7 @@ def test_train_style_takes_the_net_of_init(place, trained, tmp_path, monkeypatch
         assert main((words + more).split()) == 0
         assert asked.pop().net == net
     enlarging = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
-    transform_net.save(tmp_path / "x2.safetensors", enlarging, *transform_net.init(enlarging), {})
+    net_file.save(tmp_path / "x2.safetensors", enlarging, *transform_net.init(enlarging), {})
     words = f"train style --style-image {place}/lines.png --data {place}/photos"
     assert status(f"{words} --init {tmp_path}/x2.safetensors") == 2
     assert "x2.safetensors is a super-resolution net" in capsys.readouterr().err

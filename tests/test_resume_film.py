@@ -16,7 +16,7 @@ from helpers import save_style
 from jaxpercept.errors import InputError
 from jaxpercept.files import parts, temporary
 from jaxpercept.images.frames import Cut
-from jaxpercept.inference import films, segments
+from jaxpercept.inference import film_frames, films, segments
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import load_model
@@ -55,7 +55,7 @@ class Stopping:
 
 def made(source, target, net, **making):
     job = Job(1)
-    making = films.Making(batch=1, **making)
+    making = film_frames.Making(batch=1, **making)
     films.process([Task(source, source.name, target)], Treatment(), net, job, making)
     return job
 
@@ -101,7 +101,7 @@ def test_a_stopped_film_becomes_the_same_file(weights, tmp_path, name, how):
     net = Stopping(weights)
     said = []
     job = Job(1, said.append)
-    making = films.Making(batch=1, **how)
+    making = film_frames.Making(batch=1, **how)
     films.process([Task(source, "a.mp4", target)], Treatment(), net, job, making)
     assert said[0] == "a.mp4: goes on after 4 frames of a stopped run"
     found = times(av, target)
@@ -187,7 +187,7 @@ def test_a_full_disk_keeps_what_is_finished(weights, tmp_path, monkeypatch):
 
 
 def test_a_film_at_fault_leaves_nothing(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(films, "PIXELS", 1)  # read no more frames ahead than must be
+    monkeypatch.setattr(film_frames, "PIXELS", 1)  # read no more frames ahead than must be
     monkeypatch.setattr(segments, "LENGTH", 2)
     first = film(av, tmp_path / "a.ts")
     later = [400 + time for time in TIMES]

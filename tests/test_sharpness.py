@@ -10,7 +10,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.inference.sharpness import Ensemble, sharpened
 from jaxpercept.inference.upscaling import load_upscaler
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 NET = config.superres_net(4).scaled(0.1)
 
@@ -19,7 +19,7 @@ NET = config.superres_net(4).scaled(0.1)
 def shelf(tmp_path, monkeypatch):
     for seed, name in enumerate(("x4-pixel", "x4-feature")):
         file = tmp_path / "superres" / f"{name}.safetensors"
-        transform_net.save(file, NET, transform_net.init(NET, seed)[0], {}, {"task": "superres"})
+        net_file.save(file, NET, transform_net.init(NET, seed)[0], {}, {"task": "superres"})
     monkeypatch.setenv("JAXPERCEPT_WEIGHTS", str(tmp_path))
     return tmp_path
 
@@ -43,7 +43,7 @@ def test_what_sharpness_cannot_be(shelf):
         sharpened(8, 0.5)
     other = dataclasses.replace(NET, blocks=2)
     file = shelf / "superres" / "x4-feature.safetensors"
-    transform_net.save(file, other, transform_net.init(other)[0], {}, {"task": "superres"})
+    net_file.save(file, other, transform_net.init(other)[0], {}, {"task": "superres"})
     with pytest.raises(InputError, match="different shapes"):
         sharpened(4, 0.5)
 

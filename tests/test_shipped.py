@@ -15,7 +15,7 @@ from jaxpercept.evaluation import superres
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import shipped, transform_net, vgg, weights_file
+from jaxpercept.nets import net_file, shipped, vgg, weights_file
 
 STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("superres")
 
@@ -36,7 +36,7 @@ def test_every_style_credits_its_work():
 
 @pytest.mark.parametrize("name", [*STYLES, *SUPERRES])
 def test_a_file_says_how_it_was_made(name):
-    config, params, _, header = transform_net.load(_path(name))
+    config, params, _, header = net_file.load(_path(name))
     training = header["training"]
     assert training["images"] >= training["steps"] > 0
     assert training["data"]["count"] > 0

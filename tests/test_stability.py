@@ -18,7 +18,7 @@ from jaxpercept.cli.train import make_config
 from jaxpercept.errors import InputError
 from jaxpercept.losses import motion, objective
 from jaxpercept.losses.terms import LossTerm, SecondView
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 from jaxpercept.training import loop, views
 from jaxpercept.training.optimizers import make_optimizer
 from jaxpercept.training.step import TrainState, make_step
@@ -202,14 +202,14 @@ def test_the_net_runs_twice_and_at_a_weight_of_0_once(net):
 @pytest.mark.slow
 def test_the_command_line_makes_an_imported_net_steady(folder, tmp_path):
     start = tmp_path / "theirs.safetensors"
-    transform_net.save(start, IMPORTED, *transform_net.init(IMPORTED), {"task": "style"})
+    net_file.save(start, IMPORTED, *transform_net.init(IMPORTED), {"task": "style"})
     line = f"train style --style-image {folder}/0.png --data {folder} --out {tmp_path}/run"
     line += f" --init {start} --stability 50 --weights.content 0 --weights.style 0 --steps 1"
     line += " --batch-size 4 --image-size 32"
     assert status(line) == 0
     (logged,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(logged)["stability"] > 0
-    assert transform_net.load(tmp_path / "run" / "model.safetensors")[0] == IMPORTED
+    assert net_file.load(tmp_path / "run" / "model.safetensors")[0] == IMPORTED
 
 
 def test_the_option_is_there_where_a_net_of_a_style_is_trained_and_nowhere_else(folder, capsys):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxpercept import config, images
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis import run as synthesis
 from jaxpercept.training import learn
@@ -55,9 +55,9 @@ def test_ignored_signals_stay_ignored(manager):
 def nets(tmp_path_factory):
     root = tmp_path_factory.mktemp("nets")
     style, enlarging = config.NET_PRESETS["resize"].scaled(0.1), config.superres_net(2).scaled(0.1)
-    transform_net.save(root / "style", style, *transform_net.init(style), {"task": "style"})
+    net_file.save(root / "style", style, *transform_net.init(style), {"task": "style"})
     header = {"task": "superres", "training": {"config": {"degradation": "bicubic"}}}
-    transform_net.save(root / "x2", enlarging, *transform_net.init(enlarging), header)
+    net_file.save(root / "x2", enlarging, *transform_net.init(enlarging), header)
     return root
 
 

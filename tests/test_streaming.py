@@ -10,7 +10,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import samples
 from jaxpercept.inference import statistics, tiles
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -112,7 +112,7 @@ def test_what_has_no_tiles():
 
 def test_on_the_command_line(tmp_path, capsys):
     net = model("resize")
-    transform_net.save(
+    net_file.save(
         tmp_path / "net.safetensors", net.config, net.params, net.stats, {"task": "style"}
     )
     images.save_image(tmp_path / "in.png", photo(132, 168))

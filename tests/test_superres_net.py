@@ -15,7 +15,7 @@ from jaxpercept import config, data, images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.images import resampling
-from jaxpercept.nets import layers, transform_net
+from jaxpercept.nets import layers, net_file, surgery, transform_net
 from jaxpercept.training import loop
 from jaxpercept.training.start import init_state
 
@@ -96,14 +96,14 @@ def perturbed(net, seed):
 def test_a_best_net_grows_into_a_gated_one_of_the_same_function():
     small, large = (superres_net(4, p).scaled(0.125) for p in ("best", "gated"))
     params = perturbed(small, 0)
-    grown = transform_net.grown(small, params, large)
+    grown = surgery.grown(small, params, large)
     x = np.random.default_rng(1).random((1, 12, 10, 3)).astype(np.float32)
     before, _ = transform_net.apply(small, params, {}, x)
     after, _ = transform_net.apply(large, grown, {}, x)
     np.testing.assert_array_equal(after, before)
     other = dataclasses.replace(large, input="raw")
-    assert transform_net.grown(small, params, other) is None
-    assert transform_net.grown(large, grown, small) is None
+    assert surgery.grown(small, params, other) is None
+    assert surgery.grown(large, grown, small) is None
 
 
 @pytest.mark.parametrize("scale", [2, 8])
@@ -116,7 +116,7 @@ def test_a_net_grows_into_one_of_another_scale(scale):
     before, after = (
         np.asarray(transform_net.apply(net, p, {}, x)[0])
         - np.asarray(resampling.upsample(jnp.asarray(x), net.scale))
-        for net, p in ((old, params), (new, transform_net.grown(old, params, new)))
+        for net, p in ((old, params), (new, surgery.grown(old, params, new)))
     )
     wide = resampling.imresize(before, after.shape[1:3], "nearest") if scale > 4 else None
     expected = before[:, ::2, ::2] if wide is None else wide
@@ -128,7 +128,7 @@ def test_training_starts_from_a_smaller_net(tmp_path):
     small, large = superres_net(4).scaled(0.125), recipe["net"].scaled(0.125)
     params = perturbed(small, 0)
     file = tmp_path / "small.safetensors"
-    transform_net.save(file, small, params, {}, {"task": "superres"}, dtype=np.float32)
+    net_file.save(file, small, params, {}, {"task": "superres"}, dtype=np.float32)
     made = config.TrainConfig(**recipe | {"net": large, "data": ("x",), "init": str(file)})
     state, _ = init_state(made)
     assert {k: v.shape for k, v in state.params.items()} == transform_net.shapes(large)[0]
@@ -256,7 +256,7 @@ def test_training_leaves_a_model_and_learns(photos, tmp_path, preset):
     lines = []
     path = loop.train(run, on_log=lines.append)
     assert lines[-1]["loss"] < lines[0]["loss"]
-    net, params, stats, header = transform_net.load(path)
+    net, params, stats, header = net_file.load(path)
     assert net.scale == 4
     assert header["task"] == "superres"
     assert header["training"]["config"]["degradation"] == recipe["degradation"]

@@ -20,7 +20,7 @@ from helpers import tiny
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
-from jaxpercept.nets import transform_net, vgg, weights_file
+from jaxpercept.nets import net_file, transform_net, vgg, weights_file
 from jaxpercept.training import directory, engines, log, loop, runs
 from jaxpercept.training.console import Console
 from jaxpercept.training.start import gram_targets, init_state
@@ -151,7 +151,7 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
 
 
 def test_the_weights_file_describes_itself(whole, photos):
-    net, params, stats, header = transform_net.load(whole / "model.safetensors")
+    net, params, stats, header = net_file.load(whole / "model.safetensors")
     assert net == NET
     assert header["training"]["steps"] == 6
     assert header["training"]["images"] == 24
@@ -354,7 +354,7 @@ def test_lines_that_replace_each_other_end_before_the_next(photos, monkeypatch, 
 def test_a_warm_start_adds_up(whole, photos, tmp_path):
     start = str(whole / "model.safetensors")
     path = loop.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
-    assert transform_net.load(path)[3]["training"]["steps"] == 8
+    assert net_file.load(path)[3]["training"]["steps"] == 8
     other = config.NET_PRESETS["resize"].scaled(0.1)
     with pytest.raises(InputError, match="is another net"):
         loop.train(make_config(photos, tmp_path / "other", init=start, net=other))

@@ -13,7 +13,7 @@ from quick import QUICK
 
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.nets import layers, transform_net, weights_file
+from jaxpercept.nets import layers, net_file, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -177,8 +177,8 @@ def test_save_and_load_round_trip(tmp_path):
     config = TINY["paper"]
     params, stats = transform_net.init(config, seed=3)
     path = tmp_path / "net.safetensors"
-    transform_net.save(path, config, params, stats, {"task": "style"})
-    read, params2, stats2, header = transform_net.load(path)
+    net_file.save(path, config, params, stats, {"task": "style"})
+    read, params2, stats2, header = net_file.load(path)
     assert (read, header["task"]) == (config, "style")
     for k in params:
         np.testing.assert_allclose(params2[k], params[k], rtol=1e-3, atol=1e-6)
@@ -191,9 +191,9 @@ def test_a_file_that_does_not_fit_its_config_names_every_key(tmp_path):
     params.pop("stem_norm.scale")
     params["extra"] = jnp.zeros(3)
     params["head.bias"] = jnp.zeros(4)
-    transform_net.save(tmp_path / "x.safetensors", config, params, stats, {})
+    net_file.save(tmp_path / "x.safetensors", config, params, stats, {})
     with pytest.raises(InputError, match=r"params.extra, .*head.bias, .*stem_norm.scale"):
-        transform_net.load(tmp_path / "x.safetensors")
+        net_file.load(tmp_path / "x.safetensors")
 
 
 def test_values_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path):
@@ -201,22 +201,22 @@ def test_values_that_are_not_finite_are_neither_saved_nor_loaded(tmp_path):
     params, stats = transform_net.init(config)
     broken = params | {"head.bias": params["head.bias"].at[1].set(jnp.nan)}
     with pytest.raises(InputError, match=r"not finite in float16: params\.head\.bias"):
-        transform_net.save(path, config, broken, stats, {})
+        net_file.save(path, config, broken, stats, {})
     assert not path.exists()
-    transform_net.save(path, config, params, stats, {})
+    net_file.save(path, config, params, stats, {})
     arrays, header = weights_file.read_weights(path)
     arrays["params.head.bias"] = np.full(3, np.nan, np.float16)
     weights_file.write_weights(path, arrays, header)
     with pytest.raises(InputError, match=r"not finite, or above .* in params\.head\.bias"):
-        transform_net.load(path)
+        net_file.load(path)
 
 
 def test_loading_refuses_a_header_without_a_net(tmp_path):
     config = TINY["resize"]
     params, stats = transform_net.init(config)
-    transform_net.save(tmp_path / "x.safetensors", config, params, stats, {"net": None})
+    net_file.save(tmp_path / "x.safetensors", config, params, stats, {"net": None})
     with pytest.raises(InputError, match="net is None, not a dict; the file is damaged"):
-        transform_net.load(tmp_path / "x.safetensors")
+        net_file.load(tmp_path / "x.safetensors")
 
 
 def test_bad_inputs_and_configs():

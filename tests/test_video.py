@@ -15,11 +15,11 @@ from jaxpercept.cli import main
 from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import containers, encoding, films
+from jaxpercept.inference import containers, encoding, film_frames, films
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
-from jaxpercept.nets import transform_net
+from jaxpercept.nets import net_file, transform_net
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -280,7 +280,7 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
     tiny = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
     params, stats = transform_net.init(tiny)
     still = {name: np.zeros(value.shape) for name, value in params.items()}  # bicubic alone
-    transform_net.save(weights, tiny, still, stats, {"task": "superres"})
+    net_file.save(weights, tiny, still, stats, {"task": "superres"})
     line = ["upscale", source, "--model", weights]
     assert status(*line, "-o", tmp_path / "b.mp4") == 0
     before, after = (list(films.open_film(p).frames) for p in (source, tmp_path / "b.mp4"))
@@ -328,7 +328,7 @@ def test_smoothing_lessens_flicker_and_leaves_a_cut(tmp_path):
 
     def flicker(share):
         out = tmp_path / f"{share}.png"
-        making = films.Making(smooth=share)
+        making = film_frames.Making(smooth=share)
         task = Task(tmp_path / "a.png", "a.png", out)
         assert not films.process([task], Treatment(), Flickering(), Job(1), making).failed
         made = np.stack([images.to_float(f.pixels) for f in films.open_film(out).frames])

@@ -21,7 +21,7 @@ from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.inference.treatment import enlarged
 from jaxpercept.interop.web import packages, site
-from jaxpercept.nets import geometry, transform_net, weights_file
+from jaxpercept.nets import geometry, net_file, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LANCZOS = Image.Resampling.LANCZOS
@@ -30,7 +30,7 @@ RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=
 
 def save(path, net, **header):
     params, stats = transform_net.init(net, seed=1)
-    transform_net.save(path, net, params, stats, {"task": "style", **header})
+    net_file.save(path, net, params, stats, {"task": "style", **header})
     return str(path)
 
 

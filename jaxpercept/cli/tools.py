@@ -139,10 +139,10 @@ def _blend_weights(arguments: argparse.Namespace) -> None:
     if out.suffix != weights_file.SUFFIX:
         raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
     check_file("-o", out)
-    from jaxpercept.nets import blending, transform_net
+    from jaxpercept.nets import blending, net_file
 
     config, params, stats, header = blending.blend(arguments.first, arguments.second, arguments.at)
-    transform_net.save(out, config, params, stats, header)
+    net_file.save(out, config, params, stats, header)
     print(
         f"{out}: {1 - arguments.at:g} of {arguments.first}, {arguments.at:g} of {arguments.second}"
     )

@@ -14,6 +14,7 @@ from jaxpercept import config
 from jaxpercept.cli import learn, options, train_options, train_superres
 from jaxpercept.errors import InputError, Name
 from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.training import style_plan
 
 EPILOG = """examples:
   python train.py
@@ -216,7 +217,7 @@ def run_multistyle(arguments: argparse.Namespace) -> None:
         style_images=files,
         only_new=only_new,
         net=dataclasses.replace(
-            _net(arguments, made), styles=multistyle.count(files, made.init, only_new)
+            _net(arguments, made), styles=style_plan.count(files, made.init, only_new)
         ),
         out=arguments.out or MULTISTYLE_OUT,
     )

@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images
     from jaxpercept.images.frames import Cut
-    from jaxpercept.inference import encoding, films, smoothing
+    from jaxpercept.inference import encoding, film_frames, films, smoothing
 
     smoothing.check(arguments.smooth)
     images.check_strength(arguments.strength)
@@ -155,7 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
         strength=arguments.strength,
         keep_color=arguments.preserve_color,
     )
-    making = films.Making(
+    making = film_frames.Making(
         cut=Cut(start=start or Fraction(0), end=end, fps=fps),
         encoding=encoding.Encoding(codec=arguments.codec, crf=arguments.crf),
         batch=arguments.batch_size,

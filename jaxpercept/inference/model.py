@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, transform_net, weights_file
+from jaxpercept.nets import multistyle, net_file, surgery, transform_net, weights_file
 
 TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
 LIVE = 16  # number of compiled programs kept, 10 to 20 MB each
@@ -98,7 +98,7 @@ class Model:
         the chosen style or blend."""
         if self.mix is None:
             return dict(self.params)
-        return transform_net.single_style(self.config, self.params, self.mix)
+        return surgery.single_style(self.config, self.params, self.mix)
 
     def __call__(self, x: Float[Any, "n h w 3"]) -> Float[Array, "n h2 w2 3"]:
         if not isinstance(x, Array):
@@ -165,7 +165,7 @@ def load_model(
     if kind is None:
         kind = "superres" if file in weights_file.available("superres") else "styles"
     path = weights_file.resolve(file, kind)
-    config, params, stats, header = transform_net.load(path)
+    config, params, stats, header = net_file.load(path)
     multistyle.check(header, file)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
     model = Model(path.stem, config, params, stats, header, dtype, source=file)

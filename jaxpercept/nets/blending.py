@@ -15,19 +15,19 @@ from typing import Any
 
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, transform_net, weights_file
+from jaxpercept.nets import multistyle, net_file, weights_file
 from jaxpercept.nets.transform_net import Variables
 
 Loaded = tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]
 
 
 def load(name_or_file: str | os.PathLike[str]) -> tuple[Path, Loaded]:
-    """Loads a shipped net or a weights file, as `transform_net.load` does. Raises InputError for
+    """Loads a shipped net or a weights file, as `net_file.load` does. Raises InputError for
     anything else."""
     given = os.fspath(name_or_file)
     kind = "superres" if given in weights_file.available("superres") else "styles"
     path = weights_file.resolve(given, kind)
-    return path, transform_net.load(path)
+    return path, net_file.load(path)
 
 
 def blend(

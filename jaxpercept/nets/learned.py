@@ -3,7 +3,7 @@
 The styles of a multi-style net share its kernels, and a style is only the row of scales and shifts
 in its norms (Dumoulin, Shlens, Kudlur 2017, arXiv 1610.07629). The file of a learned style holds
 only that row, about 3 kB, and a header with the shared net's name and the hash of its kernels.
-`transform_net.load` returns it as a whole net of a single style.
+`net_file.load` returns it as a whole net of a single style.
 """
 
 from __future__ import annotations

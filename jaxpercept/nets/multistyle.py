@@ -8,7 +8,6 @@ is a shipped name or a weights file. Imports no jax.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ from jaxpercept.errors import InputError, did_you_mean
 from jaxpercept.nets import headers, shipped, weights_file
 
 ALL = "all"
-_NEEDS_INIT = "--only-new needs --init FILE: the net whose weights and styles stay as they are"
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def one(
             f"--init {source}:{style} is a blend; a training starts from one style: "
             f"{source}:{min(weights)}"
         )
-    own = next(s for s in _earlier(header, source) if s.name in weights)
+    own = next(s for s in held_styles(header, source) if s.name in weights)
     return row(weights, known), header | {"training": {"steps": own.steps, "images": own.images}}
 
 
@@ -144,101 +142,18 @@ def expand(given: str) -> list[tuple[Any, str]]:
     take."""
     file, blend = split(given)
     path = weights_file.resolve(file, "styles")
-    known = names(_header(path)) if blend is not None else ()
+    known = names(read_header(path)) if blend is not None else ()
     found = [f"{file}:{name}" for name in known] if blend == ALL and known else [given]
     pairs = []
     for text in found:
-        weights = parse(file, split(text)[1], known or names(_header(path)))
+        weights = parse(file, split(text)[1], known or names(read_header(path)))
         pairs.append(((path.resolve(), tuple(sorted(weights.items()))), text))
     return pairs
 
 
-def plan(
-    files: Sequence[str], init: str | None = None, only_new: bool = False
-) -> tuple[list[Style], list[int | None]]:
-    """Plans a training on these style images. Returns the styles it will hold, by row, with their
-    earlier training, and for each the row of `init` that it starts from (None for a new style).
-
-    Raises InputError for images that cannot be read or cannot name a style and for styles given
-    twice. With `only_new`, styles that are held already are an error. Without it, styles of `init`
-    without their image are an error, because training would spoil them."""
-    given = [_style(file) for file in files]
-    for i, style in enumerate(given):
-        for other in given[:i]:
-            if style.name == other.name or style.sha256 == other.sha256:
-                raise InputError(
-                    f"--style-image: {files[i]} is the style {other.name} ({other.file}) again; "
-                    "give each style once, with its own file name"
-                )
-    if init is None:
-        if only_new:
-            raise InputError(_NEEDS_INIT)
-        return given, [None] * len(given)
-    header = _header(init)
-    earlier = _earlier(header, init)
-    known = [style.name for style in earlier]
-    if only_new:
-        for style, file in zip(given, files, strict=True):
-            if held := next(
-                (e for e in earlier if e.name == style.name or e.sha256 == style.sha256), None
-            ):
-                raise InputError(
-                    f"--style-image {file}: {init} holds it already, as {held.name}; --only-new "
-                    "takes new styles only"
-                )
-        return earlier + given, [*range(len(earlier)), *[None] * len(given)]
-    if left := [name for name in names(header) if name not in {style.name for style in given}]:
-        raise InputError(
-            f"--init {init} also holds {', '.join(left)}, which training all weights would spoil; "
-            "give these style "
-            "images too, or --only-new to train only the new styles"
-        )
-    rows = [known.index(style.name) if style.name in known else None for style in given]
-    return [
-        style
-        if row is None
-        else dataclasses.replace(style, steps=earlier[row].steps, images=earlier[row].images)
-        for style, row in zip(given, rows, strict=True)
-    ], rows
-
-
-def count(files: Sequence[str], init: str | None = None, only_new: bool = False) -> int:
-    """Returns how many styles `plan` gives, from the header of `init` alone. Raises InputError if
-    `only_new` is set without `init`."""
-    if not only_new:
-        return len(files)
-    if init is None:
-        raise InputError(_NEEDS_INIT)
-    return len(files) + len(_earlier(_header(init), init))
-
-
-def draw(
-    seed: int, step: int, batch_size: int, styles: int, part: tuple[int, int] = (0, 1)
-) -> NDArray[np.int32]:
-    """Returns the style, 0 to styles - 1, of each image in `part` (i, n) of the step's global
-    batch: (batch_size / n,). It depends only on the seed and the image's number in the whole
-    training. Every run of `styles` images has each style once, in its own order. `step` counts from
-    0."""
-    count = batch_size // part[1]
-    first = step * batch_size + part[0] * count
-    drawn = [_order(seed, i // styles, styles)[i % styles] for i in range(first, first + count)]
-    return np.array(drawn, np.int32)
-
-
-def drawn(seed: int, steps: int, batch_size: int, styles: int) -> list[int]:
-    """Returns how many images each style had in the first `steps` steps."""
-    rounds, rest = divmod(steps * batch_size, styles)
-    more = set(_order(seed, rounds, styles)[:rest].tolist())
-    return [rounds + (i in more) for i in range(styles)]
-
-
-def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, number]).permutation(styles)
-
-
 def check(header: dict[str, Any], source: str) -> None:
     """Raises InputError if a transform net's header does not name every style that the net has."""
-    held = [style.name for style in _earlier(header, source)] if "styles" in header else []
+    held = [style.name for style in held_styles(header, source)] if "styles" in header else []
     net = header.get("net")
     rows = net.get("styles", 0) if isinstance(net, dict) else 0
     if len(held) != rows or len(set(held)) != rows:
@@ -248,7 +163,7 @@ def check(header: dict[str, Any], source: str) -> None:
         )
 
 
-def _header(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     header = weights_file.read_header(path)
     if header.get("kind") != "transform_net":
         raise InputError(
@@ -270,15 +185,7 @@ def style_name(name: str, given: str | os.PathLike[str]) -> str:
     return name
 
 
-def _style(file: str) -> Style:
-    name = style_name(Path(file).stem, f"--style-image {file}")
-    try:
-        return Style(name, Path(file).name, weights_file.sha256(file))
-    except OSError as e:
-        raise InputError(f"{file}: cannot be read ({e.strerror}); give an image file") from e
-
-
-def _earlier(header: dict[str, Any], source: str) -> list[Style]:
+def held_styles(header: dict[str, Any], source: str) -> list[Style]:
     """Returns the styles that a weights file holds. A net of a single style has one, named after
     its image."""
     try:

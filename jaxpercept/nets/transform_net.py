@@ -8,24 +8,18 @@ batch norm): `{"blocks.0.conv1.kernel": (3, 3, 128, 128), …}`.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
-from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
-from jaxpercept.errors import InputError
+from jaxpercept.config import TransformNetConfig
 from jaxpercept.images import resampling
-from jaxpercept.nets import geometry, learned, weights_file
+from jaxpercept.nets import geometry
 from jaxpercept.nets.layers import (
     BatchNorm,
     ConditionalInstanceNorm,
@@ -202,72 +196,6 @@ def _mix_shapes(config: TransformNetConfig, count: int) -> tuple[Any, ...]:
     return ((count, config.styles), (1, config.styles)) if config.styles else (None,)
 
 
-def style_parameters(config: TransformNetConfig) -> tuple[str, ...]:
-    """Returns the names of the parameters that have a row per style, or none in a net of a single
-    style."""
-    return tuple(
-        name for name, shape in shapes(config)[0].items() if len(shape) == 2
-    )  # kernels have 4 axes, biases 1
-
-
-def restyle(config: TransformNetConfig, params: Variables, rows: Sequence[int | None]) -> Variables:
-    """Returns parameters of `config`, a net of several styles, from the same net with other styles
-    or with one. Row i is a copy of the earlier row rows[i], or the mean of all for None."""
-    out = dict(params)
-    for name in style_parameters(config):
-        old = jnp.atleast_2d(params[name])
-        out[name] = jnp.stack([old.mean(0) if row is None else old[row] for row in rows])
-    return out
-
-
-def single_style(config: TransformNetConfig, params: Variables, mix: ArrayLike) -> Variables:
-    """Returns the parameters of a net of one style from a multi-style net. `mix` (1, styles)
-    chooses a style or a blend."""
-    # As in the net's own mixture, "highest" makes a weight of 1 give its row exactly, also on
-    # accelerators.
-    rows = {
-        name: jnp.matmul(mix, params[name], precision="highest")[0]
-        for name in style_parameters(config)
-    }
-    return {**params, **rows}
-
-
-def grown(
-    old: TransformNetConfig, params: Variables, config: TransformNetConfig
-) -> Variables | None:
-    """Returns parameters of `config` that compute the same function as `old`, at the scale of
-    `config`. `config` is a net that differs from `old` only by more residual blocks, by gates, or
-    by the scale of its head. A new block adds nothing yet, and a gate of zero changes nothing. Each
-    sub-pixel of another scale is that of `old` at its place. Returns None if the nets differ
-    otherwise."""
-    same = dataclasses.replace(
-        old,
-        preset=config.preset,
-        blocks=config.blocks,
-        gate=config.gate,
-        head_scale=config.head_scale,
-    )
-    if same != config or config.blocks < old.blocks or (old.gate and not config.gate):
-        return None
-    if config.norm != "none" or config.start_padding:
-        return None
-    out = {**init(config)[0], **params}
-    for name in out.keys() - params.keys():
-        if ".conv2." in name:
-            out[name] = jnp.zeros_like(out[name])
-    for name in ("head.kernel", "head.bias"):
-        if name in out:
-            out[name] = _rescaled(jnp.asarray(out[name]), old.head_scale, config.head_scale)
-    return out
-
-
-def _rescaled(head: Array, old: int, new: int) -> Array:
-    """Returns the head's (…, old² · 3) channels as (…, new² · 3), by nearest neighbour."""
-    at = np.arange(new) * old // new
-    pixels = head.reshape(*head.shape[:-1], old, old, 3)
-    return pixels[..., at, :, :][..., at, :].reshape(*head.shape[:-1], new * new * 3)
-
-
 @lru_cache(maxsize=64)
 def _structure(config: TransformNetConfig) -> tuple[Any, Any, Any]:
     return _split(nnx.eval_shape(lambda: TransformNet(config, nnx.Rngs(0))))
@@ -286,84 +214,6 @@ def shapes(
     _, params, stats = _structure(config)
     return {k: v.shape for k, v in _flat(params).items()}, {
         k: v.shape for k, v in _flat(stats).items()
-    }
-
-
-def save(
-    path: Path,
-    config: TransformNetConfig,
-    params: Mapping[str, ArrayLike],
-    stats: Mapping[str, ArrayLike],
-    header: dict[str, Any],
-    *,
-    dtype: Any = np.float16,
-) -> None:
-    """Writes a weights file that describes itself: parameters in `dtype`, float32 statistics,
-    `header` and the config. Raises InputError for values that are not finite in `dtype`."""
-    kinds = (("params", params, dtype), ("stats", stats, np.float32))
-    with np.errstate(over="ignore"):
-        arrays = {
-            f"{kind}.{name}": np.asarray(value).astype(dtype)
-            for kind, values, dtype in kinds
-            for name, value in values.items()
-        }
-    if bad := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
-        raise InputError(
-            f"{path}: not written, as values are not finite in {np.dtype(dtype).name}: "
-            f"{', '.join(bad)}; go back to an earlier checkpoint, or train again with a lower "
-            "--learning-rate"
-        )
-    weights_file.write_weights(
-        path, arrays, {"kind": "transform_net", "net": to_dict(config), **header}
-    )
-
-
-def load(path: str | Path) -> tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]:
-    """Returns a weights file's config, parameters and statistics (float32), and header. The
-    InputError names every key that is missing, extra or misshapen."""
-    arrays, header = weights_file.read_net(path, "transform_net", partial(_check, str(path)))
-    config = net_from_dict(header["net"], str(path))
-    arrays = learned.completed(path, arrays, header)
-    weights_file.check_shapes(path, weights_file.shapes_of(arrays), _stored_shapes(config))
-    split = {
-        kind: {
-            k.removeprefix(kind): v.astype(np.float32)
-            for k, v in arrays.items()
-            if k.startswith(kind)
-        }
-        for kind in ("params.", "stats.")
-    }
-    split = jax.device_put(split)  # jnp.asarray would compile a program for each shape
-    return config, split["params."], split["stats."], header
-
-
-def _check(path: str, header: dict[str, Any], found: weights_file.Shapes) -> None:
-    """Raises InputError if a file lacks arrays that its config needs, or its part of them on top of
-    a shared net. Layers are counted first, because the shapes of many layers take long to
-    compute."""
-    if "net" not in header:
-        raise InputError(
-            f"{path}: its header has no net config; train it again, or convert the original again"
-        )
-    config, is_part = net_from_dict(header["net"], path), learned.BASE in header
-    last = ".scale" if is_part else ".kernel"
-    count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
-    count -= is_part and not config.head_norm
-    if count != (held := sum(name.endswith(last) for name in found)):
-        raise InputError(
-            f"{path}: does not fit its own config: {held} arrays named …{last} instead of {count}; "
-            "the file is damaged"
-        )
-    wanted = _stored_shapes(config)
-    if is_part:
-        wanted = {name: shape for name, shape in wanted.items() if learned.is_norm(name)}
-    weights_file.check_shapes(path, found, wanted)
-
-
-def _stored_shapes(config: TransformNetConfig) -> dict[str, tuple[int, ...]]:
-    params, stats = shapes(config)
-    return {f"params.{k}": v for k, v in params.items()} | {
-        f"stats.{k}": v for k, v in stats.items()
     }
 
 

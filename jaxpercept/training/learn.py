@@ -27,7 +27,7 @@ from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
-from jaxpercept.nets import learned, transform_net, vgg, weights_file
+from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training.start import style_targets
 
 BATCH, SIZE = 2, 256  # 256² was better than 128² by 13 %, two images than one by 4 %
@@ -90,14 +90,14 @@ class Learner:
 
     def __init__(self, base: str = "multi"):
         path = weights_file.resolve(base, "styles")
-        net, params, stats, header = transform_net.load(path)
+        net, params, stats, header = net_file.load(path)
         if not net.styles:
             raise InputError(
                 f"--base {base} holds a single style; give a net of many, such as multi"
             )
         self.base, self.recipe = base, Recipe.of(header)
         self.config = dataclasses.replace(net, styles=0)
-        rows = set(transform_net.style_parameters(net))
+        rows = set(surgery.style_parameters(net))
         self._start = {k: v.mean(0) for k, v in params.items() if k in rows}
         self._kernels = {k: v for k, v in params.items() if k not in rows}
         self._stats = stats
@@ -241,7 +241,7 @@ class Learner:
         else:
             header[learned.BASE] = learned.base_of(self.base)
             arrays = dict(row)
-        transform_net.save(path, self.config, arrays, self._stats, header)
+        net_file.save(path, self.config, arrays, self._stats, header)
         return path
 
 

@@ -18,9 +18,17 @@ from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.config.options import summary
 from jaxpercept.losses.terms import LossTerm
-from jaxpercept.nets import multistyle
 from jaxpercept.runtime import allocator, compilation_cache, stopping
-from jaxpercept.training import directory, finite, preview, processes, resident, result, resuming
+from jaxpercept.training import (
+    directory,
+    finite,
+    preview,
+    processes,
+    resident,
+    result,
+    resuming,
+    style_plan,
+)
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.console import Console
 from jaxpercept.training.log import Log, OnLog
@@ -138,7 +146,7 @@ def next_batch(stream: data.Batches, config: TrainConfig, number: int) -> dict[s
     batch = next(stream)
     if config.trained_rows:
         part = jax.process_index(), jax.process_count()
-        batch["style"] = multistyle.draw(
+        batch["style"] = style_plan.draw(
             config.seed, number - 1, config.batch_size, len(config.trained_rows), part
         )
     return batch

@@ -9,7 +9,8 @@ from typing import Any
 from jaxpercept import data
 from jaxpercept.config import to_dict
 from jaxpercept.inference.model import TRAINED_GRAIN
-from jaxpercept.nets import multistyle, transform_net
+from jaxpercept.nets import multistyle, net_file
+from jaxpercept.training import style_plan
 from jaxpercept.training.start import Start
 from jaxpercept.training.step import TrainState
 
@@ -22,7 +23,7 @@ def write(start: Start, state: TrainState, last: dict[str, float], stream: data.
     config = start.config
     path = Path(config.out) / FILE
     header = _header(start, int(state.step), last, stream)
-    transform_net.save(path, config.net, state.params, state.stats, header, dtype=start.dtype)
+    net_file.save(path, config.net, state.params, state.stats, header, dtype=start.dtype)
     return path
 
 
@@ -58,7 +59,7 @@ def _header(
 def _trained(start: Start, step: int) -> list[multistyle.Style]:
     """Returns the styles, with the steps and images of this run added."""
     config, rows = start.config, start.config.trained_rows
-    drawn = multistyle.drawn(config.seed, step, config.batch_size, len(rows))
+    drawn = style_plan.drawn(config.seed, step, config.batch_size, len(rows))
     styles = list(start.styles)
     for row, count in zip(rows, drawn, strict=True):
         style = styles[row]

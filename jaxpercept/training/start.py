@@ -20,8 +20,8 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm, SecondView
-from jaxpercept.nets import multistyle, transform_net, vgg, weights_file
-from jaxpercept.training import engines, processes, resident
+from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, weights_file
+from jaxpercept.training import engines, processes, resident, style_plan
 from jaxpercept.training.optimizers import make_optimizer
 from jaxpercept.training.step import TrainState, learned
 
@@ -94,11 +94,11 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
 
 
 def plan(config: TrainConfig) -> tuple[list[multistyle.Style], list[int | None]]:
-    """Returns `multistyle.plan` of the config, which is empty except in multistyle. Raises
+    """Returns `style_plan.plan` of the config, which is empty except in multistyle. Raises
     InputError if the net holds another number of styles."""
     if config.task != "multistyle":
         return [], []
-    styles, rows = multistyle.plan(config.style_images, config.init, config.only_new)
+    styles, rows = style_plan.plan(config.style_images, config.init, config.only_new)
     if len(styles) != config.net.styles:
         raise InputError(
             f"net.styles is {config.net.styles}, but these are {len(styles)}: "
@@ -119,22 +119,22 @@ def init_state(
         params, stats = transform_net.init(config.net, config.seed)
     else:
         file, style = multistyle.split(config.init)
-        net, params, stats, header = transform_net.load(file)
+        net, params, stats, header = net_file.load(file)
         if not rows and (style or net.styles):
             chosen, header = multistyle.one(file, style, header)
             net, params = (
                 dataclasses.replace(net, styles=0),
-                transform_net.single_style(net, params, chosen),
+                surgery.single_style(net, params, chosen),
             )
         if rows:
             net = dataclasses.replace(net, styles=config.net.styles)
-        bigger = transform_net.grown(net, params, config.net)
+        bigger = surgery.grown(net, params, config.net)
         params = params if bigger is None else bigger
         if net != config.net and bigger is None:
             raise InputError(
                 f"--init {config.init} is another net ({net}) than this run's ({config.net})"
             )
-        params = transform_net.restyle(config.net, params, rows) if rows else params
+        params = surgery.restyle(config.net, params, rows) if rows else params
     opt_state = make_optimizer(config).init(learned(config, params))
     return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state), header
 

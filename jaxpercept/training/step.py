@@ -17,7 +17,7 @@ from jaxpercept.config import TrainConfig
 from jaxpercept.inference.model import Model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm, SecondView
-from jaxpercept.nets import transform_net, vgg
+from jaxpercept.nets import surgery, transform_net, vgg
 from jaxpercept.training import engines, views
 from jaxpercept.training.optimizers import make_optimizer
 
@@ -39,9 +39,7 @@ def learned(config: TrainConfig, params: transform_net.Variables) -> transform_n
     """Returns the parameters that training changes. Style rows without any image in the draw get no
     gradient."""
     return (
-        {k: params[k] for k in transform_net.style_parameters(config.net)}
-        if config.only_new
-        else params
+        {k: params[k] for k in surgery.style_parameters(config.net)} if config.only_new else params
     )
 
 

@@ -43,7 +43,7 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
         found = read(src)
     except InputError as e:
         raise e if str(src) in str(e) else InputError(f"{src}: {e}") from e
-    from jaxpercept.nets import transform_net
+    from jaxpercept.nets import net_file, transform_net
 
     params, stats = transform_net.shapes(found.config)
     arrays = _checked(src, source, found, {**params, **stats})
@@ -56,7 +56,7 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
         **found.about,
     }
     own, running = ({k: arrays[k].astype(np.float32) for k in shapes} for shapes in (params, stats))
-    transform_net.save(Path(dst), found.config, own, running, header, dtype=np.float32)
+    net_file.save(Path(dst), found.config, own, running, header, dtype=np.float32)
     return header
 
 
