@@ -157,6 +157,8 @@ LINES = (
     "evaluate superres --scale 3 --data x",
     "train style --style-image x --data y --preset no-such",
     "train superres --scale 2 --loss pixel --data y --distributed two",
+    "train superres --scale 2 --loss pixel --data y --init no-such",
+    "train style --style-image x --data y --teacher no-such",
     "reproduce --help",
     "bulk stylize --help",
     "bulk upscale --scale 9 x.jpg",

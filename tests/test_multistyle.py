@@ -20,7 +20,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import _compiled, load_model
 from jaxpercept.losses import objective
 from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, weights_file
-from jaxpercept.training import engines, loop, style_plan
+from jaxpercept.training import engines, loop, start, style_plan
 from jaxpercept.training.start import gram_targets, init_state
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
@@ -468,6 +468,21 @@ def shelf(trained, tmp_path, monkeypatch):
     )
     images.save_image(tmp_path / "a.png", np.asarray(photos(1)[0]))
     return tmp_path
+
+
+def test_a_start_and_a_teacher_are_found_by_one_rule(shelf, place, trained):
+    """Both take a style's name, a shipped net's, and a file, also from Python."""
+    kind = {"task": "style", "style_image": str(place / "lines.png"), "net": SINGLE}
+    found = []
+    for given in ("lines", "multi:lines", f"{trained}:lines"):
+        made = make_config(place, shelf / "run", (), init=given, teacher=given, **kind)
+        hashes = start._hashes(made, ())
+        assert hashes["init"] == hashes["teacher"]
+        found.append((hashes["init"], init_state(made)[0].params["stem_norm.scale"].tolist()))
+    assert found[1:] == found[:1] * 2
+    for wrong in ("init", "teacher"):
+        with pytest.raises(InputError, match=r"'multy' is neither .* \(did you mean multi\?\)"):
+            start._hashes(make_config(place, shelf / "run", (), **{wrong: "multy"}, **kind), ())
 
 
 def test_list_and_default(shelf, capsys):

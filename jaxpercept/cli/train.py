@@ -186,8 +186,8 @@ def _net(arguments: argparse.Namespace, made: config.TrainConfig) -> config.Tran
         None,
     ):
         return made.net
-    file, _ = multistyle.split(made.init)
-    net = config.net_from_dict(weights_file.read_header(file).get("net", {}), file)
+    file, path, _ = multistyle.find(made.init, "styles")
+    net = config.net_from_dict(weights_file.read_header(path).get("net", {}), file)
     if net.scale != 1:
         raise InputError(
             f"--init {file} is a super-resolution net; give a style's, or use: train superres"

@@ -10,7 +10,7 @@ from typing import Any
 from jaxpercept import config
 from jaxpercept.cli.options import Groups, add_fields, add_groups, add_weights, given
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.nets import multistyle
 
 BY_PRESET = "the preset's"
 
@@ -51,15 +51,13 @@ def add_configs(
 
 
 def given_fields(arguments: argparse.Namespace, shipped: str) -> dict[str, Any]:
-    """Returns the fields of TrainConfig that the command line set. --init becomes a file, also if
-    it names a net of the `shipped` kind."""
+    """Returns the fields of TrainConfig that the command line set. Raises InputError if --init (a
+    net of the `shipped` kind) or --teacher names no net."""
     fields = given(arguments, config.TrainConfig)
     fields.pop("only_new", None)  # allowed only together with its styles
-    if "init" in fields:
-        file, style = multistyle.split(fields["init"])
-        fields["init"] = str(weights_file.resolve(file, shipped)) + (
-            "" if style is None else f":{style}"
-        )
+    for name, kind in (("init", shipped), ("teacher", "styles")):
+        if name in fields:
+            multistyle.find(fields[name], kind)
     return fields
 
 

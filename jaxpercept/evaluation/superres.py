@@ -25,7 +25,7 @@ from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import geometry, vgg, weights_file
+from jaxpercept.nets import geometry, vgg
 
 MATCHED = "+histogram"
 LEAST_INPUT = geometry.least_side(superres_net(4))  # in pixels, the same at every scale
@@ -178,8 +178,7 @@ def trained_for(degradation: str, scale: int) -> list[str]:
     """Returns the shipped nets of a scale that were trained on such inputs, or all of that scale if
     there is none."""
     found = upscaling.shipped(scale)
-    headers = {n: weights_file.read_header(weights_file.resolve(n, "superres")) for n in found}
-    return [n for n, header in headers.items() if _inputs(header) == degradation] or found
+    return [n for n, header in found.items() if _inputs(header) == degradation] or list(found)
 
 
 def _inputs(header: dict[str, Any]) -> str | None:

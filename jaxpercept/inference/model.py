@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, net_file, surgery, transform_net, weights_file
+from jaxpercept.nets import multistyle, net_file, surgery, transform_net
 
 TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
 LIVE = 16  # number of compiled programs kept, 10 to 20 MB each
@@ -161,10 +161,7 @@ def load_model(
     Raises InputError for an unknown name (and lists the known ones), a file that is not a transform
     net, or a wrong blend."""
     choose("precision", precision, PRECISIONS)
-    file, blend = multistyle.split(name_or_file)
-    if kind is None:
-        kind = "superres" if file in weights_file.available("superres") else "styles"
-    path = weights_file.resolve(file, kind)
+    file, path, blend = multistyle.find(name_or_file, kind)
     config, params, stats, header = net_file.load(path)
     multistyle.check(header, file)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None

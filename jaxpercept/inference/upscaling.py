@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from jaxpercept import images
 from jaxpercept.config import SCALES, net_from_dict
@@ -13,14 +14,14 @@ from jaxpercept.inference.model import Model, Net, load_model
 from jaxpercept.nets import weights_file
 
 
-def shipped(scale: int) -> list[str]:
-    """Returns the shipped super-resolution nets of a scale, by their files' headers."""
-    found = []
+def shipped(scale: int) -> dict[str, dict[str, Any]]:
+    """Returns the shipped super-resolution nets of a scale, with their files' headers."""
+    found = {}
     for name in weights_file.available("superres"):
         path = weights_file.resolve(name, "superres")
         header = weights_file.read_header(path)
         if "net" in header and net_from_dict(header["net"], str(path)).scale == scale:
-            found.append(name)
+            found[name] = header
     return found
 
 
@@ -62,7 +63,7 @@ def default_model(scale: int) -> str:
     """Returns the first shipped net of a scale. If there is none, raises an InputError that says
     what there is and how to train one."""
     if found := shipped(scale):
-        return found[0]
+        return next(iter(found))
     raise InputError(
         f"no net of scale {scale} is shipped (shipped: "
         f"{', '.join(weights_file.available('superres')) or 'none'}); "

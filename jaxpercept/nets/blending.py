@@ -24,9 +24,7 @@ Loaded = tuple[TransformNetConfig, Variables, Variables, dict[str, Any]]
 def load(name_or_file: str | os.PathLike[str]) -> tuple[Path, Loaded]:
     """Loads a shipped net or a weights file, as `net_file.load` does. Raises InputError for
     anything else."""
-    given = os.fspath(name_or_file)
-    kind = "superres" if given in weights_file.available("superres") else "styles"
-    path = weights_file.resolve(given, kind)
+    path = weights_file.resolve(name_or_file)
     return path, net_file.load(path)
 
 

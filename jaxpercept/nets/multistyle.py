@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,21 @@ def split(given: str | os.PathLike[str]) -> tuple[str, str | None]:
     if colon and "/" not in blend and not Path(text).is_file():
         return file, blend
     return shipped.home(text) or (text, None)
+
+
+class Found(NamedTuple):
+    """A weights file as it was given, its path, and the style or blend of it, if any."""
+
+    given: str
+    path: Path
+    blend: str | None
+
+
+def find(given: str | os.PathLike[str], kind: str | None = None) -> Found:
+    """Returns the weights file that "FILE" or "FILE:BLEND" names, see `split` and
+    `weights_file.resolve`. Raises InputError if there is none."""
+    file, blend = split(given)
+    return Found(file, weights_file.resolve(file, kind), blend)
 
 
 def parse(source: str, blend: str | None, known: Sequence[str]) -> dict[str, float]:
@@ -140,8 +155,7 @@ def expand(given: str) -> list[tuple[Any, str]]:
     """Returns the value of --style as (key, "FILE" or "FILE:BLEND") pairs, several for "FILE:all".
     Two pairs with one key mean the same style. Raises InputError for what `load_model` would not
     take."""
-    file, blend = split(given)
-    path = weights_file.resolve(file, "styles")
+    file, path, blend = find(given, "styles")
     known = names(read_header(path)) if blend is not None else ()
     found = [f"{file}:{name}" for name in known] if blend == ALL and known else [given]
     pairs = []

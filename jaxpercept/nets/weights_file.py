@@ -48,13 +48,16 @@ def available(kind: str) -> list[str]:
     return sorted(path.stem for path in (weights_dir() / _FOLDERS[kind]).glob(f"*{SUFFIX}"))
 
 
-def resolve(name_or_path: str | os.PathLike[str], kind: str) -> Path:
-    """Returns the path of an existing file, or of the shipped file with that name. The InputError
-    lists the shipped names."""
+def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Path:
+    """Returns the path of an existing file, or of the shipped file with that name. Without a
+    `kind`, it is a super-resolution net's name or a style's. The InputError lists the shipped
+    names."""
     given = os.fspath(name_or_path)
     path = Path(given)
     if path.is_file():
         return path
+    if kind is None:
+        kind = "superres" if given in available("superres") else "styles"
     known = available(kind)
     if given in known:
         return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"

@@ -110,16 +110,17 @@ def plan(config: TrainConfig) -> tuple[list[multistyle.Style], list[int | None]]
 def init_state(
     config: TrainConfig, rows: Sequence[int | None] | None = None
 ) -> tuple[TrainState, dict[str, Any] | None]:
-    """Returns a fresh state and None, or the state of `config.init`, a weights file or
-    "FILE:STYLE", and its header. `rows` is the result of `plan`, if it was called already. Raises
-    InputError for a file of another net, or one of several styles if one style is trained."""
+    """Returns a fresh state and None, or the state and the header of `config.init`: a weights
+    file, a shipped name, or "FILE:STYLE". `rows` is the result of `plan`, if it was called already.
+    Raises InputError for a file of another net, or one of several styles if one style is
+    trained."""
     rows = plan(config)[1] if rows is None else rows
     header = None
     if config.init is None:
         params, stats = transform_net.init(config.net, config.seed)
     else:
-        file, style = multistyle.split(config.init)
-        net, params, stats, header = net_file.load(file)
+        file, path, style = multistyle.find(config.init, _kind(config))
+        net, params, stats, header = net_file.load(path)
         if not rows and (style or net.styles):
             chosen, header = multistyle.one(file, style, header)
             net, params = (
@@ -189,20 +190,27 @@ def _hashes(config: TrainConfig, styles: Sequence[multistyle.Style]) -> dict[str
         found["styles"] = [dataclasses.asdict(style) for style in styles]
     elif config.style_images:
         found["style image"] = weights_file.sha256(config.style_images[0])
-    for name, given in (("init", config.init), ("teacher", config.teacher)):
+    named = (("init", config.init, _kind(config)), ("teacher", config.teacher, "styles"))
+    for name, given, kind in named:
         if given is not None:
-            file, style = multistyle.split(given)
-            path = weights_file.resolve(file, "styles") if name == "teacher" else file
-            weights_file.read_header(path)  # raises its own error for a missing or wrong file
+            _, path, style = multistyle.find(given, kind)
+            weights_file.read_header(path)  # raises its own error for a wrong file
             found[name] = weights_file.sha256(path) + (f":{style}" if style else "")
     return found
+
+
+def _kind(config: TrainConfig) -> str:
+    """Returns the kind of net that the run trains, and so of the shipped names in `init`."""
+    return "superres" if config.task == "superres" else "styles"
 
 
 def _dtype(config: TrainConfig) -> Any:
     """Returns half precision. The weights that --only-new leaves alone stay exact, also in an
     imported float32 net."""
-    alone = config.only_new and config.init
-    kept = weights_file.read_weights(config.init)[0].values() if alone and config.init else ()
+    if not config.only_new or config.init is None:
+        return np.float16
+    path = weights_file.resolve(config.init, "styles")
+    kept = weights_file.read_weights(path)[0].values()
     return np.result_type(np.float16, *(value.dtype for value in kept))
 
 

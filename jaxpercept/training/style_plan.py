@@ -38,7 +38,7 @@ def plan(
         if only_new:
             raise InputError(_NEEDS_INIT)
         return given, [None] * len(given)
-    header = multistyle.read_header(init)
+    header = multistyle.read_header(weights_file.resolve(init, "styles"))
     earlier = multistyle.held_styles(header, init)
     known = [style.name for style in earlier]
     if only_new:
@@ -75,7 +75,9 @@ def count(files: Sequence[str], init: str | None = None, only_new: bool = False)
         return len(files)
     if init is None:
         raise InputError(_NEEDS_INIT)
-    return len(files) + len(multistyle.held_styles(multistyle.read_header(init), init))
+    return len(files) + len(
+        multistyle.held_styles(multistyle.read_header(weights_file.resolve(init, "styles")), init)
+    )
 
 
 def draw(
