@@ -1,12 +1,12 @@
 """Stylize or enlarge very many images and films, on this machine's processors or on a Ray cluster.
 
 INPUTs are files, folders and patterns, as for `stylize`; @LIST, a text file of names; or
-FILE.parquet:COLUMN, a column of names. Each of them, and -o, may be in an object store: s3://…,
-gs://…, abfs://…. What is written is what `stylize` and `upscale` write, under the same names. Films
-(.mp4, .mov, .webm, .mkv and others, with the extra `video`) are made as by `video`, one per task.
+FILE.parquet:COLUMN, a column of names. INPUTs and OUT may be in an object store: s3://…, gs://…,
+abfs://…. The outputs and their names are those of `stylize` and `upscale`. Films (.mp4, .mov,
+.webm, .mkv and others, with the extra `video`) are made as by `video`, one film per task.
 
-The same command again does only what is missing, or whose input or settings have changed. What
-failed is in OUT/_bulk/errors.jsonl, what was done in OUT/_bulk/manifest.
+Give the same command again to make what is missing, and what has another input or other settings
+now. OUT/_bulk/errors.jsonl lists what failed, OUT/_bulk/manifest what was done.
 """
 
 from __future__ import annotations

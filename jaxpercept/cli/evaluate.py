@@ -61,8 +61,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--degradation",
         default="bicubic",
         metavar="X",
-        help="how inputs are made: bicubic; or blur, which applies a Gaussian first (default: "
-        "bicubic)",
+        help="how inputs are made small: bicubic; blur, which first applies a Gaussian; or jpeg, "
+        "with medium blur, noise and JPEG compression (default: bicubic)",
     )
     parser.add_argument(
         "--no-match-histogram",

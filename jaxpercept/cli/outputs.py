@@ -38,8 +38,8 @@ def add_written(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="format of files in a folder and of standard output: png, jpg, webp, avif, tif or "
-        "bmp (default: the input's, or png for inputs in other formats)",
+        help="format of the files in a folder, and of standard output: png, jpg, webp, avif, tif "
+        "or bmp (default: the input's, or png for inputs in other formats)",
     )
     parser.add_argument(
         "--quality",

@@ -94,15 +94,15 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         "--grain",
         type=float,
         metavar="X",
-        help="noise under the photo, 0 to 1, which gives strokes to surfaces of one colour "
-        "(default: the net's own, which is 0.01, too faint to see, for nets trained here, else 0)",
+        help="noise under the photo, 0 to 1; it gives strokes to surfaces of one colour (default: "
+        "the net's own: 0.01, too faint to see, for nets trained here, otherwise 0)",
     )
     parser.add_argument(
         "--stroke",
         default="auto",
         metavar="F",
-        help="size of the strokes: auto, as on a picture of 800 pixels; or a factor from 1, "
-        "which is the size that the net paints, to 32 (default: auto)",
+        help="size of the strokes: auto, as on a picture of 800 pixels; or a factor from 1 (the "
+        "net's own size) to 32 (default: auto)",
     )
     parser.add_argument(
         "--size", type=int, metavar="N", help="scale the image to this longer side first"

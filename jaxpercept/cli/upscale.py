@@ -6,8 +6,7 @@ suffix, it is the output file. Otherwise it is a folder, in which each output is
 with the input's suffix, in the same subfolder as its input. If the output's suffix differs from the
 input's, both stay in the name: x.gif_MODEL.png. Large images are processed in overlapping tiles,
 with the same result. Films (.mp4, .mov, .webm, .mkv and others, with the extra `video`) are given
-by name. Each is read and written as the command `video` does by default, and goes on like there if
-a run was stopped.
+by name. They are read, written and continued as by the command `video` with its defaults.
 """
 
 from __future__ import annotations

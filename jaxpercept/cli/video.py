@@ -1,9 +1,9 @@
 """Apply trained styles to films: MP4, MOV, MKV and WebM (with the extra `video`), and animated GIF,
 WebP and PNG.
 
-The sound is copied, and every frame keeps its time. If a run was stopped, the same command goes on
-after the last 120 frames that are finished. If OUT has a film suffix, it is the output file.
-Otherwise it is a folder, in which each output is named FILM_STYLE with the input's suffix.
+The sound is copied, and every frame keeps its time. If a run was stopped, the same command
+continues after the last finished segment of 120 frames. If OUT has a film suffix, it is the output
+file. Otherwise it is a folder, in which each output is named FILM_STYLE with the input's suffix.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="share of the last result, moved along the film's optical flow, in each frame, 0 to "
-        "0.9; for nets that flicker; needs the extra `video` (default: 0)",
+        help="mix this share of the last result, 0 to 0.9, into each frame, moved along the "
+        "film's optical flow; for nets that flicker; needs the extra `video` (default: 0)",
     )
     option("--tile", type=int, metavar="PX", help="as in stylize (default: if memory is short)")
     option(

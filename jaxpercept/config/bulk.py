@@ -19,22 +19,22 @@ class BulkConfig:
     )
     actors: int | None = option(
         None,
-        "processes that hold the nets (default: as many as the cluster has room for now)",
+        "processes that hold the nets (default: as many as the cluster has room for at the start)",
         least=1,
     )
     cpus_per_actor: float | None = option(
-        None, "CPUs of each of them (default: 4, or a machine's where it has fewer)", above=0
+        None, "CPUs per actor (default: 4, or all of a machine that has fewer)", above=0
     )
     gpus_per_actor: float | None = option(
         None,
-        "GPUs of each of them, or a share of one, as in 0.25; 0: the CPU (default: 1 where the "
+        "GPUs per actor, or a share of one, such as 0.25; 0 uses CPUs alone (default: 1 if the "
         "cluster has GPUs)",
         least=0,
     )
     task_size: int | None = option(
         None,
-        "inputs of a task: what is done again at most, for each process that dies (default: up "
-        "to 64, fewer where there are few inputs)",
+        "inputs per task; if a process dies, at most these are done again (default: up to 64, "
+        "fewer if there are few inputs)",
         least=1,
         most=10_000,
     )

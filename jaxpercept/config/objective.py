@@ -36,8 +36,9 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
     TermSpec(
         "stability",
-        "mean squared flicker, in 0-255 units, between each photo and a second view of it that "
-        "is moved a little, noisier and brighter or darker; 100 makes nets for films",
+        "mean squared difference, in 0-255 units, between the pictures of a photo and of a second "
+        "view of it that is moved a little, noisier, and brighter or darker; 100 suits nets for "
+        "films",
         flag="--stability",
         only=("style", "multistyle"),
     ),

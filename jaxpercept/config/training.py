@@ -81,9 +81,9 @@ class TrainConfig:
     )
     degradation: str = option(
         "blur",
-        "how inputs are made: blur is a Gaussian of 1 pixel, then bicubic, as in the paper; jpeg "
-        "is a random blur, then bicubic, then random noise and JPEG compression, as in small "
-        "pictures from the web",
+        "how inputs are made small: bicubic; blur, which first applies a Gaussian of 1 pixel, as "
+        "in the paper; or jpeg, with random blur, noise and JPEG compression, as in small pictures "
+        "from the web",
         group="data",
         choices=DEGRADATIONS,
         fixed=True,
@@ -102,10 +102,10 @@ class TrainConfig:
     )
     cache: str = option(
         "auto",
-        "where decoded photos are kept: host, in RAM up to --cache-gib, or device: all of them in "
-        "the accelerator's memory, decoded once, cropped and augmented there, several steps per "
-        "call; auto takes device on an accelerator if they fit into half of its memory and the run "
-        "is long enough to see them all",
+        "where decoded photos are kept: host is RAM, up to --cache-gib; device is the "
+        "accelerator's memory, which must hold all photos: they are decoded once, cropped and "
+        "augmented there, and one call makes several steps; auto takes device on an accelerator "
+        "if the photos fit into half of its memory and the run is long enough to see them all",
         group="data",
         choices=CACHES,
         fixed=True,
@@ -113,8 +113,8 @@ class TrainConfig:
     )
     max_broken: float = option(
         0.1,
-        "share of broken photos above which the run ends; up to 10 broken photos are allowed, "
-        "unless this is 0",
+        "end the run if more than this share of the photos is broken; 10 broken photos are always "
+        "allowed, unless this is 0",
         group="data",
         least=0,
         most=1,
@@ -138,7 +138,7 @@ class TrainConfig:
     objective: ObjectiveConfig = option(DEFAULT_OBJECTIVE, fixed=True)
     average: str | None = option(  # "geometric": [ours]
         None,
-        "how the losses of a batch are averaged: arithmetic, as in the paper, or geometric, "
+        "how the losses of a batch are averaged: arithmetic, as in the paper; or geometric, "
         "where each image counts by its relative improvement (default: arithmetic; with several "
         "styles, geometric)",
         group="objective",
@@ -154,8 +154,8 @@ class TrainConfig:
     )
     teacher: str | None = option(  # [ours]
         None,
-        "learn this net's pictures: the losses compare with what it makes of each photo, not with "
-        "the photo; for small nets (a shipped name, a weights file, or a blend)",
+        "a net to learn from: the target of each photo is this net's picture, not the photo "
+        "itself; for small nets (a shipped name, a weights file, or a blend)",
         group="objective",
         metavar="STYLE",
         only=("style",),
@@ -182,8 +182,8 @@ class TrainConfig:
     )
     weight_decay: float = option(  # [ours]
         0.0,
-        "shrinks every kernel by the learning rate times this share per step; long runs with muon "
-        "need about 0.1, or the kernels grow without bound",
+        "shrink every kernel by this share, times the learning rate, at every step; long runs with "
+        "muon need about 0.1, or the kernels grow without bound",
         group="optimizer",
         least=0,
         most=10,
