@@ -20,6 +20,7 @@ def enabled(monkeypatch, capsys):
         monkeypatch.setenv("JAXPERCEPT_CACHE", str(folder))
         values = {"jax_compilation_cache_dir": None}
         config = types.SimpleNamespace(values=values, update=used.__setitem__)
+        monkeypatch.setattr(compilation_cache, "_enabled", None)
         monkeypatch.setattr(compilation_cache, "jax", types.SimpleNamespace(config=config))
         compilation_cache.enable()
         monkeypatch.undo()

@@ -36,7 +36,7 @@ BOUNDARIES = {
     "grain": {"data"},
     "tensorflow_datasets": {"data.packing", "data.tfds"},
     "torch": {"evaluation.torch_twin", "evaluation.parity"},
-    "flax": {"nets.layers", "nets.transform_net", "nets.vgg"},
+    "flax": {"nets.layers", "nets.module", "nets.vgg"},
     "onnx": {"interop"},
     "onnxruntime": {"interop.runtimes.onnxruntime"},
     "openvino": {"interop.runtimes.openvino"},

@@ -12,8 +12,9 @@ import pytest
 from quick import QUICK
 
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
+from jaxpercept.config.net import SUPERRES_PRESETS, superres_net
 from jaxpercept.errors import InputError
-from jaxpercept.nets import layers, net_file, transform_net, weights_file
+from jaxpercept.nets import layers, module, net_file, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -135,6 +136,24 @@ def test_batch_norm_trains_on_the_batch_and_infers_on_running_statistics():
     assert all(bool((same[k] == new[k]).all()) for k in new)
     alone = apply(params, new, x[:1])[0]
     np.testing.assert_allclose(alone[0], both[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        *NET_PRESETS.values(),
+        *(superres_net(4, preset) for preset in SUPERRES_PRESETS),
+        dataclasses.replace(NET_PRESETS["resize"], styles=3, blocks=11, upsample="subpixel"),
+        dataclasses.replace(NET_PRESETS["paper"], norm="none", head_norm=True),
+        dataclasses.replace(NET_PRESETS["resize"], head_norm=True),
+    ],
+)
+def test_the_shapes_are_those_of_the_module(net):
+    """Their order counts as well: the parity cases draw arrays in it."""
+    _, params, stats = module._structure(net)
+    for state, found in zip((params, stats), transform_net.shapes(net), strict=True):
+        wanted = {name: value.shape for name, value in module._flat(state).items()}
+        assert list(found.items()) == list(wanted.items())
 
 
 def test_our_own_preset_has_no_bias_before_a_norm():

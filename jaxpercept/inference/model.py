@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, net_file, surgery, transform_net
+from jaxpercept.inference import programs
+from jaxpercept.nets import conv, multistyle, net_file, surgery, transform_net
 
 TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
 LIVE = 16  # number of compiled programs kept, 10 to 20 MB each
@@ -77,7 +78,7 @@ class Model:
             self,
             name=f"{Path(self.source).stem}-{multistyle.label(weights)}",
             header=header,
-            mix=jnp.asarray(multistyle.row(weights, self.styles)),
+            mix=jax.device_put(multistyle.row(weights, self.styles)),
         )
 
     @property
@@ -134,7 +135,6 @@ def _compiled(
     """Compiles a function for one shape. This cache drops old programs, which `jax.jit` never
     does."""
 
-    @jax.jit
     def apply(
         params: transform_net.Variables, stats: transform_net.Variables, x: Array, mix: Array | None
     ) -> Array:
@@ -142,7 +142,7 @@ def _compiled(
             transform_net.apply(config, params, stats, x, dtype=dtype, mix=mix)[0], 0, 1
         )
 
-    return apply
+    return programs.Program(apply, (config, dtype, conv.fast()))
 
 
 def load_model(

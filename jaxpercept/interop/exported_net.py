@@ -9,21 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxpercept import files
 from jaxpercept.config import TransformNetConfig, choose
-from jaxpercept.errors import InputError
+from jaxpercept.files import kept
 from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
 from jaxpercept.interop.runtimes import Loaded, onnxruntime, openvino
 from jaxpercept.runtime import compilation_cache
 
 LOAD = {"openvino": openvino.load, "onnxruntime": onnxruntime.load}
-_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +74,15 @@ def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
     in `runtime`, and kept."""
     load = LOAD[runtime]
     cache, _ = compilation_cache.own_folder()
-    path = cache and cache / "graphs" / f"{key}.onnx+sha256"
-    if path and (data := _kept(path)) is not None:
+    path = cache and cache / "graphs" / f"{key}.onnx{kept.SUFFIX}"
+    if path and (data := kept.read(path)) is not None:
         return load(data, precision)
     plain = replace(model, mix=None, dtype=None)
     data = export.onnx_bytes(plain)
     export.checked(plain, load(data).run, f"--runtime {runtime}: its output")
     loaded = load(data, precision)
     if path:
-        _keep(path, data)
+        kept.keep(path, data)
     return loaded
 
 
@@ -99,21 +96,3 @@ def _key(model: Model) -> str:
         seen.update(f"{name} {array.dtype} {array.shape}".encode())
         seen.update(array.data)
     return seen.hexdigest()[:32]
-
-
-def _kept(path: Path) -> bytes | None:
-    """Returns the graph kept at `path`, or None if it is missing or damaged."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    graph = data[:-_DIGEST]
-    return graph if hashlib.sha256(graph).digest() == data[-_DIGEST:] else None
-
-
-def _keep(path: Path, data: bytes) -> None:
-    """Keeps a graph, followed by its hash. If the cache cannot be written, nothing is kept."""
-    try:
-        files.write(path, data + hashlib.sha256(data).digest())
-    except InputError:
-        return

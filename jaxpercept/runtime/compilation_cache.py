@@ -16,6 +16,7 @@ import jax
 from jaxpercept.errors import printable
 
 VARIABLE = "JAXPERCEPT_CACHE"
+_enabled: Path | None = None
 
 
 def folder() -> Path:
@@ -39,6 +40,7 @@ def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it
     off. A cache that is already configured stays. A directory that others own or can write is
     refused with a line on standard error, and nothing is kept."""
+    global _enabled
     if jax.config.values["jax_compilation_cache_dir"]:
         return
     place, wrong = own_folder()
@@ -49,6 +51,12 @@ def enable() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    _enabled = place
+
+
+def enabled() -> Path | None:
+    """Returns the folder that `enable` has set, in which this process keeps what it has made."""
+    return _enabled
 
 
 def _made(place: Path) -> str | None:

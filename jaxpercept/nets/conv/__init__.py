@@ -40,7 +40,8 @@ def forced(fast: bool) -> Iterator[None]:
         _forced = before
 
 
-def _fast() -> bool:
+def fast() -> bool:
+    """Returns whether tracing now takes the fast forms."""
     return jax.default_backend() == "cpu" if _forced is None else _forced
 
 
@@ -64,11 +65,11 @@ def conv2d(
     if padding == "same" and stride > 1:
         x, p = _same(x, kernel.shape[0], stride), 0
     small = min(kernel.shape[2:]) <= 4
-    if _fast() and stride == 1 and kernel.shape[:2] == (9, 9) and small:
+    if fast() and stride == 1 and kernel.shape[:2] == (9, 9) and small:
         y = blocked9(padded(x, p, p), kernel)
-    elif _fast() and stride == 2 and kernel.shape[:2] == (3, 3):
+    elif fast() and stride == 2 and kernel.shape[:2] == (3, 3):
         y = strided3(padded(x, p, p), kernel)
-    elif _fast() and stride == 1:
+    elif fast() and stride == 1:
         y = convolution(x, kernel, p)
     else:
         y = plain(x, kernel, p, p, stride=(stride, stride))
@@ -80,7 +81,7 @@ def upsample_conv2d(
 ) -> Output:
     """Upsamples ×2 by nearest neighbour, then applies a 3×3 convolution padded on the large grid.
     (N, H, W, C) to (N, 2H, 2W, O)."""
-    if not _fast():
+    if not fast():
         return conv2d(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), kernel, bias, padding=padding)
     # A reflected border row of the large grid copies the first source row, so it is a symmetric
     # border of the small grid.
@@ -101,7 +102,7 @@ def conv_transpose2d(
     computes TensorFlow's conv2d_transpose, which lies one pixel further; kernel[h, w, i, o] is then
     its filter[h, w, o, i]."""
     before, after = (2, 1) if padding == "same" else (1, 2)  # padding of the zero-inserted image
-    if not _fast():
+    if not fast():
         return _biased(plain(x, kernel[::-1, ::-1], before, after, lhs_dilation=(2, 2)), bias)
     # In each direction, output pixels alternately see one source pixel (by tap 1) or two. Torch:
     # even ones see i by tap 1, odd ones i by tap 2 and i + 1 by tap 0. TensorFlow: even ones see i
@@ -117,7 +118,7 @@ def max_pool2x2(x: Image) -> Output:
     """Returns the maxima of 2×2 windows; an odd last row or column is dropped. If maxima are equal,
     the first in reading order gets the gradient, as in Torch."""
     x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
-    if _fast():
+    if fast():
         return max_pool(x)
     floor = np.array(-np.inf, x.dtype)
     return lax.reduce_window(x, floor, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
@@ -140,6 +141,6 @@ def _same(x: Image, size: int, stride: int) -> Output:
 def _mirrored(x: Image, p: int, mode: str) -> Output:
     """Adds a "reflect" (without the border pixel) or "symmetric" (with it) border of p. A border
     larger than the image needs jnp.pad."""
-    if _fast() and p < min(x.shape[1:3]):
+    if fast() and p < min(x.shape[1:3]):
         return bordered(x, p, mode)
     return jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), mode=mode)

@@ -1,0 +1,31 @@
+"""Files in the user's cache that end with a hash of the rest, so that a damaged one is not used."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from jaxpercept import files
+from jaxpercept.errors import InputError
+
+SUFFIX = "+sha256"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def read(path: Path) -> bytes | None:
+    """Returns the data kept at `path`, or None if it is missing or damaged."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    data = found[:-_DIGEST]
+    return data if hashlib.sha256(data).digest() == found[-_DIGEST:] else None
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Keeps the data at `path`, followed by their hash. If the cache cannot be written, nothing is
+    kept."""
+    try:
+        files.write(path, data + hashlib.sha256(data).digest())
+    except InputError:
+        return

@@ -1,0 +1,83 @@
+"""Compiled nets that a second process takes from the user's cache without tracing."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers import save_style
+from test_imports import graph
+
+from jaxpercept.files import kept
+from jaxpercept.inference import programs
+
+RUN = """
+import hashlib, sys
+import numpy as np
+from jaxpercept.inference.model import load_model
+from jaxpercept.runtime import compilation_cache
+compilation_cache.enable()
+model = load_model(sys.argv[1])
+x = np.random.default_rng(0).random((1, 16, 24, 3), np.float32)
+y = np.asarray(model(x))
+print(hashlib.sha256(y.tobytes()).hexdigest(), "flax" in sys.modules)
+"""
+
+
+@pytest.fixture
+def run(root, tmp_path):
+    """Runs a net in a process with one device. Returns its result's hash, and whether the net was
+    traced."""
+    net = save_style(tmp_path / "net.safetensors")
+    variables = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+
+    def run(cache):
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, net],
+            env=variables | {"JAXPERCEPT_CACHE": str(cache), "PYTHONPATH": str(root)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        result, traced = done.stdout.split()
+        return result, traced == "True"
+
+    return run
+
+
+def test_a_second_process_neither_traces_nor_imports_flax(run, tmp_path):
+    cache = tmp_path / "cache"
+    result, traced = run(cache)
+    assert traced
+    assert run(cache) == (result, False)
+    (program,) = (cache / "programs").iterdir()
+    program.write_bytes(program.read_bytes()[:-100])
+    assert run(cache) == (result, True)
+    assert kept.read(program)  # it was made again
+
+
+def test_a_program_that_jax_cannot_read_is_made_again(run, tmp_path):
+    cache = tmp_path / "cache"
+    result, _ = run(cache)
+    (program,) = (cache / "programs").iterdir()
+    kept.keep(program, b"another format")
+    assert run(cache) == (result, True)
+    assert run("off") == (result, True)
+
+
+def test_all_that_decides_a_net_is_part_of_its_programs_name(root, monkeypatch):
+    hashed = tuple(s.removesuffix(".py").replace("/", ".") for s in programs.SOURCES)
+    # These compute nothing in a net.
+    others = ("errors", "files", "images", "inference", "runtime")
+
+    def inside(name, places):
+        return any(name == place or name.startswith(f"{place}.") for place in places)
+
+    for name, found in graph(root).items():
+        if inside(name, hashed):
+            assert all(inside(i, (*hashed, *others)) for i in found), name
+    before = programs._key("net")
+    assert programs._key("net") == before
+    assert programs._key("another") != before
+    monkeypatch.setenv("XLA_FLAGS", "--another")
+    assert programs._key("net") != before
