@@ -25,6 +25,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import pytest
@@ -95,6 +96,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real pictures; set JAXPERCEPT_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def torch_twin() -> ModuleType:
+    """Returns the nets and losses in PyTorch, which takes seconds to import."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    from jaxpercept.evaluation import torch_twin
+
+    return torch_twin
 
 
 @pytest.fixture(scope="module")

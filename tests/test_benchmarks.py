@@ -8,13 +8,22 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed")
-import torch
-
-from benchmarks import peers, rows, runtimes
+from benchmarks import rows, runtimes
 
 
-def test_the_peers_objective_is_built_where_its_style_image_is():
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture
+def peers(torch):
+    from benchmarks import peers
+
+    return peers
+
+
+def test_the_peers_objective_is_built_where_its_style_image_is(torch, peers):
     # "meta" refuses to mix with the CPU as a GPU does
     made = rows.train_config(rows.named("train-style-256-b4")).objective
     objective = peers.Objective(made, torch.zeros(1, 3, 64, 64, device="meta"))
@@ -33,7 +42,7 @@ def test_errors_are_counted_in_steps_of_255():
     assert seen["p999"] <= 51
 
 
-def test_exported_peers_give_what_torch_gives(tmp_path):
+def test_exported_peers_give_what_torch_gives(torch, peers, tmp_path):
     if find_spec("openvino") is None:  # not importorskip: imported so, it would fork to report that
         pytest.skip("needs OpenVINO: pip install 'jaxpercept[openvino]'")
     module = torch.nn.Conv2d(3, 4, 3).eval()

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,11 @@ from helpers import noise, save_noise, save_style
 
 from jaxpercept import images
 
-ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'")
-pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"),
+]
 COUNT, TASK = 240, 8
 # Stands in for a decoder that crashes: every process of a node runs this first.
 POISON = """

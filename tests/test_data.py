@@ -12,10 +12,9 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxpercept.data import describe, loading, make_dataset, prepare
+from jaxpercept.data import describe, loading, make_dataset
 from jaxpercept.errors import InputError
 
 
@@ -287,7 +286,21 @@ def test_the_fingerprint_follows_the_files(folder):
     assert describe([str(moved)])["fingerprint"] != before["fingerprint"]
 
 
-def test_packing_round_trips(folder, tmp_path):
+@pytest.fixture
+def tfds():
+    import tensorflow_datasets  # takes half a second, which collecting the tests can do without
+
+    return tensorflow_datasets
+
+
+@pytest.fixture
+def prepare(tfds):
+    from jaxpercept.data import packing
+
+    return packing.prepare
+
+
+def test_packing_round_trips(folder, tmp_path, prepare, tfds):
     (folder / "broken.png").write_bytes(b"no")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -315,7 +328,7 @@ def test_packing_round_trips(folder, tmp_path):
         prepare(folder, tmp_path / "out" / "packed")
 
 
-def test_packing_shrinks_on_request(folder, tmp_path, monkeypatch):
+def test_packing_shrinks_on_request(folder, tmp_path, monkeypatch, prepare, tfds):
     with monkeypatch.context() as patched:
         patched.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # Pillow's limit, in place of larger images
         assert not prepare(folder, tmp_path / "packed", max_side=20)["left_out"]
@@ -323,7 +336,7 @@ def test_packing_shrinks_on_request(folder, tmp_path, monkeypatch):
     assert {max(e["image"].shape) for e in examples} == {20}
 
 
-def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch):
+def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch, prepare):
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "a.jpg").write_bytes(b"no")
@@ -339,47 +352,10 @@ def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "photos"]
 
 
-class Coco(tfds.core.GeneratorBasedBuilder):
-    """COCO 2014's features with three small images, which `tfds:coco/2014` reads."""
-
-    VERSION = tfds.core.Version("1.1.0")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="2014")]  # noqa: RUF012
-    code_path = None
-
-    def _info(self):
-        objects = {
-            "id": np.int64,
-            "area": np.int64,
-            "bbox": tfds.features.BBoxFeature(),
-            "is_crowd": np.bool_,
-        }
-        objects["label"] = tfds.features.ClassLabel(num_classes=80)
-        features = {
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "image/filename": tfds.features.Text(),
-            "image/id": np.int64,
-            "objects": tfds.features.Sequence(objects),
-        }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples(0, 3), "validation": self._generate_examples(3, 4)}
-
-    def _generate_examples(self, start, stop):
-        for i in range(start, stop):
-            out = io.BytesIO()
-            Image.fromarray(gradient(i, 40, 50)).save(out, "JPEG")
-            out.seek(0)
-            box = tfds.features.BBox(0.1, 0.1, 0.5, 0.5)
-            thing = {"id": i, "area": 9, "bbox": box, "is_crowd": False, "label": 3}
-            yield (
-                i,
-                {"image": out, "image/filename": f"{i}.jpg", "image/id": i, "objects": [thing] * i},
-            )
-
-
 @pytest.fixture
-def coco(tmp_path):
+def coco(tmp_path, tfds):
+    from coco import Coco
+
     Coco(
         config="2014", data_dir=tmp_path / "sets", file_format="array_record"
     ).download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
@@ -403,7 +379,7 @@ def test_a_data_set_with_cocos_features(coco, monkeypatch):
         stream(["tfds:coco/2014:test"])
 
 
-def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, caplog):
+def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, caplog, prepare):
     """These are trained on and packed. A FIFO is left out without waiting for it, and other files
     are counted."""
     odd = os.path.join(os.fsencode(folder), b"caf\xe9.jfif")
@@ -421,7 +397,7 @@ def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, cap
     assert describe([str(tmp_path / "packed")])["count"] == 14
 
 
-def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch):
+def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch, prepare, tfds):
     def full(self, **_):
         raise RuntimeError("write() failed: No space left on device; writing somewhere")
 
@@ -431,7 +407,7 @@ def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "packed") == []
 
 
-def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path):
+def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path, prepare):
     """Display P3's red is beyond sRGB's red, and half red differs from its raw numbers."""
     import profiles
 

@@ -29,14 +29,6 @@ for _case in cases.all_cases():
 CONVOLUTIONS = [name for name in BY_NAME if name.startswith("layer") and "conv" in name]
 
 
-@pytest.fixture
-def torch_twin():
-    pytest.importorskip("torch", reason="torch is not installed")
-    from jaxpercept.evaluation import torch_twin
-
-    return torch_twin
-
-
 def names(*depths):
     return [name for name in BY_NAME if name.split(":")[0] in depths]
 

@@ -16,9 +16,7 @@ from jaxpercept.nets import transform_net, vgg
 from jaxpercept.training import engines, optimizers
 from jaxpercept.training.step import TrainState, make_step
 
-pytest.importorskip("torch", reason="torch is not installed")
-from jaxpercept.evaluation import torch_twin
-
+pytestmark = pytest.mark.usefixtures("torch_twin")
 HIGHEST = partial(jax.default_matmul_precision, "highest")
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
 
@@ -73,7 +71,7 @@ def test_the_objectives_gradient_in_float32(name):
         ),
     ],
 )
-def test_float64_training_steps(preset, steps, layers, falls):
+def test_float64_training_steps(torch_twin, preset, steps, layers, falls):
     """Compares our train step with torch.optim.Adam: losses, parameters and batch norm's running
     statistics. Nets have an eighth of the width and two blocks, and the shallow half of the style
     layers is used. The default run has a net with batch norm, few steps and the first layer."""

@@ -151,9 +151,10 @@ def _blend_weights(arguments: argparse.Namespace) -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     if arguments.max_side is not None and arguments.max_side < 16:
         raise InputError(f"--max-side {arguments.max_side} is not allowed; at least 16")
-    from jaxpercept import data, images
+    from jaxpercept import images
+    from jaxpercept.data import packing
 
-    done = data.prepare(arguments.folder, arguments.out, max_side=arguments.max_side)
+    done = packing.prepare(arguments.folder, arguments.out, max_side=arguments.max_side)
     if line := images.left_out_line(done["other"]):
         say(line)
     for name, reason in done["left_out"].items():

@@ -1,8 +1,7 @@
 """Turns folders and TFDS datasets into batches of training data, dicts of uint8 (N, S, S, 3). No
-other room imports grain and tfds.
+other room imports grain and tfds. `packing`, which imports tfds, is named in full by who needs it.
 """
 
-from jaxpercept.data.packing import prepare
 from jaxpercept.data.pipeline import Batches, make_dataset
 from jaxpercept.data.resident import Photos, Pick
 from jaxpercept.data.sources import Files, Source, describe, fingerprint, open_sources
@@ -19,5 +18,4 @@ __all__ = [
     "make_dataset",
     "make_pairs",
     "open_sources",
-    "prepare",
 ]
