@@ -36,6 +36,23 @@ def helps(command):
     return {n: text[a:b] for n, a, b in zip(GROUPS, starts, [*starts[1:], None], strict=True)}
 
 
+def parsers(parser):
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                yield from parsers(part)
+
+
+def test_no_help_is_wider_than_100_columns():
+    """An example whose line ends are lost is one long line."""
+    found = list(parsers(build_parser("jaxpercept")))
+    assert len(found) > 25
+    for parser in found:
+        wide = [line for line in parser.format_help().splitlines() if len(line) > 100]
+        assert not wide, parser.prog
+
+
 @pytest.mark.parametrize("command", TRAIN)
 def test_every_option_of_a_training_stands_in_its_group(command):
     groups = helps(command)

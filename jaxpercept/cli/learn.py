@@ -50,7 +50,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--minutes", type=float, default=1.0, metavar="M", help="minutes per painting (default: 1)"
     )
     parser.add_argument(
-        "--on", nargs="+", default=[], metavar="PHOTO", help="photos or folders to stylize at once"
+        "--on",
+        nargs="+",
+        default=[],
+        metavar="PHOTO",
+        help="photos or folders to stylize when the style is learned",
     )
     parser.add_argument(
         "--data",

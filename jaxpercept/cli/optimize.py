@@ -38,8 +38,8 @@ a film of the optimisation (frames are numbered 1, 2, 3, ...):
       --save-every 5 -o film.jpg
   ffmpeg -i film_frames/film_%05d.jpg film.mp4
 
-Ctrl-C, SIGTERM and SIGHUP end it after the next --report-every iterations, and the image
-is saved as it is then."""
+Ctrl-C, SIGTERM and SIGHUP stop within --report-every iterations and save the image as it
+is then."""
 
 STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; equation 5 of
 Johnson et al. 2016).

@@ -69,8 +69,8 @@ examples:
       --init runs/wave/model.safetensors --weights.style 8
 
   a small net that learns the pictures of a large one, without a loss network:
-  python train.py style --style-image wave.jpg --data photos/ --out runs/light \
-      --width 0.25 --teacher wave --weights.l1 1 --weights.content 0 \
+  python train.py style --style-image wave.jpg --data photos/ --out runs/light \\
+      --width 0.25 --teacher wave --weights.l1 1 --weights.content 0 \\
       --weights.style 0 --weights.tv 0 --optimizer muon --schedule cosine"""
 
 MULTISTYLE = """Train one net on several style images (Dumoulin et al. 2017, arXiv 1610.07629).
