@@ -1,5 +1,6 @@
 """A film that was stopped goes on from its finished segments, and becomes the same file."""
 
+import dataclasses
 import errno
 import os
 import signal
@@ -11,16 +12,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from film_files import TIMES, film, pictures, sound, times
-from helpers import save_style
+from helpers import save_style, status
 
+from jaxpercept import config
+from jaxpercept.cli import upscale_films
 from jaxpercept.errors import InputError
 from jaxpercept.files import parts, temporary
 from jaxpercept.images.frames import Cut
-from jaxpercept.inference import film_frames, films, segments
+from jaxpercept.inference import film_frames, films, muxing, segments
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import load_model
 from jaxpercept.inference.treatment import Treatment
+from jaxpercept.nets import net_file, transform_net
 
 av = pytest.importorskip("av", reason="needs the extra `video`")
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -184,6 +188,64 @@ def test_a_full_disk_keeps_what_is_finished(weights, tmp_path, monkeypatch):
     assert [path.name for path in folder.iterdir()] == ["000000"]
     assert not made(source, target, Stopping(weights)).failed
     assert times(av, target) == VARYING
+
+
+def test_a_disk_that_fills_while_segments_are_joined_keeps_them(weights, tmp_path, monkeypatch):
+    source = film(av, tmp_path / "a.mp4", frames=photos(), times=VARYING)
+    target = tmp_path / "b" / "b.mp4"
+
+    def full(packets, packet):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(muxing._Picture, "add", full)
+        job = made(source, target, Stopping(weights))
+    (line,) = job.failed
+    assert line.startswith(f"{target}: cannot be written (No space left on device)")
+    assert line.endswith("goes on from the parts that are finished")
+    (folder,) = hidden(target.parent)
+    assert len(list(folder.iterdir())) == 2
+    net = Stopping(weights)
+    assert not made(source, target, net).failed
+    assert net.seen == COUNT - 8
+    assert times(av, target) == VARYING
+
+
+class Enlarger(Stopping):
+    """A super-resolution net that stops, as `upscale` gives it to films."""
+
+    def __init__(self, path, at=None, error=None):
+        super().__init__(path, at, error)
+        self.name = self.in_jax.name
+
+
+def test_a_stopped_enlargement_becomes_the_same_file(tmp_path, monkeypatch, capsys):
+    """By the command, which is given again as it was."""
+    tiny = dataclasses.replace(config.superres_net(2), stem=4, blocks=1)
+    weights = tmp_path / "x2.safetensors"
+    net_file.save(weights, tiny, *transform_net.init(tiny), {"task": "superres"})
+    source = film(av, tmp_path / "a.mp4", frames=photos(), times=VARYING)
+    whole, target = tmp_path / "whole.mp4", tmp_path / "b" / "b.mp4"
+    line = ["upscale", source, "--model", weights, "-o"]
+    nets = []
+
+    def given(*net):
+        nets.append(Enlarger(*net))
+        monkeypatch.setattr(upscale_films, "chosen_net", lambda *_: nets[-1])
+
+    given(weights)
+    assert status(*line, whole) == 0
+    given(weights, 8, KeyboardInterrupt())  # it sees four frames at once
+    assert status(*line, target) == 130
+    assert not target.exists()
+    (folder,) = hidden(target.parent)
+    assert len(list(folder.iterdir())) == 2
+    given(weights)
+    assert status(*line, target) == 0
+    assert "goes on after 8 frames of a stopped run" in capsys.readouterr().err
+    assert nets[-1].seen < nets[0].seen
+    assert packets(target) == packets(whole)
+    assert not hidden(target.parent)
 
 
 def test_a_film_at_fault_leaves_nothing(weights, tmp_path, monkeypatch):

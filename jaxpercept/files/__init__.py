@@ -56,11 +56,11 @@ def write_text(path: Name, text: str) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Name) -> Iterator[BinaryIO]:
+def replacing(path: Name, after: str = "") -> Iterator[BinaryIO]:
     """Does what `write` does for data written in parts. Yields a binary file, which replaces `path`
     at the end; an exception removes it. Its `name` is a path, for libraries that write to a
-    path."""
-    with reported(path):
+    path. `after` is as in `reported`."""
+    with reported(path, after):
         place, mode = _place(Path(path))
         if mode is not None and not stat.S_ISREG(mode):
             with open(place, "wb", opener=lambda p, _: os.open(p, os.O_WRONLY)) as device:

@@ -39,6 +39,11 @@ class Parts:
     def __enter__(self) -> Parts:
         return self
 
+    @property
+    def after(self) -> str:
+        """The end of the message of a failure: what the same command then does."""
+        return "; the same command goes on from the parts that are finished" if self.count else ""
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
@@ -52,8 +57,7 @@ class Parts:
 
     def add(self, data: bytes) -> None:
         """Keeps the next part, whole or not at all. Raises InputError if it cannot be written."""
-        after = "; the same command goes on from the parts that are finished" if self.count else ""
-        with files.reported(self.path, after):
+        with files.reported(self.path, self.after):
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._open:
                 self._lock()

@@ -90,7 +90,7 @@ def write(
             rest.append(segment)
             break
         kept.add(segment, trail)
-    with files.replacing(target) as file:
+    with files.replacing(target, kept.parts.after) as file:
         muxing.write(file.name, suffix, _all(kept, rest), film, how, cut)
 
 
