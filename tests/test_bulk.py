@@ -463,6 +463,37 @@ def test_mistakes(line, said, capsys):
     assert said in capsys.readouterr().err
 
 
+SILENT = """
+from jaxpercept.bulk import cluster
+from jaxpercept.config.bulk import BulkConfig
+cluster.START = 1.0
+with cluster.connected(BulkConfig(address="10.0.0.1:6379")):
+    print("connected")
+"""
+
+
+def test_a_cluster_that_never_answers_is_given_up(tmp_path, root):
+    """By a module `ray` of our own that hangs, because Ray itself cannot be made to."""
+    fake = tmp_path / "ray"
+    fake.mkdir()
+    (fake / "data.py").write_text("")
+    (fake / "__init__.py").write_text(
+        "import time\n"
+        "def is_initialized(): return False\n"
+        "def init(**how): time.sleep(30)\n"
+        "def shutdown(): pass\n"
+    )
+    path = os.pathsep.join(map(str, (tmp_path, root)))
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    said = "error: --address 10.0.0.1:6379: no answer for 1 s; give the command again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 def test_bulk_on_ray(net, photos, tmp_path, root):
     """The command as a user gives it, on a Ray of its own."""
     pytest.importorskip("ray", reason="needs Ray: pip install -e '.[ray]'")
