@@ -13,7 +13,7 @@ from jaxpercept.inference import programs
 
 RUN = """
 import hashlib, sys
-import numpy as np
+import jax, numpy as np
 from jaxpercept.inference.model import load_model
 from jaxpercept.runtime import compilation_cache
 compilation_cache.enable()
@@ -21,6 +21,7 @@ model = load_model(sys.argv[1])
 x = np.random.default_rng(0).random((1, 16, 24, 3), np.float32)
 y = np.asarray(model(x))
 print(hashlib.sha256(y.tobytes()).hexdigest(), "flax" in sys.modules)
+assert jax.eval_shape(jax.grad(lambda x: model(x).sum()), x).shape == x.shape  # traced, as by users
 """
 
 
