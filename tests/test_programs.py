@@ -61,9 +61,19 @@ def test_a_program_that_jax_cannot_read_is_made_again(run, tmp_path):
     cache = tmp_path / "cache"
     result, _ = run(cache)
     (program,) = (cache / "programs").iterdir()
-    kept.keep(program, b"another format")
+    kept.keep(program, b"another format", 1)
     assert run(cache) == (result, True)
     assert run("off") == (result, True)
+
+
+def test_what_was_used_last_is_kept(tmp_path):
+    paths = [tmp_path / f"{i}{kept.SUFFIX}" for i in range(4)]
+    for i, path in enumerate(paths[:3]):
+        kept.keep(path, b"data", 3)
+        os.utime(path, (i, i))
+    assert kept.read(paths[0]) == b"data"
+    kept.keep(paths[3], b"data", 3)
+    assert [path.exists() for path in paths] == [True, False, True, True]
 
 
 def test_all_that_decides_a_net_is_part_of_its_programs_name(root, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -19,13 +20,21 @@ def read(path: Path) -> bytes | None:
     except OSError:
         return None
     data = found[:-_DIGEST]
-    return data if hashlib.sha256(data).digest() == found[-_DIGEST:] else None
+    if hashlib.sha256(data).digest() != found[-_DIGEST:]:
+        return None
+    with contextlib.suppress(OSError):
+        path.touch()  # used last
+    return data
 
 
-def keep(path: Path, data: bytes) -> None:
-    """Keeps the data at `path`, followed by their hash. If the cache cannot be written, nothing is
-    kept."""
+def keep(path: Path, data: bytes, most: int) -> None:
+    """Keeps the data at `path`, followed by their hash, and removes all but the `most` files of the
+    folder that were used last. If the cache cannot be written, nothing is kept."""
     try:
         files.write(path, data + hashlib.sha256(data).digest())
     except InputError:
         return
+    with contextlib.suppress(OSError):  # another process removed one
+        found = sorted(path.parent.glob(f"*{SUFFIX}"), key=lambda p: p.stat().st_mtime)
+        for old in found[:-most]:
+            old.unlink()

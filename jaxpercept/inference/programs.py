@@ -14,6 +14,7 @@ import os
 import platform
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from jaxpercept.runtime import compilation_cache
 
 # The rooms and modules whose source decides what a net computes.
 SOURCES = ("config", "nets", "images/resampling.py", "inference/model.py")
+
+
+MOST = 512  # programs kept, of 0.1 to 0.3 MB each
 
 
 class Program:
@@ -63,12 +67,10 @@ class Program:
         path = folder / "programs" / f"{_key((self._about, shapes))}{kept.SUFFIX}"
         trees = jax.tree.structure((shapes, {})), jax.tree.structure(0)
         if data := kept.read(path):
-            try:
+            with suppress(Exception):  # jax cannot read it: it is made again
                 return serialize_executable.deserialize_and_load(zlib.decompress(data), *trees)
-            except Exception:  # jax cannot read it: it is made again
-                path.unlink(missing_ok=True)
         compiled = self._function.lower(*shapes).compile()
-        kept.keep(path, zlib.compress(serialize_executable.serialize(compiled)[0], 1))
+        kept.keep(path, zlib.compress(serialize_executable.serialize(compiled)[0], 1), MOST)
         return compiled
 
 

@@ -20,6 +20,7 @@ from jaxpercept.interop import export
 from jaxpercept.interop.runtimes import Loaded, onnxruntime, openvino
 from jaxpercept.runtime import compilation_cache
 
+MOST = 64  # graphs kept, of 1 to 7 MB each
 LOAD = {"openvino": openvino.load, "onnxruntime": onnxruntime.load}
 
 
@@ -82,7 +83,7 @@ def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
     export.checked(plain, load(data).run, f"--runtime {runtime}: its output")
     loaded = load(data, precision)
     if path:
-        kept.keep(path, data)
+        kept.keep(path, data, MOST)
     return loaded
 
 
