@@ -74,6 +74,16 @@ def test_what_is_not_equal_is_not_kept(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
+def test_stablehlo_without_flatbuffers(tmp_path, monkeypatch):
+    def serialize(exported):
+        raise ImportError("Please install 'flatbuffers'")
+
+    monkeypatch.setattr("jax.export.Exported.serialize", serialize)
+    with pytest.raises(InputError, match=r"need flatbuffers: pip install 'jaxpercept\[export\]'"):
+        export.export(model(RESIZE), tmp_path / "x.stablehlo", size=(32, 32))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_style_of_several(tmp_path):
     net = dataclasses.replace(RESIZE, styles=2)
     mixed = model(net, mix=np.array([[0.25, 0.75]], np.float32))

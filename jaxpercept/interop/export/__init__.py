@@ -156,7 +156,12 @@ def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
         made = jax_export.export(jax.jit(apply), platforms=PLATFORMS)(
             *(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
         )
-    return bytes(made.serialize())
+    try:
+        return bytes(made.serialize())
+    except ImportError as e:
+        raise InputError(
+            "StableHLO files need flatbuffers: pip install 'jaxpercept[export]'"
+        ) from e
 
 
 def _run_stablehlo(data: bytes) -> Run:
