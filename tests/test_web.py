@@ -21,7 +21,7 @@ from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.inference.treatment import enlarged
 from jaxpercept.interop.web import packages, site
-from jaxpercept.nets import geometry, net_file, transform_net, weights_file
+from jaxpercept.nets import geometry, net_file, shipped, transform_net, weights_file
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LANCZOS = Image.Resampling.LANCZOS
@@ -61,6 +61,8 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     )
     single = save(tmp_path / "lines.safetensors", RESIZE, training={}, grain=0.02)
     other = save(tmp_path / "imported.safetensors", RESIZE)
+    light = save(tmp_path / "lines-light.safetensors", RESIZE.scaled(0.25))
+    monkeypatch.setattr(shipped, "light", lambda name: light if name == single else None)
     out = tmp_path / "site"
     index = site.write(out, [single, multi, other], package=package)
     assert index == out / "index.html"
@@ -71,6 +73,8 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     assert [(e["scale"], e["netScale"]) for e in about["enlarge"]] == [(2, 4), (4, 4)]
     assert about["enlarge"][0]["reach"] == geometry.reach(small)
     assert about["strokes"]["net"] in about["bytes"]
+    assert about["styles"][0]["light"]["net"] == "nets/lines-light.onnx"
+    assert [name for name in about["bytes"] if "light" in name] == ["nets/lines-light.onnx"]
     for name, size in about["bytes"].items():
         assert (out / name).stat().st_size == size
     shell = (out / "sw-files.js").read_text()

@@ -239,7 +239,7 @@ def test_cancelling(folder):
 
 def test_the_camera(folder):
     found = visit(folder, "camera")
-    assert found["first"]["size"] == [192, 144]
+    assert found["first"]["size"] == [256, 192]  # by the light net of wave
     assert found["first"]["sum"] != found["second"]["sum"]
     assert found["taken"]["state"] == "done"
     assert found["taken"]["status"].split(" · ")[1] == "320 × 240"

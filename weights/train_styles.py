@@ -34,7 +34,7 @@ from jaxpercept import config, images
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
-from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.nets import multistyle, shipped, weights_file
 from jaxpercept.runtime import allocator
 from jaxpercept.training import loop, runs
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument(
         "--judge",
         action="store_true",
-        help="train nothing: print the objectives of what is shipped",
+        help="train nothing: print the objectives of the shipped nets, and of their light ones",
     )
     parser.add_argument(
         "--steps", type=int, default=3000, metavar="N", help="of each (default: 3000)"
@@ -139,7 +139,9 @@ def main() -> None:
     for name in given.styles:
         made = recipe(name, given)
         if given.judge:
-            print(f"{name}: {judge(made, FOLDER / f'{name}.safetensors', photos):.4g}", flush=True)
+            for net in filter(None, (name, shipped.light(name))):
+                found = judge(made, FOLDER / f"{net}.safetensors", photos)
+                print(f"{net}: {found:.4g}", flush=True)
             continue
         part = dataclasses.replace(made.objective, style_layers=tuple(given.style_layers))
         init = _kept(start(name, made, photos, given.start), Path(made.out))
@@ -282,9 +284,9 @@ def ship(
 ) -> None:
     """Replaces the shipped net by the trained one if the objective on the photos is lower by the
     share `gain`."""
-    shipped = FOLDER / f"{name}.safetensors"
+    current = FOLDER / f"{name}.safetensors"
     now = judge(made, trained, photos)
-    before = judge(made, shipped, photos) if shipped.exists() else float("inf")
+    before = judge(made, current, photos) if current.exists() else float("inf")
     print(f"{name}: {now:.4g} on photos not trained on, {before:.4g} as shipped", flush=True)
     if now > before * (1 - gain):
         print(f"{name}: the shipped net stays; the new one is {trained}", flush=True)
@@ -297,9 +299,9 @@ def ship(
             flush=True,
         )
         return
-    weights_file.write_weights(shipped, arrays, _public(header))
+    weights_file.write_weights(current, arrays, _public(header))
     print(
-        f"{name}: shipped; sha256 {weights_file.sha256(shipped)}, for weights/README.md", flush=True
+        f"{name}: shipped; sha256 {weights_file.sha256(current)}, for weights/README.md", flush=True
     )
 
 

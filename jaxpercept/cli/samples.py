@@ -16,10 +16,10 @@ _OUT = Path("outputs")
 
 def list_styles() -> int:
     """Prints the shipped styles and the works that they follow. Returns 0."""
-    known, credits = shipped.styles(), shipped.credits()
+    known = shipped.styles()
     width = max((len(name) for name in known), default=0)
     for name in known:
-        print(f"{name:{width}}  {credits.get(name.rpartition(':')[2], '')}".rstrip())
+        print(f"{name:{width}}  {shipped.credit(name)}".rstrip())
     return 0
 
 

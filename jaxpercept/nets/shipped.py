@@ -10,6 +10,8 @@ from pathlib import Path
 
 from jaxpercept.nets import weights_file
 
+_LIGHT = "-light"  # the suffix of a net of a quarter of the width, trained to paint like NAME
+
 
 def styles() -> list[str]:
     """Returns the names that `--style` takes: the shipped nets of one style, then "FILE:STYLE" for
@@ -20,8 +22,13 @@ def styles() -> list[str]:
 
 
 def singles() -> list[str]:
-    """Returns the shipped nets of one style."""
-    return [name for name in styles() if ":" not in name]
+    """Returns the shipped nets of one style, without the light ones."""
+    return [name for name in styles() if ":" not in name and not name.endswith(_LIGHT)]
+
+
+def light(name: str) -> str | None:
+    """Returns the shipped light net that paints like the shipped net `name`, or None."""
+    return found if (found := name + _LIGHT) in weights_file.available("styles") else None
 
 
 def rows(name: str) -> list[str]:
@@ -41,8 +48,12 @@ def home(style: str) -> tuple[str, str] | None:
     return next(((net, style) for net in nets if style in rows(net)), None)
 
 
-def credits() -> dict[str, str]:
-    """Returns the work that each style follows: artist, title, year."""
+def credit(name: str) -> str:
+    """Returns the work that a name of `styles()` follows, "artist, title, year", or ""."""
+    return _credits().get(name.rpartition(":")[2].removesuffix(_LIGHT), "")
+
+
+def _credits() -> dict[str, str]:
     file = weights_file.weights_dir() / "styles" / "credits.csv"
     if not file.is_file():
         return {}

@@ -85,8 +85,7 @@ def _figure(out: Path, file: Path, name: str) -> str:
 
 def _about(model: Model) -> str:
     """Returns what is known of a style: the work that it follows, its steps, its width."""
-    style = model.name.rpartition(":")[2]
-    facts = [shipped.credits().get(style, "")]
+    facts = [shipped.credit(model.name)]
     if steps := model.header.get("training", {}).get("steps"):
         facts += [f"{steps:,} steps"]
     facts += [f"{sum(v.size for v in model.single_style().values()):,} numbers"]

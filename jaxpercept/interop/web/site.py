@@ -86,27 +86,30 @@ def _named(models: Sequence[Model]) -> dict[str, Model]:
 
 
 def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) -> dict[str, Any]:
-    net = f"nets/{name}.onnx"
-    worst = export.export(model, out / net)
-    say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
-    square, credits = images.square(photo, _PICTURE), shipped.credits()
+    square = images.square(photo, _PICTURE)
 
     def picture(painter: Model, label: str, style: str) -> dict[str, str]:
         file = f"pictures/{label}.jpg"
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=80)
         return {"name": label, "title": _title(style), "picture": file}
 
-    about = {
-        "name": name,
-        "net": net,
-        "least": export.smallest_side(model.config),
-        "grain": model.grain,
-    }
+    about = {"name": name, **_net(out, name, model, say)}
+    if lighter := shipped.light(model.source):
+        light = load_model(lighter)
+        about["light"] = _net(out, light.name, light, say)  # for the camera
     if not export.takes_blend(model):
         style = model.header.get("style", {}).get("name", name)
-        return {**about, **picture(model, name, style), "credit": credits.get(style, "")}
+        return {**about, **picture(model, name, style), "credit": shipped.credit(style)}
     parts = [picture(model.blend(style), f"{name}-{style}", style) for style in model.styles]
     return {**about, "title": "Blend" if name == "multi" else _title(name), "blend": parts}
+
+
+def _net(out: Path, name: str, model: Model, say: Say) -> dict[str, Any]:
+    """Exports a style net, and returns what the page must know to run it."""
+    net = f"nets/{name}.onnx"
+    worst = export.export(model, out / net)
+    say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
+    return {"net": net, "least": export.smallest_side(model.config), "grain": model.grain}
 
 
 def _title(name: str) -> str:
@@ -192,7 +195,8 @@ def _finished(out: Path, about: dict[str, Any]) -> Path:
 def _loaded(about: dict[str, Any]) -> set[str]:
     """Returns the files that the page loads with progress, and the rest of the runtime."""
     runtime = {f"runtime/{name}" for name in packages.FILES}
-    nets = (*about["styles"], *about["enlarge"], about["strokes"])
+    lighter = [style["light"] for style in about["styles"] if "light" in style]
+    nets = (*about["styles"], *lighter, *about["enlarge"], about["strokes"])
     return runtime | {about["net"] for about in nets if "net" in about}
 
 

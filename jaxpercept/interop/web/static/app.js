@@ -6,7 +6,7 @@ import { Engine } from './engine.js';
 import { isolated } from './isolation.js';
 import * as view from './view.js';
 
-const LIVE = { wasm: 192, webgpu: 384 };
+const LIVE = { wasm: 192, light: 256, webgpu: 384 };
 const at = (id) => document.getElementById(id);
 
 const site = await (await fetch('site.json')).json();
@@ -193,9 +193,15 @@ async function startCamera() {
   at('camera').textContent = 'Stop the camera';
   at('snap').hidden = false;
   await job(() => engine.ready(view.report));
-  controls.offerLiveSizes(LIVE[engine.about?.backend ?? 'wasm']);
+  const style = controls.style(site);
+  controls.offerLiveSizes(LIVE[liveNet(style) === style ? (engine.about?.backend ?? 'wasm') : 'light']);
   view.name('Live');
   await live();
+}
+
+// WebAssembly needs a light net to keep up with a camera.
+function liveNet(style) {
+  return (engine.about?.backend !== 'webgpu' && style.light) || style;
 }
 
 async function live() {
@@ -205,8 +211,8 @@ async function live() {
   while (camera.on) {
     const begun = performance.now();
     const style = controls.style(site);
-    const long = Math.max(controls.long(), style.least);
-    const { net, grain } = style;
+    const { net, grain, least } = liveNet(style);
+    const long = Math.max(controls.long(), least);
     const given = { net, grain, blend: controls.blend(site), ...controls.finishing() };
     try {
       const { after } = await engine.ask('frame', { ...given, ...camera.frame(long) }, () => {});
