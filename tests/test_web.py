@@ -117,6 +117,16 @@ def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "site").exists()
 
 
+def test_all_nets_are_shown_and_light_ones_are_for_the_camera(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(site, "write", lambda out, styles, **_: written.extend(styles) or out)
+    assert cli.main(["web", str(tmp_path / "site" / "index.html")]) == 0
+    assert {"starry_night", "multi"} <= set(written)
+    assert not [name for name in written if "light" in name]
+    assert shipped.light("wave") == "wave-light"
+    assert shipped.light("multi") is None
+
+
 def test_the_runtime_is_checked_and_kept(tmp_path, package, monkeypatch):
     assert packages.obtain(package, print) == package / "dist"
     (package / "dist" / "ort.wasm.min.mjs").write_text("// another")

@@ -39,7 +39,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="extend",
         metavar="STYLE",
         help="shipped names or weights files; a net of several styles gets sliders to blend "
-        "them, and FILE:BLEND fixes a blend (default: all shipped nets)",
+        "them, and FILE:BLEND fixes a blend (default: all shipped nets; the camera takes their "
+        "light ones)",
     )
     parser.add_argument(
         "--runtime",
@@ -80,4 +81,4 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _blends() -> list[str]:
     """Returns the shipped multi-style nets."""
-    return [name for name in weights_file.available("styles") if name not in shipped.singles()]
+    return [name for name in weights_file.available("styles") if shipped.rows(name)]
