@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 
-class Coco(tfds.core.GeneratorBasedBuilder):
+class Coco(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # TFDS has its own
     """COCO 2014's features with three small images, which `tfds:coco/2014` reads."""
 
     VERSION = tfds.core.Version("1.1.0")

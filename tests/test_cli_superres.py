@@ -77,7 +77,7 @@ def test_defaults_are_the_recipes_and_options_override_them():
     assert made.objective.weights == {"l1": 1.0, "content": 2.0}
     assert made.objective.content_layers == ("relu3_3",)
     assert (made.image_size, made.degradation, made.out, made.steps) == (64, "blur", "o", 9)
-    assert made.init == str(weights_file.resolve("x4-pixel", "superres"))
+    assert made.init == "x4-pixel"
     assert made.net == config.superres_net(4).scaled(0.5)
 
 
