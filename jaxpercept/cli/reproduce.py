@@ -15,7 +15,7 @@ from jaxpercept.cli.options import add_fields, add_groups, given
 from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
-from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.nets import multistyle
 
 EPILOG = (
     "parts:\n"
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs `reproduce`."""
     made = make_config(arguments)
     for name in made.styles:
-        weights_file.resolve(multistyle.split(name)[0], "styles")
+        multistyle.find(name, "styles")
     for option, place in (("--out", made.out), ("--results", made.results)):
         nearest = next(
             p for p in (Path(place).absolute(), *Path(place).absolute().parents) if p.exists()

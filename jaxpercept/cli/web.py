@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
     for style in given:
-        weights_file.resolve(multistyle.split(style)[0], "styles")
+        multistyle.find(style, "styles")
     from jaxpercept.interop.web import serve, site
     from jaxpercept.runtime import compilation_cache
 

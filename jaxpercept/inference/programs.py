@@ -28,8 +28,6 @@ from jaxpercept.runtime import compilation_cache
 
 # The rooms and modules whose source decides what a net computes.
 SOURCES = ("config", "nets", "images/resampling.py", "inference/model.py")
-
-
 MOST = 512  # programs kept, of 0.1 to 0.3 MB each
 
 

@@ -6,6 +6,7 @@ Imports no jax.
 from __future__ import annotations
 
 import csv
+from functools import lru_cache
 from pathlib import Path
 
 from jaxpercept.nets import weights_file
@@ -50,11 +51,12 @@ def home(style: str) -> tuple[str, str] | None:
 
 def credit(name: str) -> str:
     """Returns the work that a name of `styles()` follows, "artist, title, year", or ""."""
-    return _credits().get(name.rpartition(":")[2].removesuffix(_LIGHT), "")
+    known = _credits(weights_file.weights_dir() / "styles" / "credits.csv")
+    return known.get(name.rpartition(":")[2].removesuffix(_LIGHT), "")
 
 
-def _credits() -> dict[str, str]:
-    file = weights_file.weights_dir() / "styles" / "credits.csv"
+@lru_cache(maxsize=1)
+def _credits(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     with file.open(encoding="utf-8", newline="") as lines:

@@ -28,31 +28,18 @@ def cases(size: tuple[int, int]) -> Iterator[Case]:
 
         return Case("loss", name, inputs, run, lambda d: {"y": twin(load_twin().objective, d)})
 
-    yield case(
-        "feature",
-        lambda d: losses.feature_loss(d["a"], d["b"]),
-        lambda t, d: t.feature_loss(d["a"], d["b"]),
-    )
-    yield case(
-        "pixel",
-        lambda d: losses.pixel_loss(d["a"], d["b"]),
-        lambda t, d: t.feature_loss(d["a"], d["b"]),
-    )
-    yield case(
-        "l1",
-        lambda d: losses.absolute_loss(d["a"], d["b"]),
-        lambda t, d: t.absolute_loss(d["a"], d["b"]),
-    )
-    yield case(
-        "hatch",
-        lambda d: losses.hatch_loss(d["a"], d["b"]),
-        lambda t, d: t.hatch_loss(d["a"], d["b"]),
-    )
-    for name in ("flat", "weave"):  # these take RGB
+    for name, loss, twin, channels in (
+        ("feature", losses.feature_loss, "feature_loss", 7),
+        ("pixel", losses.pixel_loss, "feature_loss", 7),
+        ("l1", losses.absolute_loss, "absolute_loss", 7),
+        ("hatch", losses.hatch_loss, "hatch_loss", 7),
+        ("flat", losses.flat_loss, "flat_loss", 3),  # these take RGB
+        ("weave", losses.weave_loss, "weave_loss", 3),
+    ):
         yield case(
             name,
-            lambda d, n=name: getattr(losses, f"{n}_loss")(d["a"][..., :3], d["b"][..., :3]),
-            lambda t, d, n=name: getattr(t, f"{n}_loss")(d["a"][..., :3], d["b"][..., :3]),
+            lambda d, f=loss, c=channels: f(d["a"][..., :c], d["b"][..., :c]),
+            lambda t, d, n=twin, c=channels: getattr(t, n)(d["a"][..., :c], d["b"][..., :c]),
         )
     yield case(
         "Gram matrix", lambda d: losses.gram_matrix(d["a"]), lambda t, d: t.gram_matrix(d["a"])
