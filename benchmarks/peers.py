@@ -243,12 +243,11 @@ def _openvino(
     module: nn.Module, x: Tensor, threads: int, *, as_it_comes: bool
 ) -> Callable[[], Any]:
     """Runs in float32, or in the precision that OpenVINO chooses for the processor."""
-    library = openvino.library()
     data, names = _exported(module, x)
     settings = {"INFERENCE_NUM_THREADS": threads}
     if not as_it_comes:
         settings["INFERENCE_PRECISION_HINT"] = "f32"
-    core = library.Core()
+    core = openvino.shared_core()
     compiled = core.compile_model(core.read_model(data), "CPU", settings)
     request, last, fed = compiled.create_infer_request(), compiled.output(names[-1]), x.numpy()
     return lambda: np.moveaxis(request.infer([fed], share_inputs=True)[last], 1, -1)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import subprocess
 import sys
 
 import numpy as np
@@ -150,3 +151,30 @@ def test_what_is_not_installed_is_named(runtime, extra, monkeypatch):
 def test_onnx_runtime_has_no_bfloat16():
     with pytest.raises(InputError, match="only in float32"):
         exported_net.LOAD["onnxruntime"](b"", "bfloat16")
+
+
+INTERRUPTED = """
+import gc, signal, sys
+from jaxpercept.interop.runtimes import openvino
+from jaxpercept.runtime import stopping
+nets = [openvino.load(open(sys.argv[1], "rb").read()) for _ in range(2)]
+while nets:
+    del nets[0]
+    gc.collect()
+try:
+    with stopping.interrupts():
+        signal.raise_signal(signal.SIGTERM)
+except stopping.Interrupted:
+    print("in order")
+"""
+
+
+@needs_openvino
+def test_a_signal_after_nets_were_dropped_ends_the_command_in_order(tmp_path):
+    """The second of two dropped Cores used to put the freed signal stack of the first back."""
+    graph = tmp_path / "net.onnx"
+    graph.write_bytes(export.onnx_bytes(model(RESIZE)))
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(graph)], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "in order\n"), ran.stderr

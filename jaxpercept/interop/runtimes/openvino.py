@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 def load(data: bytes, precision: str = "float32") -> Loaded:
     """Loads the graph of an ONNX file's bytes. Raises InputError without the package openvino."""
     openvino = library()
-    core = openvino.Core()
+    core = shared_core()
     compiled = core.compile_model(
         core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
     )
@@ -32,6 +33,14 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
 
     version = openvino.__version__.partition("-")[0]
     return Loaded(run, f"OpenVINO {version}, {names.get(used, used)}")
+
+
+@functools.cache
+def shared_core() -> Any:
+    """The process's only Core, kept to its end. Each Core lends the thread a stack for signals, and
+    puts the one before back when it is dropped. If that one's Core was dropped first, the stack is
+    freed memory, and the next signal (Ctrl-C) kills the process."""
+    return library().Core()
 
 
 def library() -> Any:
