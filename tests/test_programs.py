@@ -1,6 +1,7 @@
 """Compiled nets that a second process takes from the user's cache without tracing."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -26,21 +27,31 @@ assert jax.eval_shape(jax.grad(lambda x: model(x).sum()), x).shape == x.shape  #
 
 
 @pytest.fixture
-def run(root, tmp_path):
-    """Runs a net in a process with one device. Returns its result's hash, and whether the net was
-    traced."""
-    net = save_style(tmp_path / "net.safetensors")
+def process(root):
+    """Runs code in a process with one device, and returns what it prints."""
     variables = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 
-    def run(cache):
+    def process(code, cache, argument):
         done = subprocess.run(
-            [sys.executable, "-c", RUN, net],
+            [sys.executable, "-c", code, argument],
             env=variables | {"JAXPERCEPT_CACHE": str(cache), "PYTHONPATH": str(root)},
-            check=True,
+            check=False,
             capture_output=True,
             text=True,
         )
-        result, traced = done.stdout.split()
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return process
+
+
+@pytest.fixture
+def run(process, tmp_path):
+    """Runs a net. Returns its result's hash, and whether the net was traced."""
+    net = save_style(tmp_path / "net.safetensors")
+
+    def run(cache):
+        result, traced = process(RUN, cache, net).split()
         return result, traced == "True"
 
     return run
@@ -64,6 +75,29 @@ def test_a_program_that_jax_cannot_read_is_made_again(run, tmp_path):
     kept.keep(program, b"another format", 1)
     assert run(cache) == (result, True)
     assert run("off") == (result, True)
+
+
+TWICE = """
+import sys
+import jax, numpy as np
+from jaxpercept.inference import programs
+from jaxpercept.runtime import compilation_cache
+compilation_cache.enable()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+function = jax.jit(lambda x: jax.numpy.tanh(x[:, None] * 2 + x).sum(1) * x.mean())
+x = np.ones(50, np.float32)
+plain = sys.argv[1] == "plain" and function(x)
+print(float(np.sum(programs.Program(function, "net")(x))))
+"""
+
+
+def test_what_jaxs_own_cache_holds_is_compiled_again(process, tmp_path):
+    """jax serializes a program of its cache without some of its functions: it loads, and fails."""
+    cache = tmp_path / "cache"
+    plain = process(TWICE, cache, "plain")
+    assert any(cache.glob("jit_*"))
+    shutil.rmtree(cache / "programs")
+    assert process(TWICE, cache, "kept") == process(TWICE, cache, "loaded") == plain
 
 
 def test_what_was_used_last_is_kept(tmp_path):

@@ -27,7 +27,13 @@ from jaxpercept.files import kept
 from jaxpercept.runtime import compilation_cache
 
 # The rooms and modules whose source decides what a net computes.
-SOURCES = ("config", "nets", "images/resampling.py", "inference/model.py")
+SOURCES = (
+    "config",
+    "nets",
+    "images/resampling.py",
+    "inference/model.py",
+    "inference/programs.py",
+)
 MOST = 512  # programs kept, of 0.1 to 0.3 MB each
 
 
@@ -67,7 +73,9 @@ class Program:
         if data := kept.read(path):
             with suppress(Exception):  # jax cannot read it: it is made again
                 return serialize_executable.deserialize_and_load(zlib.decompress(data), *trees)
-        compiled = self._function.lower(*shapes).compile()
+        lowered = self._function.lower(*shapes)
+        with compilation_cache.unused():
+            compiled = lowered.compile()
         kept.keep(path, zlib.compress(serialize_executable.serialize(compiled)[0], 1), MOST)
         return compiled
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -57,6 +59,26 @@ def enable() -> None:
 def enabled() -> Path | None:
     """Returns the folder that `enable` has set, in which this process keeps what it has made."""
     return _enabled
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """Compiles without jax's cache. An executable that comes from there lacks some of its functions
+    when it is serialized again."""
+    wanted = jax.config.values["jax_enable_compilation_cache"]
+    try:
+        _use(False)
+        yield
+    finally:
+        _use(wanted)
+
+
+def _use(wanted: bool) -> None:
+    """jax looks at its setting once, and again after `reset_cache`."""
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    jax.config.update("jax_enable_compilation_cache", wanted)
+    reset_cache()
 
 
 def _made(place: Path) -> str | None:
