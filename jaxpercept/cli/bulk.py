@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `bulk` commands."""
     parser = commands.add_parser(
         "bulk",
-        help="stylize or upscale very many images, on a cluster",
+        help="stylize or upscale very many images and films, on a cluster",
         description=__doc__,
         epilog=EPILOG,
     )

@@ -31,13 +31,16 @@ _EPILOG = """examples:
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `evaluate` command."""
     evaluate = commands.add_parser(
-        "evaluate", help="score trained nets", description="Score trained nets."
+        "evaluate", help="score trained nets: superres or video", description="Score trained nets."
     )
     kinds = evaluate.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(evaluate)
     )
     parser = kinds.add_parser(
-        "superres", help="PSNR and SSIM", description=_SUPERRES, epilog=_EPILOG
+        "superres",
+        help="measure PSNR and SSIM on your images",
+        description=_SUPERRES,
+        epilog=_EPILOG,
     )
     parser.add_argument(
         "--data",

@@ -26,7 +26,10 @@ _EPILOG = """examples:
 def add(kinds: argparse._SubParsersAction) -> None:
     """Adds the kind `video` to `evaluate`."""
     parser = kinds.add_parser(
-        "video", help="how steady style nets are", description=_ABOUT, epilog=_EPILOG
+        "video",
+        help="measure how much style nets flicker on films",
+        description=_ABOUT,
+        epilog=_EPILOG,
     )
     option = parser.add_argument
     option("clips", nargs="+", metavar="CLIP", help="films")

@@ -24,7 +24,10 @@ EPILOG = """examples:
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `gallery` command."""
     parser = commands.add_parser(
-        "gallery", help="a page of photos × styles", description=DESCRIPTION, epilog=EPILOG
+        "gallery",
+        help="make a page that shows photos in styles",
+        description=DESCRIPTION,
+        epilog=EPILOG,
     )
     parser.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="image files, folders (searched) or patterns"

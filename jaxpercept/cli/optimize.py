@@ -66,12 +66,17 @@ relu1_2 alone, then with relu2_2, relu3_3 and relu4_3 added one by one."""
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `optimize` command."""
     optimize = commands.add_parser(
-        "optimize", help="single images by optimisation", description=__doc__, epilog=EPILOG
+        "optimize",
+        help="make single images by optimisation: style, invert or texture",
+        description=__doc__,
+        epilog=EPILOG,
     )
     kinds = optimize.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(optimize)
     )
-    style = kinds.add_parser("style", help="a photo in a style", description=STYLE, epilog=EPILOG)
+    style = kinds.add_parser(
+        "style", help="paint a photo in a style", description=STYLE, epilog=EPILOG
+    )
     groups = add_groups(style, _GROUPS)
     _add_contents(groups)
     _add_styles(groups)
@@ -84,7 +89,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     style.set_defaults(run=run_style, default_weights=None)
 
     invert = kinds.add_parser(
-        "invert", help="an image from a photo's features", description=INVERT, epilog=EPILOG
+        "invert", help="make an image from a photo's features", description=INVERT, epilog=EPILOG
     )
     groups = add_groups(invert, _GROUPS)
     _add_contents(groups)
@@ -96,7 +101,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     invert.set_defaults(run=run_invert, default_weights=weights)
 
     texture = kinds.add_parser(
-        "texture", help="an image from a style", description=TEXTURE, epilog=EPILOG
+        "texture", help="make an image from a style", description=TEXTURE, epilog=EPILOG
     )
     groups = add_groups(texture, _GROUPS)
     _add_styles(groups)

@@ -1,5 +1,5 @@
-"""The tree of commands. The options of a training are made from `config`, so a new term gets its
-option automatically.
+"""The tree of commands. A command is a module of this folder with a function `add`, and an entry of
+`_COMMANDS`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from typing import Any, NoReturn
 
 from jaxpercept import config
 from jaxpercept.cli import (
+    blend_weights,
     bulk,
+    convert,
     evaluate,
     export,
     gallery,
     optimize,
+    parity,
+    prepare,
     reproduce,
     runs,
     samples,
     stylize,
-    tools,
     train,
     upscale,
     video,
@@ -28,31 +31,25 @@ from jaxpercept.cli import (
 )
 from jaxpercept.errors import nearest, printable
 
-_EPILOG = """all commands:
-  jaxpercept train style        train a net on a style image
-  jaxpercept train multistyle   train a net on several styles, to blend
-  jaxpercept train superres     train a net that enlarges images
-  jaxpercept runs               compare training runs: table and loss curves
-  jaxpercept stylize            apply trained styles to images
-  jaxpercept video              apply trained styles to films
-  jaxpercept upscale            enlarge images
-  jaxpercept bulk COMMAND       stylize or upscale very many images on a cluster
-  jaxpercept optimize KIND      make single images by optimisation, where KIND is
-                                style, invert or texture
-  jaxpercept evaluate superres  score super-resolution nets on your images
-  jaxpercept evaluate video     measure how much style nets flicker on films
-  jaxpercept reproduce          run the paper's experiments
-  jaxpercept export             write a trained net as ONNX or StableHLO
-  jaxpercept blend-weights      make a net between two nets
-  jaxpercept web                make a web page that applies nets in the browser
-  jaxpercept gallery            make a page that shows photos in styles
-  jaxpercept convert vgg16      read the loss network from another format
-  jaxpercept convert transform-net
-                                read another project's style net
-  jaxpercept prepare            pack a folder of images into a dataset
-  jaxpercept parity             compare every number with PyTorch
+# In the order of `--help`, after `train`.
+_OF_INFER = (stylize, video, upscale)
+_COMMANDS = (
+    *_OF_INFER,
+    bulk,
+    gallery,
+    web,
+    runs,
+    evaluate,
+    optimize,
+    reproduce,
+    convert,
+    export,
+    blend_weights,
+    prepare,
+    parity,
+)
 
-In a checkout, `python train.py` is `jaxpercept train`, and `python infer.py` has
+_EPILOG = """In a checkout, `python train.py` is `jaxpercept train`, and `python infer.py` has
 stylize, video and upscale. `jaxpercept COMMAND --help` explains a command."""
 
 
@@ -162,32 +159,22 @@ def build_parser(prog: str) -> Parser:
         )
         return parser
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
-    if not is_infer:
-        train.add(
-            commands.add_parser(
-                "train",
-                help="train a net",
-                description=train.__doc__,
-                epilog=train.EPILOG,
-            )
-        )
-        runs.add(commands)
-        optimize.add(commands)
-        evaluate.add(commands)
-        reproduce.add(commands)
-        export.add(commands)
-        web.add(commands)
-        gallery.add(commands)
-        bulk.add(commands)
-        tools.add(commands)
-    else:
+    if is_infer:
         parser.set_defaults(run=samples.run)
         parser.add_argument(
             "--list-styles", action="store_true", help="print the shipped styles, one per line"
         )
-    stylize.add(commands)
-    video.add(commands)
-    upscale.add(commands)
+    else:
+        train.add(
+            commands.add_parser(
+                "train",
+                help="train a net: style, multistyle, superres or learn",
+                description=train.__doc__,
+                epilog=train.EPILOG,
+            )
+        )
+    for command in _OF_INFER if is_infer else _COMMANDS:
+        command.add(commands)
     return parser
 
 

@@ -20,7 +20,10 @@ _EPILOG = """examples:
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `runs` command."""
     parser = commands.add_parser(
-        "runs", help="compare training runs", description=_ABOUT, epilog=_EPILOG
+        "runs",
+        help="compare training runs: a table and loss curves",
+        description=_ABOUT,
+        epilog=_EPILOG,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="directories of training runs")
     parser.add_argument(

@@ -110,7 +110,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=demo.run, trains=True)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
     style = commands.add_parser(
-        "style", help="one net for one style image", description=STYLE, epilog=STYLE_EPILOG
+        "style", help="train one net on one style image", description=STYLE, epilog=STYLE_EPILOG
     )
     _add_options(
         style, "style", "runs/style", required=True, metavar="S", help="image file of the style"
@@ -118,7 +118,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     style.set_defaults(run=run_style)
     several = commands.add_parser(
         "multistyle",
-        help="one net for several styles, to blend",
+        help="train one net on several styles, to blend",
         description=MULTISTYLE,
         epilog=MULTISTYLE_EPILOG,
     )

@@ -40,7 +40,7 @@ examples:
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `superres` command."""
     parser = commands.add_parser(
-        "superres", help="one net that enlarges images", description=_SUPERRES, epilog=_EPILOG
+        "superres", help="train one net that enlarges images", description=_SUPERRES, epilog=_EPILOG
     )
     groups = train_options.add(
         parser, "the recipe to start from, best, gated or paper, see below (default: best)"

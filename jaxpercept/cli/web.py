@@ -1,4 +1,4 @@
-"""The `web` command: writes a site that applies nets in the browser."""
+"""The `web` command: writes make a web page that applies nets in the browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `web` command."""
     parser = commands.add_parser(
         "web",
-        help="a site that applies nets in the browser",
+        help="make a web page that applies nets in the browser",
         description=DESCRIPTION,
         epilog=EPILOG,
     )

@@ -1,0 +1,46 @@
+"""The `blend-weights` command: averages two nets, weight by weight."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jaxpercept.cli.outputs import check_file
+from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
+
+_ABOUT = """Average the weights of two nets of one shape: (1 - X) A + X B.
+
+B must have been trained on from A. Between a pixel net and a feature net, X sets
+how sharp the result is."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `blend-weights` command."""
+    parser = commands.add_parser(
+        "blend-weights",
+        help="make a net between two nets",
+        description=_ABOUT,
+        epilog="example:\n  jaxpercept blend-weights x4-pixel x4-feature --at 0.7 -o x.safetensors",
+    )
+    parser.add_argument("first", metavar="A", help="a shipped net or a weights file")
+    parser.add_argument("second", metavar="B", help="another net of the same shape")
+    parser.add_argument(
+        "--at", type=float, required=True, metavar="X", help="from 0, which is A, to 1, which is B"
+    )
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    out = Path(arguments.out)
+    if out.suffix != weights_file.SUFFIX:
+        raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
+    check_file("-o", out)
+    from jaxpercept.nets import blending, net_file
+
+    config, params, stats, header = blending.blend(arguments.first, arguments.second, arguments.at)
+    net_file.save(out, config, params, stats, header)
+    print(
+        f"{out}: {1 - arguments.at:g} of {arguments.first}, {arguments.at:g} of {arguments.second}"
+    )

@@ -1,0 +1,46 @@
+"""The `parity` command: compares every number with PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from jaxpercept.cli.outputs import check_file, write_text
+from jaxpercept.config import PRECISIONS, choose
+
+_ABOUT = """Compare every number with PyTorch on this device.
+
+Runs every layer, block, net, loss and gradient here and in PyTorch with the same
+weights, and prints the relative errors. Needs torch. --precision bfloat16 shows
+what that number format costs."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the `parity` command."""
+    parser = commands.add_parser(
+        "parity", help="compare every number with PyTorch", description=_ABOUT
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        metavar="NAME",
+        help=f"number format ({' or '.join(PRECISIONS)}; default: float32)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the table to this file")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    choose("--precision", arguments.precision, PRECISIONS)
+    if arguments.json:
+        check_file("--json", Path(arguments.json))
+    from jaxpercept.evaluation import parity
+
+    rows = parity.compare(arguments.precision)
+    print(parity.report(rows))
+    if arguments.json:
+        write_text(
+            "--json", Path(arguments.json), json.dumps([vars(row) for row in rows], indent=2) + "\n"
+        )
+    return 0 if all(row.ok for row in rows) else 1
