@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import rows
-from jaxpercept.config import ObjectiveConfig, TransformNetConfig
+from jaxpercept.config import VGG_BLOCKS, ObjectiveConfig, TransformNetConfig
 from jaxpercept.evaluation.torch_twin import layers, nets
 from jaxpercept.images import resampling
 from jaxpercept.interop.runtimes import openvino
@@ -60,7 +60,7 @@ class Features(nn.Module):
         self.register_buffer("mean", params["preprocess.mean"].view(1, 3, 1, 1))
         self.register_buffer("std", params["preprocess.std"].view(1, 3, 1, 1))
         for name in (
-            f"{b}_{i}" for b, block in enumerate(vgg.BLOCKS, 1) for i in range(1, len(block) + 1)
+            f"{b}_{i}" for b, block in enumerate(VGG_BLOCKS, 1) for i in range(1, len(block) + 1)
         ):
             kernel = params[f"conv{name}.kernel"]
             conv = nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)

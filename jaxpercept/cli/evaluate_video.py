@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept.cli import options
 from jaxpercept.cli.outputs import check_file, say, write_text
-from jaxpercept.errors import InputError
+from jaxpercept.config.options import Option
 
 _ABOUT = """Measure how much style nets flicker on films.
 
@@ -89,9 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import images
     from jaxpercept.cli.video import seconds
 
-    for name, least in (("size", 64), ("frames", 2)):
-        if (value := getattr(arguments, name)) < least:
-            raise InputError(f"--{name} {value} is not allowed; at least {least}")
+    options.check(arguments, size=Option(least=64), frames=Option(least=2))
     starts = [seconds("--from", text) or 0 for text in arguments.start]
     for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
         if file:

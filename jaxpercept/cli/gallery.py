@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from jaxpercept.cli import styles
+from jaxpercept.cli import options, styles, stylize
 from jaxpercept.cli.outputs import ending, say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import shipped
@@ -56,8 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `gallery`. Returns 0, or 1 if some photos failed. Raises InputError if all failed."""
-    if arguments.size is not None and arguments.size < 16:
-        raise InputError(f"--size {arguments.size} is not allowed; at least 16")
+    options.check(arguments, size=stylize.LIMITS["size"])
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))
     out = Path(arguments.out)
     if out.exists() and not out.is_dir():

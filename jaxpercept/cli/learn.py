@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxpercept.cli import options
 from jaxpercept.cli.outputs import ending, namer, say, settled
+from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, weights_file
 from jaxpercept.runtime import stopping
@@ -83,16 +85,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs `learn`. Returns 0, or 1 if some photos could not be stylized. Raises InputError for a
     painting, photo or folder that cannot be used, before any work."""
-    if not 0 < arguments.minutes <= 24 * 60:
-        raise InputError(
-            f"--minutes {arguments.minutes:g} is not allowed; more than 0, at most 1440"
-        )
+    options.check(arguments, minutes=Option(above=0, most=24 * 60), seed=Option(least=0))
     if arguments.name is not None and len(arguments.paintings) > 1:
         raise InputError(
             "--name is for a single painting; leave it out, and each style is named after its file"
         )
-    if arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed} is not allowed; at least 0")
     weights_file.resolve(arguments.base, "styles")
     paintings = [Path(given) for given in arguments.paintings]
     names = [multistyle.style_name(arguments.name or path.stem, path) for path in paintings]

@@ -10,6 +10,8 @@ from typing import Any
 
 from jaxpercept import config
 from jaxpercept.config.options import GROUPS, Option, hints, options
+from jaxpercept.config.options import check as allow
+from jaxpercept.errors import Name
 
 Groups = Mapping[str, argparse._ArgumentGroup]
 
@@ -78,6 +80,13 @@ def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
     """Returns the loss weights that the command line set."""
     found = {name: getattr(arguments, f"weights.{name}", None) for name in config.TERM_NAMES}
     return {name: weight for name, weight in found.items() if weight is not None}
+
+
+def check(arguments: argparse.Namespace, **limits: Option) -> None:
+    """Raises InputError for the first given value that its `Option` does not allow."""
+    for name, about in limits.items():
+        if (value := getattr(arguments, name)) is not None:
+            allow(Name(name), value, about)
 
 
 def words(default: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept import files
+from jaxpercept.config import QUALITY
 from jaxpercept.errors import InputError, choose, printable
 from jaxpercept.files import STANDARD
 from jaxpercept.inference.file_jobs import Job
@@ -38,14 +39,14 @@ def add_written(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="format of the files in a folder, and of standard output: png, jpg, webp, avif, tif "
-        "or bmp (default: the input's, or png for inputs in other formats)",
+        help="format of the files in a folder, and of standard output, such as png, jpg or webp "
+        "(default: the input's, or png for inputs in formats that are only read)",
     )
     parser.add_argument(
         "--quality",
         type=int,
         metavar="Q",
-        help="quality of JPEG, WebP and AVIF, 1 to 100 (default: 95)",
+        help=f"quality of JPEG, WebP and AVIF, 1 to 100 (default: {QUALITY})",
     )
     parser.add_argument(
         "--strip",

@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from jaxpercept.cli import runtimes
 from jaxpercept.cli.outputs import check_file, write_text
-from jaxpercept.config import PRECISIONS, choose
 
 _ABOUT = """Compare every number with PyTorch on this device.
 
@@ -21,18 +21,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "parity", help="compare every number with PyTorch", description=_ABOUT
     )
-    parser.add_argument(
-        "--precision",
-        default="float32",
-        metavar="NAME",
-        help=f"number format ({' or '.join(PRECISIONS)}; default: float32)",
-    )
+    runtimes.add_precision(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the table to this file")
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    choose("--precision", arguments.precision, PRECISIONS)
+    runtimes.check_precision(arguments)
     if arguments.json:
         check_file("--json", Path(arguments.json))
     from jaxpercept.evaluation import parity

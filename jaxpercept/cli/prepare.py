@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from jaxpercept.cli import options
 from jaxpercept.cli.outputs import say
-from jaxpercept.errors import InputError
+from jaxpercept.config.options import Option
 
 _ABOUT = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
@@ -27,8 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    if arguments.max_side is not None and arguments.max_side < 16:
-        raise InputError(f"--max-side {arguments.max_side} is not allowed; at least 16")
+    options.check(arguments, max_side=Option(least=16))
     from jaxpercept import images
     from jaxpercept.data import packing
 

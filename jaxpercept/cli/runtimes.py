@@ -22,14 +22,28 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"runtime of the net: {', '.join(RUNTIMES)} (default: jax); on a CPU with bfloat16, "
         "openvino with --precision bfloat16 is faster but less exact",
     )
+    add_precision(parser)
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Adds `--precision` alone."""
+    allowed = " or ".join(PRECISIONS)
     parser.add_argument(
-        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
+        "--precision",
+        default="float32",
+        metavar="X",
+        help=f"number format to compute in ({allowed}; default: float32)",
     )
+
+
+def check_precision(arguments: argparse.Namespace) -> None:
+    """Raises InputError for an unknown precision."""
+    choose("--precision", arguments.precision, PRECISIONS)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Raises InputError for an unknown runtime or precision."""
-    choose("--precision", arguments.precision, PRECISIONS)
+    check_precision(arguments)
     choose("--runtime", arguments.runtime, RUNTIMES)
 
 

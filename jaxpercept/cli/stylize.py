@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.cli import runtimes, samples, styles
+from jaxpercept.cli import options, runtimes, samples, styles
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -24,6 +24,8 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
+from jaxpercept.config import MAX_PIXELS
+from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
 
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
     from jaxpercept.images import Found
     from jaxpercept.inference.naming import NameOutput
     from jaxpercept.inference.treatment import Treatment
+
+LIMITS = {
+    "size": Option(least=16),
+    "max_pixels": Option(least=1),
+    "batch_size": Option(least=1),
+    "tile": Option(least=64, zero="none"),
+}
 
 EPILOG = """examples:
   python infer.py stylize photo.jpg --style starry_night -o out.jpg
@@ -110,7 +119,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
         type=int,
-        default=400_000_000,
+        default=MAX_PIXELS,
         metavar="N",
         help="refuse larger images (default: %(default)s)",
     )
@@ -133,13 +142,8 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """InputError for a value of these options that is not allowed."""
-    for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
-    if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
-        raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
+    """Raises InputError for a value of these options that is not allowed."""
+    options.check(arguments, **LIMITS)
     runtimes.check(arguments)
 
 

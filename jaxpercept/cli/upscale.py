@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.cli import runtimes, upscale_films
+from jaxpercept.cli import options, runtimes, upscale_films
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -26,7 +26,8 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
-from jaxpercept.config import DEFAULT_SCALE, SCALES
+from jaxpercept.config import DEFAULT_SCALE, MAX_PIXELS, SCALES
+from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 
@@ -103,7 +104,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
         type=int,
-        default=400_000_000,
+        default=MAX_PIXELS,
         metavar="N",
         help="refuse larger results (default: %(default)s)",
     )
@@ -111,13 +112,9 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """InputError for a value of these options that is not allowed."""
+    """Raises InputError for a value of these options that is not allowed."""
     _check_choices(arguments)
     runtimes.check(arguments)
-    if arguments.tile is not None and arguments.tile < 16 and arguments.tile != 0:
-        raise InputError(f"--tile {arguments.tile} is not allowed; at least 16, or 0 for no tiles")
-    if arguments.max_pixels < 1:
-        raise InputError(f"--max-pixels {arguments.max_pixels} is not allowed; at least 1")
     if arguments.model is not None:
         weights_file.resolve(arguments.model, "superres")
 
@@ -182,14 +179,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_choices(arguments: argparse.Namespace) -> None:
-    largest = max(SCALES)
+    options.check(
+        arguments,
+        scale=Option(above=1, most=max(SCALES)),
+        width=Option(least=1),
+        tile=Option(least=16, zero="no tiles"),
+        max_pixels=Option(least=1),
+    )
     if arguments.scale is not None and arguments.width is not None:
         raise InputError("--scale and --width both set the size; give one of them")
-    if arguments.scale is not None and not 1 < arguments.scale <= largest:
-        raise InputError(
-            f"--scale {arguments.scale:g} is not allowed; more than 1 and at most {largest}"
-        )
-    if arguments.width is not None and arguments.width < 1:
-        raise InputError(f"--width {arguments.width} is not allowed; pixels, at least 1")
     if arguments.sharpness is not None and arguments.model is not None:
         raise InputError("--sharpness chooses the net, and so does --model; give one of them")

@@ -15,10 +15,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxpercept.cli import styles
+from jaxpercept.cli import options, runtimes, styles, stylize
 from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
-from jaxpercept.config import PRECISIONS, choose
-from jaxpercept.errors import InputError
+from jaxpercept.config.options import Option
+from jaxpercept.errors import InputError, choose
 from jaxpercept.files import STANDARD
 from jaxpercept.nets import shipped
 
@@ -113,9 +113,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     option("--compare", action="store_true", help="write each frame beside its result")
     option("--still", action="store_true", help="also write a contact sheet of frames")
     option("--skip-existing", action="store_true", help="skip outputs that exist")
-    option(
-        "--precision", default="float32", metavar="X", help="float32 or bfloat16 (default: float32)"
-    )
+    runtimes.add_precision(parser)
     parser.set_defaults(run=run)
 
 
@@ -173,15 +171,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    for name, least in (("size", 16), ("max_pixels", 1), ("batch_size", 1), ("crf", 0)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise InputError(f"--{name.replace('_', '-')} {value} is not allowed; at least {least}")
-    if arguments.crf is not None and arguments.crf > 63:
-        raise InputError(f"--crf {arguments.crf} is not allowed; at most 63")
-    if arguments.tile is not None and arguments.tile != 0 and arguments.tile < 64:
-        raise InputError(f"--tile {arguments.tile} is not allowed; at least 64, or 0 for none")
-    choose("--precision", arguments.precision, PRECISIONS)
+    options.check(arguments, **stylize.LIMITS, crf=Option(least=0, most=63))
+    runtimes.check_precision(arguments)
     if not arguments.inputs:
         raise InputError("no input film; give files, folders or patterns, as in: video clip.mp4")
 

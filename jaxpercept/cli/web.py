@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from jaxpercept.cli import styles
+from jaxpercept.cli import options, styles
 from jaxpercept.cli.outputs import say
+from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped, weights_file
 
@@ -61,8 +62,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs `web`."""
-    if not 0 <= arguments.port < 65536:
-        raise InputError(f"--port {arguments.port} is not allowed; 0 to 65535")
+    options.check(arguments, port=Option(least=0, most=65_535))
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
     for style in given:
         multistyle.find(style, "styles")

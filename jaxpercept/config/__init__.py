@@ -11,6 +11,7 @@ with `options.option`. Sources stand beside the numbers:
 
 from __future__ import annotations
 
+from jaxpercept.config.applying import MAX_PIXELS, QUALITY, RUNTIMES
 from jaxpercept.config.net import (
     DEFAULT_SCALE,
     NET_PRESETS,
@@ -28,6 +29,7 @@ from jaxpercept.config.objective import (
     TERM_NAMES,
     TERMS,
     TIMING,
+    VGG_BLOCKS,
     VGG_LAYERS,
     Convention,
     ObjectiveConfig,
@@ -38,7 +40,6 @@ from jaxpercept.config.stored import to_dict, train_config_from_dict
 from jaxpercept.config.training import (
     DEGRADATIONS,
     PRECISIONS,
-    RUNTIMES,
     TrainConfig,
 )
 from jaxpercept.errors import choose
@@ -48,8 +49,10 @@ __all__ = [
     "DEFAULT_SCALE",
     "DEFAULT_WEIGHTS",
     "DEGRADATIONS",
+    "MAX_PIXELS",
     "NET_PRESETS",
     "PRECISIONS",
+    "QUALITY",
     "RECIPES",
     "RESERVED",
     "RUNTIMES",
@@ -60,6 +63,7 @@ __all__ = [
     "TERMS",
     "TERM_NAMES",
     "TIMING",
+    "VGG_BLOCKS",
     "VGG_LAYERS",
     "Convention",
     "ObjectiveConfig",

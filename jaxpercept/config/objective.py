@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from jaxpercept.config.options import option, settle
 from jaxpercept.errors import InputError, Name, choose
 
+# The channels of VGG-16's convolutions, block by block.
+VGG_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 VGG_LAYERS: tuple[str, ...] = tuple(
-    f"relu{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)
+    f"relu{b}_{i}" for b, block in enumerate(VGG_BLOCKS, 1) for i in range(1, len(block) + 1)
 )
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
 

@@ -15,7 +15,6 @@ from jaxpercept.errors import InputError, Name
 DEGRADATIONS = ("blur", "bicubic", "jpeg")
 PRECISIONS = ("float32", "bfloat16")
 CACHES = ("auto", "host", "device")  # for photos
-RUNTIMES = ("jax", "openvino", "onnxruntime")  # the runtimes of a trained net
 
 
 class _Derived(str):

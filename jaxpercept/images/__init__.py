@@ -22,7 +22,7 @@ from jaxpercept.images.listing import (
     natural_key,
     walk_images,
 )
-from jaxpercept.images.opening import MAX_PIXELS, Source, encoding, fetch, is_grey, size_of
+from jaxpercept.images.opening import Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
 from jaxpercept.images.reading import load_image, load_uint8, read
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
@@ -30,7 +30,6 @@ from jaxpercept.images.sheets import contact_sheet, match_histogram
 from jaxpercept.images.writing import check_quality, encode, save, save_image
 
 __all__ = [
-    "MAX_PIXELS",
     "READ_SUFFIXES",
     "WRITE_SUFFIXES",
     "About",

@@ -15,11 +15,11 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from jaxpercept import files
+from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
 from jaxpercept.images import colour, float_tiff
 
 Source = str | os.PathLike[str] | bytes
-MAX_PIXELS = 400_000_000
 MOST_BYTES = 1 << 30  # the limit for reading a pipe
 _Turn = Image.Transpose
 _TURNS = {

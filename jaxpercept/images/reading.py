@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
 from jaxpercept.images import colour, metadata
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.opening import (
-    MAX_PIXELS,
     Source,
     as_stored,
     has_one_channel,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jaxpercept import files
+from jaxpercept.config import QUALITY
 from jaxpercept.errors import InputError
 from jaxpercept.images import metadata
 from jaxpercept.images.formats import (
@@ -27,8 +28,6 @@ from jaxpercept.images.formats import (
 )
 from jaxpercept.images.picture import Picture, over_white
 from jaxpercept.images.scaling import to_float, to_uint8
-
-QUALITY = 95
 
 
 def encode(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
+from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
 from jaxpercept.files import STANDARD
 from jaxpercept.images import resampling
@@ -39,7 +40,7 @@ class Treatment:
     target's suffix gives the format."""
 
     size: int | None = None
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
     stroke: float | None = 1.0
     grain: float | None = None
     tile: int | None = None

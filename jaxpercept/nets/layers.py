@@ -14,6 +14,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from jaxpercept.nets import conv
+from jaxpercept.nets.conv.folding import depth_to_space
 
 Image = Float[Array, "n h w c"]
 Output = Float[Array, "n h2 w2 c2"]  # for layers that change the size or the channels
@@ -76,17 +77,7 @@ class UpConv(nnx.Module):
             return conv.upsample_conv2d(x, kernel, bias, padding=self.padding)
         if self.method == "transposed":
             return conv.conv_transpose2d(x, kernel, bias, padding=self.padding)
-        return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding))
-
-
-def depth_to_space(x: Image, f: int = 2) -> Output:
-    """Moves channels into f×f pixels, (N, H, W, f² C) to (N, f H, f W, C), in the channel order
-    (row, column, C)."""
-    if f == 1:
-        return x
-    n, h, w, c = x.shape
-    x = x.reshape(n, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, f * h, f * w, c // f**2)
+        return depth_to_space(conv.conv2d(x, kernel, bias, padding=self.padding), 2)
 
 
 def _cast(layer: Any, dtype: Any) -> tuple[Array, Array | None]:

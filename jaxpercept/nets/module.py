@@ -12,6 +12,7 @@ from flax import nnx
 from jax import Array
 
 from jaxpercept.config import TransformNetConfig
+from jaxpercept.nets.conv.folding import depth_to_space
 from jaxpercept.nets.layers import (
     BatchNorm,
     ConditionalInstanceNorm,
@@ -21,7 +22,6 @@ from jaxpercept.nets.layers import (
     InstanceNorm,
     ResidualBlock,
     UpConv,
-    depth_to_space,
 )
 
 Variables = dict[str, Array]

@@ -18,13 +18,12 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept.config import VGG_LAYERS, choose
+from jaxpercept.config import VGG_BLOCKS, VGG_LAYERS, choose
 from jaxpercept.errors import InputError
 from jaxpercept.nets import conv, weights_file
 
 Params = dict[str, Array]
 Features = dict[str, Float[Array, "n _hj _wj _cj"]]
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
 class VGG16(nnx.Module):
@@ -86,7 +85,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
     """Returns the shapes (HWIO) of the 26 arrays of a VGG-16 weights file."""
     out: dict[str, tuple[int, ...]] = {}
     cin = 3
-    for b, block in enumerate(BLOCKS, start=1):
+    for b, block in enumerate(VGG_BLOCKS, start=1):
         for i, cout in enumerate(block, start=1):
             out[f"conv{b}_{i}.kernel"], out[f"conv{b}_{i}.bias"] = (3, 3, cin, cout), (cout,)
             cin = cout

@@ -147,7 +147,7 @@ class Learner:
     def compile(self) -> None:
         """Compiles the step from shapes alone. It may run in a thread beside other preparations."""
         layers = self.recipe.objective.style_layers
-        widths = {name: vgg.BLOCKS[int(name[4]) - 1][0] for name in layers}
+        widths = {name: configs.VGG_BLOCKS[int(name[4]) - 1][0] for name in layers}
         grams = {k: jax.ShapeDtypeStruct((1, c, c), jnp.float32) for k, c in widths.items()}
         phi = {
             k: jax.ShapeDtypeStruct(v, jnp.float32)

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercept.config import VGG_BLOCKS
 from jaxpercept.errors import InputError
 from jaxpercept.interop.convert.bounds import reason
 from jaxpercept.interop.convert.vgg16_formats import NAMES, Source, reader
 from jaxpercept.nets.weights_file import sha256, write_weights
 
-WIDTHS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+WIDTHS = tuple(width for block in VGG_BLOCKS for width in block)
 
 
 def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercept.config import VGG_LAYERS
 from jaxpercept.errors import InputError
 from jaxpercept.interop.convert.bounds import Budget, read_npz, read_safetensors
 from jaxpercept.interop.convert.torch_file import read_state_dict, unprefixed
 
 Arrays = dict[str, np.ndarray]
-NAMES = tuple(
-    f"conv{b}_{i}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, n + 1)
-)
+NAMES = tuple(layer.replace("relu", "conv") for layer in VGG_LAYERS)
 _CAFFE_BGR = (103.939, 116.779, 123.68)
 _MAX_DATASETS, _MAX_DEPTH = 10_000, 32
 _PAPER = (

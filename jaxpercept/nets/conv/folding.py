@@ -22,7 +22,10 @@ def space_to_depth(x: Image, f: int) -> Output:
 
 
 def depth_to_space(x: Image, f: int) -> Output:
-    """Moves channels into f×f pixels, (N, H, W, f² C) to (N, f H, f W, C)."""
+    """Moves channels into f×f pixels, (N, H, W, f² C) to (N, f H, f W, C), in the channel order
+    (row, column, C)."""
+    if f == 1:
+        return x
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, f * h, f * w, c // f**2)

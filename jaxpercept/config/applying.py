@@ -1,0 +1,5 @@
+"""What can be chosen where a trained net is applied to images."""
+
+RUNTIMES = ("jax", "openvino", "onnxruntime")
+MAX_PIXELS = 400_000_000  # of an image that is read, and of one that is made
+QUALITY = 95  # of JPEG, WebP and AVIF
