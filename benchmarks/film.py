@@ -108,6 +108,7 @@ def main() -> None:
     option("--frames", type=int, default=24, metavar="N", help="per turn (default: 24)")
     option("--turns", type=int, default=5, metavar="N", help="of each side (default: 5)")
     option("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
+    option("--steady", type=float, default=0.0, metavar="X", help="that of video (default: 0)")
     option("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
     allocator.keep_freed_memory()
@@ -123,7 +124,7 @@ def main() -> None:
                 np.asarray(model(batch))
 
         def whole() -> None:
-            making = film_frames.Making(batch=BATCH)
+            making = film_frames.Making(batch=BATCH, steady=given.steady)
             job = films.process(
                 [Task(clip, "clip", out)], Treatment(grain=0.0), model, Job(1), making
             )

@@ -10,8 +10,12 @@ from PIL import Image
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
-from jaxpercept.inference import optical_flow
+from jaxpercept.inference import films, optical_flow, steadying
+from jaxpercept.inference.file_jobs import Job
+from jaxpercept.inference.film_frames import Making
+from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import Model
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
 
 pytest.importorskip("cv2", reason="needs the extra `video`")
@@ -161,3 +165,72 @@ def test_the_losses_are_those_of_training(tmp_path):
     assert judged(1 - x, x)["content"] > 0
     painting = images.load_image(tmp_path / "painting.png")
     assert judged(painting, painting)["style"] < 1e-6 * judged(x, x)["style"]
+
+
+def test_a_steadied_net_of_a_stride_follows_the_camera():
+    """The camera moves by fractions of a stride of 4, to the right and down."""
+    wide, noise = smooth(120, 200), np.random.default_rng(0)
+
+    def net(x):  # bright squares of the stride's size, placed by the grid
+        cells = x[: len(x) // 4 * 4, : x.shape[1] // 4 * 4].reshape(len(x) // 4, 4, -1, 4, 3)
+        return np.repeat(np.repeat(cells.mean((1, 3)), 4, 0), 4, 1)
+
+    steadier, plain, steady = steadying.Steadier(0.8, 4), [], []
+    for step in range(10):
+        frame = optical_flow.moved(wide, 0.7 * step, 1.3 * step)[16:112, 24:184]
+        frame = np.clip(frame + noise.normal(0, 2 / 255, frame.shape).astype(np.float32), 0, 1)
+        view = steadier(frame)
+        assert view.image.shape == (112, 176, 3)
+        assert max(map(abs, view.shift)) <= 2
+        plain.append((frame, net(frame)))
+        steady.append((frame, view.restored(net(view.image))))
+        assert steady[-1][1].shape == frame.shape
+
+    def error(pairs):
+        played = iter([picture for _, picture in pairs])
+        calls = {"net": lambda _: next(played)}
+        rows = video.measured([x for x, _ in pairs], calls, (1,), plain={"net": net})
+        return rows["net"]["lag1"]
+
+    assert error(steady) < 0.5 * error(plain)
+
+
+def test_a_steadied_net_sees_less_noise():
+    x, random, steadier = smooth(), np.random.default_rng(0), steadying.Steadier(0.8, 4)
+    frames = [x + random.normal(0, 2 / 255, x.shape).astype(np.float32) for _ in range(8)]
+    seen = [view.restored(view.image) for view in map(steadier, frames)]
+    # of fresh noise, a share s leaves (1 - s) / sqrt(1 + s) of the differences between frames
+    left = (seen[-1] - seen[-2])[16:-16, 16:-16].std()
+    assert left < 0.3 * (frames[-1] - frames[-2]).std()
+
+
+def test_what_is_not_steadied_is_what_the_net_sees():
+    x = smooth()
+    view = steadying.Steadier(0, 4)(x)
+    assert view.image is x
+    assert view.restored(x) is x
+
+
+def test_a_move_by_whole_pixels_changes_no_value():
+    x = smooth()
+    np.testing.assert_array_equal(optical_flow.moved(x, 3, -2)[:-2, 3:], x[2:, :-3])
+    np.testing.assert_array_equal(optical_flow.moved(x, 0, 0), x)
+    back = optical_flow.moved(optical_flow.moved(x, 0.4, 1.6), -0.4, -1.6)
+    np.testing.assert_allclose(back[8:-8, 8:-8], x[8:-8, 8:-8], atol=0.02)
+
+
+def test_what_is_measured_is_what_the_video_command_makes(tmp_path):
+    made = config.NET_PRESETS["resize"].scaled(0.1)
+    model = Model("net", made, *transform_net.init(made), {})
+    photos = [images.to_uint8(x) for x in moving(3, 4)]
+    first, *rest = map(Image.fromarray, photos)
+    first.save(tmp_path / "a.png", save_all=True, append_images=rest, duration=40)
+    how = {"steady": 0.8, "smooth": 0.3}
+    task = Task(tmp_path / "a.png", "a.png", tmp_path / "b.png")
+    job = films.process([task], Treatment(), model, Job(1), Making(**how))
+    assert not job.failed
+    played = video._played(model, **how)
+    for photo, frame in zip(photos, films.open_film(tmp_path / "b.png").frames, strict=True):
+        np.testing.assert_allclose(
+            images.to_float(frame.pixels), played(images.to_float(photo)), atol=1.1 / 255
+        )

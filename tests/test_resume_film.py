@@ -87,6 +87,7 @@ def hidden(folder):
     [
         ("b.mp4", {"still": True}),
         ("b.mkv", {"smooth": 0.7, "compare": True}),
+        ("b.mp4", {"smooth": 0.5, "steady": 0.8}),
         ("b.mp4", {"cut": Cut(start=Fraction(53, 1000), fps=Fraction(20))}),
     ],
 )

@@ -342,10 +342,11 @@ def test_smoothing_lessens_flicker_and_leaves_a_cut(tmp_path):
     assert trail < 0.03  # the grey before the cut is not to be seen
 
 
-def test_smoothing_checks_its_share_and_opencv(net, tmp_path, monkeypatch, capsys):
-    line = ["video", tmp_path / "a.gif", "--style", net, "-o", tmp_path / "b.gif", "--smooth"]
+@pytest.mark.parametrize("option", ["--smooth", "--steady"])
+def test_smoothing_checks_its_share_and_opencv(net, tmp_path, monkeypatch, capsys, option):
+    line = ["video", tmp_path / "a.gif", "--style", net, "-o", tmp_path / "b.gif", option]
     assert status(*line, 0.95) == 2
-    assert "--smooth 0.95 is not allowed; 0 to 0.9" in capsys.readouterr().err
+    assert f"{option} 0.95 is not allowed; 0 to 0.9" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert status(*line, 0.5) == 2
     assert "needs the extra `video`" in capsys.readouterr().err

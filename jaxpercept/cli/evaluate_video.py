@@ -74,6 +74,12 @@ def add(kinds: argparse._SubParsersAction) -> None:
         "and style loss, which expose a net that draws nothing",
     )
     option(
+        "--steady", type=float, default=0.0, metavar="X", help="play the film as video --steady X"
+    )
+    option(
+        "--smooth", type=float, default=0.0, metavar="X", help="play the film as video --smooth X"
+    )
+    option(
         "--sheet",
         metavar="FILE",
         help="write a contact sheet to this image: frames, pictures, and what changed in these "
@@ -103,8 +109,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from jaxpercept.evaluation import video, video_report
     from jaxpercept.evaluation.video_sheet import Differences
+    from jaxpercept.inference import smoothing
     from jaxpercept.runtime import compilation_cache
 
+    smoothing.check("--steady", arguments.steady)
+    smoothing.check("--smooth", arguments.smooth)
     compilation_cache.enable()
     differences = Differences(arguments.frames) if arguments.sheet else None
     result = video.evaluate_video(
@@ -114,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
         frames=arguments.frames,
         start=[Fraction(t) for t in starts] if len(starts) > 1 else Fraction(starts[0]),
         paintings=arguments.style_image,
+        steady=arguments.steady,
+        smooth=arguments.smooth,
         progress=say,
         watch=differences.watch if differences else None,
     )

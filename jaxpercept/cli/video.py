@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   python infer.py video clip.mp4 --style starry_night -o out.mp4
   python infer.py video clips/ anim.gif --style the_scream wave --size 640 -o styled/
+  python infer.py video clip.mp4 --style starry_night --steady 0.8 -o steady.mp4
   python infer.py video clip.mov --style multi:wave=0.6,starry_night=0.4 --strength 0.7 -o out.mp4
   python infer.py video clip.mp4 --style udnie --from 0:10 --to 0:15 --compare -o out.webm
 
@@ -88,12 +89,21 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="noise under each frame, 0 to 1, the same in every frame (default: 0)",
     )
     option(
+        "--steady",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="against flicker: show the net frames in which this share, 0 to 0.9, is the mean of "
+        "the frames before, moved along the film's optical flow, and without the camera's motion; "
+        "strokes stay sharp; try 0.8; needs the extra `video` (default: 0)",
+    )
+    option(
         "--smooth",
         type=float,
         default=0.0,
         metavar="X",
-        help="mix this share of the last result, 0 to 0.9, into each frame, moved along the "
-        "film's optical flow; for nets that flicker; needs the extra `video` (default: 0)",
+        help="against flicker: mix this share of the last result, 0 to 0.9, into each frame, moved "
+        "along the film's optical flow; softens strokes; needs the extra `video` (default: 0)",
     )
     option("--tile", type=int, metavar="PX", help="as in stylize (default: if memory is short)")
     option(
@@ -132,7 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.images.frames import Cut
     from jaxpercept.inference import encoding, film_frames, films, smoothing
 
-    smoothing.check(arguments.smooth)
+    smoothing.check("--smooth", arguments.smooth)
+    smoothing.check("--steady", arguments.steady)
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain)
     if arguments.codec is not None:
@@ -160,6 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
         compare=arguments.compare,
         still=arguments.still,
         smooth=arguments.smooth,
+        steady=arguments.steady,
     )
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)

@@ -26,6 +26,9 @@ from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut
 from jaxpercept.inference import films, optical_flow
 from jaxpercept.inference.model import Model, load_model
+from jaxpercept.inference.smoothing import Smoother
+from jaxpercept.inference.steadying import Steadier
+from jaxpercept.nets import geometry
 
 LAGS = (1, 5, 10)
 SHIFTS = (1, 4)  # in pixels; 4 is the stride of our nets
@@ -42,17 +45,21 @@ def evaluate_video(
     start: Fraction | Sequence[Fraction] = Fraction(0),
     lags: Sequence[int] = LAGS,
     paintings: Sequence[str | os.PathLike[str]] = (),
+    steady: float = 0.0,
+    smooth: float = 0.0,
     progress: Callable[[str], None] = lambda line: None,
     watch: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
-    seconds (of all clips, or of each), at a width of `size`, without grain.
+    seconds (of all clips, or of each), at a width of `size`, without grain. `steady` and `smooth`
+    are those of `film_frames.Making`; they do not change "shift1" and "shift4".
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
-    pair]}}}, "size", "frames", "lags", "failed"}. A row "input" is the clip's own error. A bad clip
-    is recorded in "failed". With `paintings`, the style images of the styles in their order, each
-    style also has the losses "content" and "style" of `video_losses`, and "content_each" and
-    "style_each" of the frames. `watch` is called with the pictures, see `video_sheet.Differences`.
+    pair]}}}, "size", "frames", "lags", "steady", "smooth", "failed"}. A row "input" is the
+    clip's own error. A bad clip is recorded in "failed". With `paintings`, the style images of the
+    styles in their order, each style also has the losses "content" and "style" of `video_losses`,
+    and "content_each" and "style_each" of the frames. `watch` is called with the pictures, see
+    `video_sheet.Differences`.
     Raises InputError if no clip can be used, or for another number of paintings or starts."""
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
     if len(starts) != len(clips):
@@ -72,7 +79,7 @@ def evaluate_video(
         for style, painting in zip(styles, paintings, strict=False)
     }
     result: dict[str, Any] = {"clips": {}, "size": size, "frames": frames}
-    result |= {"lags": list(lags), "failed": []}
+    result |= {"lags": list(lags), "steady": steady, "smooth": smooth, "failed": []}
     for clip, begin in zip(clips, starts, strict=True):
         try:
             seen = [_fitted(x, size) for x in _first(Path(clip), frames, begin)]
@@ -80,9 +87,10 @@ def evaluate_video(
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
                 )
-            calls = {name: _single(net) for name, net in nets.items()}
+            calls = {name: _played(net, steady, smooth) for name, net in nets.items()}
+            plain = {name: _single(net) for name, net in nets.items()}
             watched = partial(watch, str(clip)) if watch else None
-            result["clips"][str(clip)] = measured(seen, calls, lags, judges, watched)
+            result["clips"][str(clip)] = measured(seen, calls, lags, judges, watched, plain)
         except InputError as error:
             result["failed"].append(str(error))
             progress(f"error: {error}")
@@ -99,12 +107,14 @@ def measured(
     lags: Sequence[int] = LAGS,
     judges: Mapping[str, Judge] | None = None,
     watch: Callable[..., object] | None = None,
+    plain: Mapping[str, Outputs] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Returns the numbers of one clip, frames (H, W, 3) in [0, 1] of one size. For "input" and each
     of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
     each neighbouring pair, and how much a shift changes its output on the first frame. `judges`
     give the losses of the nets of their names. `watch` gets each net's name, the frame's index, the
-    frame, the picture, its difference to the one at the first lag, and where that is reliable."""
+    frame, the picture, its difference to the one at the first lag, and where that is reliable. The
+    shifts are measured on `plain`, if `nets` need to see a film in order."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
     losses: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -126,13 +136,14 @@ def measured(
                 if watch and lag == lags[0] and name != INPUT:
                     watch(name, index, frame, output, apart, mask)
     rows: dict[str, dict[str, Any]] = {}
-    for name, call in calls.items():
+    for name in calls:
         row: dict[str, Any] = {
             f"lag{lag}": float(np.sqrt(np.mean(squares[name, lag])))
             for lag in lags
             if squares[name, lag]
         }
-        row |= {f"shift{n}": shift_error(call, frames[0], n) for n in SHIFTS}
+        moved = (calls | dict(plain or {}))[name]
+        row |= {f"shift{n}": shift_error(moved, frames[0], n) for n in SHIFTS}
         for loss in (key for key in LOSSES if losses[name, key]):
             row |= {loss: float(np.mean(losses[name, loss])), f"{loss}_each": losses[name, loss]}
         row["each"] = [float(np.sqrt(s)) for s in squares[name, lags[0]]]
@@ -160,6 +171,18 @@ def _first(clip: Path, count: int, start: Fraction) -> Iterator[Float]:
 
 def _fitted(x: Float, width: int) -> Float:
     return images.resize(x, (max(16, round(x.shape[0] * width / x.shape[1])), width))
+
+
+def _played(net: Model, steady: float, smooth: float) -> Outputs:
+    """Returns the net on the frames of a film in order, as the `video` command applies it."""
+    single, smoother = _single(net), Smoother(smooth)
+    steadier = Steadier(steady, geometry.multiple(net.config))
+
+    def call(x: Float) -> Float:
+        view = steadier(x)
+        return smoother(x, view.restored(single(view.image)))
+
+    return call
 
 
 def _single(net: Model) -> Outputs:

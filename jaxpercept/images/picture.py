@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.images.scaling import Float, to_float
@@ -50,10 +49,10 @@ class Picture:
 
     def over_white(self) -> Float:
         """Returns the picture without transparency, (H, W, 3) float32 in [0, 1]."""
-        rgb = to_float(self.pixels) if self.pixels.dtype == np.uint8 else self.pixels
+        rgb = to_float(self.pixels)
         if self.alpha is None:
             return rgb
-        alpha = to_float(self.alpha) if self.alpha.dtype == np.uint8 else self.alpha
+        alpha = to_float(self.alpha)
         return over_white(rgb, alpha)
 
 

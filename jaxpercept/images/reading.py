@@ -133,11 +133,7 @@ def _split(pixels: NDArray[Any], uint8: bool) -> tuple[NDArray[Any], NDArray[Any
         rgb = bled(rgb, alpha)
     if uint8:
         return to_uint8(rgb), None if alpha is None else to_uint8(alpha)
-    return _floats(rgb), None if alpha is None else _floats(alpha)
-
-
-def _floats(x: NDArray[Any]) -> Float:
-    return to_float(x) if x.dtype == np.uint8 else x
+    return to_float(rgb), None if alpha is None else to_float(alpha)
 
 
 def _banded(image: Image.Image, profile: bytes | None, factor: int) -> NDArray[np.uint8]:

@@ -23,8 +23,10 @@ def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
     )
 
 
-def to_float(x: NDArray[np.uint8]) -> Float:
-    """Converts 0..255 to [0, 1]."""
+def to_float(x: NDArray[Any]) -> Float:
+    """Converts uint8 0..255 to [0, 1]. Float passes through."""
+    if np.issubdtype(x.dtype, np.floating):
+        return x
     return x.astype(np.float32) / np.float32(255)
 
 

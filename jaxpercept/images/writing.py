@@ -52,7 +52,7 @@ def encode(
         )
     alpha = picture.alpha
     if alpha is not None and kind in (JPEG, BMP):
-        x = over_white(_floats(x), _floats(np.asarray(alpha)))
+        x = over_white(to_float(x), to_float(np.asarray(alpha)))
         alpha = None
     try:
         image = _image(picture, x, alpha, kind)
@@ -119,10 +119,6 @@ def _checked(x: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(x).all():
         raise ValueError("the image has values that are not finite")
     return x
-
-
-def _floats(x: NDArray[Any]) -> NDArray[Any]:
-    return to_float(x) if x.dtype == np.uint8 else x
 
 
 def _image(picture: Picture, x: NDArray[Any], alpha: NDArray[Any] | None, kind: str) -> Image.Image:

@@ -24,6 +24,7 @@ from jaxpercept.inference.encoding import Encoding
 from jaxpercept.inference.file_jobs import PIXELS, ahead
 from jaxpercept.inference.model import Net
 from jaxpercept.inference.smoothing import Smoother
+from jaxpercept.inference.steadying import Steadier, View
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import geometry
 
@@ -33,7 +34,8 @@ class Making:
     """How a film is made, besides its frames' `Treatment`: `cut` is the part to take, `encoding`
     how it is written, and `batch` the number of frames at once. `compare` puts each frame beside
     its result, and `still` also writes a contact sheet. `smooth` is the share of the last picture
-    that is blended into each, see `smoothing`; it is for nets of scale 1."""
+    that is blended into each, see `smoothing`, and `steady` the share of the last frames in what
+    the net sees, see `steadying`; both are for nets of scale 1."""
 
     cut: Cut = field(default_factory=Cut)
     encoding: Encoding = field(default_factory=Encoding)
@@ -41,6 +43,14 @@ class Making:
     compare: bool = False
     still: bool = False
     smooth: float = 0.0
+    steady: float = 0.0
+
+
+class Shown(NamedTuple):
+    """A frame of the film, and what the net sees of it."""
+
+    frame: Frame
+    view: View
 
 
 class Pools(NamedTuple):
@@ -83,28 +93,37 @@ def _batches(
     done: int,
 ) -> Iterator[Batch]:
     """Yields frames as the net sees them, in batches of one length, the last one filled up."""
-    source = (_scaled(f, how) for f in itertools.islice(making.cut.applied(film), done, None))
+    source = _shown(film, how, model, making, done)
     first = reader.submit(next, source, None).result()
     if first is None:
         return
-    _check_size(film.path, first, how, model)
-    pixels = first.pixels.shape[0] * first.pixels.shape[1]
+    _check_size(film.path, first.frame, how, model)
+    pixels = first.view.image.shape[0] * first.view.image.shape[1]
     length = max(1, min(making.batch, BATCH_PIXELS // pixels))
     calls = ((None, partial(next, source, None), pixels) for _ in itertools.count())
-    taken: list[Frame] = [first]
+    taken: list[Shown] = [first]
     for _, reading in ahead(reader, calls, max(PIXELS, 2 * length * pixels)):
-        if (frame := reading.result()) is None:
+        if (shown := reading.result()) is None:
             break
         if len(taken) == length:
             yield _batch(taken, how, length)
             taken = []
-        taken.append(frame)
+        taken.append(shown)
     yield _batch(taken, how, length)
 
 
-def _batch(frames: list[Frame], how: Treatment, length: int) -> Batch:
-    seen = [images.grain(frame.pixels, how.grain or 0) for frame in frames]
-    return Batch(list(frames), seen, length)
+def _shown(film: Film, how: Treatment, model: Net, making: Making, done: int) -> Iterator[Shown]:
+    """Yields the frames after the first `done`. A steadied frame depends on all before it."""
+    unseen = 0 if making.steady else done
+    frames = (_scaled(f, how) for f in itertools.islice(making.cut.applied(film), unseen, None))
+    steadier = Steadier(making.steady, geometry.multiple(model.config))
+    shown = (Shown(frame, steadier(frame.pixels)) for frame in frames)
+    return itertools.islice(shown, done - unseen, None)
+
+
+def _batch(shown: list[Shown], how: Treatment, length: int) -> Batch:
+    seen = [images.grain(one.view.image, how.grain or 0) for one in shown]
+    return Batch(list(shown), seen, length)
 
 
 def _scaled(frame: Frame, how: Treatment) -> Frame:
@@ -153,8 +172,9 @@ def _finished(
     """Makes frames of the net's outputs."""
     outputs = running.result()
     made = []
-    for frame, output in zip(batch.keys, outputs, strict=True):
-        finished = finish(frame, smoother(frame.pixels, output), how, compare)
+    for (frame, view), output in zip(batch.keys, outputs, strict=True):
+        picture = smoother(frame.pixels, view.restored(output))
+        finished = finish(frame, picture, how, compare)
         ends = smoother.count % segments.LENGTH == 0  # this frame ends a segment
         made.append(replace(finished, trail=smoother.last if ends else None))
     return made

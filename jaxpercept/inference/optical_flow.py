@@ -55,6 +55,20 @@ def warped(x: NDArray[Any], motion: Float) -> Float:
     return np.asarray(made, np.float32)
 
 
+def moved(x: NDArray[Any], right: float, down: float) -> Float:
+    """Returns `x` (H, W, C) with its content moved by so many pixels, resampled by Lanczos' filter.
+    What comes in at the border is mirrored. A move by whole pixels changes no value."""
+    cv2 = _cv2()
+    made = cv2.warpAffine(
+        np.asarray(x, np.float32),
+        np.array([[1, 0, right], [0, 1, down]], np.float32),
+        (x.shape[1], x.shape[0]),
+        flags=cv2.INTER_LANCZOS4,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    return np.asarray(made, np.float32)
+
+
 def valid(back: Float, forward: Float) -> NDArray[np.bool_]:
     """Returns where `back`, the flow (H, W, 2) of a frame to an earlier one, is reliable. It is
     where it leads inside the image, where `forward`, the earlier frame's flow, leads back (so

@@ -16,10 +16,10 @@ MOST = 0.9  # a larger share leaves trails
 ALIKE = 0.1  # how far a channel of the photo may be from the last photo moved along
 
 
-def check(share: float) -> None:
+def check(option: str, share: float) -> None:
     """Raises InputError for a share that is not allowed, or without OpenCV."""
     if not 0 <= share <= MOST:
-        raise InputError(f"--smooth {share:g} is not allowed; 0 to {MOST}")
+        raise InputError(f"{option} {share:g} is not allowed; 0 to {MOST}")
     if share:
         optical_flow.check()
 
@@ -27,7 +27,8 @@ def check(share: float) -> None:
 class Smoother:
     """Blends each picture of a film with the one before it. Pictures come in order, (H, W, 3) each.
     `count` is their number, and `last` the last photo with its smoothed picture: a smoother that
-    begins with those of another goes on where that one stopped.
+    begins with those of another goes on where that one stopped. `motion` is how far the photo has
+    moved since the last one, to the right and down: the median of its pixels.
 
     Where the flow between the photos is reliable and the photos are alike along it, a picture is
     (1 - share) times the net's and share times the last one moved along the flow. Elsewhere it is
@@ -37,13 +38,14 @@ class Smoother:
         self, share: float, count: int = 0, last: tuple[NDArray[Any], Float] | None = None
     ):
         self.share, self.count, self.last = share, count, last
+        self.motion: NDArray[Any] = np.zeros(2)
 
     def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
         self.count += 1
         if not self.share:
             return picture
-        made = images.to_float(picture) if picture.dtype == np.uint8 else np.array(picture)
+        made = np.array(images.to_float(picture))
         if self.last is not None:
             before, earlier = self.last
             back, forward = optical_flow.flow(photo, before), optical_flow.flow(before, photo)
@@ -52,5 +54,6 @@ class Smoother:
             same = optical_flow.valid(back, forward) & (np.abs(apart).max(-1) <= ALIKE)
             weight = self.share * same[..., None].astype(np.float32)
             made += weight * (optical_flow.warped(earlier, back) - made)
+            self.motion = np.median(forward.reshape(-1, 2), 0)
         self.last = photo, made
         return made

@@ -61,7 +61,7 @@ def run(
     Raises InputError for a net that cannot be tiled."""
     side = choose(model, x.shape[0], x.shape[1], tile)
     if not side:
-        seen = images.to_float(x) if x.dtype == np.uint8 else x
+        seen = images.to_float(x)
         return cutting.kept(np.asarray(model(seen[None]))[0], deep)
     if model.config.scale == 1:
         return statistics.run(model, x, side, deep=deep, progress=progress)

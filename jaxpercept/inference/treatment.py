@@ -168,7 +168,7 @@ def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:
     """Enlarges (H, W, 3) or (H, W) `scale` times by bicubic interpolation, in [0, 1]."""
     if scale == 1:
         return x
-    x = images.to_float(x) if x.dtype == np.uint8 else x
+    x = images.to_float(x)
     large = resampling.upscale(x if x.ndim == 3 else x[..., None], scale)
     large = np.clip(np.asarray(large), 0, 1)
     return large if x.ndim == 3 else large[..., 0]
@@ -178,18 +178,18 @@ def _controlled(treatment: Treatment, content: NDArray[Any], output: NDArray[Any
     """Applies `images.controlled`, in strips if the output is uint8, since memory is short then."""
     how: dict[str, Any] = {"strength": treatment.strength, "keep_color": treatment.keep_color}
     if output.dtype != np.uint8:
-        floats = images.to_float(content) if content.dtype == np.uint8 else content
+        floats = images.to_float(content)
         return images.controlled(output, floats, **how)
     made = np.empty_like(output)
     for top in range(0, len(output), 64):
         part = np.s_[top : top + 64]
-        below = images.to_float(content[part]) if content.dtype == np.uint8 else content[part]
+        below = images.to_float(content[part])
         made[part] = images.to_uint8(images.controlled(images.to_float(output[part]), below, **how))
     return made
 
 
 def _grey(output: NDArray[Any]) -> NDArray[Any]:
-    whole = images.to_float(output) if output.dtype == np.uint8 else output
+    whole = images.to_float(output)
     mean = np.repeat(whole.mean(-1, keepdims=True), 3, axis=-1)
     return images.to_uint8(mean) if output.dtype == np.uint8 else mean
 

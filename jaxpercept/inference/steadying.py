@@ -1,0 +1,63 @@
+"""Steadies what a net sees of a film, so that the strokes hold still and stay as sharp as they are.
+
+A net of stride 4 draws other strokes when the photo moves by a fraction of its stride, or when its
+noise changes. So the net sees frames whose noise is averaged along the optical flow, and which are
+moved by less than a stride, so that the camera's motion becomes whole strides. The net's picture is
+moved back. Only the net sees these frames: all else is made of the film's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxpercept import images
+from jaxpercept.images import Float
+from jaxpercept.inference import optical_flow, smoothing
+
+_SUPPORT = 4  # how many pixels away the resampling reads
+
+
+class View(NamedTuple):
+    """A frame as a net sees it: `image` (H, W, 3), which is larger by `border` on every side, and
+    whose content is moved by `shift` pixels to the right and down."""
+
+    image: NDArray[Any]
+    shift: tuple[float, float] = (0.0, 0.0)
+    border: int = 0
+
+    def restored(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """Returns the net's picture of `image` as that of the frame."""
+        if not self.border:
+            return picture
+        inside = slice(self.border, -self.border)
+        right, down = self.shift
+        return _moved(images.to_float(picture), -right, -down)[inside, inside]
+
+
+class Steadier:
+    """Shows a net of that stride the frames of a film, one after the other. `share` of what it sees
+    is the mean of the frames before, moved along the flow. At 0, it sees the frames themselves."""
+
+    def __init__(self, share: float, stride: int) -> None:
+        self._share, self._stride = share, stride
+        self._still, self._place = smoothing.Smoother(share), np.zeros(2)
+        self._border = -(-(stride // 2 + _SUPPORT) // stride) * stride
+
+    def __call__(self, photo: NDArray[Any]) -> View:
+        """Returns what the net sees of the next frame (H, W, 3), float in [0, 1] or uint8."""
+        if not self._share:
+            return View(photo)
+        image = self._still(photo, photo)
+        self._place += self._still.motion
+        half = self._stride / 2
+        right, down = (float(x) for x in (half - self._place) % self._stride - half)
+        around = np.pad(image, (*[(self._border, self._border)] * 2, (0, 0)), "symmetric")
+        return View(_moved(around, right, down), (right, down), self._border)
+
+
+def _moved(image: NDArray[Any], right: float, down: float) -> Float:
+    """Moves the content, and keeps it in [0, 1]."""
+    return np.clip(optical_flow.moved(image, right, down), 0, 1)
