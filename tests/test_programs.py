@@ -4,13 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
+import jax
 import pytest
 from helpers import save_style
 from test_imports import graph
 
 from jaxpercept.files import kept
 from jaxpercept.inference import programs
+from jaxpercept.runtime import compilation_cache
 
 RUN = """
 import hashlib, sys
@@ -100,6 +103,27 @@ def test_what_jaxs_own_cache_holds_is_compiled_again(process, tmp_path):
     assert process(TWICE, cache, "kept") == process(TWICE, cache, "loaded") == plain
 
 
+def test_threads_that_compile_past_jaxs_cache_wait_for_one_another():
+    """Otherwise one turns the cache on while the other compiles, or leaves it off for good."""
+    before = jax.config.values[compilation_cache.SWITCH]
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with compilation_cache.unused():
+            inside.set()
+            leave.wait(10)
+
+    with compilation_cache.unused():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert not inside.wait(0.1)
+    assert inside.wait(10)
+    assert jax.config.values[compilation_cache.SWITCH] is False
+    leave.set()
+    thread.join()
+    assert jax.config.values[compilation_cache.SWITCH] is before
+
+
 def test_what_was_used_last_is_kept(tmp_path):
     paths = [tmp_path / f"{i}{kept.SUFFIX}" for i in range(4)]
     for i, path in enumerate(paths[:3]):
@@ -124,5 +148,13 @@ def test_all_that_decides_a_net_is_part_of_its_programs_name(root, monkeypatch):
     before = programs._key("net")
     assert programs._key("net") == before
     assert programs._key("another") != before
+    with compilation_cache.unused():
+        assert programs._key("net") == before
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1}, raising=False)
+    programs._processor.cache_clear()
+    on_one_core = programs._key("net")
+    monkeypatch.undo()
+    programs._processor.cache_clear()
+    assert (on_one_core == before) == (programs._processor()[1] == "1")
     monkeypatch.setenv("XLA_FLAGS", "--another")
     assert programs._key("net") != before

@@ -87,7 +87,7 @@ def _shape(x: Any) -> jax.ShapeDtypeStruct:
 def _key(about: object) -> str:
     flags = [os.environ.get(name) for name in ("XLA_FLAGS", "JAX_PLATFORMS")]
     versions = jax.__version__, jaxlib.__version__
-    settings = sorted(jax.config.values.items())
+    settings = sorted(x for x in jax.config.values.items() if x[0] != compilation_cache.SWITCH)
     decides = (about, _code(), versions, settings, flags, _processor())
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
@@ -106,10 +106,12 @@ def _code() -> str:
 @lru_cache(maxsize=1)
 def _processor() -> tuple[str, ...]:
     """Returns what machine code is made for: the kind of processor, its features and the number of
-    cores."""
+    cores that the process may use."""
     try:
         lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     except OSError:
         lines = [platform.processor()]
     about = (line for line in lines if line.startswith(("model name", "flags", "Features")))
-    return platform.machine(), str(os.cpu_count()), *about
+    affinity = getattr(os, "sched_getaffinity", None)  # XLA splits loops for the cores of `taskset`
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return platform.machine(), str(cores), *about

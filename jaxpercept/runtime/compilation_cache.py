@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ import jax
 from jaxpercept.errors import printable
 
 VARIABLE = "JAXPERCEPT_CACHE"
+SWITCH = "jax_enable_compilation_cache"
 _enabled: Path | None = None
+_one_at_a_time = threading.RLock()
 
 
 def folder() -> Path:
@@ -64,20 +67,21 @@ def enabled() -> Path | None:
 @contextmanager
 def unused() -> Iterator[None]:
     """Compiles without jax's cache. An executable that comes from there lacks some of its functions
-    when it is serialized again."""
-    wanted = jax.config.values["jax_enable_compilation_cache"]
-    try:
-        _use(False)
-        yield
-    finally:
-        _use(wanted)
+    when it is serialized again. The setting is the process's, so threads wait for one another."""
+    with _one_at_a_time:
+        wanted = jax.config.values[SWITCH]
+        try:
+            _use(False)
+            yield
+        finally:
+            _use(wanted)
 
 
 def _use(wanted: bool) -> None:
     """jax looks at its setting once, and again after `reset_cache`."""
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-    jax.config.update("jax_enable_compilation_cache", wanted)
+    jax.config.update(SWITCH, wanted)
     reset_cache()
 
 
