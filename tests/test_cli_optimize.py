@@ -103,12 +103,12 @@ BAD = {
     ),
     "unknown init": ("style --content tall.png --style style.png --init gray", "did you mean grey"),
     "from the answer": ("invert --content tall.png --init content", "already be the answer"),
-    "texture's hatch": ("texture --style style.png --weights.hatch 1", "a texture has no content"),
+    "texture's hatch": ("texture --style style.png --weights.hatch 1", "here: style, tv (see"),
     "texture's content": (
         "texture --style style.png --weights.content 1",
-        "a texture has no content",
+        "unknown option --weights.content",
     ),
-    "invert's style": ("invert --content tall.png --weights.style 1", "use optimize style"),
+    "invert's style": ("invert --content tall.png --weights.style 1", "here: content, tv, pixel"),
     "unknown optimizer": ("invert --content tall.png --optimizer sgd", "lbfgs, adam"),
     "no iterations": ("invert --content tall.png --iterations 0", "--iterations 0 is not allowed"),
     "iterations and sizes": (

@@ -109,7 +109,7 @@ BAD = {
     "train: loss": ("train superres --scale 4 --loss pixels --data P", "feature, pixel"),
     "train: preset": (
         "train superres --scale 4 --loss pixel --data P --preset fast",
-        "paper, best",
+        "best, gated, paper",
     ),
     "train: no scale": ("train superres --loss pixel --data P", "--scale"),
     "train: patch of another scale": (

@@ -10,6 +10,7 @@ import pytest
 from optax.contrib import muon
 
 from jaxpercept.config import TrainConfig
+from jaxpercept.config.options import options
 from jaxpercept.training import optimizers
 
 random = np.random.default_rng(0)
@@ -119,6 +120,10 @@ def test_weight_decay_bounds_the_kernels_of_a_long_muon_run():
     assert largest[1] < 0.2 * largest[0]
 
 
-@pytest.fixture(params=["adam", "muon"])
+@pytest.fixture(params=options(TrainConfig)["optimizer"].choices)
 def name(request):
     return request.param
+
+
+def test_every_choice_has_its_optimizer():
+    assert set(optimizers.MAKERS) == set(options(TrainConfig)["optimizer"].choices)

@@ -187,3 +187,11 @@ def test_the_summary_names_what_makes_a_run_what_it_is():
 def test_the_reference_in_docs_is_that_of_the_fields(root):
     """To fix it, run python -m jaxpercept.cli.reference > docs/options.md"""
     assert (root / "docs" / "options.md").read_text() == reference()
+
+
+def test_every_preset_is_explained(capsys):
+    assert config.NET_HELP.keys() == config.NET_PRESETS.keys()
+    with pytest.raises(SystemExit):
+        build_parser("jaxpercept").parse_args(["train", "style", "--help"])
+    shown = capsys.readouterr().out.split("presets (--preset)")[1].split("examples:")[0]
+    assert set(config.RECIPES) <= set(re.findall(r"\w+", shown))

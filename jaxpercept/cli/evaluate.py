@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept.cli import evaluate_video
+from jaxpercept.cli import evaluate_video, options
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.nets import weights_file
@@ -50,7 +50,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="images or folders of images (default: the sample photos)",
     )
     parser.add_argument(
-        "--scale", type=int, required=True, metavar="N", help="how many times larger: 2, 4 or 8"
+        "--scale",
+        type=int,
+        required=True,
+        metavar="N",
+        help=f"how many times larger: {options.either(SCALES)}",
     )
     parser.add_argument(
         "--model",

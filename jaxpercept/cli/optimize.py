@@ -7,7 +7,7 @@ The losses are the same as in training. Images of one size are optimised togethe
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from jaxpercept import config
@@ -97,7 +97,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)"
     )
     weights = {"content": 1.0, "style": 0.0, "tv": 0.0}
-    _add_common(groups, "invert", "grey", weights, ("content_layers", "style_layers"))
+    _add_common(groups, "invert", "grey", weights, ("content_layers", "style_layers"), ["style"])
     invert.set_defaults(run=run_invert, default_weights=weights)
 
     texture = kinds.add_parser(
@@ -113,7 +113,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"VGG-16 layers (default: {' '.join(config.STYLE_LAYERS)})",
     )
     weights = {"content": 0.0, "style": 5.0, "tv": 0.0}
-    _add_common(groups, "texture", "noise", weights, ("content_layers", "style_layers"))
+    of_content = [name for name in config.TERM_NAMES if name not in ("style", "tv")]
+    _add_common(groups, "texture", "noise", weights, ("content_layers", "style_layers"), of_content)
     texture.set_defaults(run=run_texture, default_weights=weights)
 
 
@@ -152,7 +153,9 @@ def _add_common(
     init: str = "content",
     weights: dict[str, float] | None = None,
     leave_out: tuple[str, ...] = (),
+    without: Collection[str] = (),
 ) -> None:
+    """Adds the options that the kinds share. `leave_out` are fields, and `without` are terms."""
     groups["run"].add_argument(
         "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
     )
@@ -163,7 +166,8 @@ def _add_common(
         metavar="FILE",
         help="weights of the loss network (default: the shipped VGG-16, trained on ImageNet)",
     )
-    add_weights(groups["objective"], kind, weights or config.DEFAULT_WEIGHTS["reference"])
+    shown = weights or config.DEFAULT_WEIGHTS["reference"]
+    add_weights(groups["objective"], f"optimize {kind}", shown, leave_out=without)
 
 
 def make_config(
@@ -193,20 +197,15 @@ def run_invert(arguments: argparse.Namespace) -> int:
             "--init content would already be the answer; choose grey, noise, or another image"
         )
     made = make_config(arguments, "grey", content_layers=(arguments.layer,))
-    if made.objective.weights["style"]:
-        raise InputError("--weights.style needs a style image; use optimize style")
     return optimize_job.run(arguments, made, arguments.content, (), arguments.layer)
 
 
 def run_texture(arguments: argparse.Namespace) -> int:
     """Runs `optimize texture`. The first style image gives the size."""
     made = make_config(arguments, "noise", style_layers=arguments.layers or config.STYLE_LAYERS)
-    if made.init == "content" or any(
-        w for n, w in made.objective.weights.items() if n not in ("style", "tv")
-    ):
+    if made.init == "content":
         raise InputError(
-            "a texture has no content: leave --init content and weights but style and tv; see "
-            "optimize style"
+            "--init content: a texture has no content; choose noise, grey, or an image"
         )
     return optimize_job.run(
         arguments,

@@ -52,11 +52,12 @@ def add_weights(
     command: str,
     defaults: Mapping[str, float] | None,
     note: str = "",
+    leave_out: Collection[str] = (),
 ) -> None:
     """Adds `--weights.NAME` for every term that `command` has. Without `defaults` the help shows
     `note` in their place."""
     for term in config.TERMS:
-        if term.only and command not in term.only:
+        if term.name in leave_out or (term.only and command not in term.only):
             continue
         default = note if defaults is None else f"{defaults.get(term.name, 0):g}"
         group.add_argument(
@@ -101,9 +102,15 @@ def sentence(text: str, about: Option, default: str) -> str:
     itself."""
     if "(default:" in text:
         return text
-    allowed = " or ".join(map(str, about.choices)) if len(about.choices) <= 4 else ""
+    allowed = either(about.choices) if 1 <= len(about.choices) <= 4 else ""
     named = [allowed, f"default: {default}" if default else ""]
     return f"{text} ({'; '.join(filter(None, named))})" if any(named) else text
+
+
+def either(choices: Collection[Any]) -> str:
+    """Returns choices in words: "2, 4 or 8"."""
+    *most, last = map(str, choices)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _reading(hint: Any, about: Option) -> dict[str, Any]:

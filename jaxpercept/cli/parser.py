@@ -9,7 +9,6 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from jaxpercept import config
 from jaxpercept.cli import (
     blend_weights,
     bulk,
@@ -102,10 +101,14 @@ class Parser(argparse.ArgumentParser):
                 f"; did you mean {' or '.join(near)}?" if near else ""
             )
             if unknown.startswith("--weights."):
-                message += f" The loss terms: {', '.join(config.TERM_NAMES)}"
+                mark = "--weights."
+                terms = [option.removeprefix(mark) for option in known if option.startswith(mark)]
+                message += f" The loss terms here: {', '.join(terms)}" if terms else ""
         elif unknown:
             message = f"unexpected argument {unknown!r}"
-        line = f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)"
+        line = (
+            f"{self.prog}: error: {' '.join(message.split())} (see {self._reached().prog} --help)"
+        )
         print(printable(line), file=sys.stderr)
         raise SystemExit(2)
 

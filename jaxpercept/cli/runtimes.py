@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jaxpercept.cli import options
 from jaxpercept.cli.outputs import say
 from jaxpercept.config import PRECISIONS, RUNTIMES, choose
 
@@ -19,20 +20,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         default="jax",
         metavar="R",
-        help=f"runtime of the net: {', '.join(RUNTIMES)} (default: jax); on a CPU with bfloat16, "
-        "openvino with --precision bfloat16 is faster but less exact",
+        help=f"runtime of the net: {options.either(RUNTIMES)} (default: jax); on a CPU with "
+        "bfloat16, openvino with --precision bfloat16 is faster but less exact",
     )
     add_precision(parser)
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
     """Adds `--precision` alone."""
-    allowed = " or ".join(PRECISIONS)
     parser.add_argument(
         "--precision",
         default="float32",
         metavar="X",
-        help=f"number format to compute in ({allowed}; default: float32)",
+        help=f"number format to compute in ({options.either(PRECISIONS)}; default: float32)",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import textwrap
 from typing import Any
 
 from jaxpercept import config
@@ -41,19 +42,26 @@ net. Give the same command again to resume the run exactly where it stopped.
 With --init, the net's shape comes from that file, unless --preset, --net or
 --width is given."""
 
-PRESETS = """presets (--preset); options that you give override them:
-  resize      ours, the default: reflection padding, nearest-neighbour upsampling
-              followed by a convolution, linear output
-  paper       the paper's net and losses: batch norm, transposed convolutions,
-              scaled tanh
-  reference   the authors' code: instance norm, transposed convolutions, scaled
-              tanh in VGG-16's input space, content at relu3_3
-  candy, composition_vii, feathers, la_muse, mosaic, starry_night, the_scream,
-  the_wave, udnie
-              the authors' published styles: their loss weights, style image
-              size, number of steps and width"""
 
-STYLE_EPILOG = f"""{PRESETS}
+def _presets() -> str:
+    """Returns the recipes of `--preset` for the help."""
+    published = ", ".join(name for name in config.RECIPES if name not in config.NET_PRESETS)
+    about = {
+        **config.NET_HELP,
+        textwrap.fill(published, 78): "the authors' published styles: their loss weights, style "
+        "image size, number of steps and width",
+    }
+    rows = []
+    for name, text in about.items():
+        lines = textwrap.wrap(text, 66)
+        rows += [f"{name:<11} {lines.pop(0)}"] if len(name) < 12 else [*name.splitlines()]
+        rows += [f"{'':<12}{line}" for line in lines]
+    return "presets (--preset); options that you give override them:\n" + textwrap.indent(
+        "\n".join(rows), "  "
+    )
+
+
+STYLE_EPILOG = f"""{_presets()}
 
 examples:
   python train.py style --style-image wave.jpg --data photos/ --out runs/wave
@@ -143,7 +151,7 @@ def _add_options(
     groups = train_options.add(
         parser,
         "the recipe to start from, see below (default: resize)",
-        "use the net of resize, paper or reference instead of the recipe's",
+        f"use the net of {options.either(config.NET_PRESETS)} instead of the recipe's",
     )
     groups["data"].add_argument("--style-image", **style_image)
     shown = {"out": out}

@@ -42,12 +42,14 @@ def add_configs(
     shown: Mapping[str, str],
     weights: Mapping[str, float] | None,
     leave_out: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> None:
     """Adds the fields of the run and of its objective. `shown` holds defaults to show instead of
-    the config's own. `weights` are the terms' defaults, or None if they depend on other options."""
+    the config's own. `weights` are the terms' defaults, or None if they depend on other options.
+    `leave_out` are fields, and `without` are terms."""
     for kind in (config.TrainConfig, config.ObjectiveConfig):
         add_fields(groups, kind, command, shown=shown, leave_out=leave_out)
-    add_weights(groups["objective"], command, weights, BY_PRESET)
+    add_weights(groups["objective"], command, weights, BY_PRESET, without)
 
 
 def given_fields(arguments: argparse.Namespace, shipped: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import dataclasses
 
 from jaxpercept import config
 from jaxpercept.cli import options, train_options
-from jaxpercept.errors import InputError
 
 _SUPERRES = """Train one net that enlarges images by a scale (Johnson et al. 2016, section 4.2).
 
@@ -42,11 +41,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "superres", help="train one net that enlarges images", description=_SUPERRES, epilog=_EPILOG
     )
+    presets, scales = options.either(config.SUPERRES_PRESETS), options.either(config.SCALES)
     groups = train_options.add(
-        parser, "the recipe to start from, best, gated or paper, see below (default: best)"
+        parser, f"the recipe to start from, {presets}, see below (default: best)"
     )
     groups["net"].add_argument(
-        "--scale", type=int, required=True, metavar="N", help="how many times larger: 2, 4 or 8"
+        "--scale", type=int, required=True, metavar="N", help=f"how many times larger: {scales}"
     )
     groups["objective"].add_argument(
         "--loss",
@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     by_preset = config.superres_recipe(4, "best").keys() | config.superres_recipe(4, "paper")
     shown = dict.fromkeys(by_preset, train_options.BY_PRESET) | {"out": "runs/superres-xSCALE-LOSS"}
     leave_out = ("losses", "style_layers")
-    train_options.add_configs(groups, "superres", shown, None, leave_out)
+    train_options.add_configs(groups, "superres", shown, None, leave_out, without=["style"])
     parser.set_defaults(run=run)
 
 
@@ -67,12 +67,6 @@ def make_config(arguments: argparse.Namespace) -> config.TrainConfig:
     recipe = config.superres_recipe(arguments.scale, arguments.preset or "best", arguments.loss)
     net, objective = recipe["net"], recipe["objective"]
     weights = options.given_weights(arguments)
-    if weights.get("style"):
-        terms = ", ".join(n for n in config.TERM_NAMES if n != "style")
-        raise InputError(
-            f"--weights.style {weights['style']:g}: super-resolution has no style image; mix "
-            f"{terms}"
-        )
     recipe |= {
         "net": net if arguments.width is None else net.scaled(arguments.width),
         "objective": dataclasses.replace(

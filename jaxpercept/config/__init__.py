@@ -14,6 +14,7 @@ from __future__ import annotations
 from jaxpercept.config.applying import MAX_PIXELS, QUALITY, RUNTIMES
 from jaxpercept.config.net import (
     DEFAULT_SCALE,
+    NET_HELP,
     NET_PRESETS,
     SCALES,
     SUPERRES_PRESETS,
@@ -50,6 +51,7 @@ __all__ = [
     "DEFAULT_WEIGHTS",
     "DEGRADATIONS",
     "MAX_PIXELS",
+    "NET_HELP",
     "NET_PRESETS",
     "PRECISIONS",
     "QUALITY",

@@ -178,10 +178,18 @@ NET_PRESETS: dict[str, TransformNetConfig] = {
     "resize": TransformNetConfig(output_scale=0.15),
 }
 
+# What `--help` says of each.
+NET_HELP = {
+    "resize": "ours, the default: reflection padding, nearest-neighbour upsampling followed by a "
+    "convolution, linear output",
+    "paper": "the paper's net and losses: batch norm, transposed convolutions, scaled tanh",
+    "reference": "the authors' code: instance norm, transposed convolutions, scaled tanh in "
+    "VGG-16's input space, content at relu3_3",
+}
 
 SCALES = (2, 4, 8)
 DEFAULT_SCALE = 4  # of `upscale`, where nothing tells another
-SUPERRES_PRESETS = ("paper", "best", "gated")
+SUPERRES_PRESETS = ("best", "gated", "paper")
 
 
 def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:

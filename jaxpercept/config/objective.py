@@ -17,19 +17,34 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] section 4.1
 
 @dataclass(frozen=True)
 class TermSpec:
-    """A loss term on the command line. The function of the same name is in
-    `jaxpercept.losses.terms`."""
+    """A loss term: its name, its help, and what it reads besides the pictures. `features`,
+    `target_features` and `style_grams` name the field of `ObjectiveConfig` that holds the
+    layers."""
 
     name: str
     help: str
+    features: str = ""
+    target_features: str = ""
+    style_grams: str = ""
+    second_view: bool = False
     flag: str = ""  # the command line's second name for --weights.NAME
     only: tuple[str, ...] = ()  # the tasks that have it; empty: all
 
 
 # One line per term. The function of the same name in jaxpercept/losses/terms.py computes it.
 TERMS: tuple[TermSpec, ...] = (
-    TermSpec("content", "feature reconstruction loss at the content layers"),
-    TermSpec("style", "style reconstruction loss at the style layers"),
+    TermSpec(
+        "content",
+        "feature reconstruction loss at the content layers",
+        features="content_layers",
+        target_features="content_layers",
+    ),
+    TermSpec(
+        "style",
+        "style reconstruction loss at the style layers",
+        features="style_layers",
+        style_grams="style_layers",
+    ),
     TermSpec("tv", "total variation of the output; it smooths the output"),
     TermSpec("pixel", "mean squared difference of output and target, in 0-255 units"),
     TermSpec("l1", "mean absolute difference of output and target, in 0-255 units"),
@@ -41,6 +56,7 @@ TERMS: tuple[TermSpec, ...] = (
         "mean squared difference, in 0-255 units, between the pictures of a photo and of a second "
         "view of it that is moved a little, noisier, and brighter or darker; 100 suits nets for "
         "films",
+        second_view=True,
         flag="--stability",
         only=("style", "multistyle"),
     ),

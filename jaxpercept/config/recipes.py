@@ -33,7 +33,7 @@ def _reference(
 # models/download_style_transfer_models.sh. The batch-norm nets (ECCV) have the full width, the
 # others half.
 RECIPES: dict[str, dict[str, Any]] = {
-    "resize": {},
+    **{name: {"net": net} for name, net in NET_PRESETS.items()},
     "paper": {
         "net": NET_PRESETS["paper"],
         "objective": ObjectiveConfig(losses="paper", weights=DEFAULT_WEIGHTS["paper"]),

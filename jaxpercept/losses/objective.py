@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jax import Array
 from jaxtyping import Float
 
 from jaxpercept import losses
-from jaxpercept.config import TERM_NAMES, VGG_LAYERS, ObjectiveConfig
+from jaxpercept.config import TERMS, VGG_LAYERS, ObjectiveConfig
 from jaxpercept.errors import InputError
 from jaxpercept.losses import terms
 from jaxpercept.losses.terms import LossInputs, LossTerm, SecondView
@@ -26,19 +25,15 @@ Grams = dict[str, Float[Array, "m _cj _cj"]]
 
 def make_terms(config: ObjectiveConfig) -> tuple[LossTerm, ...]:
     """Returns the terms of positive weight, in the table's order."""
-    reading: dict[str, dict[str, Any]] = {
-        "content": {"features": config.content_layers, "target_features": config.content_layers},
-        "style": {"features": config.style_layers, "style_grams": config.style_layers},
-        "stability": {"second_view": True},
-    }
     made = []
-    for name in TERM_NAMES:
-        if weight := config.weights.get(name, 0.0):
-            fn = getattr(terms, name)
-            reads = reading.get(name, {})
-            if "features" in reads:
+    for spec in TERMS:
+        if weight := config.weights.get(spec.name, 0.0):
+            fields = ("features", "target_features", "style_grams")
+            reads = {f: getattr(config, at) for f in fields if (at := getattr(spec, f))}
+            fn = getattr(terms, spec.name)
+            if spec.features:
                 fn = partial(fn, layers=reads["features"])
-            made.append(LossTerm(name, fn, weight, **reads))
+            made.append(LossTerm(spec.name, fn, weight, **reads, second_view=spec.second_view))
     return tuple(made)
 
 

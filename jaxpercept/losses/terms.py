@@ -1,7 +1,7 @@
 """The loss terms that `--weights.NAME` weighs. Each is a function of one frozen `LossInputs` that
 returns one number per image.
 
-To add a term, write its function here and its line in `config.TERMS`. A notebook needs neither:
+To add a term, write its function here and its entry in `config.TERMS`. A notebook needs neither:
 give `training.train(..., terms=...)` a `LossTerm` of your own.
 """
 

@@ -32,15 +32,21 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = optax.cosine_decay_schedule(rate, config.steps)
+    return MAKERS[config.optimizer](rate, config)
+
+
+def _adam(rate: Any, config: TrainConfig) -> optax.GradientTransformation:
     decay = config.weight_decay
-    if config.optimizer == "adam":
-        return optax.adamw(rate, weight_decay=decay, mask=_kernels) if decay else optax.adam(rate)
+    return optax.adamw(rate, weight_decay=decay, mask=_kernels) if decay else optax.adam(rate)
+
+
+def _muon(rate: Any, config: TrainConfig) -> optax.GradientTransformation:
     made = _together(
         muon(
             rate,
             adam_learning_rate=rate,
             consistent_rms=_RMS,
-            weight_decay=decay,
+            weight_decay=config.weight_decay,
             muon_weight_dimension_numbers=_matrices,
         )
     )
@@ -49,6 +55,10 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
         if config.task == "multistyle"
         else made
     )
+
+
+# By the names in `TrainConfig.optimizer`.
+MAKERS = {"adam": _adam, "muon": _muon}
 
 
 def _together(made: optax.GradientTransformation) -> optax.GradientTransformation:
