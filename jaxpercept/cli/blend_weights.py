@@ -11,8 +11,8 @@ from jaxpercept.nets import weights_file
 
 _ABOUT = """Average the weights of two nets of one shape: (1 - X) A + X B.
 
-B must have been trained on from A. Between a pixel net and a feature net, X sets
-how sharp the result is."""
+B must be a net that was trained further from A (--init A). Between a pixel net and
+a feature net, X sets how sharp the result is."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=lambda arguments: parser.print_help())
     kinds = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=type(parser))
-    _add(kinds, "stylize", "apply trained styles", stylize.add_controls, _stylize)
+    _add(kinds, "stylize", "apply trained styles to", stylize.add_controls, _stylize)
     _add(kinds, "upscale", "enlarge", upscale.add_controls, _upscale)
 
 
@@ -58,7 +58,7 @@ def _add(
     recipes: Callable[[argparse.Namespace], list[Recipe]],
 ) -> None:
     parser = kinds.add_parser(
-        name, help=f"{what} to very many images", description=__doc__, epilog=EPILOG
+        name, help=f"{what} very many images", description=__doc__, epilog=EPILOG
     )
     parser.add_argument(
         "inputs",

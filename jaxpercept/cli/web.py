@@ -40,8 +40,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="extend",
         metavar="STYLE",
         help="shipped names or weights files; a net of several styles gets sliders to blend "
-        "them, and FILE:BLEND fixes a blend (default: all shipped nets; the camera takes their "
-        "light ones)",
+        "them, and FILE:BLEND fixes a blend (default: all shipped nets; the camera uses their "
+        "light versions)",
     )
     parser.add_argument(
         "--runtime",

@@ -102,9 +102,9 @@ class TrainConfig:
     cache: str = option(
         "auto",
         "where decoded photos are kept: host is RAM, up to --cache-gib; device is the "
-        "accelerator's memory, which must hold all photos: they are decoded once, cropped and "
-        "augmented there, and one call makes several steps; auto takes device on an accelerator "
-        "if the photos fit into half of its memory and the run is long enough to see them all",
+        "accelerator's memory, which must hold all photos, and there they are also cropped and "
+        "augmented; auto is device on an accelerator if the photos fit into half of its memory "
+        "and the run is long enough to see them all",
         group="data",
         choices=CACHES,
         fixed=True,
