@@ -49,7 +49,7 @@ def test_preserve_color_keeps_the_contents_chroma():
 
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan")])
 def test_a_strength_out_of_range_is_refused(strength):
-    with pytest.raises(InputError, match=r"--strength .* is not allowed; give 0 .the photo. to 1"):
+    with pytest.raises(InputError, match=r"^strength .* is not allowed; give 0 .the photo. to 1"):
         images.controlled(noise(0, 4, 4), noise(1, 4, 4), strength=strength)
     with pytest.raises(ValueError, match="of one shape"):
         images.controlled(noise(0, 4, 4), noise(1, 4, 5))

@@ -49,7 +49,7 @@ def test_what_the_option_means(text, stroke):
 
 @pytest.mark.parametrize("text", ["0.5", "33", "big", "nan", ""])
 def test_what_the_option_does_not_take(text):
-    with pytest.raises(InputError, match=f"--stroke {text} is not allowed; give auto, or a factor"):
+    with pytest.raises(InputError, match=f"^stroke {text} is not allowed; give auto, or a factor"):
         strokes.wanted(text)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jaxpercept.cli import options
 from jaxpercept.cli.outputs import say
-from jaxpercept.config.options import Option
 
 _ABOUT = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
@@ -28,7 +26,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    options.check(arguments, max_side=Option(least=16))
     from jaxpercept import images
     from jaxpercept.data import packing
 

@@ -17,8 +17,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxpercept import files
+from jaxpercept.config.options import Option, check
 from jaxpercept.data.sources import Folder
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images import encoding, fit, load_uint8
 
 _VERSION = "1.0.0"
@@ -105,8 +106,8 @@ def prepare(
     `InputError` if broken images exceed the share (and 10), or if nothing is left. `out` appears
     whole or not at all."""
     out = Path(out)
-    if max_side is not None and max_side < 16:
-        raise InputError(f"max side {max_side}: too small to train on; use at least 16")
+    if max_side is not None:
+        check(Name("max_side"), max_side, Option(least=16))
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; give a folder of images")
     source = Folder(folder)

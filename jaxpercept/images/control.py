@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images.scaling import Float, to_float, to_uint8
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
@@ -37,7 +37,8 @@ def check_strength(strength: float) -> None:
     """Raises InputError unless 0 ≤ strength ≤ 1."""
     if not 0 <= strength <= 1:
         raise InputError(
-            f"--strength {strength} is not allowed; give 0 (the photo) to 1 (the whole style)"
+            Name("strength"),
+            f" {strength} is not allowed; give 0 (the photo) to 1 (the whole style)",
         )
 
 
@@ -63,7 +64,8 @@ def check_grain(amount: float) -> None:
     """Raises InputError unless 0 ≤ amount ≤ 1."""
     if not 0 <= amount <= 1:
         raise InputError(
-            f"--grain {amount} is not allowed; give 0 (none) to 1 (the range from black to white)"
+            Name("grain"),
+            f" {amount} is not allowed; give 0 (none) to 1 (the range from black to white)",
         )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from jaxpercept import files
 from jaxpercept.config import QUALITY
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images import metadata
 from jaxpercept.images.formats import (
     AVIF,
@@ -79,7 +79,7 @@ def encode(
 def check_quality(quality: int | None) -> None:
     """Raises InputError unless `quality` is None or 1 to 100."""
     if quality is not None and not 1 <= quality <= 100:
-        raise InputError(f"--quality {quality} is not allowed; from 1 to 100")
+        raise InputError(Name("quality"), f" {quality} is not allowed; from 1 to 100")
 
 
 def save(

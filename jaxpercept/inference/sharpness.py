@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxpercept.config import DEFAULT_SCALE, TransformNetConfig
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.inference.model import Model, Net
 from jaxpercept.inference.upscaling import default_model, load_upscaler, net_scale, shipped
 from jaxpercept.nets import blending
@@ -43,7 +43,7 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
     either net."""
     if not 0 <= sharpness <= 1:
         raise InputError(
-            f"--sharpness {sharpness:g} is not allowed; give 0 (softest) to 1 (sharpest)"
+            Name("sharpness"), f" {sharpness:g} is not allowed; give 0 (softest) to 1 (sharpest)"
         )
     names = [f"x{scale}-{loss}" for loss in ("pixel", "feature")]
     if not set(names) <= set(shipped(scale)):

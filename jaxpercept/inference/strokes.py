@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
 
@@ -28,8 +28,9 @@ def check(stroke: float | None, given: str | None = None) -> None:
     """Raises InputError unless `stroke` is None or from 1 to 32; the message quotes `given`."""
     if stroke is not None and not 1 <= stroke <= 32:
         raise InputError(
-            f"--stroke {stroke if given is None else given} is not allowed; give auto, or a "
-            "factor from 1 (strokes as the net paints them) to 32"
+            Name("stroke"),
+            f" {stroke if given is None else given} is not allowed; give auto, or a factor from 1 "
+            "(strokes as the net paints them) to 32",
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept.config import TransformNetConfig
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.nets import multistyle, net_file, weights_file
 from jaxpercept.nets.transform_net import Variables
 
@@ -37,7 +37,9 @@ def blend(
     Raises InputError for `at` outside [0, 1] and for nets that differ in shape or in their
     styles."""
     if not 0 <= at <= 1:
-        raise InputError(f"--at {at:g} is not allowed; give 0 (the first net) to 1 (the second)")
+        raise InputError(
+            Name("at"), f" {at:g} is not allowed; give 0 (the first net) to 1 (the second)"
+        )
     (path, a), (other, b) = load(first), load(second)
     if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:
         fields = (f.name for f in dataclasses.fields(a[0]) if f.name != "preset")
