@@ -234,3 +234,15 @@ def test_what_is_measured_is_what_the_video_command_makes(tmp_path):
         np.testing.assert_allclose(
             images.to_float(frame.pixels), played(images.to_float(photo)), atol=1.1 / 255
         )
+
+
+def test_the_flow_of_a_large_film_is_found_on_smaller_frames():
+    x = images.resize(smooth(120, 200), (360, 600), method="bicubic")
+    before, after = x[:, 12:], x[:, :-12]
+    back, forward, reliable = optical_flow.follow(before, after, 320)
+    assert back.shape == forward.shape == (360, 588, 2)
+    assert np.median(back[..., 0]) == pytest.approx(-12, abs=0.3)
+    assert np.median(forward[..., 0]) == pytest.approx(12, abs=0.3)
+    assert reliable[16:-16, 32:-32].mean() > 0.9
+    whole = optical_flow.follow(before, after, 1000)
+    np.testing.assert_array_equal(whole[0], optical_flow.flow(after, before))

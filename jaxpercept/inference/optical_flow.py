@@ -4,6 +4,7 @@ reliable. No other module imports cv2, which is in the extra `video`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,41 @@ def moved(x: NDArray[Any], right: float, down: float) -> Float:
     """Returns `x` (H, W, C) with its content moved by so many pixels, resampled by Lanczos' filter.
     What comes in at the border is mirrored. A move by whole pixels changes no value."""
     cv2 = _cv2()
-    made = cv2.warpAffine(
-        np.asarray(x, np.float32),
-        np.array([[1, 0, right], [0, 1, down]], np.float32),
-        (x.shape[1], x.shape[0]),
-        flags=cv2.INTER_LANCZOS4,
-        borderMode=cv2.BORDER_REFLECT,
-    )
+    filters = _lanczos(right), _lanczos(down)
+    made = cv2.sepFilter2D(np.asarray(x, np.float32), -1, *filters, borderType=cv2.BORDER_REFLECT)
     return np.asarray(made, np.float32)
+
+
+def _lanczos(shift: float, lobes: int = 4) -> Float:
+    """Returns the weights of the pixels around one whose content comes from `shift` before it."""
+    away = lobes + math.ceil(abs(shift))
+    places = np.arange(-away, away + 1) + shift
+    weights = np.sinc(places) * np.sinc(places / lobes) * (np.abs(places) < lobes)
+    weights[np.abs(weights) < 1e-9] = 0
+    return np.asarray(weights / weights.sum(), np.float32)
+
+
+def follow(
+    before: NDArray[Any], photo: NDArray[Any], longest: int
+) -> tuple[Float, Float, NDArray[np.bool_]]:
+    """Returns the flow of `photo` to the frame `before` it, the flow back, and where the first is
+    reliable. They are computed on frames of at most `longest` pixels per side, and enlarged."""
+    height, width = photo.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1 or min(height, width) * share < 16:
+        back, forward = flow(photo, before), flow(before, photo)
+        return back, forward, valid(back, forward)
+    cv2 = _cv2()
+    size = round(width * share), round(height * share)
+    here, there = (
+        cv2.resize(images.to_uint8(x), size, interpolation=cv2.INTER_AREA) for x in (photo, before)
+    )
+    back, forward = flow(here, there), flow(there, here)
+    mask = valid(back, forward).astype(np.uint8)
+    factor = np.array([width / size[0], height / size[1]], np.float32)
+    large = [cv2.resize(x, (width, height)) * factor for x in (back, forward)]
+    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    return large[0], large[1], mask.astype(bool)
 
 
 def valid(back: Float, forward: Float) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import Float
 from jaxpercept.inference import optical_flow
 
+LONGEST = 320  # pixels per side of the frames that the flow is computed on; more takes long
 MOST = 0.9  # a larger share leaves trails
 ALIKE = 0.1  # how far a channel of the photo may be from the last photo moved along
 
@@ -48,10 +49,10 @@ class Smoother:
         made = np.array(images.to_float(picture))
         if self.last is not None:
             before, earlier = self.last
-            back, forward = optical_flow.flow(photo, before), optical_flow.flow(before, photo)
+            back, forward, reliable = optical_flow.follow(before, photo, LONGEST)
             apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
             # a flow over flat surfaces leads back, and so looks valid, across a cut too
-            same = optical_flow.valid(back, forward) & (np.abs(apart).max(-1) <= ALIKE)
+            same = reliable & (np.abs(apart).max(-1) <= ALIKE)
             weight = self.share * same[..., None].astype(np.float32)
             made += weight * (optical_flow.warped(earlier, back) - made)
             self.motion = np.median(forward.reshape(-1, 2), 0)
