@@ -61,12 +61,12 @@ def timed(words: list[str], out: Path) -> dict[str, Any]:
 
 
 def _at(samples: list[tuple[float, float]], moment: float) -> float:
-    """The processor seconds that were spent until a moment."""
+    """Returns the processor seconds that were spent until a moment."""
     return min(samples, key=lambda sample: abs(sample[0] - moment))[1]
 
 
 def _spent(root: int) -> dict[int, float]:
-    """Processor seconds so far of a process and all below it."""
+    """Returns the processor seconds so far of a process and of each process below it."""
     parents, spent = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -89,7 +89,7 @@ def _summary(out: Path) -> dict[str, Any]:
 
 
 def nodes(photos: Path, made: Path, count: int) -> dict[str, Any]:
-    """The command on a cluster of so many nodes of one CPU."""
+    """Runs the command on a cluster of `count` nodes of one CPU."""
     from ray.cluster_utils import Cluster
 
     os.environ |= {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}

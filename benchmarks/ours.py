@@ -23,8 +23,8 @@ from jaxpercept.training.step import make_step
 
 
 def build(row: rows.Row, weights: Path, precision: str = "float32") -> Callable[[], Any]:
-    """A result is what `worker` compares: the output, a scalar loss. The first call compiles; every
-    call of a training row is another step."""
+    """Returns a function whose result `worker` compares: the output, or a scalar loss. The first
+    call compiles. Each call of a training row makes another step."""
     compilation_cache.enable()
     if row.kind in ("style", "superres"):
         model = load_model(weights, precision=precision)

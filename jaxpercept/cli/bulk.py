@@ -107,7 +107,7 @@ def _status(summary: dict[str, Any], missing: list[str], out: str) -> int:
 
 
 def _check_folder(out: str) -> None:
-    """InputError unless `out` is a place for many files."""
+    """Raises InputError unless `out` is a place for many files."""
     from jaxpercept import images
     from jaxpercept.bulk import places
 

@@ -167,7 +167,7 @@ def namer(
 
 
 def check_folder(out: str | os.PathLike[str]) -> None:
-    """InputError unless files can be written below `out`; before any work is done."""
+    """Raises InputError unless files can be written below `out`. It is called before any work."""
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(f"-o {out} is a file; give a folder")
     _check_writable(Path(out))

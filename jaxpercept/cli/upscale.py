@@ -120,7 +120,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def treatment(arguments: argparse.Namespace) -> Treatment:
-    """What these options do to an image beside the net."""
+    """Returns what these options do to an image before and after the net."""
     from jaxpercept.inference.treatment import Treatment
 
     return Treatment(

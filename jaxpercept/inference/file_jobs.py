@@ -37,7 +37,7 @@ class Job:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def timed(self, what: str, call: Callable[..., Any], *args: Any, **how: Any) -> Any:
-        """The call's result; adds the seconds that it took, also where it raises."""
+        """Returns the call's result and adds the seconds that it took, also if it raises."""
         begun = time.perf_counter()
         try:
             return call(*args, **how)

@@ -21,9 +21,9 @@ from jaxpercept.nets import blending
 def chosen(
     name: str | None, factor: float | None, sharpness: float | None, *, precision: str = "float32"
 ) -> Model:
-    """The net that enlarges `factor` times: of this name or file; or between the shipped ones of
-    that scale, where `sharpness` is given; or the first of them. InputError where there is none, or
-    it does not enlarge so much."""
+    """Returns a net that enlarges `factor` times: the net of this `name` or file; with `sharpness`,
+    one between the shipped nets of that scale; with neither, the first of them. Raises InputError
+    if there is no such net, or if its scale is smaller than `factor`."""
     if sharpness is not None:
         return sharpened(net_scale(factor or DEFAULT_SCALE), sharpness, precision=precision)
     model = load_upscaler(

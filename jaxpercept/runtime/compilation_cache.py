@@ -78,7 +78,7 @@ def unused() -> Iterator[None]:
 
 
 def _use(wanted: bool) -> None:
-    """jax looks at its setting once, and again after `reset_cache`."""
+    """Switches jax's cache. jax reads its setting only once, and again after `reset_cache`."""
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
     jax.config.update(SWITCH, wanted)

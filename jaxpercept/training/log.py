@@ -64,8 +64,8 @@ class Log:
     def steps(
         self, steps: Sequence[int], metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
     ) -> None:
-        """`step` for each of the steps of a call, whose metrics have a value for each, or a single
-        one."""
+        """Logs each step of a call as `step` does. A metric holds one value per step, or a scalar
+        if the call made one step."""
         found = {name: np.asarray(value).reshape(-1) for name, value in metrics.items()}
         for i, number in enumerate(steps):
             self.step(number, {name: values[i] for name, values in found.items()}, batch)

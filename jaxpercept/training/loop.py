@@ -78,8 +78,9 @@ def _steps(
     log: Log,
     stopped: Sequence[int],
 ) -> TrainState:
-    """The loop. It logs the step before: its numbers are there while the device works on this
-    one. Nothing is saved or shown whose loss and parameters were not seen to be finite."""
+    """Runs the steps and returns the last state. It logs the previous step, whose numbers are ready
+    while the device works on the current one. A state is saved or shown only after its loss and
+    parameters were seen to be finite."""
     config, engine = start.config, start.engine
     step = make_step(config, start.terms, start.teacher)
     constants = [engine.replicate(tree) for tree in (start.vgg_params, start.grams)]
@@ -132,7 +133,7 @@ def compiled(step: Any, *arguments: Any) -> Any:
 
 
 def next_batches(stream: data.Batches, config: TrainConfig, steps: range) -> dict[str, Any]:
-    """The batch of one call, which makes these steps."""
+    """Returns the batch of one call of the program, which makes these steps."""
     batches = [next_batch(stream, config, number) for number in steps]
     return (
         resident.stacked(batches, resident.per_call(config))

@@ -79,7 +79,8 @@ Groups = dict[str, list[str]]
 
 
 def _groups(params: transform_net.Variables) -> Groups:
-    """The names of kernels of each shape that several have, by what their array is called."""
+    """Returns the names of the kernels of each shape that several kernels have, by the name of the
+    array that holds them together."""
     found: Groups = {}
     for name, value in params.items():
         if value.ndim == 4:
@@ -88,7 +89,7 @@ def _groups(params: transform_net.Variables) -> Groups:
 
 
 def _joined(groups: Groups, tree: Any) -> Any:
-    """The tree with each group, in every dict that has it, as one array."""
+    """Returns the tree with each group of kernels as one array, in every dict that has them."""
 
     def join(node: Any) -> Any:
         if not has(node):
@@ -107,7 +108,7 @@ def _joined(groups: Groups, tree: Any) -> Any:
 
 
 def _parted(groups: Groups, tree: Any) -> Any:
-    """The inverse of `_joined`."""
+    """Inverts `_joined`."""
 
     def part(node: Any) -> Any:
         if not has(node):
@@ -126,13 +127,13 @@ def _parted(groups: Groups, tree: Any) -> Any:
 
 
 def _kernels(params: Any) -> Any:
-    """Which parameters decay: convolutions, not scales, shifts and biases."""
+    """Returns which parameters decay: convolutions do; scales, shifts and biases do not."""
     return jax.tree.map(lambda p: p.ndim >= 4, params)
 
 
 def _matrices(params: Any) -> Any:
     def kernel(p: Any) -> MuonDimensionNumbers | None:
-        """Of (kh, kw, in, out), or of several such."""
+        """Returns the axes of (kh, kw, in, out), or of an array of several such kernels."""
         if p.ndim < 4:
             return None
         return MuonDimensionNumbers(tuple(range(p.ndim - 4, p.ndim - 1)), p.ndim - 1)

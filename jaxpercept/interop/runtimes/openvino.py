@@ -37,9 +37,10 @@ def load(data: bytes, precision: str = "float32") -> Loaded:
 
 @functools.cache
 def shared_core() -> Any:
-    """The process's only Core, kept to its end. Each Core lends the thread a stack for signals, and
-    puts the one before back when it is dropped. If that one's Core was dropped first, the stack is
-    freed memory, and the next signal (Ctrl-C) kills the process."""
+    """Returns the process's only Core, which is never dropped. A Core gives the thread a stack for
+    signals, and restores the earlier stack when it is dropped. If the earlier stack belonged to a
+    Core that was dropped before, it is freed memory, and the next signal (Ctrl-C) kills the
+    process."""
     return library().Core()
 
 
