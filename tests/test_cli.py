@@ -373,11 +373,12 @@ def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys, trained):
         monkeypatch.setattr(loop, "train", write_only)
         photos = {"chelsea": np.full((300, 451, 3), 0.5, np.float32), "grey": np.zeros((9, 9, 3))}
         monkeypatch.setattr("jaxpercept.images.samples.sample_photos", lambda: photos)
-    demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=2, size=32)
-    assert images.load_image(tmp_path / "demo" / "chelsea.jpg").shape == (300, 451, 3)
-    assert "infer.py stylize" in capsys.readouterr().err
+    out = tmp_path / "a demo"
+    demo.run(argparse.Namespace(), out=out, steps=2, size=32)
+    assert images.load_image(out / "chelsea.jpg").shape == (300, 451, 3)
+    assert f"infer.py stylize PHOTO.jpg --style '{out}/" in capsys.readouterr().err
     with pytest.raises(InputError, match="a trial with other settings"):
-        demo.run(argparse.Namespace(), out=tmp_path / "demo", steps=3, size=32)
+        demo.run(argparse.Namespace(), out=out, steps=3, size=32)
 
 
 def test_the_samples_sheet(shelf, tmp_path, capsys, monkeypatch):

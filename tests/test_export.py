@@ -1,6 +1,7 @@
 """Exports give the nets' results at any size, in their target runtimes."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -87,6 +88,7 @@ def test_stablehlo_without_flatbuffers(tmp_path, monkeypatch):
 def test_a_style_of_several(tmp_path):
     net = dataclasses.replace(RESIZE, styles=2)
     mixed = model(net, mix=np.array([[0.25, 0.75]], np.float32))
+    mixed = dataclasses.replace(mixed, name=os.fsdecode(b"n\xff"))  # a file's name, not UTF-8
     assert export.export(mixed, tmp_path / "net.onnx") < 1e-4
 
 

@@ -136,6 +136,15 @@ def test_missing_streams_are_opened(root, tmp_path):
     subprocess.run([sys.executable, "-c", MISSING], env=os.environ | own, cwd=tmp_path, check=True)
 
 
+def test_letters_that_standard_output_lacks_are_escaped(root):
+    own = {"PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"}
+    code = (
+        "import sys; from jaxpercept import cli; sys.exit(cli.main(['stylize', '--list-styles']))"
+    )
+    listed = subprocess.check_output([sys.executable, "-c", code], env=os.environ | own, text=True)
+    assert "L'Homme \\xe0 la tulipe" in listed
+
+
 def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     for name in ("broken.jpg", "cut.png"):
         (photos / name).write_bytes(b"\x89PNG not an image")

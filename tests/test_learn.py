@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import types
 
 import numpy as np
 import pytest
 
 from jaxpercept import cli, config, images
+from jaxpercept.cli import learn as cli_learn
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
@@ -125,6 +127,16 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
 def test_mistakes(place, line, message, capsys):
     assert cli.main(["train", "learn", *line.format(p=place).split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_step_is_compiled_before_the_net():
+    """A net is compiled past jax's cache, for all threads, and the step would not be kept."""
+    done = []
+    one = types.SimpleNamespace(
+        compile=lambda: done.append("step"), first=lambda name: lambda photo: done.append("net")
+    )
+    cli_learn._compile(one, np.zeros((1, 8, 8, 3)))
+    assert done == ["step", "net"]
 
 
 def test_a_request_to_stop_ends_it_after_the_step(taught, place):

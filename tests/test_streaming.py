@@ -105,6 +105,12 @@ def test_chosen_by_the_memory_at_hand(monkeypatch):
     assert tiles._memory() > 1 << 26
 
 
+def test_an_image_that_fits_into_a_tile_is_not_cut():
+    net = model("reference")
+    assert tiles.choose(net, 100, 64, 100) == 0
+    assert tiles.choose(net, 64, 101, 100) == 100
+
+
 def test_what_has_no_tiles():
     with pytest.raises(InputError, match="cannot work in tiles on 101x100"):
         tiles.run(model("reference"), photo(100, 101), 64)

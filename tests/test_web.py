@@ -13,6 +13,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from helpers import save_style
 from PIL import Image
 
 from jaxpercept import cli, config, images
@@ -98,6 +99,7 @@ def test_the_page_asks_no_other_server(root):
     ("given", "said"),
     [
         ("site --style no_such_style", "no_such_style"),
+        ("site --style a#b.safetensors", "'a#b' cannot be part of a page's addresses"),
         ("site --port 70000", "--port 70000 is not allowed"),
         ("taken --style wave", "is a folder with other files"),
         ("site --style x4-pixel", "x4-pixel"),
@@ -110,6 +112,7 @@ def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").write_text("mine")
+    save_style(tmp_path / "a#b.safetensors")
     assert cli.main(["web", *given.split()]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1

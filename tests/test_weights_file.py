@@ -31,6 +31,12 @@ def test_arrays_and_header_come_back(tmp_path):
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["w.safetensors"]
 
 
+def test_file_names_that_are_not_utf8_do_not_make_a_header_unreadable(tmp_path):
+    header = {"style": {"file": os.fsdecode(b"a\xff.png"), "sha256": "é"}}
+    path = weights_file.write_weights(tmp_path / "w.safetensors", {"a": np.zeros(1)}, header)
+    assert weights_file.read_header(path) == {"style": {"file": "a?.png", "sha256": "é"}}
+
+
 def test_equal_contents_give_equal_bytes(tmp_path):
     """A published checksum needs this, because safetensors itself orders the header anew in every
     call."""

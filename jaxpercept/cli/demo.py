@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         return
     result = images.save_image(out / "chelsea.jpg", load_model(weights)(photos["chelsea"][None])[0])
     say(f"Done in {time.monotonic() - begun:.0f} s. A photo in the new style: {result}")
-    say(f"On your own:  python infer.py stylize PHOTO.jpg --style {weights} -o OUT.jpg")
+    style = shlex.quote(str(weights))
+    say(f"On your own:  python infer.py stylize PHOTO.jpg --style {style} -o OUT.jpg")
 
 
 def _check_earlier(out: Path, made: config.TrainConfig) -> None:

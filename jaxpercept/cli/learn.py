@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -129,8 +130,7 @@ def _learn_all(
     shown = images.square(
         images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
     )
-    compiling = _in_background(learner.compile)
-    warming = _in_background(lambda: learner.first("warm-up")(shown[None]))
+    compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
     source: Any = arguments.data or data.Files([*samples.sample_files().values(), *photos])
     status = 0
@@ -144,7 +144,6 @@ def _learn_all(
             augment=True,
         )
         compiling()
-        warming()
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
@@ -166,11 +165,18 @@ def _learn_all(
             f"{name}: {steps} steps in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}"
         )
-        say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {file}")
+        say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {shlex.quote(str(file))}")
         if stopped:
             return stopping.status(stopped[0])
         begun = time.monotonic()
     return status
+
+
+def _compile(learner: Any, photo: Any) -> None:
+    """Compiles the step, then the net that shows how it goes. One after the other, because jax's
+    cache, which keeps the step, is off while a net is compiled (see `inference.programs`)."""
+    learner.compile()
+    learner.first("warm-up")(photo)
 
 
 def _process_start() -> float:

@@ -28,17 +28,15 @@ LIVE = 8  # about how many full-resolution activations an untiled run holds
 
 def choose(model: Net, height: int, width: int, tile: int | None = None) -> int:
     """Returns the side of the tiles in pixels for an image of this size, or 0 for no tiles. `tile`
-    is what the user asks for, 0 for no tiles. None chooses tiles if they cost nothing or memory
-    requires them."""
+    is what the user asks for, 0 for no tiles. An image that fits into one is not cut. None chooses
+    tiles if they cost nothing or memory requires them."""
     config = model.config
+    if tile is not None:
+        return tile if max(height, width) > tile else 0
     if config.scale > 1:
         side = TILE_OUTPUT // config.scale
-        if tile is None:
-            many = height * width > 4 * side**2
-            return side if many and geometry.seamless(config) else 0
-        return tile if max(height, width) > tile else 0
-    if tile is not None:
-        return tile
+        many = height * width > 4 * side**2
+        return side if many and geometry.seamless(config) else 0
     if in_jax(model) is None or not statistics.fits(model, height, width):
         return 0
     return TILE if LIVE * 4 * config.stem * height * width > _memory() else 0

@@ -4,13 +4,15 @@ jax.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 
 def open_missing() -> None:
     """Opens /dev/null in place of a missing standard input, output or error. Otherwise the next
-    opened file would take its number, and prints would go into that file."""
+    opened file would take its number, and prints would go into that file. Standard output escapes
+    the characters that its encoding lacks, such as the accents of credits under LANG=C."""
     for number in range(3):  # in this order, since the lowest free number is taken
         try:
             os.fstat(number)
@@ -20,3 +22,5 @@ def open_missing() -> None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # notebooks replace it
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -121,7 +121,7 @@ def onnx_bytes(model: Model) -> bytes:
     training = model.header.get("training", {})
     blend = {"styles": json.dumps(model.styles)} if takes_blend(model) else {}
     about = {
-        "name": model.name,
+        "name": model.name.encode(errors="replace").decode(),  # the file's name, of any bytes
         "image": "float32 RGB in [0, 1], (N, H, W, 3), in and out",
         "smallest side": str(smallest_side(model.config)),
         "net": json.dumps(model.header.get("net", {})),

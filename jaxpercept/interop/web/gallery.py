@@ -74,7 +74,7 @@ def _figure(out: Path, file: Path, name: str) -> str:
     if max(height, width) > _SMALL:
         picture = images.resize(picture, _SMALL, "long")
     images.save_image(out / "small" / file.name, picture, quality=85)
-    full, small = (f"{folder}/{quote(file.name)}" for folder in ("pictures", "small"))
+    full, small = (f"{folder}/{quote(os.fsencode(file.name))}" for folder in ("pictures", "small"))
     h, w = picture.shape[:2]
     return (
         f'<figure><a href="{full}"><img src="{small}" width="{w}" height="{h}" loading="lazy" '

@@ -22,7 +22,7 @@ from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
 from jaxpercept.interop.web import packages
-from jaxpercept.nets import geometry, shipped
+from jaxpercept.nets import geometry, headers, shipped
 
 _PICTURE = 192  # the side in pixels of a style's picture, the first sample in that style
 _SAMPLE = 1024  # the most pixels on a sample's longer side
@@ -79,10 +79,19 @@ def _named(models: Sequence[Model]) -> dict[str, Model]:
     named: dict[str, Model] = {}
     for model in models:
         name = model.name if model.name != "model" else Path(model.source).resolve().parent.name
+        if wrong := [text for text in (name, *model.styles) if not _is_address(text)]:
+            raise InputError(
+                f"--style: {wrong[0]!r} cannot be part of a page's addresses; rename the style, "
+                "without '#', '?', '%', ',', '=', ':' and control characters"
+            )
         if name in named:
             raise InputError(f"--style: two nets are called {name}; rename one of the files")
         named[name] = model
     return named
+
+
+def _is_address(name: str) -> bool:
+    return headers.is_name(name) and not set(name) & set("#?%")
 
 
 def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) -> dict[str, Any]:
