@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -134,6 +135,23 @@ def test_missing_streams_are_opened(root, tmp_path):
     """Otherwise the next opened file takes the number 2, and lines of progress go into it."""
     own = {"PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", MISSING], env=os.environ | own, cwd=tmp_path, check=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_named(unbuffered, root):
+    own = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "jaxpercept", "stylize", "--list-styles"],
+            env=os.environ | own,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert re.fullmatch(r".*standard output: cannot be written \(No space.*\n", done.stderr)
 
 
 def test_letters_that_standard_output_lacks_are_escaped(root):

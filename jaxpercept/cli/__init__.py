@@ -7,6 +7,7 @@ exits with 128 + N (130 after Ctrl-C), and a training that then saved itself wit
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
             allocator.keep_freed_memory()
     try:
         with stopping.interrupts():
-            return int(arguments.run(arguments) or 0)
+            status = int(arguments.run(arguments) or 0)
+        sys.stdout.flush()  # what was printed may not fit on the disk
+        return status
     except InputError as e:
         return _failed(f"{parser.prog}: error: {e.with_flags(parser.flags())}", 2)
     except PermissionError as e:  # pathlib raises it in folders that it may not read
@@ -50,8 +53,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         number = e.number if isinstance(e, stopping.Interrupted) else signal.SIGINT
         return _failed(f"{parser.prog}: interrupted", stopping.status(number))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 141
+    except OSError as e:
+        if e.filename is not None or e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _forget_output()
+        reason = f"standard output: cannot be written ({e.strerror}); make room"
+        return _failed(f"{parser.prog}: error: {reason}", 2)
+
+
+def _forget_output() -> None:
+    """Sends what is still to be printed nowhere, so that Python does not fail at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(line: str, status: int) -> int:

@@ -92,5 +92,5 @@ def run(arguments: argparse.Namespace) -> int:
         progress=say,
     )
     status = ending(job, missing, len(missing) + len(photos))
-    say(f"{out / 'index.html'}: {len(models)} styles")
+    say(f"{out / 'index.html'}: {len(models)} style{'s' * (len(models) != 1)}")
     return status
