@@ -90,7 +90,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 function = jax.jit(lambda x: jax.numpy.tanh(x[:, None] * 2 + x).sum(1) * x.mean())
 x = np.ones(50, np.float32)
 plain = sys.argv[1] == "plain" and function(x)
-print(float(np.sum(programs.Program(function, "net")(x))))
+program = programs.Program(function, "net")
+print(float(np.sum(program(x))))
+with jax.disable_jit():
+    assert np.allclose(program(x), function(x))
 """
 
 

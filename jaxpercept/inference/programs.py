@@ -53,8 +53,9 @@ class Program:
 
     def __call__(self, *arguments: Any) -> Any:
         """Returns the function's result."""
-        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments)):
-            return self._function(*arguments)  # inside jax.jit or jax.grad
+        traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments))
+        if traced or jax.config.values["jax_disable_jit"]:
+            return self._function(*arguments)  # inside jax.jit, jax.grad or jax.disable_jit
         shapes = jax.tree.map(_shape, arguments)
         if self._shapes is None:
             self._call = self._first(shapes)
