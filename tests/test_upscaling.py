@@ -154,6 +154,17 @@ def test_histograms_follow_the_input(tiny, tmp_path):
     assert apart(matched) < apart(plain)  # no value moves farther than the net moved it
 
 
+def test_matching_keeps_sixteen_bits():
+    pixels = np.repeat(noise(12, 12)[..., :1] ** 2, 3, -1)
+    picture = images.Picture(pixels=pixels, grey=True, bits=16)
+    output = np.sqrt(treatment.enlarged(pixels, 2))
+    made = treatment.finish(Treatment(match_histogram=True), picture, output)
+    assert made.bits == 16
+    assert np.unique(images.to_float(made.pixels)).size > 256
+    want, before, after = (np.median(x) for x in (pixels, output, made.pixels))
+    assert abs(after - want) < 0.25 * abs(before - want)
+
+
 def test_matching_spares_pictures_of_few_colours(tiny, tmp_path):
     code = np.repeat(np.random.default_rng(0).integers(0, 2, (10, 10)), 3, 0).repeat(3, 1) * 255
     picture = images.Picture(pixels=np.repeat(code[..., None], 3, -1).astype(np.uint8))

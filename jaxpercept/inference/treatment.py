@@ -153,14 +153,20 @@ def _asked_size(treatment: Treatment, height: int, width: int) -> tuple[int, int
 
 def _matched(
     picture: images.Picture, output: NDArray[Any], alpha: NDArray[Any] | None
-) -> NDArray[np.uint8]:
-    """Returns the output (uint8) with the picture's histogram, weighted by alpha. No value moves
-    farther than the net moved it from bicubic interpolation. With few colours the map is steep and
-    would otherwise turn a faint edge into a stain."""
+) -> NDArray[Any]:
+    """Returns the output with the picture's histogram: uint8, weighted by alpha, or float32 if the
+    picture has more than 8 bits. No value moves farther than the net moved it from bicubic
+    interpolation. With few colours the map is steep and would otherwise turn a faint edge into a
+    stain."""
+    bicubic = enlarged(picture.pixels, output.shape[0] // picture.pixels.shape[0])
+    if picture.bits > 8 and output.dtype != np.uint8 and alpha is None:
+        own = images.to_float(output)
+        near = np.abs(own - images.to_float(bicubic))
+        matched = images.match_histogram(own, images.to_float(picture.pixels))
+        return np.clip(matched, own - near, own + near)
     own, low = images.to_uint8(output), images.to_uint8(picture.pixels)
     matched = images.to_uint8(images.match_histogram(own, low, alpha, picture.alpha)).astype(int)
-    scale = own.shape[0] // low.shape[0]
-    moved = np.abs(own.astype(int) - images.to_uint8(enlarged(picture.pixels, scale)))
+    moved = np.abs(own.astype(int) - images.to_uint8(bicubic))
     return np.clip(matched, own - moved, own + moved).astype(np.uint8)
 
 
