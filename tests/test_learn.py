@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import threading
 import types
 
 import numpy as np
@@ -137,6 +138,30 @@ def test_the_step_is_compiled_before_the_net():
     )
     cli_learn._compile(one, np.zeros((1, 8, 8, 3)))
     assert done == ["step", "net"]
+
+
+def test_a_step_is_done_even_if_the_time_is_over(taught, place):
+    learner, phi = taught[0], vgg.load_vgg16()
+    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+    batches = itertools.repeat(np.zeros((2, 32, 32, 3), np.uint8) + 99)
+    assert learner.learn("stripes", grams, phi, batches, 0.0).steps == 1
+
+
+def test_a_mistake_while_the_step_is_compiled_waits_for_the_compiler():
+    """A daemon inside XLA aborts the process when Python ends."""
+    begun, go = threading.Event(), threading.Event()
+    daemons = []
+
+    def work():
+        daemons.append(threading.current_thread().daemon)
+        begun.set()
+        go.wait(10)
+
+    wait = cli_learn._in_background(work)
+    assert begun.wait(10)
+    assert daemons == [False]
+    go.set()
+    wait()
 
 
 def test_a_request_to_stop_ends_it_after_the_step(taught, place):

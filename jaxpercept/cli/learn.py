@@ -143,11 +143,11 @@ def _learn_all(
             seed=arguments.seed,
             augment=True,
         )
+        show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
         compiling()
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
-        show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
         row, steps, terms = learner.learn(
             name, grams, phi, (b["target"] for b in batches), until, show=show, stopped=stopped
         )
@@ -200,7 +200,7 @@ def _in_background(work: Callable[[], Any]) -> Callable[[], None]:
         except BaseException as e:
             failed.append(e)
 
-    thread = threading.Thread(target=guarded, daemon=True)
+    thread = threading.Thread(target=guarded)  # a daemon inside XLA would abort at exit
     thread.start()
 
     def wait() -> None:

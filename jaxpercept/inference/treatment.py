@@ -164,10 +164,10 @@ def _matched(
         near = np.abs(own - images.to_float(bicubic))
         matched = images.match_histogram(own, images.to_float(picture.pixels))
         return np.clip(matched, own - near, own + near)
-    own, low = images.to_uint8(output), images.to_uint8(picture.pixels)
-    matched = images.to_uint8(images.match_histogram(own, low, alpha, picture.alpha)).astype(int)
-    moved = np.abs(own.astype(int) - images.to_uint8(bicubic))
-    return np.clip(matched, own - moved, own + moved).astype(np.uint8)
+    shown, low = images.to_uint8(output), images.to_uint8(picture.pixels)
+    found = images.to_uint8(images.match_histogram(shown, low, alpha, picture.alpha)).astype(int)
+    moved = np.abs(shown.astype(int) - images.to_uint8(bicubic))
+    return np.clip(found, shown - moved, shown + moved).astype(np.uint8)
 
 
 def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:

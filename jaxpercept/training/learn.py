@@ -172,16 +172,17 @@ class Learner:
         clock: Callable[[], float] = time.monotonic,
         stopped: Sequence[int] = (),
     ) -> Result:
-        """Learns until `clock()` reaches `until`, or `stopped` is no longer empty (see
-        `runtime.stopping.requests`). `batches` are uint8 (2, 256, 256, 3). `show` is called about
-        every `show_every` seconds. Raises FloatingPointError if the loss is not finite."""
+        """Learns until `clock()` reaches `until`, for a step at least, or until `stopped` is no
+        longer empty (see `runtime.stopping.requests`). `batches` are uint8 (2, 256, 256, 3). `show`
+        is called about every `show_every` seconds. Raises FloatingPointError if the loss is not
+        finite."""
         if self.compiled is None:
             self.compile()
         row, moments = self._start, self._optimizer.init(self._start)
         begun = shown = clock()
         step, terms = 0, dict[str, float]()
-        while not stopped and (now := clock()) < until:
-            share = (now - begun) / max(until - begun, 1e-9)
+        while not stopped and ((now := clock()) < until or not step):
+            share = min(1.0, (now - begun) / max(until - begun, 1e-9))
             rate = jnp.float32(RATE * 0.5 * (1 + math.cos(math.pi * share)))
             row, moments, means = self.compiled(
                 row, moments, rate, next(batches), self._kernels, vgg_params, grams
