@@ -47,10 +47,10 @@ def test_only_smooth_windows_count():
         weave.weave([(GREY[:, :64], busy[:, :64])])
 
 
-@pytest.mark.parametrize(("name", "aniso"), [("x4-pixel", 2), ("x4-feature", 4)])
-def test_nets_do_not_draw_noise_as_stripes(name, aniso):
+@pytest.mark.parametrize("name", ["x4-pixel", "x4-feature"])
+def test_nets_do_not_draw_noise_as_stripes(name):
     """The first x4-feature had 1.06 and 87."""
     net = upscaling.load_upscaler(name)
     found = weave.probe(lambda x: tiles.run(net, x), net.config.scale)
     assert found["x_band"] <= 0.3
-    assert found["aniso"] <= aniso
+    assert found["aniso"] <= 2
