@@ -117,6 +117,7 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
         ("{p}/stripes.png --minutes 0", "--minutes 0 is not allowed"),
         ("{p}/none.png", "none.png"),
         ("{p}/stripes.png {p}/stripes.png", "two paintings would be called stripes"),
+        ("{p}/stripes.png --out {p}/stripes.png", "stripes.png is a file; give a folder"),
         ("{p}/stripes.png {p}/other.png --name x", "--name is for a single painting"),
         ("{p}/stripes.png --name a:b", "cannot be 'all' or contain"),
         ("{p}/stripes.png --base no-such", "no-such"),

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from jaxpercept.cli import main
 from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import containers, encoding, film_frames, films
+from jaxpercept.inference import containers, encoding, film_frames, film_progress, films
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
@@ -401,3 +402,17 @@ def test_hdr_white_is_bright_and_black_is_black():
 def test_no_film_in_a_folder(tmp_path):
     with pytest.raises(InputError, match="no film in this folder"):
         images.list_images(tmp_path, suffixes=films.READ_SUFFIXES, what="film")
+
+
+def test_the_rate_of_a_film_leaves_out_the_wait_for_the_compiler(monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr(film_progress.time, "monotonic", lambda: clock[0])
+
+    def frames():
+        for seconds in (60, 2, 2, 2, 2):
+            clock[0] += seconds
+            yield None
+
+    made = Film(Path("a.mp4"), count=9)
+    list(film_progress.told(frames(), made, Cut(), 2, said.append))
+    assert said == ["6 frames of 9, 0:06 left, 0.50 frames/s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 _VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
 
@@ -72,4 +73,5 @@ def _convert_transform_net(arguments: argparse.Namespace) -> None:
         if header["task"] == "style"
         else "infer.py upscale PHOTO --model"
     )
-    print(f"{arguments.dst}: {header['format']}. Use it with: {command} {arguments.dst}")
+    made = shlex.quote(arguments.dst)
+    print(f"{arguments.dst}: {header['format']}. Use it with: {command} {made}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli import options
-from jaxpercept.cli.outputs import ending, namer, say, settled
+from jaxpercept.cli.outputs import check_folder, ending, namer, say, settled
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, weights_file
@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     for i, name in enumerate(names):
         if name in names[:i]:
             raise InputError(f"two paintings would be called {name}; rename one of the files")
+    check_folder(arguments.out, "--out")
     from jaxpercept import images
 
     for path in paintings:

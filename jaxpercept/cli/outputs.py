@@ -166,10 +166,11 @@ def namer(
     return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
 
 
-def check_folder(out: str | os.PathLike[str]) -> None:
-    """Raises InputError unless files can be written below `out`. It is called before any work."""
+def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:
+    """Raises InputError unless files can be written below `out`, which `option` gave. It is called
+    before any work."""
     if os.path.exists(out) and not os.path.isdir(out):
-        raise InputError(f"-o {out} is a file; give a folder")
+        raise InputError(f"{option} {out} is a file; give a folder")
     _check_writable(Path(out))
 
 

@@ -14,14 +14,16 @@ def told(
     frames: Iterator[Frame], film: Film, cut: Cut, before: int, say: Callable[[str], None]
 ) -> Iterator[Frame]:
     """Yields the same frames, which follow the first `before`, and prints a line of progress every
-    few seconds."""
-    begun = said = time.monotonic()
-    count = _expected(film, cut)
-    for done, frame in enumerate(frames, before + 1):
+    few seconds. The rate is that after the first frame, which waits for the compiler."""
+    count, first, begun, said = _expected(film, cut), before + 1, 0.0, 0.0
+    for done, frame in enumerate(frames, first):
         yield frame
-        if (now := time.monotonic()) - said >= SAID:
+        now = time.monotonic()
+        if done == first:
+            begun = said = now
+        elif now - said >= SAID:
             said = now
-            rate = (done - before) / (now - begun)
+            rate = (done - first) / (now - begun)
             left = ""
             if count:
                 rest = max(0, round((count - done) / rate))
