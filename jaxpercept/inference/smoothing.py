@@ -52,7 +52,10 @@ class Smoother:
             back, forward, reliable = optical_flow.follow(before, photo, LONGEST)
             apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
             # a flow over flat surfaces leads back, and so looks valid, across a cut too
-            same = reliable & (np.abs(apart).max(-1) <= ALIKE)
+            # channel by channel, because NumPy is ten times slower along a short axis
+            same = np.logical_and.reduce(
+                [reliable, *(np.abs(apart[..., i]) <= ALIKE for i in range(3))]
+            )
             weight = self.share * same[..., None].astype(np.float32)
             made += weight * (optical_flow.warped(earlier, back) - made)
             self.motion = np.median(forward.reshape(-1, 2), 0)
