@@ -79,6 +79,7 @@ def compare(function: Callable[[Array], Array], x: Array, seconds: float) -> dic
     forms, results = [], []
     for products in (winograd._along_rows, in_bfloat16):
         with mock.patch.object(winograd, "_along_rows", products):
+            # a new function each time, because jax keeps what it has traced
             forms.append(jax.jit(lambda x: function(x)).lower(x).compile())
         results.append(np.asarray(forms[-1](x)))
     best = [np.inf, np.inf]

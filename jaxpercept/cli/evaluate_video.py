@@ -112,8 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.inference import smoothing
     from jaxpercept.runtime import compilation_cache
 
-    smoothing.check("--steady", arguments.steady)
-    smoothing.check("--smooth", arguments.smooth)
+    smoothing.check("steady", arguments.steady)
+    smoothing.check("smooth", arguments.smooth)
     compilation_cache.enable()
     differences = Differences(arguments.frames) if arguments.sheet else None
     result = video.evaluate_video(

@@ -142,8 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.images.frames import Cut
     from jaxpercept.inference import encoding, film_frames, films, smoothing
 
-    smoothing.check("--smooth", arguments.smooth)
-    smoothing.check("--steady", arguments.steady)
+    smoothing.check("smooth", arguments.smooth)
+    smoothing.check("steady", arguments.steady)
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain)
     if arguments.codec is not None:

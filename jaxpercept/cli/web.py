@@ -1,4 +1,4 @@
-"""The `web` command: writes make a web page that applies nets in the browser."""
+"""The `web` command: makes a web page that applies nets in the browser."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def evaluate_video(
     clip's own error. A bad clip is recorded in "failed". With `paintings`, the style images of the
     styles in their order, each style also has the losses "content" and "style" of `video_losses`,
     and "content_each" and "style_each" of the frames. `watch` is called with the pictures, see
-    `video_sheet.Differences`.
-    Raises InputError if no clip can be used, or for another number of paintings or starts."""
+    `video_sheet.Differences`. Raises InputError if no clip can be used, or for another number of
+    paintings or starts."""
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
     if len(starts) != len(clips):
         raise InputError(
@@ -136,14 +136,13 @@ def measured(
                 if watch and lag == lags[0] and name != INPUT:
                     watch(name, index, frame, output, apart, mask)
     rows: dict[str, dict[str, Any]] = {}
-    for name in calls:
+    for name, still in (calls | dict(plain or {})).items():
         row: dict[str, Any] = {
             f"lag{lag}": float(np.sqrt(np.mean(squares[name, lag])))
             for lag in lags
             if squares[name, lag]
         }
-        moved = (calls | dict(plain or {}))[name]
-        row |= {f"shift{n}": shift_error(moved, frames[0], n) for n in SHIFTS}
+        row |= {f"shift{n}": shift_error(still, frames[0], n) for n in SHIFTS}
         for loss in (key for key in LOSSES if losses[name, key]):
             row |= {loss: float(np.mean(losses[name, loss])), f"{loss}_each": losses[name, loss]}
         row["each"] = [float(np.sqrt(s)) for s in squares[name, lags[0]]]

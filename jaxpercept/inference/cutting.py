@@ -41,8 +41,7 @@ def both_axes(model: Net, x: NDArray[Any], side: int) -> list[tuple[geometry.Til
 
 def seen(x: NDArray[Any], rows: geometry.Tile, columns: geometry.Tile) -> NDArray[np.float32]:
     """Returns the part of the image that the net sees for a tile: (1, height, width, 3)."""
-    part = x[None, rows.seen, columns.seen]
-    return images.to_float(part)
+    return images.to_float(x[None, rows.seen, columns.seen])
 
 
 def kept(output: NDArray[np.float32], deep: bool) -> NDArray[Any]:

@@ -14,6 +14,8 @@ from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import Float
 
+LOBES = 4  # of Lanczos' filter: how many pixels away `moved` reads
+
 
 def _cv2() -> Any:
     try:
@@ -65,11 +67,11 @@ def moved(x: NDArray[Any], right: float, down: float) -> Float:
     return np.asarray(made, np.float32)
 
 
-def _lanczos(shift: float, lobes: int = 4) -> Float:
+def _lanczos(shift: float) -> Float:
     """Returns the weights of the pixels around one whose content comes from `shift` before it."""
-    away = lobes + math.ceil(abs(shift))
+    away = LOBES + math.ceil(abs(shift))
     places = np.arange(-away, away + 1) + shift
-    weights = np.sinc(places) * np.sinc(places / lobes) * (np.abs(places) < lobes)
+    weights = np.sinc(places) * np.sinc(places / LOBES) * (np.abs(places) < LOBES)
     weights[np.abs(weights) < 1e-9] = 0
     return np.asarray(weights / weights.sum(), np.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images import Float
 from jaxpercept.inference import optical_flow
 
@@ -17,10 +17,10 @@ MOST = 0.9  # a larger share leaves trails
 ALIKE = 0.1  # how far a channel of the photo may be from the last photo moved along
 
 
-def check(option: str, share: float) -> None:
-    """Raises InputError for a share that is not allowed, or without OpenCV."""
+def check(name: str, share: float) -> None:
+    """Raises InputError for a share, called `name`, that is not allowed, or without OpenCV."""
     if not 0 <= share <= MOST:
-        raise InputError(f"{option} {share:g} is not allowed; 0 to {MOST}")
+        raise InputError(Name(name), f" {share:g} is not allowed; 0 to {MOST}")
     if share:
         optical_flow.check()
 
@@ -28,8 +28,7 @@ def check(option: str, share: float) -> None:
 class Smoother:
     """Blends each picture of a film with the one before it. Pictures come in order, (H, W, 3) each.
     `count` is their number, and `last` the last photo with its smoothed picture: a smoother that
-    begins with those of another goes on where that one stopped. `motion` is how far the photo has
-    moved since the last one, to the right and down: the median of its pixels.
+    begins with those of another goes on where that one stopped.
 
     Where the flow between the photos is reliable and the photos are alike along it, a picture is
     (1 - share) times the net's and share times the last one moved along the flow. Elsewhere it is
@@ -39,7 +38,7 @@ class Smoother:
         self, share: float, count: int = 0, last: tuple[NDArray[Any], Float] | None = None
     ):
         self.share, self.count, self.last = share, count, last
-        self.motion: NDArray[Any] = np.zeros(2)
+        self._forward: Float = np.zeros((1, 1, 2), np.float32)
 
     def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
@@ -49,15 +48,19 @@ class Smoother:
         made = np.array(images.to_float(picture))
         if self.last is not None:
             before, earlier = self.last
-            back, forward, reliable = optical_flow.follow(before, photo, LONGEST)
+            back, self._forward, reliable = optical_flow.follow(before, photo, LONGEST)
             apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
-            # a flow over flat surfaces leads back, and so looks valid, across a cut too
-            # channel by channel, because NumPy is ten times slower along a short axis
+            # A flow over flat surfaces leads back, and so looks valid, across a cut too. Each
+            # channel is compared alone, because NumPy is ten times slower along a short axis.
             same = np.logical_and.reduce(
                 [reliable, *(np.abs(apart[..., i]) <= ALIKE for i in range(3))]
             )
             weight = self.share * same[..., None].astype(np.float32)
             made += weight * (optical_flow.warped(earlier, back) - made)
-            self.motion = np.median(forward.reshape(-1, 2), 0)
         self.last = photo, made
         return made
+
+    def motion(self) -> NDArray[Any]:
+        """Returns how far the photo has moved since the last one, to the right and down: the median
+        of its pixels."""
+        return np.asarray(np.median(self._forward.reshape(-1, 2), 0))

@@ -17,8 +17,6 @@ from jaxpercept import images
 from jaxpercept.images import Float
 from jaxpercept.inference import optical_flow, smoothing
 
-_SUPPORT = 4  # how many pixels away the resampling reads
-
 
 class View(NamedTuple):
     """A frame as a net sees it: `image` (H, W, 3), which is larger by `border` on every side, and
@@ -44,14 +42,14 @@ class Steadier:
     def __init__(self, share: float, stride: int) -> None:
         self._share, self._stride = share, stride
         self._still, self._place = smoothing.Smoother(share), np.zeros(2)
-        self._border = -(-(stride // 2 + _SUPPORT) // stride) * stride
+        self._border = -(-(stride // 2 + optical_flow.LOBES) // stride) * stride
 
     def __call__(self, photo: NDArray[Any]) -> View:
         """Returns what the net sees of the next frame (H, W, 3), float in [0, 1] or uint8."""
         if not self._share:
             return View(photo)
         image = self._still(photo, photo)
-        self._place += self._still.motion
+        self._place += self._still.motion()
         half = self._stride / 2
         right, down = (float(x) for x in (half - self._place) % self._stride - half)
         around = np.pad(image, (*[(self._border, self._border)] * 2, (0, 0)), "symmetric")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,15 +160,13 @@ def _matched(
     interpolation. With few colours the map is steep and would otherwise turn a faint edge into a
     stain."""
     bicubic = enlarged(picture.pixels, output.shape[0] // picture.pixels.shape[0])
-    if picture.bits > 8 and output.dtype != np.uint8 and alpha is None:
-        own = images.to_float(output)
-        near = np.abs(own - images.to_float(bicubic))
-        matched = images.match_histogram(own, images.to_float(picture.pixels))
-        return np.clip(matched, own - near, own + near)
-    shown, low = images.to_uint8(output), images.to_uint8(picture.pixels)
-    found = images.to_uint8(images.match_histogram(shown, low, alpha, picture.alpha)).astype(int)
-    moved = np.abs(shown.astype(int) - images.to_uint8(bicubic))
-    return np.clip(found, shown - moved, shown + moved).astype(np.uint8)
+    deep = picture.bits > 8 and output.dtype != np.uint8 and alpha is None
+    read: Callable[[NDArray[Any]], NDArray[Any]] = images.to_float if deep else images.to_uint8
+    signed: Any = np.float32 if deep else np.int16
+    own, low = read(output), read(picture.pixels)
+    matched = read(images.match_histogram(own, low, alpha, picture.alpha)).astype(signed)
+    moved = np.abs(own.astype(signed) - read(bicubic))
+    return np.clip(matched, own - moved, own + moved).astype(own.dtype)
 
 
 def enlarged(x: NDArray[Any], scale: int) -> NDArray[Any]:
@@ -184,8 +183,7 @@ def _controlled(treatment: Treatment, content: NDArray[Any], output: NDArray[Any
     """Applies `images.controlled`, in strips if the output is uint8, since memory is short then."""
     how: dict[str, Any] = {"strength": treatment.strength, "keep_color": treatment.keep_color}
     if output.dtype != np.uint8:
-        floats = images.to_float(content)
-        return images.controlled(output, floats, **how)
+        return images.controlled(output, images.to_float(content), **how)
     made = np.empty_like(output)
     for top in range(0, len(output), 64):
         part = np.s_[top : top + 64]
@@ -195,8 +193,7 @@ def _controlled(treatment: Treatment, content: NDArray[Any], output: NDArray[Any
 
 
 def _grey(output: NDArray[Any]) -> NDArray[Any]:
-    whole = images.to_float(output)
-    mean = np.repeat(whole.mean(-1, keepdims=True), 3, axis=-1)
+    mean = np.repeat(images.to_float(output).mean(-1, keepdims=True), 3, axis=-1)
     return images.to_uint8(mean) if output.dtype == np.uint8 else mean
 
 

@@ -80,12 +80,12 @@ def write_weights(
     that checksums can be compared. Raises InputError if it cannot write."""
     # tobytes (inside save) would write a transposed view in the wrong order.
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    texts = {k: json.dumps(_unicode(v)) for k, v in header.items()}
+    texts = {k: json.dumps(unicode(v)) for k, v in header.items()}
     data = _ordered(save(contiguous, texts), header)
     return files.write(path, data)
 
 
-def _unicode(value: Any) -> Any:
+def unicode(value: Any) -> Any:
     """Returns a header's value with "?" for the bytes of file names that are not UTF-8, because
     `headers.parse` refuses them."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))

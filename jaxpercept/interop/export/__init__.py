@@ -26,7 +26,7 @@ from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.interop.runtimes import onnxruntime
-from jaxpercept.nets import conv, geometry, transform_net
+from jaxpercept.nets import conv, geometry, transform_net, weights_file
 
 SUFFIXES = (".onnx", ".stablehlo")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -121,7 +121,7 @@ def onnx_bytes(model: Model) -> bytes:
     training = model.header.get("training", {})
     blend = {"styles": json.dumps(model.styles)} if takes_blend(model) else {}
     about = {
-        "name": model.name.encode(errors="replace").decode(),  # the file's name, of any bytes
+        "name": weights_file.unicode(model.name),
         "image": "float32 RGB in [0, 1], (N, H, W, 3), in and out",
         "smallest side": str(smallest_side(model.config)),
         "net": json.dumps(model.header.get("net", {})),
