@@ -3,7 +3,9 @@ stopped.
 """
 
 import json
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +15,12 @@ import pytest
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
-from jaxpercept.evaluation.reproduce import lab, measure, report, tables
+from jaxpercept.evaluation.reproduce import lab, measure, report, superres, tables
 from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import samples
 from jaxpercept.losses import objective
 from jaxpercept.nets import net_file, transform_net, vgg, weights_file
+from jaxpercept.runtime import stopping
 from jaxpercept.synthesis.run import Progress, Result, style_grams
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -168,7 +171,57 @@ def test_what_draws_level_and_what_never_does():
     assert report.crossing_chart("s", 8, [unit("a", None)]).shape == (480, 720, 3)
 
 
+def untrained(made):
+    """Stands for `loop.train`: writes a net with its first weights."""
+    path = Path(made.out) / "model.safetensors"
+    header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
+    net_file.save(path, made.net, *transform_net.init(made.net), header)
+    return path
+
+
+@pytest.mark.parametrize(
+    "train", [untrained, pytest.param(superres.loop.train, marks=pytest.mark.slow)]
+)
+def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, monkeypatch, train):
+    """A training that was stopped goes on, and is not scored before."""
+    recipe = config.superres_recipe
+
+    def small(*args):
+        made = recipe(*args)
+        return made | {"net": made["net"].scaled(0.1)}
+
+    monkeypatch.setattr(superres, "superres_recipe", small)
+    photo = next(iter(samples.sample_photos().values()))
+    images.save_image(tmp_path / "large" / "a.png", images.resize(photo, 80, "short"))
+    photos = (str(tmp_path / "large"),)
+    made = config_of(
+        place,
+        tmp_path,
+        parts=("superres",),
+        data=photos,
+        superres_images=photos,
+        superres_patch=48,
+        superres_steps=2,
+        superres_schedule="constant",
+    )
+    monkeypatch.setattr(superres.loop, "train", lambda asked: train(replace(asked, steps=1)))
+    with pytest.raises(stopping.Interrupted):
+        report.reproduce(made)
+    monkeypatch.setattr(superres.loop, "train", train)
+    path = report.reproduce(made)
+    (unit,) = json.loads(path.with_suffix(".json").read_text())["units"]["superres"]
+    assert unit["scores"].keys() == {"bicubic", "blur"}
+    plain = unit["scores"]["bicubic"]
+    assert {"bicubic", "pixel", "feature", "pixel+histogram"} < plain.keys()
+    assert {"psnr", "ssim", "relu2_2"} < plain["pixel"].keys()
+    assert f"| bicubic | pixel | {plain['pixel']['psnr']:.2f} / " in path.read_text()
+    assert "L-BFGS" not in path.read_text()
+    assert (path.parent / superres.SHEET).exists()
+
+
 BAD = {
+    "--parts superres --data P": "--superres-images is empty; the part superres needs test images",
+    "--parts superres --superres-images P": "--data is empty; the part superres needs training",
     "--parts crosing": "did you mean crossing",
     "--sizes 256": "3 numbers for 1 sizes",
     "--images 1 2 -3": "--images -3 is not allowed",

@@ -108,6 +108,10 @@ class Lab:
         """Returns the picture that a unit kept."""
         return images.load_image(self.folder / f"{name}.png")
 
+    def show(self, name: str, picture: Float) -> None:
+        """Saves a picture of the report."""
+        images.save_image(Path(self.config.results) / name, picture, quality=85)
+
 
 def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
     """Returns photos by name, not read yet, without those that the shipped nets were trained on."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from jaxpercept import files, images
 from jaxpercept.config import to_dict
-from jaxpercept.evaluation.reproduce import measure
+from jaxpercept.evaluation.reproduce import measure, superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
-from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
+from jaxpercept.evaluation.reproduce.settings import PARTS, STYLE_PARTS, ReproduceConfig
 from jaxpercept.evaluation.reproduce.tables import crossing_table, groups, speed_table
 
 _RUN: dict[str, Callable[[Lab], Any]] = {
@@ -30,6 +30,7 @@ _RUN: dict[str, Callable[[Lab], Any]] = {
     "figure4": measure.figure4,
     "tv": measure.tv,
     "style-size": measure.style_size,
+    "superres": superres.scores,
 }
 
 
@@ -69,14 +70,14 @@ def _machine() -> str:
 def _write(lab: Lab, found: dict[str, list[Unit]]) -> str:
     """Returns the Markdown and saves its pictures."""
     c, text = lab.config, ["# The paper's experiments, reproduced\n"]
-    text.append(
-        f"By `python -m jaxpercept reproduce`, on {_machine()}. Sizes "
-        f"{', '.join(map(str, c.sizes))}, seed {c.seed}; "
-        f"optimisation is L-BFGS (history 10, strong Wolfe line search) from {c.init}, clipped to "
-        "[0, 1] at every "
-        "iteration, on each net's own training objective; nets' outputs are clipped before they "
-        "are scored.\n"
-    )
+    text.append(f"By `python -m jaxpercept reproduce`, on {_machine()}, with seed {c.seed}.\n")
+    if found.keys() & set(STYLE_PARTS):
+        text.append(
+            f"Sizes {', '.join(map(str, c.sizes))}. The optimiser is L-BFGS (history 10, strong "
+            f"Wolfe line search). It starts from {c.init}, is clipped to [0, 1] at every iteration,"
+            " and minimises each net's own training objective. Nets' outputs are clipped before "
+            "they are scored.\n"
+        )
     for part, units in found.items():
         text.append(f"## {part}: {PARTS[part]}\n")
         text.append(_SECTIONS[part](lab, units))
@@ -108,7 +109,7 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
     )
     for (style_name, size), group in groups(units):
         name = f"reproduce-crossing-{style_name}-{size}.png"
-        _save(lab, name, crossing_chart(style_name, size, group))
+        lab.show(name, crossing_chart(style_name, size, group))
         lines.append(f"![loss over iterations, {style_name} at {size}]({name})\n")
     return "\n".join(lines)
 
@@ -162,8 +163,7 @@ def _sheet(part: str, title: Callable[[Unit], str]) -> Callable[[Lab, list[Unit]
         pictures = [[lab.picture(u["name"]) for u in row] for row in rows]
         name = f"reproduce-{part}.jpg"
         labels = [row[0]["name"].rpartition("-")[0].partition("/")[2] for row in rows]
-        _save(
-            lab,
+        lab.show(
             name,
             images.contact_sheet(
                 pictures, row_labels=labels, column_labels=[title(u) for u in rows[0]]
@@ -197,8 +197,7 @@ def _transfer(lab: Lab, units: list[Unit]) -> str:
         if any(x is not None for x in found):
             rows.append([images.resize(style.image, 512, "long"), *found])
             labels.append(f"{style.name}: style image, optimised until level with the net")
-    _save(
-        lab,
+    lab.show(
         "reproduce-transfer.jpg",
         images.contact_sheet(
             rows, row_labels=labels, cell=320, column_labels=["", *map(str, c.sizes)]
@@ -215,8 +214,5 @@ _SECTIONS: dict[str, Callable[[Lab, list[Unit]], str]] = {
     "transfer": _transfer,
     "tv": _sheet("tv", lambda u: f"TV weight x {_last(u)}"),
     "style-size": _sheet("style-size", lambda u: f"style image {_last(u)}"),
+    "superres": superres.section,
 }
-
-
-def _save(lab: Lab, name: str, picture: images.Float) -> None:
-    images.save_image(Path(lab.config.results) / name, picture, quality=85)

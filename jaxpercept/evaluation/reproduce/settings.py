@@ -16,7 +16,9 @@ PARTS: dict[str, str] = {
     "transfer": "the net's and the optimised images, at each size (figure 6)",
     "tv": "the effect of the weight of total variation",
     "style-size": "the effect of the style image's size",
+    "superres": "super-resolution: scores of the paper's net by loss (figure 8)",
 }
+STYLE_PARTS = tuple(part for part in PARTS if part != "superres")
 FIGURE3 = ("relu2_2", "relu3_3", "relu4_3", "relu5_1", "relu5_3")  # [P] figure 3
 FIGURE4 = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] figure 4, each with all before it
 TV_FACTORS = (0.0, 1.0, 10.0, 100.0)  # factors of the net's own λ_TV
@@ -28,8 +30,8 @@ class ReproduceConfig:
     number for each size."""
 
     parts: tuple[str, ...] = option(
-        tuple(PARTS),
-        "parts to run, see below (default: all)",
+        STYLE_PARTS,
+        "parts to run, see below (default: all but superres)",
         group="data",
         metavar="P",
         choices=tuple(PARTS),
@@ -66,6 +68,24 @@ class ReproduceConfig:
         (128, 256, 512), "longer sides to compare in the part style-size", group="data", least=16
     )
     figure_size: int = option(256, "side of the images in the figures", group="data", least=16)
+    superres_images: tuple[str, ...] = option(
+        (),
+        "test images of the part superres, such as the folder of Set5; it trains on --data",
+        group="data",
+        metavar="D",
+    )
+    superres_patch: int = option(
+        144, "side of the patches that the part superres trains on", group="data", least=48
+    )
+    superres_steps: int = option(
+        3000, "steps of each net of the part superres", group="optimizer", least=1
+    )
+    superres_schedule: str = option(
+        "cosine",
+        "learning rate of the part superres",
+        group="optimizer",
+        choices=("constant", "cosine"),
+    )
     iterations: int = option(
         200, "iterations after which the search for a crossing ends", group="optimizer", least=1
     )
@@ -97,8 +117,11 @@ class ReproduceConfig:
             if len(getattr(self, name)) != len(self.sizes):
                 counts = f" has {len(getattr(self, name))} numbers for {len(self.sizes)} sizes"
                 raise InputError(Name(name), counts, "; give one for each size")
+        for name, what in (("data", "training photos"), ("superres_images", "test images")):
+            if "superres" in self.parts and not getattr(self, name):
+                raise InputError(Name(name), f" is empty; the part superres needs {what}")
 
     @property
     def reads_styles(self) -> bool:
         """Whether any part needs the nets' style images."""
-        return bool(set(self.parts) - {"figure3"})
+        return bool(set(self.parts) - {"figure3", "superres"})
