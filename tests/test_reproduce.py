@@ -117,7 +117,7 @@ def test_every_part_and_the_report(place, tmp_path):
     )
     names = {p.name for p in path.parent.iterdir()}
     assert {
-        f"reproduce-{n}.jpg" for n in ("figure3", "figure4", "transfer", "tv", "style-size")
+        f"reproduce-{n}.webp" for n in ("figure3", "figure4", "transfer", "tv", "style-size")
     } < names
     assert {"reproduce-crossing-one-24.png", "reproduce-crossing-two-24.png"} < names
     assert [(r["style"], r["photos"]) for r in found["crossings"]] == [("one", 2), ("two", 1)]

@@ -161,7 +161,7 @@ def _sheet(part: str, title: Callable[[Unit], str]) -> Callable[[Lab, list[Unit]
             list(group) for _, group in groupby(units, key=lambda u: u["name"].rpartition("-")[0])
         ]
         pictures = [[lab.picture(u["name"]) for u in row] for row in rows]
-        name = f"reproduce-{part}.jpg"
+        name = f"reproduce-{part}.webp"
         labels = [row[0]["name"].rpartition("-")[0].partition("/")[2] for row in rows]
         lab.show(
             name,
@@ -198,12 +198,12 @@ def _transfer(lab: Lab, units: list[Unit]) -> str:
             rows.append([images.resize(style.image, 512, "long"), *found])
             labels.append(f"{style.name}: style image, optimised until level with the net")
     lab.show(
-        "reproduce-transfer.jpg",
+        "reproduce-transfer.webp",
         images.contact_sheet(
             rows, row_labels=labels, cell=320, column_labels=["", *map(str, c.sizes)]
         ),
     )
-    return "![transfer](reproduce-transfer.jpg)\n"
+    return "![transfer](reproduce-transfer.webp)\n"
 
 
 _SECTIONS: dict[str, Callable[[Lab, list[Unit]], str]] = {

@@ -26,7 +26,7 @@ LAYER = "relu2_2"  # [P] the layer of ℓ_feat
 LOSSES = ("pixel", "feature")
 INPUTS = tuple(d for d in DEGRADATIONS if d != "jpeg")
 PAPER = {"bicubic": (28.43, 0.8114), "pixel": (28.40, 0.8205), "feature": (27.09, 0.7680)}
-SHEET = "reproduce-superres.jpg"
+SHEET = "reproduce-superres.webp"
 
 
 def scores(lab: Lab) -> Iterator[Unit]:
