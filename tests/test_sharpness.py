@@ -8,7 +8,7 @@ import pytest
 from jaxpercept import config
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
-from jaxpercept.inference.sharpness import Ensemble, sharpened
+from jaxpercept.inference.sharpness import Ensemble, chosen, sharpened
 from jaxpercept.inference.upscaling import load_upscaler
 from jaxpercept.nets import net_file, transform_net
 
@@ -34,6 +34,14 @@ def test_sharpness_runs_from_the_pixel_net_to_the_feature_net(shelf):
     for name, value in made.params.items():
         expected = 0.75 * pixel.params[name] + 0.25 * feature.params[name]
         np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_a_scale_without_a_feature_net_takes_the_nets_of_the_next(shelf):
+    net = config.superres_net(2).scaled(0.1)
+    file = shelf / "superres" / "x2-pixel.safetensors"
+    net_file.save(file, net, transform_net.init(net)[0], {}, {"task": "superres"})
+    assert chosen(None, 2, None).name == "x2-pixel"
+    assert chosen(None, 2, 0.5).name == "x4-sharpness-0.5"
 
 
 def test_what_sharpness_cannot_be(shelf):

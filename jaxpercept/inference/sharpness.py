@@ -22,10 +22,12 @@ def chosen(
     name: str | None, factor: float | None, sharpness: float | None, *, precision: str = "float32"
 ) -> Model:
     """Returns a net that enlarges `factor` times: the net of this `name` or file; with `sharpness`,
-    one between the shipped nets of that scale; with neither, the first of them. Raises InputError
-    if there is no such net, or if its scale is smaller than `factor`."""
+    one between the shipped nets of the next scale that has both; with neither, the first net of the
+    next scale. Raises InputError if there is no such net, or if its scale is smaller than
+    `factor`."""
     if sharpness is not None:
-        return sharpened(net_scale(factor or DEFAULT_SCALE), sharpness, precision=precision)
+        scale = net_scale(factor or DEFAULT_SCALE, _has_pair)
+        return sharpened(scale, sharpness, precision=precision)
     model = load_upscaler(
         name or default_model(net_scale(factor or DEFAULT_SCALE)), precision=precision
     )
@@ -45,8 +47,8 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
         raise InputError(
             Name("sharpness"), f" {sharpness:g} is not allowed; give 0 (softest) to 1 (sharpest)"
         )
-    names = [f"x{scale}-{loss}" for loss in ("pixel", "feature")]
-    if not set(names) <= set(shipped(scale)):
+    names = _pair(scale)
+    if not _has_pair(scale):
         raise InputError(
             f"--sharpness needs the nets {names[0]} and {names[1]}; shipped nets of scale {scale}: "
             f"{', '.join(shipped(scale)) or 'none'}"
@@ -59,6 +61,14 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
         name=f"x{scale}-sharpness-{sharpness:g}",
         params=blending.mixed(dict(first.params), dict(second.params), sharpness),
     )
+
+
+def _has_pair(scale: int) -> bool:
+    return set(_pair(scale)) <= shipped(scale).keys()
+
+
+def _pair(scale: int) -> tuple[str, str]:
+    return f"x{scale}-pixel", f"x{scale}-feature"
 
 
 @dataclass(frozen=True, eq=False)

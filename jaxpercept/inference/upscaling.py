@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxpercept import images
@@ -39,15 +39,15 @@ def factor(
     return max(found, default=None)
 
 
-def net_scale(factor: float) -> int:
-    """Returns the scale of the smallest shipped net that enlarges by `factor` or more, at most 8,
-    so that `default_model` reports what is missing. Raises InputError above 8."""
+def net_scale(factor: float, has_nets: Callable[[int], Any] = shipped) -> int:
+    """Returns the smallest scale of at least `factor` that `has_nets`. If there is none, returns
+    one without, so that the caller reports what is missing. Raises InputError above 8."""
     if factor > max(SCALES):
         raise InputError(
             f"{factor:.4g} times larger is more than {max(SCALES)} times; enlarge in two steps"
         )
     wanted = [s for s in SCALES if s >= factor]
-    return next((s for s in wanted if shipped(s)), wanted[0])
+    return next((s for s in wanted if has_nets(s)), wanted[0])
 
 
 def label(net: Net, scale: float | None, width: int | None) -> str:
