@@ -44,6 +44,14 @@ def test_every_array_is_the_average(nets, tmp_path):
         np.testing.assert_allclose(value, expected[name], atol=1e-3)
 
 
+def test_nets_that_were_trained_apart_bring_a_warning(nets, capsys):
+    for second, warned in (("b", True), ("c", False)):
+        line = f"blend-weights a.safetensors {second}.safetensors --at 0.5 -o c.safetensors"
+        assert main(line.split()) == 0
+        said = f"a.safetensors and {second}.safetensors have little in common"
+        assert (said in capsys.readouterr().err) == warned
+
+
 @pytest.mark.parametrize(("at", "which"), [(0, 0), (1, 1)])
 def test_the_ends_are_the_nets(nets, at, which):
     _, params, _, _ = blending.blend("a.safetensors", "b.safetensors", at)

@@ -131,6 +131,17 @@ def test_mistakes(place, line, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_wrong_data_folder_is_named_before_anything_is_compiled(
+    place, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(cli_learn, "_in_background", lambda work: pytest.fail("compiles"))
+    (tmp_path / "empty").mkdir()
+    for data in ("no-such", str(tmp_path / "empty")):
+        line = ["train", "learn", str(place / "stripes.png"), "--out", str(tmp_path / "out")]
+        assert cli.main([*line, "--data", data]) == 2
+        assert data in capsys.readouterr().err
+
+
 def test_the_step_is_compiled_before_the_net():
     """A net is compiled past jax's cache, for all threads, and the step would not be kept."""
     done = []

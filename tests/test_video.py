@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from jaxpercept import config, files, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
+from jaxpercept.evaluation.video import evaluate_video
 from jaxpercept.images import hdr
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import containers, encoding, film_frames, film_progress, films
@@ -341,6 +343,13 @@ def test_smoothing_lessens_flicker_and_leaves_a_cut(tmp_path):
     assert smooth / plain == pytest.approx(0.25 / 1.75**0.5, abs=0.03)
     trail = np.abs(smoothed - last).mean((0, 1)).max()
     assert trail < 0.03  # the grey before the cut is not to be seen
+
+
+@pytest.mark.parametrize("name", ["smooth", "steady"])
+def test_python_checks_the_shares_too(name):
+    for use in (film_frames.Making, partial(evaluate_video, [], [])):
+        with pytest.raises(InputError, match=f"{name} 2 is not allowed; 0 to 0.9"):
+            use(**{name: 2.0})
 
 
 @pytest.mark.parametrize("option", ["--smooth", "--steady"])

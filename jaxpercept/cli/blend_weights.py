@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept.cli.outputs import check_file
+from jaxpercept.cli.outputs import check_file, say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
+
+_ALIKE = 0.6  # below it, neither net was trained on from the other
 
 _ABOUT = """Average the weights of two nets of one shape: (1 - X) A + X B.
 
@@ -41,6 +43,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
     config, params, stats, header = blending.blend(arguments.first, arguments.second, arguments.at)
     net_file.save(out, config, params, stats, header)
+    if (likeness := header["blend"]["likeness"]) < _ALIKE:
+        say(
+            f"warning: {arguments.first} and {arguments.second} have little in common (the cosine "
+            f"between their weights is {likeness:.2f}), so a net between them may paint neither; "
+            "averages work if the second net was trained on from the first (--init)"
+        )
     print(
         f"{out}: {1 - arguments.at:g} of {arguments.first}, {arguments.at:g} of {arguments.second}"
     )

@@ -109,11 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from jaxpercept.evaluation import video, video_report
     from jaxpercept.evaluation.video_sheet import Differences
-    from jaxpercept.inference import smoothing
     from jaxpercept.runtime import compilation_cache
 
-    smoothing.check("steady", arguments.steady)
-    smoothing.check("smooth", arguments.smooth)
     compilation_cache.enable()
     differences = Differences(arguments.frames) if arguments.sheet else None
     result = video.evaluate_video(

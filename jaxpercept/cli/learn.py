@@ -127,13 +127,17 @@ def _learn_all(
 
     compilation_cache.enable()
     out = Path(arguments.out)
+    source = (  # before the compiler, so that a wrong folder is named at once
+        data.open_sources(arguments.data)
+        if arguments.data
+        else data.Files([*samples.sample_files().values(), *photos])
+    )
     learner = learn.Learner(arguments.base)
     shown = images.square(
         images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
     )
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
-    source: Any = arguments.data or data.Files([*samples.sample_files().values(), *photos])
     status = 0
     for name, painting in paintings.items():
         grams = learn.style_grams(learner.recipe, painting, phi)

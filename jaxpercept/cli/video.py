@@ -140,10 +140,17 @@ def run(arguments: argparse.Namespace) -> int:
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.styles()[:1]))
     from jaxpercept import images
     from jaxpercept.images.frames import Cut
-    from jaxpercept.inference import encoding, film_frames, films, smoothing
+    from jaxpercept.inference import encoding, film_frames, films
 
-    smoothing.check("smooth", arguments.smooth)
-    smoothing.check("steady", arguments.steady)
+    making = film_frames.Making(
+        cut=Cut(start=start or Fraction(0), end=end, fps=fps),
+        encoding=encoding.Encoding(codec=arguments.codec, crf=arguments.crf),
+        batch=arguments.batch_size,
+        compare=arguments.compare,
+        still=arguments.still,
+        smooth=arguments.smooth,
+        steady=arguments.steady,
+    )
     images.check_strength(arguments.strength)
     images.check_grain(arguments.grain)
     if arguments.codec is not None:
@@ -163,15 +170,6 @@ def run(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         strength=arguments.strength,
         keep_color=arguments.preserve_color,
-    )
-    making = film_frames.Making(
-        cut=Cut(start=start or Fraction(0), end=end, fps=fps),
-        encoding=encoding.Encoding(codec=arguments.codec, crf=arguments.crf),
-        batch=arguments.batch_size,
-        compare=arguments.compare,
-        still=arguments.still,
-        smooth=arguments.smooth,
-        steady=arguments.steady,
     )
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)

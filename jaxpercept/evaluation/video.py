@@ -24,7 +24,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut
-from jaxpercept.inference import films, optical_flow
+from jaxpercept.inference import films, optical_flow, smoothing
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
@@ -59,8 +59,10 @@ def evaluate_video(
     clip's own error. A bad clip is recorded in "failed". With `paintings`, the style images of the
     styles in their order, each style also has the losses "content" and "style" of `video_losses`,
     and "content_each" and "style_each" of the frames. `watch` is called with the pictures, see
-    `video_sheet.Differences`. Raises InputError if no clip can be used, or for another number of
-    paintings or starts."""
+    `video_sheet.Differences`. Raises InputError if no clip can be used, for another number of
+    paintings or starts, or for a share that is not allowed."""
+    smoothing.check("steady", steady)
+    smoothing.check("smooth", smooth)
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
     if len(starts) != len(clips):
         raise InputError(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images.frames import Cut, Film, Frame, side_by_side
-from jaxpercept.inference import segments, tiles, treatment
+from jaxpercept.inference import segments, smoothing, tiles, treatment
 from jaxpercept.inference.batches import BATCH_PIXELS, Batch
 from jaxpercept.inference.encoding import Encoding
 from jaxpercept.inference.file_jobs import PIXELS, ahead
@@ -35,7 +35,8 @@ class Making:
     how it is written, and `batch` the number of frames at once. `compare` puts each frame beside
     its result, and `still` also writes a contact sheet. `smooth` is the share of the last picture
     that is blended into each, see `smoothing`, and `steady` the share of the last frames in what
-    the net sees, see `steadying`; both are for nets of scale 1."""
+    the net sees, see `steadying`; both are for nets of scale 1. Raises InputError for a share that
+    is not allowed."""
 
     cut: Cut = field(default_factory=Cut)
     encoding: Encoding = field(default_factory=Encoding)
@@ -44,6 +45,10 @@ class Making:
     still: bool = False
     smooth: float = 0.0
     steady: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("smooth", "steady"):
+            smoothing.check(name, getattr(self, name))
 
 
 class Shown(NamedTuple):
