@@ -36,6 +36,7 @@ _PAPER = {  # [P] section 4.1, with 50 photos, and 4.2
     "whole": True,
     "superres_patch": 288,
     "superres_steps": 200_000,
+    "superres_optimizer": "adam",
     "superres_schedule": "constant",
 }
 

@@ -22,6 +22,7 @@ STYLE_PARTS = tuple(part for part in PARTS if part != "superres")
 FIGURE3 = ("relu2_2", "relu3_3", "relu4_3", "relu5_1", "relu5_3")  # [P] figure 3
 FIGURE4 = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")  # [P] figure 4, each with all before it
 TV_FACTORS = (0.0, 1.0, 10.0, 100.0)  # factors of the net's own λ_TV
+SUPERRES_RATES = {"adam": 1e-3, "muon": 3e-3}  # learning rates; Adam's is [P]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,12 @@ class ReproduceConfig:
     )
     superres_steps: int = option(
         3000, "steps of each net of the part superres", group="optimizer", least=1
+    )
+    superres_optimizer: str = option(  # [P] adam; muon gets further in few steps
+        "muon",
+        "optimizer of the part superres",
+        group="optimizer",
+        choices=tuple(SUPERRES_RATES),
     )
     superres_schedule: str = option(
         "cosine",

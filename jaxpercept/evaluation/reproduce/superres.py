@@ -16,6 +16,7 @@ from typing import Any
 from jaxpercept.config import DEGRADATIONS, TrainConfig, superres_recipe
 from jaxpercept.evaluation import superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
+from jaxpercept.evaluation.reproduce.settings import SUPERRES_RATES
 from jaxpercept.images import Float, load_image
 from jaxpercept.nets import weights_file
 from jaxpercept.runtime import stopping
@@ -35,6 +36,7 @@ def scores(lab: Lab) -> Iterator[Unit]:
     settings = {
         "steps": c.superres_steps,
         "patch": c.superres_patch,
+        "optimizer": c.superres_optimizer,
         "schedule": c.superres_schedule,
         "seed": c.seed,
         "images": [Path(d).name for d in c.superres_images],
@@ -69,6 +71,8 @@ def _trained(lab: Lab, loss: str) -> Path:
             "data": c.data,
             "image_size": c.superres_patch,
             "steps": c.superres_steps,
+            "optimizer": c.superres_optimizer,
+            "learning_rate": SUPERRES_RATES[c.superres_optimizer],
             "schedule": c.superres_schedule,
             "seed": c.seed,
             "out": str(lab.folder / "superres" / loss),
@@ -84,10 +88,11 @@ def _trained(lab: Lab, loss: str) -> Path:
 def section(lab: Lab, units: list[Unit]) -> str:
     """Returns the table of the report, and saves its pictures."""
     (unit,) = units
+    made = unit["settings"]
     lines = [
-        f"{unit['settings']['steps']} steps of 4 patches of {unit['settings']['patch']} pixels, "
-        f"{unit['settings']['schedule']} learning rate, blurred training inputs. PSNR / SSIM; "
-        f"{LAYER} is the distance to the original in VGG-16's features.\n",
+        f"{made['steps']} steps of 4 patches of {made['patch']} pixels, {made['optimizer']}, "
+        f"{made['schedule']} learning rate, blurred training inputs. PSNR / SSIM; {LAYER} is the "
+        "distance to the original in VGG-16's features.\n",
         "| inputs | method | | histogram matched | " + LAYER + " | the paper, Set5 |",
         "|---|---|---|---|---|---|",
     ]
