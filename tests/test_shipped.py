@@ -22,9 +22,8 @@ STYLES, SUPERRES = weights_file.available("styles"), weights_file.available("sup
 
 def test_what_is_shipped():
     assert "starry_night" in STYLES
-    assert {"x4-feature", "x4-pixel", "x8-feature", "x8-pixel"} <= set(SUPERRES)
-    assert upscaling.shipped(4)
-    assert upscaling.shipped(8)
+    assert {"x2-pixel", "x4-feature", "x4-pixel", "x8-feature", "x8-pixel"} <= set(SUPERRES)
+    assert all(upscaling.shipped(scale) for scale in config.SCALES)
 
 
 def test_every_style_credits_its_work():
