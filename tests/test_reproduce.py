@@ -216,7 +216,7 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
     assert {"psnr", "ssim", "relu2_2"} < plain["pixel"].keys()
     assert f"| bicubic | pixel | {plain['pixel']['psnr']:.2f} / " in path.read_text()
     assert "L-BFGS" not in path.read_text()
-    assert (path.parent / superres.SHEET).exists()
+    assert (tmp_path / "out" / "superres" / "scores.png").exists()
 
 
 BAD = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,7 @@ def _disagreement(net: Model, degradation: str) -> str | None:
     )
 
 
+@lru_cache(maxsize=1)
 def feature_distance(
     layers: tuple[str, ...],
 ) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:

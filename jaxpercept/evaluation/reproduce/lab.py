@@ -110,7 +110,7 @@ class Lab:
 
     def show(self, name: str, picture: Float) -> None:
         """Saves a picture of the report."""
-        images.save_image(Path(self.config.results) / name, picture, quality=85)
+        images.save_image(Path(self.config.results) / name, picture, quality=75)
 
 
 def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:

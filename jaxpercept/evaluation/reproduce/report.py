@@ -52,7 +52,7 @@ def _summary(lab: Lab, found: dict[str, list[Unit]]) -> Unit:
     config = {
         k: v
         for k, v in to_dict(lab.config).items()
-        if k not in ("out", "results", "data", "style_images")
+        if k not in ("out", "results", "data", "style_images", "superres_images")
     }
     return {
         "config": config,

@@ -17,7 +17,6 @@ from jaxpercept.config import DEGRADATIONS, TrainConfig, superres_recipe
 from jaxpercept.evaluation import superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import SUPERRES_RATES
-from jaxpercept.images import Float, load_image
 from jaxpercept.nets import weights_file
 from jaxpercept.runtime import stopping
 from jaxpercept.training import loop
@@ -27,7 +26,6 @@ LAYER = "relu2_2"  # [P] the layer of ℓ_feat
 LOSSES = ("pixel", "feature")
 INPUTS = tuple(d for d in DEGRADATIONS if d != "jpeg")
 PAPER = {"bicubic": (28.43, 0.8114), "pixel": (28.40, 0.8205), "feature": (27.09, 0.7680)}
-SHEET = "reproduce-superres.webp"
 
 
 def scores(lab: Lab) -> Iterator[Unit]:
@@ -42,8 +40,9 @@ def scores(lab: Lab) -> Iterator[Unit]:
         "images": [Path(d).name for d in c.superres_images],
     }
 
-    def measure() -> tuple[Unit, Float]:
-        nets, sheet = [_trained(lab, loss) for loss in LOSSES], lab.folder / SHEET
+    def measure() -> tuple[Unit, None]:
+        nets = [_trained(lab, loss) for loss in LOSSES]
+        sheet = lab.folder / "superres" / "scores.png"
         found = {
             inputs: superres.evaluate_superres(
                 c.superres_images,
@@ -56,7 +55,7 @@ def scores(lab: Lab) -> Iterator[Unit]:
             )["models"]
             for inputs in INPUTS
         }
-        return {"scores": found}, load_image(sheet)
+        return {"scores": found}, None
 
     yield lab.kept("superres/scores", settings, measure)
 
@@ -86,7 +85,7 @@ def _trained(lab: Lab, loss: str) -> Path:
 
 
 def section(lab: Lab, units: list[Unit]) -> str:
-    """Returns the table of the report, and saves its pictures."""
+    """Returns the table of the report."""
     (unit,) = units
     made = unit["settings"]
     lines = [
@@ -102,8 +101,9 @@ def section(lab: Lab, units: list[Unit]) -> str:
             paper = _pair(*PAPER[name]) if inputs == "bicubic" else ""
             cells = (*map(_scored, (plain, matched)), f"{plain[LAYER]:,.0f}", paper)
             lines.append(f"| {inputs} | {name} | {' | '.join(cells)} |")
-    lab.show(SHEET, lab.picture("superres/scores"))
-    return "\n".join([*lines, f"\n![bicubic, ℓ_pixel and ℓ_feat]({SHEET})\n"])
+    return "\n".join(
+        [*lines, "\nThe folder of --out has crops of all pictures: superres/scores.png.\n"]
+    )
 
 
 def _scored(entry: dict[str, Any]) -> str:
