@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
@@ -22,12 +23,12 @@ from jaxpercept import images
 from jaxpercept.evaluation.reproduce import lab, measure
 from jaxpercept.images import Float
 from jaxpercept.inference.model import load_model
+from jaxpercept.losses import functions as losses
 from jaxpercept.nets import vgg
 from jaxpercept.runtime import compilation_cache
 from jaxpercept.synthesis.run import score, synthesize
 
 RADIUS, INSIDE = 0.29, 0.23  # of the photo's side: the disc, and the part that is measured
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def with_disc(photo: Float) -> Float:
 
 def luma(picture: Float) -> tuple[float, float]:
     """Returns the mean luma inside and outside the disc."""
-    values, apart = picture @ LUMA, _from_middle(picture)
+    values, apart = _luma(picture), _from_middle(picture)
     return float(values[apart < INSIDE].mean()), float(values[apart > RADIUS].mean())
 
 
@@ -83,7 +84,7 @@ def optimised(name: str, folders: tuple[str, ...], photo: Float, iterations: int
     picture = synthesize(made, [photo], [style.image], vgg_params=phi).images[0]
     net = np.asarray(style.model(photo[None]))[0]
     shades = style.image.reshape(-1, 3)
-    dark = shades[(shades @ LUMA).argsort()[: len(shades) // 100]].mean(0)
+    dark = shades[_luma(shades).argsort()[: len(shades) // 100]].mean(0)
     darkened = np.where((_from_middle(net) < RADIUS)[..., None], dark, net)
     terms = score(made, [net, picture, darkened], [photo] * 3, [style.image], vgg_params=phi)
     inside, outside = luma(picture)
@@ -93,6 +94,10 @@ def optimised(name: str, folders: tuple[str, ...], photo: Float, iterations: int
             zip(("net", "optimised", "darkened"), map(float, terms["loss"]), strict=True)
         ),
     }
+
+
+def _luma(rgb: Float) -> Float:
+    return np.asarray(losses.luma(jnp.asarray(rgb)))[..., 0]
 
 
 def _from_middle(photo: Float) -> Float:

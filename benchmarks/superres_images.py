@@ -57,13 +57,13 @@ def main() -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write the results here as well")
     given = parser.parse_args()
-    photos = [str(p) for p in images.list_images(given.data)]
+    photos = images.list_images(given.data)
     if len(photos) < max(given.images):
         parser.error(f"--data has {len(photos)} photos; {max(given.images)} are needed")
     order = np.random.default_rng(given.seed).permutation(len(photos))
     rows = []
     for count in given.images:
-        seen = [Path(photos[i]) for i in order[:count]]
+        seen = [photos[i] for i in order[:count]]
         net = _trained(given, count, seen)
         row: dict[str, Any] = {"images": count, "training": _psnr(net, seen[:SEEN])}
         row |= {Path(folder).name: _psnr(net, [folder]) for folder in given.test}
@@ -102,7 +102,7 @@ def _trained(given: argparse.Namespace, count: int, photos: Sequence[Path]) -> P
             "out": f"{given.out}/{count}",
         }
     )
-    return loop.train(made)
+    return loop.train_whole(made)
 
 
 def _psnr(net: Path, photos: Sequence[str | Path]) -> dict[str, float]:

@@ -6,6 +6,7 @@ same machine.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.config.options import summary
 from jaxpercept.losses.terms import LossTerm
+from jaxpercept.nets import weights_file
 from jaxpercept.runtime import allocator, compilation_cache, stopping
 from jaxpercept.training import (
     directory,
@@ -68,6 +70,15 @@ def train(
                     said = result.in_words(start, int(state.step), int(final.step), stream)
                     console.say(f"{said}. Weights: {path}  previews: {folder / 'previews'}")
                 return folder / result.FILE
+
+
+def train_whole(config: TrainConfig) -> Path:
+    """Trains a fresh net as `train` does, for a caller that goes on with it. Raises
+    `stopping.Interrupted` if the training was stopped; the same call resumes it."""
+    path = train(config)
+    if weights_file.read_header(path)["training"]["steps"] < config.steps:
+        raise stopping.Interrupted(signal.SIGINT)
+    return path
 
 
 def _steps(

@@ -8,7 +8,6 @@ both kinds are scored; its bicubic row agrees with plain inputs.
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from jaxpercept.config import DEGRADATIONS, TrainConfig, superres_recipe
 from jaxpercept.evaluation import superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import SUPERRES_RATES
-from jaxpercept.nets import weights_file
-from jaxpercept.runtime import stopping
 from jaxpercept.training import loop
 
 SCALE = 4
@@ -62,7 +59,7 @@ def scores(lab: Lab) -> Iterator[Unit]:
 
 def _trained(lab: Lab, loss: str) -> Path:
     """Returns the weights file of the paper's net with this loss, after training it or resuming its
-    run. Raises `stopping.Interrupted` if the training was stopped."""
+    run."""
     c = lab.config
     made = TrainConfig(
         **superres_recipe(SCALE, "paper", loss)
@@ -77,9 +74,7 @@ def _trained(lab: Lab, loss: str) -> Path:
             "out": str(lab.folder / "superres" / loss),
         }
     )
-    path = loop.train(made)
-    if weights_file.read_header(path)["training"]["steps"] < made.steps:
-        raise stopping.Interrupted(signal.SIGINT)
+    path = loop.train_whole(made)
     named = lab.folder / "superres" / f"{loss}.safetensors"  # scores bear the file's name
     return Path(shutil.copyfile(path, named))
 
