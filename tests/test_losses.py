@@ -116,6 +116,23 @@ def test_hatch_sees_what_repeats_and_neither_texture_nor_colour():
         losses.hatch_loss(plain[:, :7], plain[:, :7])
 
 
+def test_dark_counts_what_is_brighter_than_black_areas():
+    """The target is black on the left and grey on the right."""
+    target = np.zeros((1, 64, 64, 3), np.float32)
+    target[:, :, 32:] = 0.5
+    brighter = target + np.float32(0.3)
+    half = 0.3**2 / 2  # of the cells
+    np.testing.assert_allclose(losses.dark_loss(brighter, target), half, rtol=1e-5)
+    assert losses.dark_loss(target - 0.3, target) == 0
+    strokes = target.copy()
+    strokes[:, ::16, :32] = 1  # a white line in each black cell: a mean of 1 / 16
+    np.testing.assert_allclose(losses.dark_loss(strokes, target), (1 / 16) ** 2 / 2, rtol=1e-4)
+    dim = np.maximum(target, 0.1)  # half as dark as counts
+    np.testing.assert_allclose(losses.dark_loss(dim + np.float32(0.3), dim), half / 2, rtol=1e-4)
+    with pytest.raises(ValueError, match="at least 16x16"):
+        losses.dark_loss(target[:, :15], target[:, :15])
+
+
 def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
     """Stripes count in full, noise of the same deviation counts a fifth, and stripes hidden by
     texture count nothing."""

@@ -52,6 +52,11 @@ TERMS: tuple[TermSpec, ...] = (
     TermSpec("flat", "mean absolute difference where the target is smooth, in 0-255 units"),
     TermSpec("weave", "fine stripes along the axes where the target is smooth, in 0-255 units"),
     TermSpec(
+        "dark",
+        "mean squared brightening of large black areas of the photo, in 0-255 units; 30 keeps them "
+        "dark in a style that paints them pale",
+    ),
+    TermSpec(
         "stability",
         "mean squared difference, in 0-255 units, between the pictures of a photo and of a second "
         "view of it that is moved a little, noisier, and brighter or darker; 100 suits nets for "

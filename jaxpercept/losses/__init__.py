@@ -5,11 +5,14 @@
 """
 
 from jaxpercept.losses.functions import (
+    DARK_CELL,
+    DARK_LUMA,
     FLAT_DEVIATION,
     FLAT_WINDOW,
     HATCH_PERIOD,
     HATCH_WINDOW,
     absolute_loss,
+    dark_loss,
     feature_loss,
     flat_loss,
     gram_matrix,
@@ -21,11 +24,14 @@ from jaxpercept.losses.functions import (
 )
 
 __all__ = [
+    "DARK_CELL",
+    "DARK_LUMA",
     "FLAT_DEVIATION",
     "FLAT_WINDOW",
     "HATCH_PERIOD",
     "HATCH_WINDOW",
     "absolute_loss",
+    "dark_loss",
     "feature_loss",
     "flat_loss",
     "gram_matrix",

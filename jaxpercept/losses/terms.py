@@ -171,6 +171,11 @@ def weave(inputs: LossInputs) -> Float[Array, " n"]:
     )
 
 
+def dark(inputs: LossInputs) -> Float[Array, " n"]:
+    """Returns the squared brightening of the photo's dark areas, in 0-255 units."""
+    return CONVENTIONS[inputs.convention].units * losses.dark_loss(inputs.output, inputs.target)
+
+
 def stability(inputs: LossInputs) -> Float[Array, " n"]:
     """Returns the flicker between the output and that of a second view of the photo, in 0-255
     units."""

@@ -41,6 +41,11 @@ def cases(size: tuple[int, int]) -> Iterator[Case]:
             lambda d, f=loss, c=channels: f(d["a"][..., :c], d["b"][..., :c]),
             lambda t, d, n=twin, c=channels: getattr(t, n)(d["a"][..., :c], d["b"][..., :c]),
         )
+    yield case(  # a photo dark enough to count
+        "dark",
+        lambda d: losses.dark_loss(d["a"][..., :3], d["b"][..., :3] / 5),
+        lambda t, d: t.dark_loss(d["a"][..., :3], d["b"][..., :3] / 5),
+    )
     yield case(
         "Gram matrix", lambda d: losses.gram_matrix(d["a"]), lambda t, d: t.gram_matrix(d["a"])
     )

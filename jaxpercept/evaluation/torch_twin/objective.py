@@ -71,6 +71,14 @@ def weave_loss(a: Tensor, b: Tensor) -> Tensor:
     return sum(part.flatten(1).mean(1) for part in parts)
 
 
+def dark_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Averages the lumas over cells of 16×16 pixels. Returns the mean square of what a's is above
+    b's, weighted by 1 - b / 0.2."""
+    ours, photo = (functional.avg_pool2d(_luma(x), 16) for x in (a, b))
+    weight = (1 - photo / 0.2).clamp(0, 1)
+    return (weight * (ours - photo).clamp(min=0) ** 2).flatten(1).mean(1)
+
+
 def gram_matrix(f: Tensor) -> Tensor:
     """Returns equation 3, (N, C, C)."""
     n, h, w, c = f.shape
@@ -136,4 +144,6 @@ def objective(
         total = total + weights["flat"] * 255 * flat_loss(output, target)
     if "weave" in weights:
         total = total + weights["weave"] * 255 * weave_loss(output, target)
+    if "dark" in weights:
+        total = total + weights["dark"] * 255**2 * dark_loss(output, target)
     return (total + weights.get("l1", 0) * absolute_loss(255 * output, 255 * target)).mean()
