@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,12 @@ from jaxpercept.training import loop, views
 
 STILL = {"WHOLE": 0, "SHIFT": 0.0, "ZOOM": 0.0, "TURN": 0.0, "FIELD": 0.0}
 CLEAN = {"NOISE": 0.0, "GAIN": 0.0}
-# The constants of `views` that each kind sets; None trains without the term.
-KINDS: dict[str, Mapping[str, float] | None] = {
-    "none": None,
-    "noise": STILL,
-    "motion": CLEAN,
-    "both": {"NOISE": views.NOISE},  # as it is
-}
+AS_IS = {name: getattr(views, name) for name in (*STILL, *CLEAN)}
+# The constants of `views` for each kind. UNAIDED trains without the term.
+UNAIDED = "none"
+KINDS = {UNAIDED: AS_IS, "noise": AS_IS | STILL, "motion": AS_IS | CLEAN, "both": AS_IS}
 SIZE = 256
+MEASURES = ("lag1", "shift1", "shift4")
 
 
 def main() -> None:
@@ -64,15 +61,27 @@ def main() -> None:
     if len(given.start) not in (1, len(given.clips)):
         parser.error("--from takes one value, or one for each of --clips")
     compilation_cache.enable()
+    starts = [Fraction(t) for t in given.start]
     init = weights_file.resolve(given.init, "styles")
     photos = np.stack(
         [images.square(images.load_image(p), SIZE) for p in images.list_images(given.held_out)]
     )
-    rows = {"before": _scores(given, init, photos)}
-    for kind, changed in KINDS.items():
-        made = _config(given, str(init), kind, given.weight if changed is not None else 0)
-        with mock.patch.multiple(views, **dict(changed or KINDS["both"] or {})):
-            rows[kind] = _scores(given, loop.train_whole(made), photos)
+    nets = {"before": init}
+    for kind, constants in KINDS.items():
+        with mock.patch.multiple(views, **constants):
+            nets[kind] = loop.train_whole(_config(given, str(init), kind))
+    clips = video.evaluate_video(
+        given.clips,
+        [str(net) for net in nets.values()],
+        start=starts if len(starts) > 1 else starts[0],
+        lags=(1,),
+    )["clips"]
+    unaided = _config(given, str(init), UNAIDED)
+    rows: dict[str, Any] = {}
+    for kind, net in nets.items():
+        rows[kind] = {"objective": held_out_objective(unaided, net, photos)}
+        for clip, errors in clips.items():
+            rows[kind][Path(clip).stem] = {k: errors[str(net)][k] for k in MEASURES}
         print(kind, json.dumps(rows[kind]), flush=True)
     if given.json:
         about = {"steps": given.steps, "weight": given.weight, "photos": len(photos)}
@@ -80,17 +89,16 @@ def main() -> None:
         Path(given.json).write_text(json.dumps({**about, "nets": rows}, indent=1) + "\n")
 
 
-def _config(given: argparse.Namespace, init: str, kind: str, weight: float) -> config.TrainConfig:
-    weights = {"content": 1.0, "style": 5.0, "tv": 1e-5}
+def _config(given: argparse.Namespace, init: str, kind: str) -> config.TrainConfig:
+    stability = 0.0 if kind == UNAIDED else given.weight
+    weights = config.DEFAULT_WEIGHTS["reference"] | {"tv": 1e-5, "stability": stability}
     return config.TrainConfig(
         data=tuple(given.data),
         style_images=(given.style_image,),
         style_size=384,
         net=net_file.load(init)[0],
         init=init,
-        objective=config.ObjectiveConfig(
-            weights=weights | ({"stability": weight} if weight else {})
-        ),
+        objective=config.ObjectiveConfig(weights=weights),
         steps=given.steps,
         batch_size=1,
         optimizer="muon",
@@ -102,19 +110,6 @@ def _config(given: argparse.Namespace, init: str, kind: str, weight: float) -> c
         seed=41,
         out=f"{given.out}/{kind}",
     )
-
-
-def _scores(given: argparse.Namespace, net: Path, photos: images.Float) -> dict[str, Any]:
-    """Returns the objective on the photos, and the errors on each clip."""
-    starts = given.start * (len(given.clips) // len(given.start))
-    row: dict[str, Any] = {}
-    for clip, start in zip(given.clips, starts, strict=True):
-        found = video.evaluate_video([clip], [str(net)], start=Fraction(start), lags=(1,))
-        (errors,) = found["clips"].values()
-        (name,) = (n for n in errors if n != "input")
-        row[Path(clip).stem] = {k: errors[name][k] for k in ("lag1", "shift1", "shift4")}
-    made = _config(given, str(net), "objective", 0)
-    return {"objective": held_out_objective(made, net, photos), **row}
 
 
 if __name__ == "__main__":

@@ -9,11 +9,15 @@ or rectangle of 5 to 30 % of its area. Train on both folders, with --weights.dar
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
 
 EVERY, EXPOSURE = 4, 0.3
 GAMMA = 2.2
@@ -46,8 +50,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     given: Any = parser.parse_args()
     rng = np.random.default_rng(0)
+    chosen = images.list_images(given.photos)[::EVERY]
     given.out.mkdir(parents=True, exist_ok=True)
-    chosen = sorted(p for p in given.photos.iterdir() if p.suffix in (".jpg", ".png"))[::EVERY]
     for i, path in enumerate(chosen):
         with Image.open(path) as file:
             photo = file.convert("RGB")
@@ -57,4 +61,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as e:
+        sys.exit(f"error: {e}")

@@ -158,10 +158,10 @@ def dark_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[A
     [0, 1]. It is not in the paper.
 
     Both images are averaged over cells of 16×16 pixels, so that strokes within a cell are free.
-    Where a's luma is above b's, the squared difference counts, weighted by 1 - l / 0.2, where l is
-    b's luma, at least 0. The sum is divided by the number of cells. The content and the style loss
-    hardly see the mean brightness of an even area, and some styles paint black areas pale. Raises
-    ValueError for images smaller than a cell."""
+    Where a's luma is above b's, the squared difference counts. Its weight is 1 - l / 0.2, but at
+    least 0; l is b's luma. The loss is the mean over cells. The content and the style loss hardly
+    see the mean brightness of an even area, so some styles paint black areas pale. Raises
+    ValueError for images that are not RGB, or smaller than a cell."""
     _same_shape("dark_loss", a, b)
     n, h, w, c = a.shape
     if min(h, w) < DARK_CELL or c != 3:
