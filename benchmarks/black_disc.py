@@ -47,10 +47,8 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the results here as well")
     given = parser.parse_args()
     compilation_cache.enable()
-    photos = [
-        with_disc(images.square(images.load_image(p), given.size))
-        for p in images.list_images(given.data)
-    ]
+    squares = images.load_squares(images.list_images(given.data), given.size)
+    photos = [with_disc(photo) for photo in squares]
     rows: dict[str, Any] = {}
     for name in given.style:
         net = load_model(name)

@@ -76,9 +76,7 @@ def main() -> None:
     files = images.walk_images(Path(given.data), (".jpg", ".jpeg", ".png", ".webp"))
     if len(files) <= HELD_OUT:
         parser.error(f"--data {given.data}: {len(files)} photos; more than {HELD_OUT} are needed")
-    photos = np.stack(
-        [images.square(images.load_image(file), given.size) for file in files[:HELD_OUT]]
-    )
+    photos = images.load_squares(files[:HELD_OUT], given.size)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         style = given.style_image or str(

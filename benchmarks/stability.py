@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-
 from benchmarks import machine
 from jaxpercept import config, images
 from jaxpercept.evaluation import video
@@ -63,9 +61,7 @@ def main() -> None:
     compilation_cache.enable()
     starts = [Fraction(t) for t in given.start]
     init = weights_file.resolve(given.init, "styles")
-    photos = np.stack(
-        [images.square(images.load_image(p), SIZE) for p in images.list_images(given.held_out)]
-    )
+    photos = images.load_squares(images.list_images(given.held_out), SIZE)
     nets = {"before": init}
     for kind, constants in KINDS.items():
         with mock.patch.multiple(views, **constants):

@@ -11,6 +11,7 @@ remove their JPEG artefacts.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from jaxpercept import images
+from jaxpercept.errors import InputError
 
 SIDE, FLAT_SIDE, GRAIN_SIDE = 288, 192, 160  # the tiles' sides in pixels
 SMALLER = 0.6  # the factor of the rescaled copies
@@ -32,8 +36,8 @@ def detail(x: NDArray[np.uint8]) -> float:
 
 
 def photos(folder: Path) -> list[Path]:
-    """Returns the folder's images by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png", ".webp"))
+    """Returns the folder's images in alphabetical order, on which the photos left out depend."""
+    return sorted(images.list_images(folder))
 
 
 def copies(path: Path, *factors: float) -> Iterator[Tile]:
@@ -117,4 +121,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as e:
+        sys.exit(f"error: {e}")

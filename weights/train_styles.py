@@ -155,12 +155,9 @@ def main() -> None:
 def judges(held_out: list[str] | None) -> np.ndarray:
     """Returns the photos to judge by, (N, 256, 256, 3): the given files and folders, or the sample
     photos."""
-    found = (
-        map(images.load_image, images.list_images(held_out))
-        if held_out
-        else samples.sample_photos().values()
-    )
-    return np.stack([images.square(photo, 256) for photo in found])
+    if held_out:
+        return images.load_squares(images.list_images(held_out), 256)
+    return np.stack([images.square(photo, 256) for photo in samples.sample_photos().values()])
 
 
 def _kept(init: str | None, out: Path) -> str | None:

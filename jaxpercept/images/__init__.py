@@ -24,7 +24,7 @@ from jaxpercept.images.listing import (
 )
 from jaxpercept.images.opening import Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
-from jaxpercept.images.reading import load_image, load_uint8, read
+from jaxpercept.images.reading import load_image, load_squares, load_uint8, read
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 from jaxpercept.images.writing import check_quality, encode, save, save_image
@@ -55,6 +55,7 @@ __all__ = [
     "line_chart",
     "list_images",
     "load_image",
+    "load_squares",
     "load_uint8",
     "match_histogram",
     "names_a_file",

@@ -9,6 +9,8 @@ animation, or the first page of a file, is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +34,7 @@ from jaxpercept.images.opening import (
     upright_size,
 )
 from jaxpercept.images.picture import Picture
-from jaxpercept.images.scaling import Float, fit, resize, to_float, to_uint8
+from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 
 _BAND = 1 << 22  # number of pixels converted at once
 _LARGE = 1 << 24  # larger images (in pixels) are first averaged by a whole factor
@@ -101,6 +103,12 @@ def load_uint8(
     options: Any = {"size": short, "how": "short", "method": "bicubic", "uint8": True}
     picture = read(source, max_pixels=max_pixels, name=name, **options)
     return picture.pixels if picture.alpha is None else to_uint8(picture.over_white())
+
+
+def load_squares(paths: Iterable[Path], size: int) -> Float:
+    """Decodes image files as `load_image` does, and returns the middle squares (N, size, size, 3),
+    see `square`."""
+    return np.stack([square(load_image(path), size) for path in paths])
 
 
 def _pixels(
