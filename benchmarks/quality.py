@@ -103,7 +103,7 @@ def main() -> None:
                 preview_every=given.steps,
                 checkpoint_every=given.steps,
             )
-            weights = loop.train(made)
+            weights = loop.train_whole(made)
             losses = runs.read_run(made.out).curve("loss")[1][-LAST:]
             rows.append(
                 {

@@ -14,6 +14,7 @@ from jaxpercept.nets import conv
 from jaxpercept.nets.conv import stride1, winograd
 
 ODD = (10, 13)
+SLOW = pytest.mark.slow
 CASES = {}
 for k, i, o, stride, sizes in (
     (3, 5, 4, 1, ((12, 16), (9, 11), (4, 5))),
@@ -60,12 +61,10 @@ def inputs(shape, size, dtype):
 
 
 def run(fn, arguments, fast):
-    """Returns the output and the gradients of its product with a fixed cotangent. In float64 only
-    the arithmetic matters, so compilation is quick."""
-    options = QUICK if arguments[0].dtype == np.float64 else None
+    """Returns the output and the gradients of its product with a fixed cotangent."""
     with conv.forced(fast):
 
-        @partial(jax.jit, compiler_options=options)
+        @partial(jax.jit, compiler_options=QUICK)
         def all_of_it(*arguments):
             y, pull = jax.vjp(fn, *arguments)
             return y, *pull((1.5 + jnp.cos(jnp.arange(y.size))).astype(y.dtype).reshape(y.shape))
@@ -83,7 +82,14 @@ def test_the_fast_form_is_the_plain_one(name):
             assert relative(a, b) < 1e-12
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if str(ODD) in n or "up" in n or "several" in n])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if "reflect" in name or "several" in name else pytest.param(name, marks=SLOW)
+        for name in CASES
+        if str(ODD) in name or "up" in name or "several" in name
+    ],
+)
 def test_and_in_float32(name):
     fn, shape, size = CASES[name]
     ours, plain = (run(fn, inputs(shape, size, np.float32), fast) for fast in (True, False))
@@ -92,15 +98,14 @@ def test_and_in_float32(name):
         assert relative(a, b) < 1e-5
 
 
-@pytest.mark.parametrize("channels", [(16, 32), (48, 16)])
 @pytest.mark.parametrize(
-    ("size", "padding"),
+    ("size", "padding", "channels"),
     [
-        ((12, 16), "zero"),
-        ((9, 11), "valid"),
-        ((4, 5), "zero"),
-        ((10, 13), "reflect"),
-        ((7, 14), "valid"),
+        ((12, 16), "zero", (16, 32)),
+        ((9, 11), "valid", (48, 16)),
+        ((10, 13), "reflect", (16, 32)),
+        pytest.param((4, 5), "zero", (48, 16), marks=SLOW),
+        pytest.param((7, 14), "valid", (16, 32), marks=SLOW),
     ],
 )
 def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
@@ -156,7 +161,7 @@ def test_bfloat16_stays_and_is_accumulated_wider(fast):
         assert conv.max_pool2x2(arguments[0]).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("fast", [pytest.param(True, marks=SLOW), False])
 def test_torch(fast):
     torch = pytest.importorskip("torch", reason="torch is not installed")
     f = torch.nn.functional

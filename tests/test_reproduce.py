@@ -172,17 +172,17 @@ def test_what_draws_level_and_what_never_does():
 
 
 def untrained(made):
-    """Stands for `loop.train`: writes a net with its first weights."""
+    """Stands for a training: writes a net with its first weights."""
     path = Path(made.out) / "model.safetensors"
     header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
     net_file.save(path, made.net, *transform_net.init(made.net), header)
-    return path
+    return path, made.steps
 
 
 @pytest.mark.parametrize(
-    "train", [untrained, pytest.param(superres.loop.train, marks=pytest.mark.slow)]
+    "run", [untrained, pytest.param(superres.loop._run, marks=pytest.mark.slow)]
 )
-def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, monkeypatch, train):
+def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, monkeypatch, run):
     """A training that was stopped goes on, and is not scored before."""
     recipe = config.superres_recipe
 
@@ -204,10 +204,10 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
         superres_steps=2,
         superres_schedule="constant",
     )
-    monkeypatch.setattr(superres.loop, "train", lambda asked: train(replace(asked, steps=1)))
+    monkeypatch.setattr(superres.loop, "_run", lambda asked: run(replace(asked, steps=1)))
     with pytest.raises(stopping.Interrupted):
         report.reproduce(made)
-    monkeypatch.setattr(superres.loop, "train", train)
+    monkeypatch.setattr(superres.loop, "_run", run)
     path = report.reproduce(made)
     (unit,) = json.loads(path.with_suffix(".json").read_text())["units"]["superres"]
     assert unit["scores"].keys() == {"bicubic", "blur"}

@@ -35,8 +35,8 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
 from jaxpercept.nets import multistyle, shipped, weights_file
-from jaxpercept.runtime import allocator
-from jaxpercept.training import loop, runs
+from jaxpercept.runtime import allocator, stopping
+from jaxpercept.training import loop
 
 # In order of priority: the name and the file of the style image ("" is drawn).
 STYLES = {
@@ -145,10 +145,10 @@ def main() -> None:
             continue
         part = dataclasses.replace(made.objective, style_layers=tuple(given.style_layers))
         init = _kept(start(name, made, photos, given.start), Path(made.out))
-        trained = loop.train(dataclasses.replace(made, init=init, objective=part))
-        logged = runs.whole_lines(Path(made.out) / "metrics.jsonl")
-        if not logged or json.loads(logged[-1])["step"] < made.steps:
-            return  # stopped; the same command continues
+        try:
+            trained = loop.train_whole(dataclasses.replace(made, init=init, objective=part))
+        except stopping.Interrupted:
+            return  # the same command continues
         ship(name, made, trained, photos, given.gain)
 
 

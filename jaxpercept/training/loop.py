@@ -19,7 +19,6 @@ from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.config.options import summary
 from jaxpercept.losses.terms import LossTerm
-from jaxpercept.nets import weights_file
 from jaxpercept.runtime import allocator, compilation_cache, stopping
 from jaxpercept.training import (
     directory,
@@ -48,6 +47,22 @@ def train(
     `terms` replace the config's own. `on_log` gets every logged line, in process 0. Raises
     InputError for a user's mistake or a full disk, and FloatingPointError for a loss that is not
     finite. Ctrl-C, SIGTERM and SIGHUP end it after the current step, with a checkpoint."""
+    return _run(config, terms, on_log)[0]
+
+
+def train_whole(config: TrainConfig) -> Path:
+    """Trains as `train` does, for a caller that goes on with the net. Raises
+    `stopping.Interrupted` if the training was stopped; the same call resumes it."""
+    path, steps = _run(config)
+    if steps < config.steps:
+        raise stopping.Interrupted(signal.SIGINT)
+    return path
+
+
+def _run(
+    config: TrainConfig, terms: Sequence[LossTerm] | None = None, on_log: OnLog | None = None
+) -> tuple[Path, int]:
+    """Returns the weights file, and the step that the run has reached."""
     with stopping.requests("stopping after this step, with a checkpoint") as stopped:
         compilation_cache.enable()
         start, folder = prepare(config, terms), Path(config.out)
@@ -69,16 +84,7 @@ def train(
                     path = result.write(start, final, log.last, stream)
                     said = result.in_words(start, int(state.step), int(final.step), stream)
                     console.say(f"{said}. Weights: {path}  previews: {folder / 'previews'}")
-                return folder / result.FILE
-
-
-def train_whole(config: TrainConfig) -> Path:
-    """Trains a fresh net as `train` does, for a caller that goes on with it. Raises
-    `stopping.Interrupted` if the training was stopped; the same call resumes it."""
-    path = train(config)
-    if weights_file.read_header(path)["training"]["steps"] < config.steps:
-        raise stopping.Interrupted(signal.SIGINT)
-    return path
+                return folder / result.FILE, int(final.step)
 
 
 def _steps(
