@@ -18,6 +18,8 @@ from jaxpercept.inference.model import Model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 pytest.importorskip("cv2", reason="needs the extra `video`")
 
 
