@@ -1,8 +1,9 @@
-"""The owners that the folder of compiled programs may have, because its files are executed
-unchecked.
+"""The folder of compiled programs: the owners that it may have, because its files are executed
+unchecked, and what is removed from it.
 """
 
 import os
+import time
 import types
 
 import pytest
@@ -40,6 +41,20 @@ def test_a_link_of_ones_own_to_a_folder_of_ones_own_is_taken(enabled, tmp_path):
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert enabled(tmp_path / "link") == (str(tmp_path / "link"), "")
+
+
+def test_programs_that_were_long_unused_are_removed(enabled, tmp_path):
+    days = compilation_cache.UNUSED_DAYS * 86400
+    for name, (read, written) in {
+        "old-cache": (days + 60, days + 60),
+        "used-cache": (days - 60, 2 * days),
+        "new-cache": (2 * days, days - 60),
+        "other": (2 * days, 2 * days),
+    }.items():
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (time.time() - read, time.time() - written))
+    assert enabled(tmp_path) == (str(tmp_path), "")
+    assert {path.name for path in tmp_path.iterdir()} == {"used-cache", "new-cache", "other"}
 
 
 @pytest.mark.parametrize("way", ["mode", "link", "parent", "parent of a link"])

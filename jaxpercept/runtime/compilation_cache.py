@@ -10,8 +10,9 @@ import os
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from jaxpercept.errors import printable
 
 VARIABLE = "JAXPERCEPT_CACHE"
 SWITCH = "jax_enable_compilation_cache"
+UNUSED_DAYS = 90
 _enabled: Path | None = None
 _one_at_a_time = threading.RLock()
 
@@ -43,8 +45,9 @@ def own_folder() -> tuple[Path | None, str]:
 
 def enable() -> None:
     """Keeps compiled programs in $JAXPERCEPT_CACHE (default `~/.cache/jaxpercept`); "off" turns it
-    off. A cache that is already configured stays. A directory that others own or can write is
-    refused with a line on standard error, and nothing is kept."""
+    off. Programs that were not used for `UNUSED_DAYS` days are removed. A cache that is already
+    configured stays. A directory that others own or can write is refused with a line on standard
+    error, and nothing is kept."""
     global _enabled
     if jax.config.values["jax_compilation_cache_dir"]:
         return
@@ -57,6 +60,7 @@ def enable() -> None:
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _enabled = place
+    _forget_unused(place)
 
 
 def enabled() -> Path | None:
@@ -83,6 +87,16 @@ def _use(wanted: bool) -> None:
 
     jax.config.update(SWITCH, wanted)
     reset_cache()
+
+
+def _forget_unused(place: Path) -> None:
+    """Removes old entries of jax's cache. jax itself can only do so with a lock around each use."""
+    oldest = time.time() - UNUSED_DAYS * 86400
+    for entry in place.glob("*-cache"):
+        with suppress(OSError):  # another process removed it, or the disk is read-only
+            about = entry.stat()
+            if max(about.st_atime, about.st_mtime) < oldest:
+                entry.unlink()
 
 
 def _made(place: Path) -> str | None:
