@@ -7,6 +7,9 @@ resumed run therefore draws the same views, and so does any number of devices.
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -19,7 +22,9 @@ from jaxpercept.losses import motion
 WHOLE = 3  # pixels in each direction
 SHIFT, ZOOM, TURN = 4.0, 0.03, 0.03  # pixels, share, radians; each in both directions
 FIELD, CELLS = 2.0, 5  # pixels in both directions, at CELLS × CELLS points
-NOISE, GAIN = 2 / 255, 0.03  # largest standard deviation of a view; brightness in both directions
+# A film's codec leaves noise of every size. Nets react most to noise some pixels wide.
+GRAINS = (1, 4, 16)  # pixels between the points of each kind of noise
+NOISE, GAIN = 2 / 255, 0.03  # largest standard deviation of each; brightness in both directions
 
 
 def draw(
@@ -31,20 +36,34 @@ def draw(
     keys = jax.vmap(lambda i: jax.random.fold_in(of_step, i))(first + jnp.arange(len(photos)))
     # Draws all numbers of an image at once, since each draw takes long to compile.
     numbers = jax.vmap(lambda key: jax.random.uniform(key, (_COUNT,), photos.dtype, -1, 1))(keys)
-    flows = jax.vmap(lambda n: _flow(n[2:], *photos.shape[1:3]))(numbers)
+    others = 1 + len(GRAINS)
+    flows = jax.vmap(lambda n: _flow(n[others:], *photos.shape[1:3]))(numbers)
     noise = jax.vmap(
-        lambda key: jax.random.normal(jax.random.fold_in(key, 0), photos.shape[1:], photos.dtype)
-    )(keys)
-    gain, deviation = (x.reshape(-1, 1, 1, 1) for x in (1 + GAIN * numbers[:, 0], numbers[:, 1]))
-    moved = gain * motion.warped(photos, flows) + NOISE * deviation * noise
-    return jnp.clip(moved, 0, 1), flows
+        lambda key, n: _noise(jax.random.fold_in(key, 0), NOISE * n[1:others], photos[0])
+    )(keys, numbers)
+    gain = (1 + GAIN * numbers[:, 0]).reshape(-1, 1, 1, 1)
+    return jnp.clip(gain * motion.warped(photos, flows) + noise, 0, 1), flows
 
 
-_COUNT = 9 + 2 * CELLS**2
+_COUNT = 1 + len(GRAINS) + 7 + 2 * CELLS**2
+
+
+def _noise(key: Array, deviations: Array, like: Array) -> Array:
+    """Returns noise of the shape of `like` (H, W, C), the sum of one for each of `GRAINS`."""
+    height, width, channels = like.shape
+    shapes = [(-(-height // grain), -(-width // grain), channels) for grain in GRAINS]
+    counts = [math.prod(shape) for shape in shapes]
+    drawn = jax.random.normal(key, (sum(counts),), like.dtype)
+    parts = jnp.split(drawn, list(itertools.accumulate(counts))[:-1])
+    smooth = (
+        jax.image.resize(part.reshape(shape), like.shape, "cubic")
+        for part, shape in zip(parts, shapes, strict=True)
+    )
+    return sum(d * x for d, x in zip(deviations, smooth, strict=True))
 
 
 def _flow(numbers: Array, height: int, width: int) -> Array:
-    """Returns a flow (H, W, 2) from _COUNT - 2 numbers in [-1, 1)."""
+    """Returns a flow (H, W, 2) from 7 + 2 · CELLS² numbers in [-1, 1)."""
     whole = jnp.floor((2 * WHOLE + 1) * (numbers[1:3] + 1) / 2) - WHOLE
     right, down, zoom, turn = numbers[3:7] * jnp.array([SHIFT, SHIFT, ZOOM, TURN], numbers.dtype)
     rows = (jnp.arange(height, dtype=numbers.dtype) - (height - 1) / 2)[:, None]
