@@ -61,10 +61,12 @@ def inputs(shape, size, dtype):
 
 
 def run(fn, arguments, fast):
-    """Returns the output and the gradients of its product with a fixed cotangent."""
+    """Returns the output and the gradients of its product with a fixed cotangent. In float64 only
+    the arithmetic matters, so compilation is quick."""
+    options = QUICK if arguments[0].dtype == np.float64 else None
     with conv.forced(fast):
 
-        @partial(jax.jit, compiler_options=QUICK)
+        @partial(jax.jit, compiler_options=options)
         def all_of_it(*arguments):
             y, pull = jax.vjp(fn, *arguments)
             return y, *pull((1.5 + jnp.cos(jnp.arange(y.size))).astype(y.dtype).reshape(y.shape))
@@ -98,14 +100,15 @@ def test_and_in_float32(name):
         assert relative(a, b) < 1e-5
 
 
+@pytest.mark.parametrize("channels", [(16, 32), pytest.param((48, 16), marks=SLOW)])
 @pytest.mark.parametrize(
-    ("size", "padding", "channels"),
+    ("size", "padding"),
     [
-        ((12, 16), "zero", (16, 32)),
-        ((9, 11), "valid", (48, 16)),
-        ((10, 13), "reflect", (16, 32)),
-        pytest.param((4, 5), "zero", (48, 16), marks=SLOW),
-        pytest.param((7, 14), "valid", (16, 32), marks=SLOW),
+        ((12, 16), "zero"),
+        ((9, 11), "valid"),
+        ((4, 5), "zero"),
+        ((10, 13), "reflect"),
+        ((7, 14), "valid"),
     ],
 )
 def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):

@@ -12,8 +12,6 @@ from jaxpercept.losses import objective
 from jaxpercept.training import engines
 from jaxpercept.training.step import make_step
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def expected():

@@ -19,15 +19,16 @@ from jaxpercept.training.step import TrainState, make_step
 pytestmark = pytest.mark.usefixtures("torch_twin")
 HIGHEST = partial(jax.default_matmul_precision, "highest")
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
-
-
-@pytest.mark.parametrize(
+each_problem = pytest.mark.parametrize(
     "name",
     [
         name if name.startswith("resize") else pytest.param(name, marks=pytest.mark.slow)
         for name in PROBLEMS
     ],
 )
+
+
+@each_problem
 def test_the_objectives_gradient_in_float64(name):
     problem = PROBLEMS[name]
     d = problem.inputs()
@@ -47,13 +48,7 @@ def test_the_objectives_gradient_in_float64(name):
     assert (len(zero) > 0) == (problem.net.norm == "instance" or problem.net.bias)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name.startswith("resize") else pytest.param(name, marks=pytest.mark.slow)
-        for name in PROBLEMS
-    ],
-)
+@each_problem
 def test_the_objectives_gradient_in_float32(name):
     """Our distance from the float64 gradient is at most 3 times that of PyTorch's own float32."""
     ours, torchs = gradients.compare(PROBLEMS[name], "float32", HIGHEST, draws=3)

@@ -38,9 +38,11 @@ def draw(
     numbers = jax.vmap(lambda key: jax.random.uniform(key, (_COUNT,), photos.dtype, -1, 1))(keys)
     others = 1 + len(GRAINS)
     flows = jax.vmap(lambda n: _flow(n[others:], *photos.shape[1:3]))(numbers)
-    noise = jax.vmap(
-        lambda key, n: _noise(jax.random.fold_in(key, 0), NOISE * n[1:others], photos[0])
-    )(keys, numbers)
+    # One image after the other, since the rounding of a resize depends on the size of the batch.
+    noise = jax.lax.map(
+        lambda given: _noise(jax.random.fold_in(given[0], 0), NOISE * given[1], photos[0]),
+        (keys, numbers[:, 1:others]),
+    )
     gain = (1 + GAIN * numbers[:, 0]).reshape(-1, 1, 1, 1)
     return jnp.clip(gain * motion.warped(photos, flows) + noise, 0, 1), flows
 
