@@ -9,6 +9,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from helpers import save_noise
 
 from jaxpercept import config, images
 from jaxpercept.evaluation import superres
@@ -179,3 +180,27 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"init": "where it began"}')
     assert train_styles.start("wave", made, None) == "where it began"
+
+
+def test_the_tiles_of_super_resolution_are_cut_from_three_kinds_of_photos(
+    root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(root)
+    superres_tiles = importlib.import_module("weights.superres_tiles")
+    large = save_noise(tmp_path / "large", [f"{i}.png" for i in range(5)], 576, 864)
+    square = save_noise(tmp_path / "square", [f"{i}.png" for i in range(18)], 300, 300)
+    small = save_noise(tmp_path / "small", ["f.png"], 240, 320)
+    kinds = ("--large", str(large), "--square", str(square), "--small", str(small))
+    monkeypatch.setattr("sys.argv", ["superres_tiles", *kinds, "--out", str(tmp_path / "out")])
+    superres_tiles.main()
+    of_large, of_large_flat = 5 * (2 * 3 + 1 * 1), 5 * (1 * 2)
+    counts = round(0.6 * of_large) + 16 + 1, round(0.25 * of_large_flat), 150
+    lines = [f"tiles: {counts[0]}", f"tiles_flat: {counts[1]}", f"tiles_grain: {counts[2]}"]
+    assert [line.split("/")[-1] for line in capsys.readouterr().out.splitlines()] == [
+        f"{line} tiles" for line in lines
+    ]
+    sides = {"tiles": (288, 288, 3), "tiles_flat": (192, 192, 3), "tiles_grain": (160, 160, 3)}
+    for folder, shape in sides.items():
+        files = images.list_images(tmp_path / "out" / folder)
+        read = [images.load_image(path).shape for path in files if "f-60" not in path.name]
+        assert set(read) == {shape}

@@ -63,7 +63,7 @@ def cut(name: str, x: NDArray[np.uint8], side: int) -> Iterator[Tile]:
 
 def grain(number: int, rng: np.random.Generator) -> Tile:
     """Draws a slope of one colour with noise of grey and of colour."""
-    y, x = np.mgrid[:GRAIN_SIDE, :GRAIN_SIDE, None][:2] - GRAIN_SIDE // 2
+    y, x = np.mgrid[:GRAIN_SIDE, :GRAIN_SIDE][..., None] - GRAIN_SIDE // 2
     slopes = rng.normal(0, 0.15, (2, 3))
     picture = rng.uniform(20, 235, 3) + y * slopes[0] + x * slopes[1]
     picture = picture + rng.normal(0, rng.uniform(0.5, 5), (GRAIN_SIDE, GRAIN_SIDE, 1))
