@@ -3,12 +3,14 @@ killed process left behind.
 """
 
 import errno
+import io
 import os
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import pytest
 
@@ -169,3 +171,16 @@ def test_only_a_regular_file_will_do(tmp_path):
         with pytest.raises(InputError) as error:
             files.regular(path, "a weights file")
         assert str(error.value) == f"{path}: {reason}; give the path of a weights file"
+
+
+def test_reading_takes_memory_for_what_is_there_not_for_what_is_allowed(tmp_path):
+    (tmp_path / "small").write_bytes(bytes(1000))
+    tracemalloc.start()
+    try:
+        with open(tmp_path / "small", "rb") as file:
+            assert files.at_most(file, 1 << 30) == bytes(1000)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    endless = io.BytesIO(bytes(5 << 20))
+    assert 2 << 20 < len(files.at_most(endless, 2 << 20)) < 5 << 20

@@ -62,7 +62,7 @@ def read(name: str, what: str = "an image") -> bytes:
             data = _tried(_read_object, name)
         else:
             with open(files.regular(name, what), "rb") as file:
-                data = file.read(MOST_BYTES + 1)
+                data = files.at_most(file, MOST_BYTES)
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file; give the name of {what}") from error
     except OSError as error:
@@ -179,8 +179,8 @@ def _opened(name: str) -> tuple[Any, str]:
 
 def _read_object(name: str) -> bytes:
     store, key = _opened(name)
-    with store.open_input_stream(key) as file:
-        return bytes(file.read(MOST_BYTES + 1))
+    with store.open_input_file(key) as file:
+        return bytes(file.read(min(file.size(), MOST_BYTES + 1)))  # in one request
 
 
 def _write_object(name: str, data: bytes) -> None:

@@ -37,8 +37,8 @@ class Recipe:
     `digest`: hash of the net's numbers.
     `label`: names the net in the outputs' names.
     `suffix`: suffix of the outputs, None for the input's.
-    `batch_size`: images per batch; None means 4 on a GPU, and 1 on a CPU, which gains nothing from
-    more."""
+    `batch_size`: images per batch; None means 4, and 1 for super-resolution on a CPU, which gains
+    nothing from more."""
 
     net: str
     how: Treatment
@@ -90,7 +90,7 @@ class Recipe:
     @property
     def batch(self) -> int:
         """Returns how many images of one size the net takes at once on this machine."""
-        return self.batch_size or (1 if jax.default_backend() == "cpu" else 4)
+        return self.batch_size or (1 if self.scale and jax.default_backend() == "cpu" else 4)
 
     @property
     def settings(self) -> str:

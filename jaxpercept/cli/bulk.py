@@ -67,7 +67,6 @@ def _add(
         help="files, folders, patterns, @LIST, FILE.parquet:COLUMN, here or in an object store",
     )
     add_controls(parser)
-    parser.set_defaults(batch_size=None)  # by the device, which the actors know
     outputs.add_written(parser)
     groups = options.add_groups(parser, ["run"])
     options.add_fields(groups, BulkConfig, "bulk")

@@ -128,7 +128,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="number of images of equal size processed at once (default: 4; 1 in bulk on CPUs)",
+        help="number of images of equal size processed at once (default: %(default)s)",
     )
     parser.add_argument(
         "--tile",

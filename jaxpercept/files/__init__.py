@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import stat
@@ -37,6 +38,7 @@ _FIXES = {
     errno.EPIPE: "the program that reads it has ended",
 }
 _cleaned: set[str] = set()
+_PART = 1 << 20  # bytes read at once
 
 
 def write(path: Name, data: bytes) -> Path:
@@ -115,6 +117,15 @@ def regular(path: Name, what: str) -> Path:
     if not stat.S_ISREG(mode):
         raise InputError(f"{path}: is {kind(mode)}, not a file; give the path of {what}")
     return Path(path)
+
+
+def at_most(file: BinaryIO, limit: int) -> bytes:
+    """Returns what is left of a file. If that is more than `limit` bytes, stops soon after them.
+    Memory is taken as the bytes come; `file.read(limit)` would ask for all of it at once."""
+    data = io.BytesIO()
+    while data.tell() <= limit and data.write(file.read(_PART)):
+        pass
+    return data.getvalue()
 
 
 def kind(mode: int) -> str:

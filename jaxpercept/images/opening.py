@@ -49,7 +49,7 @@ def fetch(path: str | os.PathLike[str]) -> Source:
 
 
 def _drained(file: Any, name: str) -> bytes:
-    data = file.read(MOST_BYTES + 1)
+    data = files.at_most(file, MOST_BYTES)
     if len(data) > MOST_BYTES:
         raise InputError(f"{name}: has more than 1 GiB; give an image")
     if not data:
