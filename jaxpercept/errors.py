@@ -5,8 +5,9 @@ status 2.
 from __future__ import annotations
 
 import difflib
+import sys
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _LONGEST, _TAIL = 1500, 400  # the end often names the fix
@@ -30,6 +31,14 @@ class InputError(ValueError):
     def with_flags(self, flags: Mapping[str, str]) -> str:
         """Returns the message with each field's name replaced by its flag in `flags`."""
         return "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
+
+
+def reporting(main: Callable[[], None]) -> None:
+    """Runs a script. An InputError ends it with one line on standard error and status 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def choose(what: str, value: Any, allowed: Collection[Any]) -> None:

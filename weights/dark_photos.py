@@ -9,15 +9,13 @@ or rectangle of 5 to 30 % of its area. Train on both folders, with --weights.dar
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept import errors, images
 
 EVERY, EXPOSURE = 4, 0.3
 GAMMA = 2.2
@@ -61,7 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as e:
-        sys.exit(f"error: {e}")
+    errors.reporting(main)

@@ -11,7 +11,6 @@ remove their JPEG artefacts.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept import errors, images
 
 SIDE, FLAT_SIDE, GRAIN_SIDE = 288, 192, 160  # the tiles' sides in pixels
 SMALLER = 0.6  # the factor of the rescaled copies
@@ -121,7 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as e:
-        sys.exit(f"error: {e}")
+    errors.reporting(main)

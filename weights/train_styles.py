@@ -24,13 +24,12 @@ import argparse
 import dataclasses
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxpercept import config, images
+from jaxpercept import config, errors, images
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
@@ -315,7 +314,4 @@ def _public(header: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as e:
-        sys.exit(f"error: {e}")
+    errors.reporting(main)

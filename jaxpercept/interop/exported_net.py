@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxpercept.config import TransformNetConfig, choose
+from jaxpercept.errors import InputError
 from jaxpercept.files import kept
 from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
@@ -71,13 +72,18 @@ def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> l
 
 
 def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
-    """Loads the net's graph from the cache. If it is missing or damaged there, it is made, checked
-    in `runtime`, and kept."""
+    """Loads the net's graph from the cache. If it is missing or damaged there, or if `runtime`
+    cannot read it, it is made, checked in `runtime`, and kept."""
     load = LOAD[runtime]
     cache, _ = compilation_cache.own_folder()
     path = cache and cache / "graphs" / f"{key}.onnx{kept.SUFFIX}"
     if path and (data := kept.read(path)) is not None:
-        return load(data, precision)
+        try:
+            return load(data, precision)
+        except InputError:  # the user's mistake, not the graph's fault
+            raise
+        except Exception:  # each runtime has its own errors
+            pass
     plain = replace(model, mix=None, dtype=None)
     data = export.onnx_bytes(plain)
     export.checked(plain, load(data).run, f"--runtime {runtime}: its output")
