@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import rows, runtimes
+from benchmarks import rows, runtimes, style_table
+from jaxpercept.errors import InputError
 
 
 @pytest.fixture
@@ -52,3 +54,54 @@ def test_exported_peers_give_what_torch_gives(torch, peers, tmp_path):
         found = peers._openvino(module, x, 1, as_it_comes=False)()
     expected = module(x).detach().permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_net_is_level_with_the_first_iteration_that_is_as_good():
+    losses = [9.0, 5.0, 3.0, 4.0, 2.0]
+    assert [style_table.level(losses, goal) for goal in (9.0, 4.9, 3.0, 1.0)] == [0, 2, 2, np.inf]
+
+
+def test_the_table_of_styles_has_medians_and_says_what_was_not_reached():
+    def unit(net):
+        scores = {"content": 1.0, "style": 2.0, "tv": 0.0, "lpips": 0.25}
+        nets = {"wave": {"loss": net, **scores}}
+        return {
+            "losses": [9.0, 5.0, 3.0],
+            "nets": nets,
+            "optimised": {"2": {"loss": 3.0, **scores}},
+        }
+
+    photos = {"a.jpg": unit(4.0), "b.jpg": unit(6.0)}
+    lines = style_table.markdown({"units": {"wave": photos}}).splitlines()[2:]
+    assert lines == [
+        "| wave | `wave` | 5 | 1 | 2 | 0.250 | 1.5 |",
+        "| wave | L-BFGS, 2 iterations | 3 | 1 | 2 | 0.250 | 2 |",
+    ]
+    photos["b.jpg"] = unit(2.0)
+    photos["c.jpg"] = unit(1.0)
+    assert "| over 2 |" in style_table.markdown({"units": {"wave": photos}})
+
+
+def test_a_table_made_with_other_settings_is_not_continued(tmp_path):
+    path = tmp_path / "table.json"
+    assert style_table.opened(path, {"size": 64})["units"] == {}
+    path.write_text('{"settings": {"size": 64}, "units": {"wave": {}}}')
+    assert style_table.opened(path, {"size": 64})["units"] == {"wave": {}}
+    with pytest.raises(InputError, match="other settings"):
+        style_table.opened(path, {"size": 128})
+
+
+def test_a_net_of_no_known_style_is_named(tmp_path):
+    from jaxpercept import images
+    from jaxpercept.nets import shipped
+
+    images.save_image(tmp_path / "candy.png", np.zeros((16, 16, 3), np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipped, "singles", lambda: [])
+        with pytest.raises(InputError, match=r"--net cand=x.safetensors: give STYLE=FILE.*candy"):
+            style_table.nets_by_style((str(tmp_path),), ["cand=x.safetensors"])
+        one = SimpleNamespace(header={"style": {"file": "a.png", "sha256": "0"}})
+        patch.setattr(shipped, "singles", lambda: ["one"])
+        patch.setattr(style_table, "load_model", lambda name: one)
+        with pytest.raises(InputError, match=r"the style image of one .a.png, sha256 0"):
+            style_table.nets_by_style((str(tmp_path),), [])

@@ -243,3 +243,9 @@ def test_bad_input_is_one_line(place, tmp_path, monkeypatch, capsys, line):
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1
     assert BAD[line] in errors[0]
+
+
+def test_the_drawn_style_of_a_shipped_net_needs_no_file():
+    header = weights_file.read_header(weights_file.resolve("stained_glass", "styles"))
+    image = lab.style_image("stained_glass", header["style"], ())
+    np.testing.assert_array_equal(image, samples.drawn_style())

@@ -142,15 +142,28 @@ def trained_style(name: str, folders: tuple[str, ...]) -> Style:
             "wrote"
         )
     made = train_config_from_dict(header["training"]["config"])
-    wanted = header["style"]["sha256"]
+    return Style(
+        model.name,
+        model,
+        style_image(model.name, header["style"], folders),
+        made.objective,
+        made.batch_size,
+        made.style_size,
+    )
+
+
+def style_image(net: str, style: Mapping[str, str], folders: tuple[str, ...]) -> Float:
+    """Returns the image that `net` was trained on, which its header names in `style`: the one in
+    `folders` with that checksum, or the drawn one, which needs no file. Raises InputError if there
+    is none."""
+    wanted = style["sha256"]
+    if wanted == samples.DRAWN_SHA256:
+        return samples.drawn_style()
     candidates = images.list_images(folders) if folders else []
     path = next((path for path in candidates if weights_file.sha256(path) == wanted), None)
     if path is None:
         raise InputError(
-            f"the style image of {model.name} ({header['style']['file']}, sha256 {wanted[:12]}…) "
-            "is not among "
+            f"the style image of {net} ({style['file']}, sha256 {wanted[:12]}…) is not among "
             "--style-images; give it, or its folder"
         )
-    return Style(
-        model.name, model, images.load_image(path), made.objective, made.batch_size, made.style_size
-    )
+    return images.load_image(path)
