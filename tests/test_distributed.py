@@ -107,6 +107,7 @@ def test_a_signal_to_one_stops_all_and_the_same_call_resumes(two):
         "checkpoints",
         "images.txt",
         "previews",
+        "index.html",
         "model.safetensors",
         "lock",
     }

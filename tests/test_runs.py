@@ -8,7 +8,7 @@ import pytest
 
 from jaxpercept import cli, images
 from jaxpercept.errors import InputError
-from jaxpercept.training import runs
+from jaxpercept.training import run_page, runs
 
 
 def write(folder, losses, **extra):
@@ -83,6 +83,13 @@ def test_a_run_as_a_page(two, tmp_path, capsys):
     assert "&quot;task&quot;: &quot;style&quot;" in text
     assert cli.main(["runs", two[0], "--page", two[0]]) == 2
     assert "it is a folder" in capsys.readouterr().err
+
+
+def test_a_run_ends_well_without_a_page(two, tmp_path):
+    assert run_page.at_end(tmp_path / "a") == str(tmp_path / "a" / "index.html")
+    assert run_page.at_end(tmp_path / "none").startswith("none (")
+    (tmp_path / "b" / "index.html").mkdir()
+    assert "it is a folder" in run_page.at_end(tmp_path / "b")
 
 
 def test_what_is_not_a_run(tmp_path, capsys):

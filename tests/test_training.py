@@ -89,11 +89,15 @@ def test_a_run_leaves_what_its_docstring_says(whole):
         "metrics.jsonl",
         "checkpoints",
         "previews",
+        "index.html",
     }
     assert [p.name for p in sorted((whole / "previews").iterdir())] == [
         "00000001.jpg",
         "00000006.jpg",
     ]
+    page = (whole / "index.html").read_text()
+    assert 'src="previews/00000006.jpg"' in page
+    assert f"{metrics(whole)[-1]['loss']:.4g} at step 6" in page
     lines = metrics(whole)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]) == {"step", "loss", "content", "style", "tv"}

@@ -35,9 +35,10 @@ By default, the `resize` net is trained for 40,000 steps of 4 photos, cropped to
 256x256, with Adam. The loss follows the authors' code: content 1 at relu2_2,
 style 5, total variation 1e-6.
 
-The directory RUN holds config.json, metrics.jsonl, previews/, checkpoints/ and
-model.safetensors. `infer.py stylize --style RUN/model.safetensors` applies the
-net. Give the same command again to resume the run exactly where it stopped.
+The directory RUN holds config.json, metrics.jsonl, previews/, checkpoints/,
+model.safetensors and, at the end, index.html: a page with the previews, the loss
+curves and the settings. `infer.py stylize --style RUN/model.safetensors` applies
+the net. Give the same command again to resume the run exactly where it stopped.
 
 With --init, the net's shape comes from that file, unless --preset, --net or
 --width is given."""

@@ -12,9 +12,10 @@ _SUPERRES = """Train one net that enlarges images by a scale (Johnson et al. 201
 
 The net learns from patches of your photos and from small versions of them, which
 it makes itself. The directory RUN holds config.json, metrics.jsonl, previews/ (a
-photo, its bicubic enlargement, the net's), checkpoints/ and model.safetensors.
-`infer.py upscale --model` and `jaxpercept evaluate superres --model` take that
-file. Give the same command again to resume the run exactly where it stopped."""
+photo, its bicubic enlargement, the net's), checkpoints/, model.safetensors and,
+at the end, index.html: a page with previews, loss curves and settings. `infer.py
+upscale --model` and `jaxpercept evaluate superres --model` take the weights file.
+Give the same command again to resume the run exactly where it stopped."""
 
 _EPILOG = """presets (--preset); options that you give override them:
   best    ours, the default: residual blocks at low resolution on top of a bicubic

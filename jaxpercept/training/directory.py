@@ -1,7 +1,8 @@
 """A run's directory, which one run at a time uses and which records its settings.
 
 `config.json`, `images.txt` (names and sizes of the training images), `metrics.jsonl`, `previews/`,
-`checkpoints/`, `model.safetensors`. In a run of several processes only process 0 writes.
+`checkpoints/`, `model.safetensors`, `index.html` (a page about the run). In a run of several
+processes only process 0 writes.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from jaxpercept.training import (
     resident,
     result,
     resuming,
+    run_page,
     style_plan,
 )
 from jaxpercept.training.checkpoint import Checkpoints
@@ -83,7 +84,7 @@ def _run(
                 if directory.writes():
                     path = result.write(start, final, log.last, stream)
                     said = result.in_words(start, int(state.step), int(final.step), stream)
-                    console.say(f"{said}. Weights: {path}  previews: {folder / 'previews'}")
+                    console.say(f"{said}. Weights: {path}  page: {run_page.at_end(folder)}")
                 return folder / result.FILE, int(final.step)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jaxpercept import files
-from jaxpercept.training.runs import Run
+from jaxpercept.errors import InputError
+from jaxpercept.training.runs import Run, read_run
 
 _WIDTH, _HEIGHT, _POINTS = 320, 120, 400
 _PREVIEWS = 12  # the most previews over the whole run
@@ -25,6 +26,15 @@ figure { margin: 0 0 1rem; }
 polyline { fill: none; stroke: #3b78c9; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 rect { fill: none; stroke: #8888; }
 pre { overflow: auto; }"""
+
+
+def at_end(folder: Path) -> str:
+    """Writes index.html into a run's directory. Returns its path, or why there is none: the weights
+    are written already, so a full disk must not end the run with an error."""
+    try:
+        return str(write(read_run(str(folder)), folder / "index.html"))
+    except InputError as e:
+        return f"none ({e})"
 
 
 def write(run: Run, page: Path) -> Path:
