@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import rows
 from jaxpercept.runtime import allocator
 
 OURS = "jaxpercept"
@@ -33,7 +34,7 @@ class Worker:
         self.contender = contender
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [sys.executable, "-m", "benchmarks.worker", row],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if contender != OURS else None,
@@ -78,9 +79,13 @@ class Worker:
         return json.loads(answer)
 
 
-def serve() -> None:
+def serve(row: str) -> None:
     """Runs the child's end of the connection."""
-    allocator.keep_freed_memory()  # as our command line does; peers get faster too
+    # As our command lines do. Peers get faster too.
+    if rows.named(row).training:
+        allocator.use_huge_pages()
+    else:
+        allocator.keep_freed_memory()
     answers, call = os.fdopen(os.dup(1), "w"), None
     os.dup2(2, 1)  # keeps libraries' prints off standard output
     for line in sys.stdin:
@@ -103,21 +108,19 @@ def serve() -> None:
 def _build(
     contender: str, row: str, weights: str, result: str, precision: str, threads: int
 ) -> Any:
-    from benchmarks.rows import named
-
     if contender == OURS:
         import jax
 
         from benchmarks import ours
 
-        call = ours.build(named(row), Path(weights), precision)
+        call = ours.build(rows.named(row), Path(weights), precision)
         about = {"version": jax.__version__, "device": jax.devices()[0].device_kind}
     else:
         import torch
 
         from benchmarks import peers
 
-        call = peers.build(contender, named(row), Path(weights), precision, threads)
+        call = peers.build(contender, rows.named(row), Path(weights), precision, threads)
         about = {"version": torch.__version__, "device": peers.DEVICE}
         if library := next((n for n in ("onnxruntime", "openvino") if contender.startswith(n)), ""):
             about["version"] = version(library)
@@ -126,4 +129,4 @@ def _build(
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -8,6 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from film_files import pictures
+from helpers import save_style
+from PIL import Image
 from test_export import RESIZE, model
 
 from jaxpercept import cli, images
@@ -123,6 +126,25 @@ def test_command_lines(runtime, tmp_path, capsys):
     np.testing.assert_allclose(*made, atol=1.01 / 255)
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_films(runtime, tmp_path, capsys):
+    source, style = tmp_path / "film.apng", save_style(tmp_path / "net.safetensors")
+    first, *rest = (Image.fromarray(frame) for frame in pictures(3))
+    first.save(source, "PNG", save_all=True, append_images=rest, duration=40)
+    command = ["video", str(source), "--style", str(style)]
+    for out, given in (("a.apng", []), ("b.apng", ["--runtime", runtime])):
+        assert cli.main([*command, "-o", str(tmp_path / out), *given], prog="infer.py") == 0
+    assert {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[runtime] in (
+        capsys.readouterr().err
+    )
+    with Image.open(tmp_path / "a.apng") as a, Image.open(tmp_path / "b.apng") as b:
+        assert a.n_frames == b.n_frames == 3
+        for index in range(3):
+            a.seek(index), b.seek(index)
+            pairs = [np.asarray(frame.convert("RGB"), np.int16) for frame in (a, b)]
+            np.testing.assert_allclose(*pairs, atol=1)
+
+
 @needs_openvino
 def test_bfloat16(tmp_path):
     net = model(RESIZE)
@@ -134,7 +156,7 @@ def test_bfloat16(tmp_path):
     assert np.abs(half(x) - single(x)).mean() < 4 / 255
 
 
-@pytest.mark.parametrize("command", ["stylize", "upscale"])
+@pytest.mark.parametrize("command", ["stylize", "upscale", "video"])
 def test_an_unknown_runtime_lists_the_known(command, capsys):
     assert cli.main([command, "x.jpg", "--runtime", "openvno"], prog="infer.py") == 2
     said = capsys.readouterr().err

@@ -123,7 +123,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     option("--compare", action="store_true", help="write each frame beside its result")
     option("--still", action="store_true", help="also write a contact sheet of frames")
     option("--skip-existing", action="store_true", help="skip outputs that exist")
-    runtimes.add_precision(parser)
+    runtimes.add(parser)
     parser.set_defaults(run=run)
 
 
@@ -174,7 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)
     job = Job(len(inputs) * len(loaded), say)
-    for model in loaded:
+    for model in runtimes.chosen(arguments, loaded):
         tasks = [Task(one.path, str(one.path), name_output(one, model.name)) for one in inputs]
         films.process(tasks, how, model, job, making, skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(inputs), "film")
@@ -182,7 +182,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     options.check(arguments, **stylize.LIMITS, crf=Option(least=0, most=63))
-    runtimes.check_precision(arguments)
+    runtimes.check(arguments)
     if not arguments.inputs:
         raise InputError("no input film; give files, folders or patterns, as in: video clip.mp4")
 
