@@ -14,7 +14,8 @@ def paint(photo: np.ndarray, style: str, strength: float, keep_color: bool, size
     """Paints `photo`, uint8 (H, W, 3), at most `size` pixels on its longer side."""
     x = images.to_float(photo)
     x = images.resize(x, min(size, max(x.shape[:2])), "long")
-    y = np.asarray(jp.load_model(style)(images.grain(x, 0.01)[None]))[0]
+    model = jp.load_model(style)
+    y = np.asarray(model(images.grain(x, model.grain)[None]))[0]
     return images.to_uint8(images.controlled(y, x, strength=strength, keep_color=keep_color))
 
 

@@ -5,6 +5,7 @@ $ONNXRUNTIME_WEB may name the unpacked npm package, which is fetched otherwise.
 """
 
 import functools
+import gzip
 import http.server
 import json
 import os
@@ -147,17 +148,23 @@ def differs(folder, saved, expected):
     return np.abs(found - expected)[seen].max()
 
 
+def loaded(folder, found):
+    """Returns the site's files that a visit loaded."""
+    asked = {url.split("?")[0].rpartition("/below/site/")[2] for url in found["loaded"]}
+    return [folder / "below" / "site" / (name or "index.html") for name in sorted(asked)]
+
+
 def test_the_first_visit(folder):
     found = visit(folder, "first")
     assert found["state"] == "done"
     assert found["isolated"]  # the service worker does it, as the server sends no such headers
     assert "WebAssembly, " in found["status"]
     assert found["unnamed"] == []
-    asked = {url.split("?")[0].rpartition("/below/site/")[2] for url in found["loaded"]}
-    assert not [name for name in asked if "asyncify" in name or "webgpu" in name]
-    assert [name for name in asked if name.startswith("nets/")] == ["nets/wave.onnx"]
-    loaded = [folder / "below" / "site" / (name or "index.html") for name in asked]
-    assert sum(path.stat().st_size for path in loaded) < 17e6
+    asked = loaded(folder, found)
+    assert not [path for path in asked if "asyncify" in path.name or "webgpu" in path.name]
+    assert [path.name for path in asked if path.parent.name == "nets"] == ["wave.onnx"]
+    assert sum(path.stat().st_size for path in asked) < 17e6
+    assert sum(len(gzip.compress(path.read_bytes(), 6)) for path in asked) < 6e6
 
 
 def test_paintings_are_those_of_the_command_line(folder):
@@ -272,6 +279,9 @@ def test_webgpu(folder):
     found = visit(folder, "webgpu")
     assert found["wave"]["status"].startswith("WebGPU")
     assert found["blend"]["status"].startswith("WebGPU")
+    asked = {path.name: path.stat().st_size for path in loaded(folder, found)}
+    assert not {"ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"} & asked.keys()
+    assert sum(asked.values()) - asked["multi.onnx"] < 30e6  # to the first painting
     wave = ours(folder, "stylize", "small.png", "--style", "wave")
     assert differs(folder, "webgpu.png", wave) <= 2
     blend = ours(folder, "stylize", "small.png", "--style", f"multi:{STYLES[0]},{STYLES[1]}")
