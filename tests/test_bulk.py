@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from film_files import film, times
 from helpers import noise, save_noise, save_style, status
+from PIL import Image
 
 from jaxpercept import files, images
 from jaxpercept.bulk import cluster, engine, inputs, job, manifest, places, recipe
@@ -100,6 +101,15 @@ def test_the_same_files_as_stylize(here, net, photos, tmp_path):
     assert images.list_images(tmp_path / "bulk") == [
         tmp_path / "bulk" / path.relative_to(tmp_path / "one") for path in made
     ]
+
+
+def test_what_reading_left_out_is_recorded(here, net, tmp_path):
+    frames = [Image.fromarray(images.to_uint8(noise(i, 24, 32))) for i in range(2)]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    assert bulk(tmp_path / "two.gif", "-o", tmp_path / "out", "--style", net) == 0
+    (part,) = (tmp_path / "out" / "_bulk" / "manifest").iterdir()
+    (note,) = json.loads(part.read_text())["notes"]
+    assert note.startswith("only its first frame is read")
 
 
 def test_a_second_run_does_what_has_changed(here, net, photos, tmp_path, capsys):
@@ -309,6 +319,12 @@ def test_what_a_list_names(tmp_path):
     made = [recipe.Recipe(net="", how=HOW, label="wave")]
     outputs = [item.output for item in job.items(found, made, "s3://o/p?scheme=http", print)]
     assert outputs == ["data/a/x_wave.png", "b/c/y_wave.jpg", "z.gif_wave.png"]
+    (tmp_path / "names.txt").write_bytes(b"a\xff.png\n")
+    (found,) = inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left).values()
+    assert found.name == os.fsdecode(b"a\xff.png")
+    (tmp_path / "names.txt").write_bytes(b"\x89PNG\0")
+    with pytest.raises(InputError, match=r"names\.txt: is not a text file"):
+        inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left)
 
 
 def test_columns_of_names(tmp_path):

@@ -121,9 +121,10 @@ def test_a_training_whose_standard_error_is_closed(root, photos, tmp_path):
 MISSING = """
 import os, sys
 from jaxpercept.runtime import streams
-os.close(2)
-sys.stderr = None
+os.close(0), os.close(2)
+sys.stdin = sys.stderr = None
 streams.open_missing()
+assert sys.stdin.buffer.read() == b""
 with open("opened", "w") as file:
     print("a line of progress", file=sys.stderr, flush=True)
     assert file.fileno() > 2

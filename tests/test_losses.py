@@ -31,6 +31,11 @@ def test_gram_matrix_by_hand():
     np.testing.assert_allclose(losses.gram_matrix(f)[0], np.array([[10.0, 14.0], [14.0, 20.0]]) / 4)
 
 
+def test_gram_matrix_of_more_than_two_billion_products():
+    features = jax.ShapeDtypeStruct((1, 6000, 8000, 64), jnp.float32)
+    assert jax.eval_shape(losses.gram_matrix, features).shape == (1, 64, 64)
+
+
 def test_gram_matrix_ignores_where_things_are():
     f = noise(0, 2, 6, 4, 5)
     turned = f[:, ::-1].transpose(0, 2, 1, 3)

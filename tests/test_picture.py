@@ -3,13 +3,14 @@ grey, 16 bits, Exif, and the notes on what was left out.
 """
 
 import io
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import profiles
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
@@ -193,7 +194,7 @@ def test_colour_of_16_bits_says_that_it_was_cut(photo):
     from test_images import png16
 
     picture = images.read(png16(photo.astype(np.uint16) * 257))
-    assert picture.notes == ("its 16 bits per colour are cut to 8",)
+    assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
     assert picture.bits == 8
 
 
@@ -362,3 +363,99 @@ def test_a_copyright_that_stands_in_xmp_or_iptc_goes_into_exif(photo):
     data = plain[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2) + block + plain[2:]
     found = opened(images.encode(images.read(data), ".jpg")).getexif()
     assert (found[0x013B], found[0x8298]) == ("Ann", "(c) B")
+
+
+def test_a_tiff_of_floats_is_turned_and_keeps_its_texts(photo):
+    import tifffile
+
+    out = io.BytesIO()
+    tags = [(274, "H", 1, 6, True), (33432, "s", 0, "Ada", True)]
+    values = (photo / 255).astype(np.float32)
+    tifffile.imwrite(out, values, photometric="rgb", extratags=tags)
+    picture = images.read(out.getvalue())
+    np.testing.assert_array_equal(images.to_uint8(picture.pixels), np.rot90(photo, -1))
+    assert images.size_of(out.getvalue()) == (56, 40)
+    assert picture.about.main[ExifTags.Base.Copyright] == "Ada"
+
+
+def test_tiffs_of_16_bits_that_pillow_misreads(photo):
+    """Planes, white as zero, fewer bits, and signed values."""
+    import tifffile
+
+    def written(values, **how):
+        out = io.BytesIO()
+        tifffile.imwrite(out, values, **how)
+        return out.getvalue()
+
+    deep = photo.astype(np.uint16) * 257
+    planes = written(np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate")
+    picture = images.read(planes)
+    np.testing.assert_array_equal(images.to_uint8(picture.pixels), photo)
+    assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
+    for values in (deep[..., 0], (photo[..., 0] / 255).astype(np.float32)):
+        inverse = images.read(written(values, photometric="miniswhite")).pixels[..., 0]
+        np.testing.assert_allclose(inverse, 1 - photo[..., 0] / 255, atol=1e-6)
+    with pytest.raises(InputError, match="signed 16-bit values; save it as unsigned"):
+        images.read(written(deep[..., 0].astype(np.int16), photometric="minisblack"))
+
+
+def test_grey_of_12_bits():
+    """By hand: tifffile writes none. Two pixels, 4095 and 0, in three bytes."""
+    tags = [
+        (256, 2),
+        (257, 1),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 3),
+    ]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    data = b"II*\0" + struct.pack("<I", 12) + b"\xff\xf0\0\0"
+    data += struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    assert images.read(data).pixels[0, :, 0].tolist() == [1, 0]
+
+
+def test_grey_with_transparency_follows_its_profile(photo):
+    grey, profile = Image.fromarray(photo[..., 0]), profiles.grey(1.8)
+    both = grey.convert("LA")
+    both.putalpha(Image.fromarray(np.full_like(photo[..., 0], 200)))
+    plain = images.read(saved(grey, "PNG", icc_profile=profile))
+    clear = images.read(saved(both, "PNG", icc_profile=profile))
+    np.testing.assert_array_equal(clear.pixels, plain.pixels)
+    assert (clear.notes, np.unique(images.to_uint8(clear.alpha))) == ((), [200])
+
+
+def test_portable_pixmaps_of_16_bits_say_so():
+    data = b"P6 2 1 65535\n" + bytes(12)
+    assert images.read(data).notes == ("its 16 bits per colour are cut to 8 bits",)
+    assert images.read(b"P6 2 1 255\n" + bytes(6)).notes == ()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
+def test_metadata_that_is_hard_to_write(photo, suffix):
+    """A text beyond ASCII keeps its bytes, a broken entry takes nothing with it, and the longest
+    entry goes if all are too long for a JPEG."""
+    exif = Image.Exif()
+    name = "© Jörg".encode()
+    exif[ExifTags.Base.Copyright] = name
+    exif[ExifTags.Base.ImageDescription] = "x" * 70_000
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    picture = images.read(saved(photo, "PNG", exif=exif, dpi=(150, 150)))
+    picture.about.main[ExifTags.Base.ResolutionUnit] = "inches"  # as a file may have it
+    found = opened(images.encode(picture, suffix)).getexif()
+    assert found[ExifTags.Base.Copyright].encode("latin-1") == name
+    assert ExifTags.Base.ImageDescription not in found
+    if suffix in (".webp", ".avif"):
+        assert found[ExifTags.Base.XResolution] == pytest.approx(150, abs=0.02)
+
+
+def test_texts_of_a_png_go_into_other_formats(photo):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("Author", "Ada Lovelace")
+    jpeg = images.encode(images.read(saved(photo, "PNG", pnginfo=texts)), ".jpg")
+    assert opened(jpeg).getexif()[ExifTags.Base.Artist] == "Ada Lovelace"
+    png = images.encode(images.read(saved(photo, "JPEG", comment=b"mine")), ".png")
+    assert opened(png).info["Comment"] == "mine"

@@ -96,3 +96,9 @@ def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root)
         for name, exact in golden.items():
             error = np.linalg.norm(make.spread(features[name]) - exact) / np.linalg.norm(exact)
             assert 1e-6 < error < 1e-3, f"{name}: {error:.1e}"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_integers_are_refused(phi, dtype):
+    with pytest.raises(ValueError, match=r"floats, got u?int\d+; divide by 255"):
+        vgg.vgg_features(phi, np.zeros((1, 16, 16, 3), dtype), ["relu1_1"])

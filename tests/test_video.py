@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import profiles
 import pytest
 from film_files import TIMES, film, pictures, sound, times
 from helpers import save_style
@@ -16,7 +17,7 @@ from jaxpercept import config, files, images
 from jaxpercept.cli import main
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.video import evaluate_video
-from jaxpercept.images import hdr
+from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import containers, encoding, film_frames, film_progress, films
 from jaxpercept.inference.file_jobs import Job
@@ -425,3 +426,15 @@ def test_the_rate_of_a_film_leaves_out_the_wait_for_the_compiler(monkeypatch):
     made = Film(Path("a.mp4"), count=9)
     list(film_progress.told(frames(), made, Cut(), 2, said.append))
     assert said == ["6 frames of 9, 0:06 left, 0.50 frames/s"]
+
+
+def test_the_colour_profile_of_an_animation_is_applied(tmp_path):
+    frames = [Image.fromarray(x) for x in pictures(2)]
+    for name, more in (("a.png", {}), ("b.png", {"icc_profile": profiles.rgb()})):
+        first, rest = frames[0], frames[1:]
+        first.save(tmp_path / name, "PNG", save_all=True, append_images=rest, duration=40, **more)
+    films = [animations.read(tmp_path / name) for name in ("a.png", "b.png")]
+    plain, wide = (list(film.frames)[0].pixels for film in films)  # noqa: RUF015  read to its end
+    still = images.load_uint8(tmp_path / "b.png")
+    np.testing.assert_array_equal(wide, still)
+    assert np.abs(wide.astype(int) - plain).mean() > 1

@@ -64,11 +64,9 @@ def _found(
 def _lines(file: str) -> list[str]:
     """Returns the names in a text file, one per line. Empty lines and lines that begin with # are
     skipped."""
-    try:
-        text = places.read(file, "a list of names").decode()
-    except UnicodeDecodeError as error:
-        message = f"{file}: is not UTF-8 text; give a list of names, one per line"
-        raise InputError(message) from error
+    text = places.read(file, "a list of names").decode(errors="surrogateescape")
+    if "\0" in text:
+        raise InputError(f"{file}: is not a text file; give a list of names, one per line")
     return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
 
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -195,6 +195,7 @@ class _Recorded(Job):
         self.recipe = recipe
         self.records: dict[Item, Record] = {}
         self._hashes: dict[Item, tuple[str, int]] = {}
+        self._notes: dict[str, list[str]] = {}
 
     def read(self, item: Item, data: bytes) -> str:
         """Notes the bytes that were read of an input, and returns their hash."""
@@ -204,6 +205,10 @@ class _Recorded(Job):
         """Notes the hash of an input and its size, and returns the hash."""
         self._hashes[item] = sha256, size
         return sha256
+
+    def note(self, name: str, notes: Iterable[str]) -> None:
+        """Notes what reading left out of an input, for its record."""
+        self._notes[name] = list(notes)
 
     def done(self, path: Path, key: Any = None) -> None:
         """Records a film that was written."""
@@ -223,6 +228,8 @@ class _Recorded(Job):
 
     def _record(self, item: Item, **more: Any) -> None:
         sha256, size = self._hashes.get(item, ("", item.input.size))
+        if notes := self._notes.get(item.input.name):
+            more["notes"] = notes
         known = Item(item.input._replace(size=size), item.recipe, item.output)
         self.records[item] = manifest.record(
             known, self.recipe.settings, self.recipe.digest, sha256, **more

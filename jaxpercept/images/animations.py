@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from jaxpercept.errors import InputError
+from jaxpercept.images import colour
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
@@ -51,7 +52,7 @@ def _loop(image: Image.Image) -> int:
 
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
-    start = Fraction(0)
+    start, profile = Fraction(0), image.info.get("icc_profile")
     first = 1 if image.info.get("default_image") else 0  # the still picture for other readers
     with image:
         for index in range(first, film.count):
@@ -64,11 +65,21 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
             duration = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
             if image.format == "GIF" and duration < _LEAST:
                 duration = _INSTEAD
-            rgba = np.asarray(image.convert("RGBA"))
+            rgba = np.asarray(_to_srgb(image.convert("RGBA"), profile, film))
             alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
             pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
             yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)
             start += duration
+
+
+def _to_srgb(frame: Image.Image, profile: bytes | None, film: Film) -> Image.Image:
+    try:
+        return colour.to_srgb(frame, profile)
+    except colour.UnusableProfile as error:
+        note = f"its colour profile cannot be used ({error}); taken as sRGB"
+        if note not in film.notes:
+            film.notes.append(note)
+        return frame
 
 
 def write(

@@ -64,6 +64,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Converts `image` of any 8-bit mode to RGB in sRGB, or to RGBA if it has transparency. Raises
     `UnusableProfile`."""
     if image.has_transparency_data:
+        if profile and image.mode in ("L", "LA") and _is_grey(profile):
+            grey, alpha = image.convert("LA").split()
+            made = to_srgb(grey, profile)
+            made.putalpha(alpha)
+            return made
         image = image if image.mode == "RGBA" else image.convert("RGBA")
     elif image.mode not in ("RGB", "L", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
@@ -71,6 +76,10 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if transform is not None:
         return transform.apply(image)
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
+
+
+def _is_grey(profile: bytes) -> bool:
+    return profile[16:20] == b"GRAY"  # the colour space in the header, ICC.1:2022, 7.2
 
 
 def grey_to_srgb(grey: Float, profile: bytes | None) -> Float:

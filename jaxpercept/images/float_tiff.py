@@ -1,4 +1,6 @@
-"""Opens TIFFs of floating-point colour, which Pillow does not open."""
+"""Opens the TIFFs that Pillow does not open (floating-point colour) or reads wrongly (uncompressed
+planes of 16 bits).
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,20 @@ import io
 import os
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from jaxpercept.errors import InputError
 from jaxpercept.images.scaling import to_uint8
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-CUT = "floating-point colour"  # marks such an image in its `info`
+CUT = "cut"  # the key in an image's `info` of what was cut to 8 bits
+_KEPT = (270, 271, 272, 274, 305, 306, 315, 33432)  # texts and the orientation, by their tags
 
 
 def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -> Image.Image:
     """Opens the first page as an 8-bit RGB Pillow image. Raises `Image.UnidentifiedImageError` if
-    the file is not a floating-point TIFF, and `InputError` for values outside [0, 1] or too many
-    pixels."""
+    the file is no TIFF of floating-point or 16-bit colour, and `InputError` for values outside
+    [0, 1] or too many pixels."""
     if isinstance(source, bytes):
         start = source[:4]
     else:
@@ -35,19 +38,27 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
     except Exception as error:  # a damaged directory can raise anything
         raise Image.UnidentifiedImageError(name) from error
     with tiff:
-        if page.dtype is None or page.dtype.kind != "f" or page.axes != "YXS" or page.shape[2] != 3:
+        sizes = dict(zip(page.axes, page.shape, strict=False))
+        known = page.dtype is not None and (page.dtype.kind == "f" or page.dtype == np.uint16)
+        if not known or sorted(page.axes) != ["S", "X", "Y"] or sizes["S"] != 3:
             raise Image.UnidentifiedImageError(name)
-        if (count := page.shape[0] * page.shape[1]) > max_pixels:
+        if (count := sizes["Y"] * sizes["X"]) > max_pixels:
             raise InputError(
-                f"{name}: {page.shape[1]}x{page.shape[0]} is {count:,} pixels, more than the limit"
+                f"{name}: {sizes['X']}x{sizes['Y']} is {count:,} pixels, more than the limit"
                 f" of {max_pixels:,}; shrink it or raise --max-pixels"
             )
-        rgb = page.asarray().astype(np.float32)
+        stored = np.moveaxis(page.asarray(), page.axes.index("S"), -1)
+        deep = stored.dtype == np.uint16
+        rgb = stored.astype(np.float32) / (65535 if deep else 1)
         profile = page.iccprofile
+        tags = {code: page.tags[code].value for code in _KEPT if code in page.tags}
     if not (np.isfinite(rgb).all() and rgb.min() >= 0 and rgb.max() <= 1):
         raise InputError(f"{name}: floating-point values outside [0, 1]; save it as 8 or 16 bit")
     image = Image.fromarray(to_uint8(rgb))
-    image.info[CUT] = True
+    image.info[CUT] = "16 bits per colour are" if deep else "floating-point colour is"
+    exif = image.getexif()  # which the image keeps
+    for code, value in tags.items():
+        exif[code] = int(value) if code == ExifTags.Base.Orientation else value
     if profile:
         image.info["icc_profile"] = profile
     return image

@@ -31,6 +31,12 @@ _NOT_IN_EXIF = {_Base.MakerNote, _Base.ExifInteroperabilityOffset}
 _WIDTH, _HEIGHT, _COLOUR_SPACE = 0xA002, 0xA003, 0xA001
 _TEXTS = {"Title", "Author", "Description", "Copyright", "Creation Time", "Software", "Comment"}
 _TEXTS |= {"Source", "Disclaimer", "Warning"}
+_TAGS_OF_TEXTS = {
+    "Author": _Base.Artist,
+    "Copyright": _Base.Copyright,
+    "Description": _Base.ImageDescription,
+    "Software": _Base.Software,
+}
 _MOST_EXIF = 60_000  # bytes; a JPEG can hold 65,533
 
 
@@ -72,7 +78,7 @@ def _credits(image: Image.Image) -> dict[int, str]:
         given = iptc.get((2, key))
         items = items or (given if isinstance(given, list) else [given] if given else [])
         if text := html.unescape("; ".join(i.decode(errors="replace") for i in items)).strip():
-            found[int(tag)] = text
+            found[int(tag)] = text.encode().decode("latin-1")  # as Pillow reads Exif's bytes
     return found
 
 
@@ -91,7 +97,7 @@ def options(kept: About, kind: str, size: tuple[int, int], *, grey: bool) -> dic
     if kind in (JPEG, PNG, WEBP, AVIF, TIFF):
         if not grey:  # the profile is for RGB only
             made["icc_profile"] = colour.srgb_profile()
-        if exif := _exif(kept, size):
+        if exif := _exif(kept, kind, size):
             made["exif"] = exif
     if kind in (JPEG, PNG, TIFF, BMP) and kept.dpi is not None:
         made["dpi"] = tuple(round(v) for v in kept.dpi) if kind == JPEG else kept.dpi
@@ -101,29 +107,79 @@ def options(kept: About, kind: str, size: tuple[int, int], *, grey: bool) -> dic
         made["pnginfo"] = texts = PngImagePlugin.PngInfo()
         if grey:
             texts.add(b"sRGB", b"\0")
-        for name, value in kept.texts.items():
+        comment = {"Comment": kept.comment.decode("latin-1")} if kept.comment else {}
+        for name, value in {**comment, **kept.texts}.items():
             texts.add_itxt(name, value)
     return made
 
 
-def _exif(kept: About, size: tuple[int, int]) -> bytes | None:
-    if not (kept.main or kept.exif or kept.gps):
+def _exif(kept: About, kind: str, size: tuple[int, int]) -> bytes | Image.Exif | None:
+    """Returns the Exif block. Entries that cannot be written are left out, and the longest ones if
+    a JPEG could not hold the block."""
+    main, exif, gps = dict(kept.main), dict(kept.exif), dict(kept.gps)
+    if kind != PNG:  # which has texts of its own
+        for name, known in _TAGS_OF_TEXTS.items():
+            if name in kept.texts:
+                main.setdefault(known, kept.texts[name].encode().decode("latin-1"))
+    if kind in (WEBP, AVIF) and kept.dpi is not None:  # the others say it elsewhere
+        for axis, value in zip((_Base.XResolution, _Base.YResolution), kept.dpi, strict=True):
+            main.setdefault(axis, value)
+        main.setdefault(_Base.ResolutionUnit, 2)  # inches
+    if not (main or exif or gps):
         return None
+    exif |= {
+        tag: value
+        for tag, value in ((_WIDTH, size[0]), (_HEIGHT, size[1]), (_COLOUR_SPACE, 1))
+        if tag in exif
+    }
+    parts = [{tag: _raw(value) for tag, value in main.items()}, exif, gps]
+    if (data := _block(*parts)) is None:
+        for number, part in enumerate(parts):
+            for tag in list(part):
+                alone: list[dict[int, Any]] = [{}, {}, {}]
+                alone[number] = {tag: part[tag]}
+                if _block(*alone) is None:
+                    del part[tag]
+        data = _block(*parts)
+    while data is not None and len(data) > _MOST_EXIF:
+        part, tag = max(
+            ((part, tag) for part in parts for tag in part),
+            key=lambda entry: len(entry[0][entry[1]]) if _has_length(entry[0][entry[1]]) else 0,
+        )
+        del part[tag]
+        data = _block(*parts)
+    if data is None or kind not in (TIFF, AVIF):
+        return data
+    again = Image.Exif()  # which Pillow would make, with its texts cut to ASCII
+    again.load(data)
+    for tag, value in parts[0].items():
+        if isinstance(main[tag], str):
+            again[tag] = value
+    return again
+
+
+def _raw(value: Any) -> Any:
+    """Returns a text as the bytes that it was read from: Pillow reads Latin-1 and writes ASCII."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("latin-1", "replace")
+    return value
+
+
+def _has_length(value: Any) -> bool:
+    return isinstance(value, bytes | str | tuple)
+
+
+def _block(main: dict[int, Any], exif: dict[int, Any], gps: dict[int, Any]) -> bytes | None:
+    """Returns an Exif block of upright orientation, or None if an entry cannot be written."""
     made = Image.Exif()
-    for tag, value in kept.main.items():
+    for tag, value in main.items():
         made[tag] = value
     made[_Base.Orientation] = 1
-    if kept.exif:
-        made[ExifTags.IFD.Exif] = {
-            **kept.exif,
-            **({_WIDTH: size[0]} if _WIDTH in kept.exif else {}),
-            **({_HEIGHT: size[1]} if _HEIGHT in kept.exif else {}),
-            **({_COLOUR_SPACE: 1} if _COLOUR_SPACE in kept.exif else {}),
-        }
-    if kept.gps:
-        made[ExifTags.IFD.GPSInfo] = kept.gps
+    if exif:
+        made[ExifTags.IFD.Exif] = exif
+    if gps:
+        made[ExifTags.IFD.GPSInfo] = gps
     try:
-        data = made.tobytes()
+        return made.tobytes()
     except Exception:  # an entry's type does not fit its tag
         return None
-    return data if len(data) <= _MOST_EXIF else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 import sys
 import threading
@@ -106,6 +107,9 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
             image = float_tiff.opened(source, name, max_pixels)
         finally:
             Image.MAX_IMAGE_PIXELS = theirs
+    if _has_planes(image):
+        image.close()
+        image = float_tiff.opened(source, name, max_pixels)
     width, height = image.size
     if width * height > max_pixels:
         image.close()
@@ -114,6 +118,23 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
             f" {max_pixels:,}; shrink it or raise --max-pixels"
         )
     return image
+
+
+def _has_planes(image: Image.Image) -> bool:
+    """Returns whether a TIFF holds 16-bit colour in uncompressed planes, which Pillow misreads."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    planar, compression = tags.get(284), tags.get(259)  # TIFF 6.0, section 8
+    return (planar, compression) == (2, 1) and tags.get(258) == (16, 16, 16)
+
+
+def depth(image: Image.Image, name: str) -> tuple[int, bool]:
+    """Returns the largest value of deep grey, and whether it means black. Raises InputError for
+    signed values, whose range files do not tell."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    bits = (tags.get(258) or (16,))[0]
+    if 2 in (tags.get(339) or ()) and bits <= 16:
+        raise InputError(f"{name}: signed 16-bit values; save it as unsigned, 8 or 16 bit")
+    return (1 << bits) - 1 if 8 < bits < 16 else 65535, tags.get(262) == 0
 
 
 @contextlib.contextmanager
@@ -213,8 +234,10 @@ def notes_on(image: Image.Image) -> tuple[str, ...]:
         notes.append(f"{line}; `infer.py video` reads all frames" if what == "frame" else line)
     tiles = getattr(image, "tile", None)  # Pillow's decoder and its arguments
     raw = str(tiles[0][3]) if tiles else ""
-    if image.mode not in ("1", "L") and not is_deep(image) and ";16" in raw:
-        notes.append("its 16 bits per colour are cut to 8")
+    largest = re.search(r"\d+", raw) if image.format == "PPM" else None
+    deep = ";16" in raw or (largest is not None and int(largest[0]) > 255)
+    if image.mode not in ("1", "L") and not is_deep(image) and deep:
+        notes.append("its 16 bits per colour are cut to 8 bits")
     if float_tiff.CUT in image.info:
-        notes.append("its floating-point colour is cut to 8 bits")
+        notes.append(f"its {image.info[float_tiff.CUT]} cut to 8 bits")
     return tuple(notes)

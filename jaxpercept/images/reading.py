@@ -24,6 +24,7 @@ from jaxpercept.images.bleeding import bled
 from jaxpercept.images.opening import (
     Source,
     as_stored,
+    depth,
     has_one_channel,
     is_deep,
     name_of,
@@ -70,14 +71,15 @@ def read(
             )
         about, grey = metadata.about(opened), has_one_channel(opened)
         profile, deep = opened.info.get("icc_profile"), is_deep(opened)
+        levels = depth(opened, name) if deep else None
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
             opened.draft(None, as_stored(opened, wanted))
         image = upright(opened)
         try:
-            pixels = _pixels(image, name, profile, deep, wanted, method)
+            pixels = _pixels(image, name, profile, levels, wanted, method)
         except colour.UnusableProfile as error:
             notes += (f"its colour profile cannot be used ({error}); taken as sRGB",)
-            pixels = _pixels(image, name, None, deep, wanted, method)
+            pixels = _pixels(image, name, None, levels, wanted, method)
         rgb, alpha = _split(pixels, uint8)
     return Picture(rgb, alpha, grey, 16 if deep else 8, about, notes)
 
@@ -115,14 +117,15 @@ def _pixels(
     image: Image.Image,
     name: str,
     profile: bytes | None,
-    deep: bool,
+    levels: tuple[int, bool] | None,
     wanted: tuple[int, int],
     method: Literal["lanczos", "bicubic"],
 ) -> NDArray[Any]:
-    """Returns (*wanted, 3), or (*wanted, 4) with transparency, as uint8, or as float32 for more
-    than 8 bits."""
-    if deep:
-        grey = resize(colour.grey_to_srgb(_deep_grey(image, name), profile), wanted, method=method)
+    """Returns (*wanted, 3), or (*wanted, 4) with transparency, as uint8, or as float32 for grey of
+    more than 8 bits, whose `levels` are as in `depth`."""
+    if levels:
+        grey = colour.grey_to_srgb(_deep_grey(image, name, *levels), profile)
+        grey = resize(grey, wanted, method=method)
         return np.repeat(grey[..., None], 3, axis=-1)
     smaller = min(image.height / wanted[0], image.width / wanted[1])
     large = image.width * image.height > _LARGE
@@ -158,7 +161,7 @@ def _banded(image: Image.Image, profile: bytes | None, factor: int) -> NDArray[n
     return np.concatenate(parts)
 
 
-def _deep_grey(image: Image.Image, name: str) -> Float:
+def _deep_grey(image: Image.Image, name: str, largest: int, inverted: bool) -> Float:
     """Returns grey of more than 8 bits as (H, W) in [0, 1]."""
     grey = np.asarray(image)
     if image.mode == "F":
@@ -166,7 +169,11 @@ def _deep_grey(image: Image.Image, name: str) -> Float:
             raise InputError(
                 f"{name}: floating-point values outside [0, 1]; save it as 8 or 16 bit"
             )
-        return grey.astype(np.float32)
-    if grey.min() < 0 or grey.max() > 65535:
-        raise InputError(f"{name}: 32-bit values outside 0..65535; save it as 8 or 16 bit")
-    return (grey / 65535).astype(np.float32)
+        made = grey.astype(np.float32)
+    elif grey.min() < 0 or grey.max() > largest:
+        raise InputError(
+            f"{name}: grey values outside 0..{largest}; save it as unsigned, 8 or 16 bit"
+        )
+    else:
+        made = (grey / largest).astype(np.float32)
+    return 1 - made if inverted else made

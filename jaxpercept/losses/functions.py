@@ -35,7 +35,7 @@ def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
     products = (
         jnp.stack([_self_product(p) for p in psi]) if n <= 8 else jax.vmap(_self_product)(psi)
     )
-    return products / (c * h * w)
+    return products / (1.0 * c * h * w)  # a float, as it may pass 2³¹
 
 
 @jax.custom_jvp

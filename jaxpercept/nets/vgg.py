@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
@@ -61,12 +62,14 @@ def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Collection[
     """Returns φ_j(x) for each name in `layers`. x is in [0, 1] and the result has x's dtype. Pure
     and jittable.
 
-    Raises InputError for an unknown layer, and ValueError for a shape that is not (N, H, W, 3) or
-    too small for a layer."""
+    Raises InputError for an unknown layer or images too small for one, and ValueError for another
+    shape than (N, H, W, 3) or for integers."""
     for layer in layers:
         choose("VGG-16 layer", layer, VGG_LAYERS)
     if x.ndim != 4 or x.shape[-1] != 3:
         raise ValueError(f"expected images (N, H, W, 3), got {x.shape}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
     fits = [name for name in VGG_LAYERS if min(x.shape[1:3]) >= smallest_side(name)]
     if too_deep := [name for name in layers if name not in fits]:
         raise InputError(
