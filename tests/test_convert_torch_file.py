@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxpercept.errors import InputError
+from jaxpercept.interop.convert import torch_pickle
 from jaxpercept.interop.convert.torch_file import _MAGIC, _PROTOCOL, read_state_dict, unprefixed
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -282,3 +283,25 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path, zipped, value):
     torch.save(value, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(InputError, match="holds no state dict"):
         read_state_dict(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "good"),
+    [((1,), (1 << 62,), True), ((0, 3), (3, 1), True), ((0, 1 << 62, 1 << 62), (1, 1, 1), False)],
+)
+def test_strides_that_do_not_count_and_empty_tensors(size, stride, good):
+    storage = torch_pickle.Storage(np.arange(4, dtype=np.float32))
+    if good:
+        assert torch_pickle.tensor_view(storage, 0, size, stride).shape == size
+    else:
+        with pytest.raises(InputError, match="a size that cannot be"):
+            torch_pickle.tensor_view(storage, 0, size, stride)
+
+
+@pytest.mark.parametrize("name", ["torch\nSize", "collections\nOrderedDict"])
+def test_a_list_that_is_copied_again_and_again_is_refused(monkeypatch, name):
+    monkeypatch.setattr(torch_pickle, "MAX_COPIED", 5_000)
+    body = b"\x80\x02](" + b"K\x01" * 1_000 + b"eq\x000"  # a list of 1,000 numbers, memoized
+    body += f"c{name}\nq\x01".encode() + b"0h\x01h\x00\x85R" * 6 + b"."
+    with pytest.raises(InputError, match="copies more than 5,000 values"):
+        torch_pickle.load(io.BytesIO(body), lambda key: None)

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,28 @@ def test_a_zip_member_of_zeros_is_refused_before_it_is_unpacked(tmp_path, name):
         archive.writestr(inside, bytes(40 << 20))
     with pytest.raises(InputError, match=r"41,943,040 bytes out of a file of"):
         convert_vgg16(tmp_path / name, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_member_of_another_method_is_refused(tmp_path, method):
+    """Python's unpacker takes no limit there."""
+    with zipfile.ZipFile(tmp_path / "w.npz", "w", method) as archive:
+        archive.writestr("conv1_1_W.npy", bytes(1000))
+    with pytest.raises(InputError, match="a method other than deflate; pack it again"):
+        convert_vgg16(tmp_path / "w.npz", tmp_path / "out.safetensors")
+
+
+def test_a_chunk_that_unpacks_to_more_than_it_declares_is_refused(narrow, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    keras(tmp_path / "w.h5", narrow, "short")
+    name = "block1_conv1/kernel:0"
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        shape = file[name].shape
+        del file[name]
+        made = file.create_dataset(name, shape, "f4", chunks=shape, compression="gzip")
+        made.id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(1 << 20)))
+    with pytest.raises(InputError, match="unpacks to more than it declares"):
+        convert_vgg16(tmp_path / "w.h5", tmp_path / "out.safetensors")
 
 
 def test_an_npz_whose_shape_is_not_its_data_is_refused(tmp_path):

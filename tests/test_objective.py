@@ -200,3 +200,8 @@ def test_the_projection_lets_descent_come_back_into_the_range_but_not_leave_it()
     )
     np.testing.assert_array_equal(upward, [-1, -1, -1, 0, 0])
     np.testing.assert_array_equal(downward, [0, 0, 1, 1, 1])
+
+
+def test_a_weight_beyond_all_floats_is_refused():
+    with pytest.raises(InputError, match="loss term 'b': its weight 1000"):
+        LossTerm("b", lambda inputs: inputs.output, 10**400)

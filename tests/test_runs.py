@@ -8,7 +8,7 @@ import pytest
 
 from jaxpercept import cli, images
 from jaxpercept.errors import InputError
-from jaxpercept.training import run_page, runs
+from jaxpercept.training import directory, run_page, runs
 
 
 def write(folder, losses, **extra):
@@ -101,3 +101,18 @@ def test_what_is_not_a_run(tmp_path, capsys):
 
 def test_running_mean():
     assert runs.running_mean([4.0, 2.0, 6.0, 1.0], 2) == [4.0, 3.0, 4.0, 3.5]
+
+
+def test_lines_and_settings_that_someone_edited(two, tmp_path, capsys):
+    with (tmp_path / "a" / "metrics.jsonl").open("a") as log:
+        log.write('\n{"step": 35, "loss": 0.5}\n{"step": true, "loss": 1}\n')
+    row = runs.table([runs.read_run(two[0])]).splitlines()[2]
+    assert "35 of 40" in row
+    (tmp_path / "a" / "config.json").write_text("[]")
+    assert directory.cache_of(tmp_path / "a") is None
+    assert cli.main(["runs", two[0]]) == 2
+    assert "its config.json holds no settings" in capsys.readouterr().err
+    (tmp_path / "a" / "config.json").write_text("[" * 100_000)
+    assert directory.cache_of(tmp_path / "a") is None
+    assert cli.main(["runs", two[0]]) == 2
+    assert "not the directory of a run" in capsys.readouterr().err

@@ -100,7 +100,9 @@ def test_every_file_is_hashed_once_and_the_photos_are_listed_once(made, tmp_path
     hashed, opened = [], []
     sha256, open_sources = weights_file.sha256, data.open_sources
     monkeypatch.setattr(weights_file, "sha256", lambda p: hashed.append(str(p)) or sha256(p))
-    monkeypatch.setattr(data, "open_sources", lambda *a: opened.append(a) or open_sources(*a))
+    monkeypatch.setattr(
+        data, "open_sources", lambda *a, **k: opened.append(a) or open_sources(*a, **k)
+    )
     prepared = start.prepare(several)
     assert hashed == list(styles)
     assert len(opened) == 1

@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         _forget_output()
         return 141
     except OSError as e:
+        if e.errno == errno.ENAMETOOLONG:
+            reason = f"{e.filename}: the name is too long for the file system; give a shorter one"
+            return _failed(f"{parser.prog}: error: {reason}", 2)
         if e.filename is not None or e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         _forget_output()

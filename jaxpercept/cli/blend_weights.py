@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept.cli.outputs import check_file, say
+from jaxpercept.cli.outputs import check_file, say, tell
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 
@@ -49,6 +49,6 @@ def _run(arguments: argparse.Namespace) -> None:
             f"between their weights is {likeness:.2f}), so a net between them may paint neither; "
             "averages work if the second net was trained on from the first (--init)"
         )
-    print(
+    tell(
         f"{out}: {1 - arguments.at:g} of {arguments.first}, {arguments.at:g} of {arguments.second}"
     )

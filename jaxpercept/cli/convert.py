@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 
+from jaxpercept.cli.outputs import tell
+
 _VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
 
 SRC is one of these; its content tells which:
@@ -58,7 +60,7 @@ def _convert_vgg16(arguments: argparse.Namespace) -> None:
     from jaxpercept.interop.convert import convert_vgg16
 
     header = convert_vgg16(arguments.src, arguments.dst)
-    print(
+    tell(
         f"{arguments.dst}: VGG-16 from {header['format']}, {header['channel_order']}, mean "
         f"{header['mean']}"
     )
@@ -74,4 +76,4 @@ def _convert_transform_net(arguments: argparse.Namespace) -> None:
         else "infer.py upscale PHOTO --model"
     )
     made = shlex.quote(arguments.dst)
-    print(f"{arguments.dst}: {header['format']}. Use it with: {command} {made}")
+    tell(f"{arguments.dst}: {header['format']}. Use it with: {command} {made}")

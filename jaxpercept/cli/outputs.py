@@ -217,6 +217,12 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     return 1 if failed else 0
 
 
+def tell(text: str) -> None:
+    """Prints a result on standard output. Control characters in its lines are escaped."""
+    for line in text.splitlines():
+        print(printable(line))
+
+
 def say(line: str) -> None:
     """Prints a line of progress on standard error. Control characters in names are escaped."""
     print(printable(line), file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jaxpercept.cli.outputs import say
+from jaxpercept.cli.outputs import say, tell
 
 _ABOUT = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
@@ -34,4 +34,4 @@ def _run(arguments: argparse.Namespace) -> None:
         say(line)
     for name, reason in done["left_out"].items():
         say(f"left out: {name}: {reason}")
-    print(f"{done['path']}: {done['count']} images. Train on it with --data {arguments.out}")
+    tell(f"{done['path']}: {done['count']} images. Train on it with --data {arguments.out}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept.cli.outputs import tell
+
 _ABOUT = """Print a table of training runs and plot their curves.
 
 The table shows steps, images, the last value of every loss term, images per
@@ -50,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> None:
     path = Path(arguments.plot or Path(arguments.runs[0]) / "curves.png")
     images.check_writable_name(str(path))
     found = [runs.read_run(folder) for folder in dict.fromkeys(arguments.runs)]
-    print(runs.table(found), end="")
-    print(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")
+    tell(runs.table(found))
+    tell(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")
     if arguments.page:
-        print(f"page: {run_page.write(found[0], Path(arguments.page))}")
+        tell(f"page: {run_page.write(found[0], Path(arguments.page))}")

@@ -37,7 +37,7 @@ from jaxpercept.config.objective import (
     TermSpec,
 )
 from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
-from jaxpercept.config.stored import to_dict, train_config_from_dict
+from jaxpercept.config.stored import objective_from_dict, to_dict, train_config_from_dict
 from jaxpercept.config.training import (
     DEGRADATIONS,
     PRECISIONS,
@@ -74,6 +74,7 @@ __all__ = [
     "TransformNetConfig",
     "choose",
     "net_from_dict",
+    "objective_from_dict",
     "superres_net",
     "superres_recipe",
     "to_dict",

@@ -31,12 +31,20 @@ class Source(Protocol):
 
 class Folder:
     """The JPEG, PNG, WebP and AVIF files under a folder, nested, in natural order. `left_out`
-    counts its other files, by suffix or kind."""
+    counts its other files, by suffix or kind. The files of `own`, a run's directory, are left out
+    too, since the run writes previews."""
 
-    def __init__(self, folder: str | os.PathLike[str], exclude: Sequence[str] = ()):
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        exclude: Sequence[str] = (),
+        own: str | os.PathLike[str] | None = None,
+    ):
         self.folder = Path(folder)
         self.left_out: Counter[str] = Counter()
         files = walk_images(self.folder, SUFFIXES, self.left_out)
+        if own is not None and _inside(Path(own), folder):
+            files = [p for p in files if not _inside(p, own)]
         names = [p.relative_to(self.folder).as_posix() for p in files]
         self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
         if not self.names:
@@ -127,12 +135,17 @@ class Joined:
         return [line for part in self.parts for line in part.identity()]
 
 
-def _open_one(given: str, exclude: Sequence[str]) -> Source:
+def _inside(path: Path, folder: str | os.PathLike[str]) -> bool:
+    """Returns whether a path lies below a folder, by their real paths."""
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+
+
+def _open_one(given: str, exclude: Sequence[str], own: str | None) -> Source:
     path = Path(given)
     prepared = [] if given.startswith("tfds:") else tfds.prepared(path)
     if not given.startswith("tfds:") and not prepared:
         if path.is_dir():
-            return Folder(path, exclude)
+            return Folder(path, exclude, own)
         what = "is a file" if path.exists() else "no such folder"
         raise InputError(
             f"{given}: {what}; --data takes a folder of images, a prepared TFDS directory or "
@@ -147,17 +160,20 @@ def _open_one(given: str, exclude: Sequence[str]) -> Source:
     return tfds.open_folder(prepared[0], given) if prepared else tfds.open_named(given)
 
 
-def open_sources(sources: Sequence[str], exclude: Sequence[str] = ()) -> Source:
+def open_sources(
+    sources: Sequence[str], exclude: Sequence[str] = (), *, own: str | None = None
+) -> Source:
     """Opens each of `sources`: a folder, a prepared TFDS directory, or `tfds:NAME[/CONFIG][:SPLIT]`
     (split `train`).
 
-    `exclude` holds shell patterns for file names or paths relative to their folder. Raises
-    `InputError` for a source that does not exist."""
+    `exclude` holds shell patterns for file names or paths relative to their folder. `own` is the
+    directory of the run that trains on them, whose pictures are left out. Raises `InputError`
+    for a source that does not exist."""
     if isinstance(sources, str | os.PathLike):
         sources = [os.fspath(sources)]
     if not sources:
         raise InputError("no training data; give --data a folder of images or tfds:NAME")
-    parts = [_open_one(os.fspath(given), exclude) for given in sources]
+    parts = [_open_one(os.fspath(given), exclude, own) for given in sources]
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 

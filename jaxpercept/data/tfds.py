@@ -67,7 +67,8 @@ def prepared(path: Path) -> list[Path]:
     version). Other libraries also write a `dataset_info.json`, but no `features.json` beside it."""
     for below in ("", "*/", "*/*/", "*/*/*/"):
         found = [file.parent for file in sorted(path.glob(f"{below}dataset_info.json"))]
-        if found := [folder for folder in found if (folder / "features.json").is_file()]:
+        names = ("dataset_info.json", "features.json")
+        if found := [f for f in found if all((f / name).is_file() for name in names)]:
             return found
     return []
 

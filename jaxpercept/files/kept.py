@@ -1,9 +1,12 @@
-"""Files in the user's cache that end with a hash of the rest, so that a damaged one is not used."""
+"""Files in the user's cache that end with a hash of their name and the rest, so that a damaged or
+renamed one is not used.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 from jaxpercept import files
@@ -20,7 +23,7 @@ def read(path: Path) -> bytes | None:
     except OSError:
         return None
     data = found[:-_DIGEST]
-    if hashlib.sha256(data).digest() != found[-_DIGEST:]:
+    if _digest(path, data) != found[-_DIGEST:]:
         return None
     with contextlib.suppress(OSError):
         path.touch()  # used last
@@ -31,10 +34,14 @@ def keep(path: Path, data: bytes, most: int) -> None:
     """Keeps the data at `path`, followed by their hash, and removes all but the `most` files of the
     folder that were used last. If the cache cannot be written, nothing is kept."""
     try:
-        files.write(path, data + hashlib.sha256(data).digest())
+        files.write(path, data + _digest(path, data))
     except InputError:
         return
     with contextlib.suppress(OSError):  # another process removed one
         found = sorted(path.parent.glob(f"*{SUFFIX}"), key=lambda p: p.stat().st_mtime)
         for old in found[:-most]:
             old.unlink()
+
+
+def _digest(path: Path, data: bytes) -> bytes:
+    return hashlib.sha256(os.fsencode(path.name) + b"\0" + data).digest()

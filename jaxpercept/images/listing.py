@@ -182,6 +182,9 @@ def _found(
     if not path.is_dir():
         matches = [*map(Path, sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key))]
     for match in matches:
+        if not match.is_dir() and (why := _unwanted(match, ("",))):  # a FIFO or a device
+            left_out[why] += 1
+            continue
         for one in walk_images(match, suffixes, left_out) if match.is_dir() else [match]:
             parts = one.relative_to(root).parts
             yield Found(one, Path(*(part for part in parts if part != "..")))

@@ -88,6 +88,11 @@ class LossTerm:
         object.__setattr__(self, "weight", _weight(self.name, self.weight))
         for field in ("features", "target_features", "style_grams"):
             layers = getattr(self, field)
+            if not isinstance(layers, str | Iterable):
+                raise InputError(
+                    f"loss term {self.name!r}: {field} {layers!r} names no layer; give names such "
+                    'as ("relu2_2",)'
+                )
             layers = (layers,) if isinstance(layers, str) else tuple(layers)
             for layer in layers:
                 choose(f"loss term {self.name!r}: VGG-16 layer", layer, VGG_LAYERS)
@@ -99,7 +104,7 @@ def _weight(name: str, weight: Any) -> float:
     loss."""
     try:
         number = math.nan if isinstance(weight, str) else float(weight)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number < math.inf:
         raise InputError(

@@ -113,7 +113,8 @@ class Checkpoints:
         self, like: Any, check: Callable[[dict[str, Any]], None] = lambda about: None
     ) -> tuple[Any, dict[str, Any]] | None:
         """Returns the newest readable checkpoint as (state of NumPy arrays shaped `like`, about),
-        or None if there is none. `check(about)` is called before the state is read, and may raise.
+        or None if there is none. `check(about)` is called before the state is read. It may raise
+        InputError; anything else that it raises means that the checkpoint is damaged.
 
         A warning names each damaged checkpoint. Once an earlier one is read, the damaged ones are
         removed so that their steps can be saved again. If there are checkpoints but none can be
@@ -126,7 +127,13 @@ class Checkpoints:
             except Exception as e:
                 self._note(failed, step, e)
                 continue
-            check(about)
+            try:
+                check(about)
+            except InputError:
+                raise
+            except Exception as e:  # its metadata can be read, but lacks what a run saves
+                self._note(failed, step, e)
+                continue
             try:
                 state = self._orbax.load(step, host)
             except Exception as e:
@@ -163,7 +170,7 @@ def _failed_saves_silenced(failed: Callable[[], bool]) -> Iterator[None]:
     says what to do."""
 
     def no_traceback(record: logging.LogRecord) -> bool:
-        return not record.exc_info
+        return not record.exc_info and "Failed to json parse" not in record.getMessage()
 
     def hook(found: Any) -> None:
         if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):

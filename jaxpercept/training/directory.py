@@ -58,7 +58,7 @@ def cache_of(folder: Path) -> str | None:
     """Returns where the run of this folder keeps its photos; None without a run."""
     try:
         return str(json.loads((folder / "config.json").read_text()).get("cache", "host"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

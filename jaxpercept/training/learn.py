@@ -45,22 +45,15 @@ class Recipe:
     @classmethod
     def of(cls, header: dict[str, Any]) -> Recipe:
         """Returns the recipe in a weights file's header, or the defaults of training if it has
-        none."""
+        none. Raises InputError for damaged settings."""
         was = header.get("training", {}).get("config", {})
         default = configs.TrainConfig(data=("photos",))
+        where, size = "the shared net", was.get("style_size", default.style_size)
+        if type(size) is not int or not 0 <= size <= 65_536:
+            raise InputError(f"{where}: its style size {size!r} is no size; the file is damaged")
         given = was.get("objective")
-        return cls(
-            configs.ObjectiveConfig(
-                losses=given["losses"],
-                weights=given["weights"],
-                content_layers=tuple(given["content_layers"]),
-                style_layers=tuple(given["style_layers"]),
-            )
-            if given
-            else default.objective,
-            was.get("style_size", default.style_size),
-            was.get("clip", default.clip),
-        )
+        objective = configs.objective_from_dict(given, where) if given else default.objective
+        return cls(objective, size, bool(was.get("clip", default.clip)))
 
 
 @dataclass(frozen=True)

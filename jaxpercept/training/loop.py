@@ -175,7 +175,9 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     """Returns this process's part of the training images or super-resolution pairs, endless, from
     the first. `source` holds the config's images, if they were opened already."""
     count = jax.process_count()
-    sources: Any = data.open_sources(config.data, config.exclude) if source is None else source
+    sources: Any = source
+    if sources is None:
+        sources = data.open_sources(config.data, config.exclude, own=config.out)
     choices: dict[str, Any] = {
         "batch_size": config.batch_size // count,
         "image_size": config.image_size,

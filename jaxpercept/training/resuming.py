@@ -22,6 +22,8 @@ def check(start: Start, about: dict[str, Any]) -> None:
     checkpoint's `about`. The contents of the style image, the loss network, the start and the
     training images also count; their paths do not."""
     config, now = start.config, start.hashes
+    if not (isinstance(about["config"], dict) and isinstance(about["data"], dict)):
+        raise TypeError("its metadata is damaged")
     old = train_config_from_dict(about["config"])
     differing = [name for name in fixed(config) if getattr(old, name) != getattr(config, name)]
     if old.schedule == "cosine" and old.steps != config.steps:

@@ -43,7 +43,9 @@ def read_run(folder: str) -> Run:
     try:
         config = json.loads((path / "config.json").read_text())
         lines = [json.loads(text) for text in whole_lines(path / "metrics.jsonl")]
-    except (OSError, ValueError) as e:
+        if not isinstance(config, dict):
+            raise ValueError("its config.json holds no settings")
+    except (OSError, ValueError, RecursionError) as e:
         raise InputError(
             f"{folder}: not the directory of a run; one has config.json and metrics.jsonl ({e})"
         ) from e
@@ -66,7 +68,7 @@ def _is_whole(line: str) -> bool:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and isinstance(found.get("step"), int)
+    return isinstance(found, dict) and type(found.get("step")) is int
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -81,8 +83,9 @@ def table(runs: Sequence[Run]) -> str:
             median([line.get(k, math.nan) for line in run.lines])
             for k in ("images_per_s", "ms_per_step")
         ]
-        wait = sum(line["input_wait"] / line["images_per_s"] for line in run.lines)
-        share = wait / sum(1 / line["images_per_s"] for line in run.lines)
+        timed = [(x["input_wait"], x["images_per_s"]) for x in run.lines if _is_timed(x)]
+        spent = sum(1 / rate for _, rate in timed)
+        share = sum(wait / rate for wait, rate in timed) / spent if timed else math.nan
         rows.append(
             [
                 run.name,
@@ -99,6 +102,12 @@ def table(runs: Sequence[Run]) -> str:
     padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in padded]
     return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]]) + "\n"
+
+
+def _is_timed(line: dict[str, float]) -> bool:
+    """Returns whether a line, which someone may have edited, has its times."""
+    wait, rate = line.get("input_wait"), line.get("images_per_s")
+    return isinstance(wait, int | float) and isinstance(rate, int | float) and rate > 0
 
 
 def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:

@@ -60,7 +60,7 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
     styles, rows = plan(config)
     pictures = [_picture(path, config.style_size) for path in config.style_images]
     hashes = _hashes(config, styles)
-    source = data.open_sources(config.data, config.exclude)
+    source = data.open_sources(config.data, config.exclude, own=config.out)
     about_data = data.describe(config.data, opened=source)
     engine = engines.make_engine(config.engine, config.batch_size)
     cache = resident.choose_cache(config, about_data["count"], engine.devices)

@@ -141,7 +141,7 @@ def trained_style(name: str, folders: tuple[str, ...]) -> Style:
             f"{name}: its weights file does not say how it was trained; give one that train.py "
             "wrote"
         )
-    made = train_config_from_dict(header["training"]["config"])
+    made = train_config_from_dict(header["training"]["config"], name)
     return Style(
         model.name,
         model,

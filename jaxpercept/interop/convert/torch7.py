@@ -61,8 +61,12 @@ def read_net(path: Path) -> Net:
             "opt"
         )
     try:
-        plain = {k: v for k, v in table["opt"].items() if isinstance(v, str | float | bool)}
-        options = {k: _whole(v) for k, v in plain.items() if v == v}  # NaN means no value
+        plain = {
+            k: v
+            for k, v in table["opt"].items()
+            if isinstance(v, str | bool) or (isinstance(v, float) and abs(v) < 1e15)
+        }  # NaN means no value, and a header holds no larger ones
+        options = {k: _whole(v) for k, v in plain.items()}
         return _net(path, options, list(_modules(table["model"], "model", itertools.count())))
     except InputError:
         raise
@@ -78,6 +82,7 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
     config = _config(path, arch, options, modules)
     layers: list[tuple[str, ...]] = []
     arrays: dict[str, np.ndarray] = {}
+    inverses: dict[str, np.ndarray] = {}
     for name, kind, module in modules:
         if kind in _CONVS:
             layers.append((name,))
@@ -95,13 +100,15 @@ def _net(path: Path, options: dict[str, Any], modules: list[tuple[str, str, Any]
                 arrays[f"{name}.{key}"] = value
         inverse = module["running_std"]  # nn before 2016 stored 1 / √(var + eps)
         if isinstance(inverse, np.ndarray):
-            with np.errstate(all="ignore"):  # values that are not finite are refused later, by name
-                arrays.setdefault(f"{name}.running_var", inverse**-2.0 - config.norm_eps)
+            inverses[f"{name}.running_var"] = inverse
     count = 2 + len(config.down) + 2 * config.blocks + len(config.up)
     if [len(names) for names in layers] != [2] * (count - 1) + [1]:
         raise InputError(
             f"{path}: its modules do not match its architecture {arch}; train.lua did not write it"
         )
+    for key, inverse in inverses.items():  # only now, since a damaged file may hold very many
+        with np.errstate(all="ignore"):  # values that are not finite are refused later, by name
+            arrays.setdefault(key, inverse**-2.0 - config.norm_eps)
     kept = {k: options[k] for k in _KEPT if k in options}
     return Net(config, layers, arrays, arch, kept)
 

@@ -7,6 +7,7 @@ a view inside the bytes of a storage that the file's reader supplied.
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ import numpy as np
 from jaxpercept.errors import InputError
 
 MAX_OPCODES = 4_000_000  # 1,000 tensors with Adam's moments need about 100,000
+MAX_COPIED = 500_000  # values of lists that calls copy, such as a tensor's size
 _MARK = object()
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
@@ -45,9 +47,12 @@ def tensor_view(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> n
     if min((offset, *size, *stride)) < 0 or (count and last >= held.size) or count > held.size:
         raise InputError("a tensor reaches beyond its storage; the file is damaged")
     if not count:
+        if math.prod(n for n in size if n) >= 1 << 40:  # NumPy cannot make it, though it is empty
+            raise InputError("an empty tensor has a size that cannot be; the file is damaged")
         return np.zeros(size, held.dtype)
+    steps = [s if n > 1 else 1 for n, s in zip(size, stride, strict=True)]  # others do not count
     return np.lib.stride_tricks.as_strided(
-        held[offset:], size, [s * held.itemsize for s in stride], writeable=False
+        held[offset:], size, [s * held.itemsize for s in steps], writeable=False
     )
 
 
@@ -71,6 +76,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.persistent = persistent
+        self.copied = 0
 
     def do(self, name: str, argument: Any) -> None:
         """Executes one opcode, given its name in pickletools."""
@@ -100,7 +106,9 @@ class _Machine:
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             push(_named(*(argument.split(" ", 1) if argument else self.take(2))))
         elif name in ("REDUCE", "NEWOBJ"):
-            push(_call(*self.take(2)))
+            function, arguments = self.take(2)
+            self.charge(arguments)
+            push(_call(function, arguments))
         elif name == "BINPERSID":
             push(self.persistent(self.take(1)[0]))
         elif name in ("BUILD", "POP"):  # a state holds none of the numbers
@@ -111,6 +119,14 @@ class _Machine:
             raise InputError(
                 f"its pickle's step {name} is refused; only tensors and dicts are read"
             )
+
+    def charge(self, arguments: Any) -> None:
+        """Counts the values that a call may copy, since a memoized list can be copied many
+        times."""
+        lists = arguments if isinstance(arguments, tuple) else ()
+        self.copied += sum(len(each) for each in lists if isinstance(each, list | tuple))
+        if self.copied > MAX_COPIED:
+            raise InputError(f"its pickle copies more than {MAX_COPIED:,} values; no weights do")
 
     def take(self, count: int) -> list[Any]:
         """Removes and returns the topmost values."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,8 +156,24 @@ def _dataset(path: str, item: Any, budget: Budget) -> np.ndarray:
         raise InputError(f"{path} holds no numbers ({item.dtype}); give VGG-16's weights")
     budget.take(item.nbytes, path)
     if item.chunks is not None:  # a whole chunk is unpacked, which may exceed the dataset
-        budget.take(int(np.prod(item.chunks, dtype=object)) * item.dtype.itemsize, path)
+        size = int(np.prod(item.chunks, dtype=object)) * item.dtype.itemsize
+        budget.take(size, path)
+        _check_chunks(path, item, size)
     return item[()]
+
+
+def _check_chunks(path: str, item: Any, size: int) -> None:
+    """Raises InputError for a dataset whose chunks hold more than their `size`, which HDF5 would
+    unpack, or which are packed by anything but gzip."""
+    packing = item.id.get_create_plist()
+    filters = [packing.get_filter(i)[0] for i in range(packing.get_nfilters())]
+    if not set(filters) <= {1, 2, 3} or filters.count(1) > 1:  # gzip, shuffle, checksum
+        raise InputError(f"{path} is packed by a method other than gzip; save it again")
+    for number in range(item.id.get_num_chunks() if 1 in filters else 0):
+        offset = item.id.get_chunk_info(number).chunk_offset
+        skipped, data = item.id.read_direct_chunk(offset)
+        if not skipped and len(zlib.decompressobj().decompress(data, size + 5)) > size + 4:
+            raise InputError(f"{path} unpacks to more than it declares; the file is damaged")
 
 
 def _torchvision(src: Path) -> Source:
