@@ -93,7 +93,7 @@ def main() -> None:
             unit["nets"] = dict(
                 zip(nets, scored(made, pictures, content, style, phi, distance), strict=True)
             )
-            files.write_text(Path(given.json), json.dumps(results, indent=1) + "\n")
+            files.write_text(Path(given.json), json.dumps(results) + "\n")
             print(f"{name} {photo.name}: {', '.join(nets)}", flush=True)
     table = markdown(results)
     print(table)
@@ -176,7 +176,7 @@ def optimised(
     seen.setdefault(max(marks), np.clip(result.images[0], 0, 1))
     scores = scored(made, [seen[n] for n in marks], content, style, phi, distance)
     return {
-        "losses": [float(f"{x:.6g}") for x in result.losses[0][0]],
+        "losses": [float(f"{x:.4g}") for x in result.losses[0][0]],
         "optimised": dict(zip(map(str, marks), scores, strict=True)),
     }
 
