@@ -128,3 +128,21 @@ def test_a_full_disk_is_one_error_and_the_one_before_is_good(tmp_path, request):
     found, about = restore(tmp_path, size)
     assert about == {"seen": 1}
     np.testing.assert_array_equal(found["kernel"], state(1, size)["kernel"])
+
+
+def test_metadata_that_lacks_what_a_run_saves_gives_way_too(tmp_path):
+    save(tmp_path, 1, 2)
+
+    def check(about):
+        if about["seen"] == 2:
+            raise KeyError("config")
+
+    with Checkpoints(tmp_path) as checkpoints:
+        _, about = checkpoints.restore(state(0), check)
+    assert about == {"seen": 1}
+
+    def refuse(about):
+        raise InputError("another run")
+
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="another run"):
+        checkpoints.restore(state(0), refuse)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxpercept import data
 from jaxpercept.data import describe, loading, make_dataset
 from jaxpercept.errors import InputError
 
@@ -423,3 +424,18 @@ def test_a_photo_with_a_colour_profile_is_trained_on_as_it_looks(tmp_path, prepa
     prepare(tmp_path / "photos", tmp_path / "packed")
     packed = next(stream(tmp_path / "packed", batch_size=1, image_size=32))["target"]
     np.testing.assert_allclose(packed.reshape(-1, 3).mean(0), seen, atol=1)
+
+
+def test_a_runs_own_pictures_are_no_training_data(folder):
+    count = len(data.open_sources([folder]))
+    (folder / "run" / "previews").mkdir(parents=True)
+    shutil.copy(next(folder.glob("*.*g")), folder / "run" / "previews" / "1.jpg")
+    assert len(data.open_sources([folder])) == count + 1
+    assert len(data.open_sources([folder], own=str(folder / "run"))) == count
+    assert len(data.open_sources([folder], own=str(folder))) == count + 1  # then nothing is left
+
+
+def test_a_fifo_is_no_dataset(folder):
+    (folder / "features.json").write_text("{}")
+    os.mkfifo(folder / "dataset_info.json")
+    assert data.tfds.prepared(folder) == []

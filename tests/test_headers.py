@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from jaxpercept import cli
+from jaxpercept import cli, config
 from jaxpercept.config import TransformNetConfig, to_dict
 from jaxpercept.config.net import BOUNDS, net_from_dict
 from jaxpercept.errors import InputError, printable
 from jaxpercept.nets import headers, multistyle, net_file, transform_net, vgg, weights_file
+from jaxpercept.training import learn
 
 SMALL = TransformNetConfig(stem=4, down=(4, 4), up=(4, 4), blocks=1)
 
@@ -179,3 +180,25 @@ def test_an_error_line_shows_no_control_characters_and_has_an_end(capsys):
     said = capsys.readouterr().err
     assert "\x1b" not in said
     assert "\\x1b[2J" in said
+
+
+@pytest.mark.parametrize("values", [None, [1], {}, {"objective": 5}, {"net": {}, "objective": {}}])
+def test_settings_that_cannot_be_read_name_their_file(values):
+    with pytest.raises(InputError, match=r"^x\.safetensors: its "):
+        config.train_config_from_dict(values, "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"objective": [1]},
+        {"objective": {"losses": 5, "weights": {}, "content_layers": None, "style_layers": []}},
+        {"style_size": "x"},
+        {"style_size": -1},
+    ],
+)
+def test_a_shared_net_with_damaged_settings_is_refused(settings):
+    with pytest.raises(
+        InputError, match=r"the shared net: its .* the file is damaged|must|allowed"
+    ):
+        learn.Recipe.of({"training": {"config": settings}})

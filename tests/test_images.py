@@ -389,3 +389,11 @@ def test_no_jax():
         "import sys, jaxpercept.images, jaxpercept.images.samples; assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_fifos_of_a_pattern_are_left_out(tmp_path):
+    save_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.float32))
+    os.mkfifo(tmp_path / "b.png")
+    left_out = Counter()
+    assert list_images([f"{tmp_path}/*.png"], None, left_out) == [tmp_path / "a.png"]
+    assert sum(left_out.values()) == 1

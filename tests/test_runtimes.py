@@ -1,7 +1,6 @@
 """Other runtimes give the same as JAX, from one kept graph per net."""
 
 import dataclasses
-import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from test_export import RESIZE, model
 
 from jaxpercept import cli, images
 from jaxpercept.errors import InputError
+from jaxpercept.files import kept
 from jaxpercept.inference import tiles
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export, exported_net
@@ -60,11 +60,20 @@ def test_the_graph_is_made_once_per_net_and_blend_alike(runtime, tmp_path, monke
     np.testing.assert_array_equal(first(x), again(x))
     whole = file.read_bytes()
     damaged = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
-    unreadable = b"no graph" + hashlib.sha256(b"no graph").digest()
+    kept.keep(file, b"no graph", 9)
+    unreadable = file.read_bytes()
     for bad in (damaged, whole[:1000], b"", unreadable):
         file.write_bytes(bad)
         exported_net.nets([net], runtime)
         assert file.read_bytes() == whole
+
+
+def test_a_kept_file_under_anothers_name_is_not_used(tmp_path):
+    for name in "ab":
+        kept.keep(tmp_path / f"{name}{kept.SUFFIX}", name.encode(), 9)
+    assert kept.read(tmp_path / f"a{kept.SUFFIX}") == b"a"
+    (tmp_path / f"a{kept.SUFFIX}").replace(tmp_path / f"b{kept.SUFFIX}")
+    assert kept.read(tmp_path / f"b{kept.SUFFIX}") is None
 
 
 def test_another_net_has_another_graph(tmp_path):
