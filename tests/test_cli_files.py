@@ -108,6 +108,7 @@ def test_a_fifo_in_and_a_fifo_out(style, tmp_path):
         (["-o", "x.jfif"], "unknown image suffix '.jfif'; use one of .png"),
         (["-o", "x.txt"], "unknown image suffix '.txt'; use one of .png"),
         (["-o", "x.exr"], "unknown image suffix '.exr'; use one of .png"),
+        (["--style", "y" * 300], "the name is too long for the file system"),
         (["--quality", "0"], "--quality 0 is not allowed; from 1 to 100"),
         (["--format", "exr"], "--format 'exr' is not known"),
     ],

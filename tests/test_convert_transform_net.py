@@ -379,6 +379,15 @@ def test_torch7_files_that_are_refused(peer, tmp_path):
             convert(path, "johnson", tmp_path)
 
 
+@pytest.mark.parametrize("value", [float("inf"), 1e300, float("nan")])
+def test_options_that_no_header_holds_are_left_out(peer, tmp_path, value):
+    """Otherwise the file would be written, and refused by every command."""
+    table = peer.johnson_table(peer.randomized(peer.Johnson(4, 6, 8, blocks=1)))
+    table["opt"]["tanh_constant"] = value
+    net = convert(peer.write_t7(tmp_path / "net.t7", table), "johnson", tmp_path)
+    assert net.config.output_scale == 150
+
+
 def test_torch7_views_lie_on_storages_and_nets_are_finite(peer, tmp_path):
     """Covers a tensor whose storage is an earlier tensor with stride 0, shared children 60 deep,
     and tables nested without end."""

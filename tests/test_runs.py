@@ -116,3 +116,11 @@ def test_lines_and_settings_that_someone_edited(two, tmp_path, capsys):
     assert directory.cache_of(tmp_path / "a") is None
     assert cli.main(["runs", two[0]]) == 2
     assert "not the directory of a run" in capsys.readouterr().err
+
+
+def test_control_characters_in_names_are_escaped(two, tmp_path, capsys):
+    folder = (tmp_path / "a").rename(tmp_path / "\x1b[2Ja")
+    assert cli.main(["runs", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"\x1b[2Ja" in printed
