@@ -234,6 +234,20 @@ def test_the_callable_of_other_engines(engine_rows, net, photos, tmp_path):
     assert len(pickle.dumps(worker)) < 2 * len(how.weights)  # without its nets
 
 
+def test_outputs_in_an_object_store(net, photos, monkeypatch):
+    """They have no path in this machine's file system. The cluster tests write to a real store."""
+    put = {}
+    monkeypatch.setattr(places, "write", put.__setitem__)
+    monkeypatch.setattr(places, "about", lambda names: pytest.fail("asked for what was put"))
+    (record,) = Worker([recipe.stylizing(net, HOW)], "s3://bucket/out").work(
+        [Item(inputs.Entry(str(photos / "0.png"), 1, 1), 0, "0_tiny.png")]
+    )
+    assert "error" not in record
+    assert record["bytes"] == len(put.pop("s3://bucket/out/0_tiny.png"))
+    (part,) = put
+    assert part.startswith("s3://bucket/out/_bulk/manifest/")
+
+
 def test_the_example_for_other_engines(root, net, photos, tmp_path):
     """docs/scaling.md's, with a table and a pipeline that do what Spark and Beam do."""
     pd = pytest.importorskip("pandas", reason="needs pandas, as Spark does")

@@ -211,8 +211,10 @@ class _Recorded(Job):
         self._notes[name] = list(notes)
 
     def done(self, path: Path, key: Any = None) -> None:
-        """Records a film that was written."""
-        self.keep(key, path.stat().st_size)
+        """Records a film that was written. `_write` has recorded a picture, which may lie in an
+        object store."""
+        if films.is_film(key.input.name):
+            self.keep(key, path.stat().st_size)
 
     def damaged(self, line: str, key: Any = None) -> None:
         """Records why a film was written in part."""
