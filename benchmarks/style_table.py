@@ -5,11 +5,11 @@
         --net candy=candy.safetensors --json style_table.json --markdown style_table.md
 
 For every shipped style and every --net, each photo is optimised from noise by L-BFGS, as Gatys et
-al. do (clipped at every iteration, as in the paper).
-All pictures are scored by one objective, the shipped nets' own: the weighted content, style and TV
-terms for the picture as displayed. "Level" is the first iteration of L-BFGS whose objective is no
-higher than the net's. LPIPS (Zhang et al. 2018, AlexNet) is the distance from the photo. It says
-how much of the photo is left, not how good the style is.
+al. do (clipped at every iteration, as in the paper). All pictures are scored by one objective, the
+shipped nets' own: the weighted content, style and TV terms for the picture as displayed. "Level" is
+the first iteration of L-BFGS whose objective is no higher than the net's. LPIPS (Zhang et al. 2018,
+AlexNet) is the distance from the photo. It says how much of the photo is left, not how good the
+style is.
 
 Figures are medians over the photos. Every optimisation is kept in --json at once, and the same
 command continues after the last one.
@@ -82,11 +82,11 @@ def main() -> None:
     }
     results = opened(Path(given.json), settings)
     distance, phi = lpips(), vgg.load_vgg16()
+    made = optimisation(Recipe.of(header), given.iterations)
     for name, (style, nets) in styles.items():
         for photo in photos:
             unit = results["units"].setdefault(name, {}).setdefault(photo.name, {})
             content = images.square(images.load_image(photo), given.size)
-            made = optimisation(Recipe.of(header), given.iterations)
             if "losses" not in unit:
                 unit |= optimised(made, content, style, phi, settings["iterations"], distance)
             pictures = [displayed(net, content) for net in nets.values()]

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from jaxpercept.data import tfds
 from jaxpercept.errors import InputError
-from jaxpercept.images import walk_images
+from jaxpercept.images.listing import is_inside, walk_images
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif")
 
@@ -43,8 +43,8 @@ class Folder:
         self.folder = Path(folder)
         self.left_out: Counter[str] = Counter()
         files = walk_images(self.folder, SUFFIXES, self.left_out)
-        if own is not None and _inside(Path(own), folder):
-            files = [p for p in files if not _inside(p, own)]
+        if own is not None and is_inside(ours := os.path.realpath(own), os.path.realpath(folder)):
+            files = [p for p in files if not is_inside(os.path.realpath(p), ours)]
         names = [p.relative_to(self.folder).as_posix() for p in files]
         self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
         if not self.names:
@@ -133,11 +133,6 @@ class Joined:
 
     def identity(self) -> list[str]:
         return [line for part in self.parts for line in part.identity()]
-
-
-def _inside(path: Path, folder: str | os.PathLike[str]) -> bool:
-    """Returns whether a path lies below a folder, by their real paths."""
-    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
 def _open_one(given: str, exclude: Sequence[str], own: str | None) -> Source:

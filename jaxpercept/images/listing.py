@@ -127,11 +127,11 @@ def find_images(
         path = Path(given)
         counts: LeftOut = Counter()
         root = _root(os.fspath(given))
-        skipped = [] if root is None else [f for f in ours if _inside(f, os.path.realpath(root))]
+        skipped = [] if root is None else [f for f in ours if is_inside(f, os.path.realpath(root))]
         new = 0
         for one in _found(given, root, counts, suffixes):
             real = os.path.realpath(one.path) if os.fspath(one.path) != "-" else "-"
-            if any(_inside(real, folder) for folder in skipped):
+            if any(is_inside(real, folder) for folder in skipped):
                 counts[OUTPUTS] += 1
                 continue
             new += 1
@@ -190,6 +190,6 @@ def _found(
             yield Found(one, Path(*(part for part in parts if part != "..")))
 
 
-def _inside(path: str, folder: str) -> bool:
+def is_inside(path: str, folder: str) -> bool:
     """Returns whether a real path lies inside a real folder and is not the folder itself."""
     return path != folder and path.startswith(os.path.join(folder, ""))

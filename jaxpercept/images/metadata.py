@@ -144,7 +144,7 @@ def _exif(kept: About, kind: str, size: tuple[int, int]) -> bytes | Image.Exif |
     while data is not None and len(data) > _MOST_EXIF:
         part, tag = max(
             ((part, tag) for part in parts for tag in part),
-            key=lambda entry: len(entry[0][entry[1]]) if _has_length(entry[0][entry[1]]) else 0,
+            key=lambda entry: _length(entry[0][entry[1]]),
         )
         del part[tag]
         data = _block(*parts)
@@ -165,8 +165,8 @@ def _raw(value: Any) -> Any:
     return value
 
 
-def _has_length(value: Any) -> bool:
-    return isinstance(value, bytes | str | tuple)
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str | tuple) else 0
 
 
 def _block(main: dict[int, Any], exif: dict[int, Any], gps: dict[int, Any]) -> bytes | None:

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,14 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
     return image
 
 
+def _tiff_tags(image: Image.Image) -> Mapping[int, Any]:
+    """Returns a TIFF's tags, or none for another format."""
+    return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+
+
 def _has_planes(image: Image.Image) -> bool:
     """Returns whether a TIFF holds 16-bit colour in uncompressed planes, which Pillow misreads."""
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    tags = _tiff_tags(image)
     planar, compression = tags.get(284), tags.get(259)  # TIFF 6.0, section 8
     return (planar, compression) == (2, 1) and tags.get(258) == (16, 16, 16)
 
@@ -130,7 +135,7 @@ def _has_planes(image: Image.Image) -> bool:
 def depth(image: Image.Image, name: str) -> tuple[int, bool]:
     """Returns the largest value of deep grey, and whether it means black. Raises InputError for
     signed values, whose range files do not tell."""
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    tags = _tiff_tags(image)
     bits = (tags.get(258) or (16,))[0]
     if 2 in (tags.get(339) or ()) and bits <= 16:
         raise InputError(f"{name}: signed 16-bit values; save it as unsigned, 8 or 16 bit")
@@ -161,7 +166,7 @@ def reported(name: str) -> Iterator[None]:
 
 def _turned(image: Image.Image) -> bool:
     """Returns whether `image.size` is the size of the picture lying on its side."""
-    if image.format == "TIFF" and (stored := getattr(image, "tag_v2", None)):
+    if stored := _tiff_tags(image):
         # Newer versions of Pillow give a TIFF's upright size.
         lying = (stored.get(ExifTags.Base.ImageWidth), stored.get(ExifTags.Base.ImageLength))
         if image.size != lying:
