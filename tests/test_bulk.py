@@ -341,6 +341,12 @@ def test_what_a_list_names(tmp_path):
         inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left)
 
 
+def test_one_file_by_two_paths_is_done_once(photos, tmp_path):
+    (tmp_path / "link.png").symlink_to(photos / "1.png")
+    given = [str(photos), f"{photos}/../in/0.png", str(tmp_path / "link.png")]
+    assert len(inputs.find(given, "out", [], Counter())) == 6
+
+
 def test_columns_of_names(tmp_path):
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -11,11 +11,12 @@ import threading
 import numpy as np
 import pytest
 from helpers import save_style
-from PIL import Image
+from PIL import ExifTags, Image
 from test_picture import exif_of_a_phone, kinds_of_files, opened, saved, shown
 
 from jaxpercept import cli, config, images
 from jaxpercept.nets import net_file, transform_net
+from jaxpercept.runtime import streams
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 y, x = np.mgrid[:40, :56]
@@ -85,6 +86,23 @@ def test_standard_input_and_output(style, tmp_path, monkeypatch):
     assert (made.format, made.size) == ("WEBP", (56, 40))
 
 
+def test_standard_output_that_is_closed(style, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.png").write_bytes(saved(PHOTO, "PNG"))
+    monkeypatch.setattr(streams, "lacked_output", True)
+    assert stylize(style, tmp_path / "a.png", "-o", "-") == 2
+    assert "-o -: standard output is closed; open it, or give a file" in capsys.readouterr().err
+
+
+def test_what_a_format_cannot_hold_is_said(style, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Copyright] = "A. Painter"
+    (tmp_path / "a.jpg").write_bytes(saved(PHOTO, "JPEG", exif=exif))
+    said = "a.jpg: a BMP file holds no author, date, place or text: they are left out"
+    for more, count in (["x.bmp"], 1), (["y.bmp", "--strip"], 0), (["z.png"], 0):
+        assert stylize(style, tmp_path / "a.jpg", "-o", tmp_path / more[0], *more[1:]) == 0
+        assert capsys.readouterr().err.count(said) == count
+
+
 def test_a_fifo_in_and_a_fifo_out(style, tmp_path):
     source, target, got = tmp_path / "in", tmp_path / "out", []
     for fifo in (source, target):
@@ -110,6 +128,7 @@ def test_a_fifo_in_and_a_fifo_out(style, tmp_path):
         (["-o", "x.exr"], "unknown image suffix '.exr'; use one of .png"),
         (["--style", "y" * 300], "the name is too long for the file system"),
         (["--quality", "0"], "--quality 0 is not allowed; from 1 to 100"),
+        (["-o", "x.png", "--format", "jpg"], "-o x.png names another format than --format jpg"),
         (["--format", "exr"], "--format 'exr' is not known"),
     ],
 )

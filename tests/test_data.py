@@ -388,16 +388,17 @@ def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, cap
     odd = os.path.join(os.fsencode(folder), b"caf\xe9.jfif")
     shutil.copy(folder / "0.jpg", odd)
     Image.fromarray(gradient(20, 40, 40)).save(folder / "x.avif")
+    Image.fromarray(gradient(21, 40, 40)).save(folder / "y.tif")
     os.mkfifo(folder / "wait.jpg")
     (folder / "notes.txt").write_text("")
-    assert describe([str(folder)])["count"] == 14
+    assert describe([str(folder)])["count"] == 15
     with caplog.at_level(logging.INFO):
-        stream(folder, shuffle=False, repeat=False, batch_size=14)
+        stream(folder, shuffle=False, repeat=False, batch_size=15)
     assert "left out of the folders: 1 .txt, 1 FIFO (pipe)" in caplog.text
     done = prepare(folder, tmp_path / "packed")
-    assert (done["count"], done["left_out"]) == (14, {})
+    assert (done["count"], done["left_out"]) == (15, {})
     assert dict(done["other"]) == {".txt": 1, "FIFO (pipe)": 1}
-    assert describe([str(tmp_path / "packed")])["count"] == 14
+    assert describe([str(tmp_path / "packed")])["count"] == 15
 
 
 def test_packing_to_a_full_disk_says_make_room(folder, tmp_path, monkeypatch, prepare, tfds):

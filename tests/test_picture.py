@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import profiles
@@ -414,7 +415,7 @@ def test_grey_of_12_bits():
     ]
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
     data = b"II*\0" + struct.pack("<I", 12) + b"\xff\xf0\0\0"
-    data += struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    data += struct.pack("<H", len(tags)) + entries + bytes((0, 0, 0, 0))
     assert images.read(data).pixels[0, :, 0].tolist() == [1, 0]
 
 
@@ -426,6 +427,106 @@ def test_grey_with_transparency_follows_its_profile(photo):
     clear = images.read(saved(both, "PNG", icc_profile=profile))
     np.testing.assert_array_equal(clear.pixels, plain.pixels)
     assert (clear.notes, np.unique(images.to_uint8(clear.alpha))) == ((), [200])
+
+
+def light(x):
+    """Returns the linear light of sRGB values, IEC 61966-2-1."""
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def srgb(x):
+    """Returns the sRGB values of linear light."""
+    x = np.clip(x, 0, 1)
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+
+
+def with_chunks(image, **chunks):
+    """Returns a PNG with these chunks: one number, or several, times 100,000."""
+    info = PngImagePlugin.PngInfo()
+    for name, value in chunks.items():
+        if not isinstance(value, bytes):
+            value = np.rint(np.atleast_1d(value) * 1e5).astype(">u4").tobytes()
+        info.add(name.encode(), value)
+    return saved(image, "PNG", pnginfo=info)
+
+
+# To linear sRGB from linear Display P3, CSS Color 4, section 18.
+FROM_P3 = np.array(
+    [[1.22494, -0.22494, 0.0], [-0.04206, 1.04206, 0.0], [-0.01964, -0.07864, 1.09827]]
+)
+P3 = [0.3127, 0.3290, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06]  # white, red, green, blue
+SRGB = [0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06]
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.55, 0.35])
+def test_a_png_that_tells_its_gamma(photo, gamma):
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+    for given in (photo, ramp, ramp.astype(np.uint16) * 257):
+        picture = images.read(with_chunks(given, gAMA=gamma))
+        wanted = srgb((given / np.iinfo(given.dtype).max) ** (1 / gamma))
+        wanted = wanted if given.ndim == 3 else np.repeat(wanted[..., None], 3, -1)
+        assert np.abs(picture.pixels - wanted).max() < 1 / 255
+        assert (picture.grey, picture.notes) == (given.ndim == 2, ())
+        half = images.read(with_chunks(given, gAMA=gamma, sRGB=b"\0"))
+        np.testing.assert_array_equal(half.pixels, images.read(saved(given, "PNG")).pixels)
+
+
+def test_a_png_that_tells_its_primaries(photo):
+    plain = images.read(saved(photo, "PNG")).pixels
+    usual, code = {"gAMA": 1 / 2.2}, {"cICP": bytes((1, 13, 0, 1))}
+    for chunks in usual, {**usual, "cHRM": SRGB}, code:
+        np.testing.assert_array_equal(images.read(with_chunks(photo, **chunks)).pixels, plain)
+    wanted = srgb(light(photo / 255) @ FROM_P3.T)
+    made = images.read(with_chunks(photo, cICP=bytes((12, 13, 0, 1)), gAMA=1.0))
+    assert np.abs(made.pixels - wanted).max() < 1 / 255
+    assert np.abs(made.pixels - plain).max() > 10 / 255
+    made = images.read(with_chunks(photo, gAMA=0.5, cHRM=P3))
+    assert np.abs(made.pixels - srgb((photo / 255) ** 2 @ FROM_P3.T)).max() < 1 / 255
+    assert images.encoding(with_chunks(photo, gAMA=0.5), "x") == ("PNG", False)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "note"),
+    [
+        (
+            {"cICP": bytes((9, 16, 0, 1))},
+            ("its high dynamic range (PQ) is read as if it were sRGB",),
+        ),
+        (
+            {"gAMA": 0.7, "cHRM": [0.3] * 8},
+            ("its colours cannot be used (chromaticities in a line); taken as sRGB",),
+        ),
+        (
+            {"gAMA": 0.7, "cHRM": [0.3, 0.0] * 4},
+            ("its colours cannot be used (a chromaticity without light); taken as sRGB",),
+        ),
+        ({"gAMA": 0.0}, ()),
+        ({"cHRM": P3}, ()),
+        ({"cICP": bytes((255, 255, 0, 1))}, ()),
+    ],
+)
+def test_colours_of_a_png_that_cannot_be_used(photo, chunks, note):
+    picture = images.read(with_chunks(photo, **chunks))
+    assert picture.notes == note
+    np.testing.assert_array_equal(picture.pixels, images.read(saved(photo, "PNG")).pixels)
+
+
+def test_transparent_colours_of_16_bits():
+    """Pillow writes no RGB of 16 bits, so the file is put together by hand."""
+    grey = np.array([[0, 300], [40_000, 65_535]], np.uint16)
+    picture = images.read(saved(grey, "PNG", transparency=300))
+    np.testing.assert_array_equal(picture.alpha, [[1, 0], [1, 1]])
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    row = b"\0" + np.array([[1000, 2000, 300], [60_000, 5, 9]], ">u2").tobytes()
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    data += chunk(b"tRNS", np.array([1000, 2000, 300], ">u2").tobytes())
+    data += chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(images.read(data).alpha, [[0, 1]])
 
 
 def test_portable_pixmaps_of_16_bits_say_so():

@@ -1,6 +1,7 @@
 """Comparing runs: the table's numbers by hand, a picture with every curve, and clear errors."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -95,6 +96,10 @@ def test_a_run_ends_well_without_a_page(two, tmp_path):
 def test_what_is_not_a_run(tmp_path, capsys):
     assert cli.main(["runs", str(tmp_path)]) == 2
     assert "not the directory of a run" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "config.json")  # reading it would wait for ever
+    assert directory.cache_of(tmp_path) is None
+    assert cli.main(["runs", str(tmp_path)]) == 2
+    assert "config.json: is a FIFO (pipe), not a file" in capsys.readouterr().err
     with pytest.raises(InputError, match="has logged no step yet"):
         runs.read_run(str(write(tmp_path / "new", [])))
 

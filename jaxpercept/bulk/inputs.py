@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,9 +34,10 @@ def find(
     a line to `missing` for each input that does not exist. `left_out` counts the other files of
     folders, and the files in the folder `out`."""
     found: dict[images.Found, Entry] = {}
+    real: set[str] = set()  # of searched files, which a second path may lead to
     for given in map(places.plain, inputs):
         try:
-            for one, entry in _found(given, out, missing, left_out):
+            for one, entry in _found(given, out, missing, left_out, real):
                 found.setdefault(one, entry)
         except InputError as error:
             missing.append(str(error))
@@ -45,7 +47,7 @@ def find(
 
 
 def _found(
-    given: str, out: str, missing: list[str], left_out: Counter[str]
+    given: str, out: str, missing: list[str], left_out: Counter[str], real: set[str]
 ) -> Iterator[tuple[images.Found, Entry]]:
     if given == "-":
         raise InputError("-: bulk reads no standard input; give files, or a list as @names.txt")
@@ -58,7 +60,9 @@ def _found(
     else:
         outputs = [] if places.is_uri(out) else [Path(out)]
         for one in images.find_images([given], missing, left_out, outputs, suffixes=SUFFIXES):
-            yield one, places.about([str(one.path)])[0]
+            if (place := os.path.realpath(one.path)) not in real:
+                real.add(place)
+                yield one, places.about([str(one.path)])[0]
 
 
 def _lines(file: str) -> list[str]:

@@ -10,7 +10,7 @@ import shlex
 import time
 from pathlib import Path
 
-from jaxpercept import config
+from jaxpercept import config, files
 from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
 def _check_earlier(out: Path, made: config.TrainConfig) -> None:
     """Raises InputError if `out` holds another version's trial, which this one cannot continue."""
     try:
-        earlier = json.loads((out / "config.json").read_text())
+        earlier = json.loads(files.regular(out / "config.json", "settings").read_text())
     except (OSError, ValueError):
         return
     if earlier != json.loads(json.dumps(config.to_dict(made))):

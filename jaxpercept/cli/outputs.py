@@ -16,6 +16,7 @@ from jaxpercept.config import QUALITY
 from jaxpercept.errors import InputError, choose, printable
 from jaxpercept.files import STANDARD
 from jaxpercept.inference.file_jobs import Job
+from jaxpercept.runtime import streams
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
@@ -144,9 +145,15 @@ def namer(
     special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
     if not special:
         _check_writable(out)
+    if out == STANDARD and streams.lacked_output:
+        raise InputError("-o -: standard output is closed; open it, or give a file")
     if special or (kind.names_a_file(out) and not out.is_dir()):
         if not special:
             kind.check(out)
+            if suffix and not _same_format(suffix, out.suffix):
+                raise InputError(
+                    f"-o {out} names another format than --format {suffix[1:]}; leave out one"
+                )
         if len(inputs) * models > 1:
             raise InputError(
                 f"-o {out} names one file, but {len(inputs) * models} {kind.what}s are to be made; "
@@ -164,6 +171,13 @@ def namer(
 
     written = kind.suffix
     return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
+
+
+def _same_format(one: str, other: str) -> bool:
+    from jaxpercept.images.formats import WRITTEN as written
+
+    one, other = one.lower(), other.lower()
+    return one == other or (one in written and written[one] == written.get(other))
 
 
 def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:

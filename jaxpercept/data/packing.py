@@ -23,14 +23,15 @@ from jaxpercept.errors import InputError, Name
 from jaxpercept.images import encoding, fit, load_uint8
 
 _VERSION = "1.0.0"
+_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM")  # Pillow's names
 
 
 def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
     """Returns JPEG or PNG bytes that every TFDS reader shows upright in RGB.
 
     An upright RGB or grey JPEG that is small enough stays bit for bit the same. Other images are
-    decoded and encoded again: a PNG that keeps its size as PNG, all others as JPEG at quality 95.
-    Raises `InputError` for a broken image.
+    decoded and encoded again: those of lossless formats that keep their size as PNG, all others as
+    JPEG at quality 95. Raises `InputError` for a broken image.
     """
     pixels = load_uint8(data, name=name)
     kind, plain = encoding(data, name)
@@ -42,7 +43,7 @@ def encode(data: bytes, name: str, max_side: int | None = None) -> bytes:
         height, width = fit(picture.height, picture.width, max_side, "long")
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    if kind == "PNG" and not too_large:
+    if kind in _LOSSLESS and not too_large:
         picture.save(out, "PNG")
     else:
         picture.save(out, "JPEG", quality=95, subsampling=0)
@@ -98,7 +99,7 @@ def prepare(
     max_side: int | None = None,
     max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Packs `folder` (nested; JPEG, PNG, WebP, AVIF) into the new directory `out`, which `--data`
+    """Packs `folder` (nested) into the new directory `out`, which `--data`
     can then read.
 
     `max_side` shrinks larger images to this longer side. Returns `path`, `count`, `left_out`

@@ -17,9 +17,8 @@ from typing import Any, Protocol
 
 from jaxpercept.data import tfds
 from jaxpercept.errors import InputError
+from jaxpercept.images.formats import READ_SUFFIXES
 from jaxpercept.images.listing import is_inside, walk_images
-
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif")
 
 
 class Source(Protocol):
@@ -30,7 +29,7 @@ class Source(Protocol):
 
 
 class Folder:
-    """The JPEG, PNG, WebP and AVIF files under a folder, nested, in natural order. `left_out`
+    """The image files under a folder, nested, in natural order. `left_out`
     counts its other files, by suffix or kind. The files of `own`, a run's directory, are left out
     too, since the run writes previews."""
 
@@ -42,7 +41,7 @@ class Folder:
     ):
         self.folder = Path(folder)
         self.left_out: Counter[str] = Counter()
-        files = walk_images(self.folder, SUFFIXES, self.left_out)
+        files = walk_images(self.folder, left_out=self.left_out)
         if own is not None and is_inside(ours := os.path.realpath(own), os.path.realpath(folder)):
             files = [p for p in files if not is_inside(os.path.realpath(p), ours)]
         names = [p.relative_to(self.folder).as_posix() for p in files]
@@ -50,8 +49,8 @@ class Folder:
         if not self.names:
             left = f"; all {len(names)} images in it are excluded" if names else ""
             raise InputError(
-                f"{self.folder}: no image to train on{left}; looked for {', '.join(SUFFIXES)} in "
-                "it and below"
+                f"{self.folder}: no image to train on{left}; looked for {', '.join(READ_SUFFIXES)} "
+                "in it and below"
             )
 
     def __len__(self) -> int:

@@ -22,6 +22,7 @@ from jaxpercept.images.listing import (
     natural_key,
     walk_images,
 )
+from jaxpercept.images.metadata import lost
 from jaxpercept.images.opening import Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
 from jaxpercept.images.reading import load_image, load_squares, load_uint8, read
@@ -57,6 +58,7 @@ __all__ = [
     "load_image",
     "load_squares",
     "load_uint8",
+    "lost",
     "match_histogram",
     "names_a_file",
     "natural_key",

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour
+from jaxpercept.images import colour, png
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
@@ -53,6 +53,9 @@ def _loop(image: Image.Image) -> int:
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     start, profile = Fraction(0), image.info.get("icc_profile")
+    if image.format == "PNG":
+        profile, notes = png.implied_profile(image, grey=False)
+        film.notes += notes
     first = 1 if image.info.get("default_image") else 0  # the still picture for other readers
     with image:
         for index in range(first, film.count):

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin, PngImagePlugin
 
 from jaxpercept.images import colour
-from jaxpercept.images.formats import AVIF, BMP, JPEG, PNG, TIFF, WEBP
+from jaxpercept.images.formats import AVIF, BMP, JPEG, PNG, TIFF, WEBP, WRITTEN
 from jaxpercept.images.picture import About
 
 _Base = ExifTags.Base
@@ -111,6 +111,14 @@ def options(kept: About, kind: str, size: tuple[int, int], *, grey: bool) -> dic
         for name, value in {**comment, **kept.texts}.items():
             texts.add_itxt(name, value)
     return made
+
+
+def lost(kept: About, suffix: str) -> tuple[str, ...]:
+    """Returns a note if the format of `suffix` cannot hold the metadata in `kept`."""
+    told = kept.main or kept.exif or kept.gps or kept.comment or kept.texts
+    if told and WRITTEN.get(suffix.lower()) == BMP:
+        return ("a BMP file holds no author, date, place or text: they are left out",)
+    return ()
 
 
 def _exif(kept: About, kind: str, size: tuple[int, int]) -> bytes | Image.Exif | None:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image
 from jaxpercept import files
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, float_tiff
+from jaxpercept.images import colour, float_tiff, png
 
 Source = str | os.PathLike[str] | bytes
 MOST_BYTES = 1 << 30  # the limit for reading a pipe
@@ -73,7 +73,15 @@ def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
     as 8-bit RGB or grey. Raises `InputError` as `read` does."""
     with reported(name), open_image(data, name, MAX_PIXELS) as image:
         plain = image.mode in ("RGB", "L") and _orientation(image) == 1
-        return image.format, plain and colour.is_srgb(image.info.get("icc_profile"), image.mode)
+        return image.format, plain and colour.is_srgb(profile_of(image)[0], image.mode)
+
+
+def profile_of(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
+    """Returns the colour profile of an open file whose pixels are not read yet, or None for sRGB,
+    and notes on what of it cannot be used."""
+    if image.format == "PNG":
+        return png.implied_profile(image, has_one_channel(image))
+    return image.info.get("icc_profile"), ()
 
 
 def is_grey(source: Source) -> bool:
@@ -175,31 +183,12 @@ def _turned(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format == "PNG" and not _png_has_exif(image):
+    if image.format == "PNG" and not png.has_exif(image):
         return 1  # Pillow would decode the pixels, since Exif may follow them
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged Exif is no reason to refuse a picture; Pillow raises anything
         return 1
-
-
-def _png_has_exif(image: Image.Image) -> bool:
-    """Returns whether any chunk of an open PNG may hold Exif, judged by the chunks' names."""
-    file = getattr(image, "fp", None)  # closed once the pixels are decoded
-    if file is None or "exif" in image.info or "Raw profile type exif" in image.info:
-        return True
-    before, at = file.tell(), 8
-    try:
-        while True:
-            file.seek(at)
-            length, chunk = file.read(4), file.read(4)
-            if len(chunk) < 4 or chunk == b"IEND":
-                return False
-            if chunk == b"eXIf" or (chunk[1:] in (b"EXt", b"TXt") and b"exif" in file.read(40)):
-                return True
-            at += 12 + int.from_bytes(length)
-    finally:
-        file.seek(before)
 
 
 def upright(image: Image.Image) -> Image.Image:

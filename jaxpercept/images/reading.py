@@ -19,7 +19,7 @@ from PIL import Image
 
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, metadata
+from jaxpercept.images import colour, metadata, png
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.opening import (
     Source,
@@ -30,6 +30,7 @@ from jaxpercept.images.opening import (
     name_of,
     notes_on,
     open_image,
+    profile_of,
     reported,
     upright,
     upright_size,
@@ -61,7 +62,9 @@ def read(
     Raises `InputError` for a missing, broken or too large file."""
     name = name or name_of(source)
     with reported(name), open_image(source, name, max_pixels) as opened:
-        notes = notes_on(opened)  # first, since reading a PNG's Exif decodes its pixels
+        profile, notes = profile_of(opened)  # first, since reading a PNG's Exif decodes its pixels
+        notes += notes_on(opened)
+        png.key_of_8_bits(opened)
         height, width = upright_size(opened)
         wanted = fit(height, width, size, how) if size is not None else (height, width)
         if wanted[0] * wanted[1] > max_pixels:
@@ -70,7 +73,7 @@ def read(
                 f" the limit of {max_pixels:,}; give a smaller --size or raise --max-pixels"
             )
         about, grey = metadata.about(opened), has_one_channel(opened)
-        profile, deep = opened.info.get("icc_profile"), is_deep(opened)
+        deep = is_deep(opened)
         levels = depth(opened, name) if deep else None
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
             opened.draft(None, as_stored(opened, wanted))
@@ -125,8 +128,11 @@ def _pixels(
     more than 8 bits, whose `levels` are as in `depth`."""
     if levels:
         grey = colour.grey_to_srgb(_deep_grey(image, name, *levels), profile)
-        grey = resize(grey, wanted, method=method)
-        return np.repeat(grey[..., None], 3, axis=-1)
+        planes = [resize(grey, wanted, method=method)] * 3
+        if isinstance(key := image.info.get("transparency"), int):  # of a PNG
+            opaque = (np.asarray(image) != key).astype(np.float32)
+            planes.append(resize(opaque, wanted, method=method))
+        return np.stack(planes, axis=-1)
     smaller = min(image.height / wanted[0], image.width / wanted[1])
     large = image.width * image.height > _LARGE
     pixels = _banded(image, profile, max(1, int(smaller / 2)) if large else 1)

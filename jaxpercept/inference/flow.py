@@ -70,6 +70,7 @@ def process(
     todo = (f for f in files if f.target == STANDARD or not skip(f.target))
     batches = Batches(batch_size, alone=alone)
     with overlapping(job) as (readers, writer):
+        notes = partial(_notes, how)
         apply = partial(_apply, how, model, job, writer)
         for begun, reading in ahead(readers, _readings(todo, how, model, job)):
             try:
@@ -77,7 +78,7 @@ def process(
             except Exception as error:
                 job.fail(failure(begun.task.name, error), begun.task.key)
                 continue
-            job.note(begun.task.name, picture.notes)
+            job.note(begun.task.name, notes(begun.task, picture))
             if begun.tile:
                 apply(
                     [(begun.task, picture)],
@@ -109,6 +110,13 @@ def _readings(
         call = partial(job.timed, "decode", read)
         cost = max(height * width * model.config.scale**2, sizes.file[0] * sizes.file[1])
         yield _Begun(task, tile), call, cost
+
+
+def _notes(how: Treatment, task: Task, picture: images.Picture) -> tuple[str, ...]:
+    """Returns what reading left out of a picture, and what its new file cannot hold."""
+    own = task.target.suffix.lower() in images.WRITE_SUFFIXES
+    suffix = task.target.suffix if own else task.suffix
+    return picture.notes if how.strip else (*picture.notes, *images.lost(picture.about, suffix))
 
 
 def _in_tiles(

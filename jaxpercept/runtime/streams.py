@@ -8,15 +8,19 @@ import io
 import os
 import sys
 
+lacked_output = False  # whether `open_missing` replaced a missing standard output
+
 
 def open_missing() -> None:
     """Opens /dev/null in place of a missing standard input, output or error. Otherwise the next
     opened file would take its number, and prints would go into that file. Standard output escapes
     the characters that its encoding lacks, such as the accents of credits under LANG=C."""
+    global lacked_output
     for number in range(3):  # in this order, since the lowest free number is taken
         try:
             os.fstat(number)
         except OSError:
+            lacked_output |= number == 1
             os.open(os.devnull, os.O_RDWR)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115

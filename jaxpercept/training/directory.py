@@ -57,7 +57,8 @@ def describe(folder: Path, config: TrainConfig, identity: Sequence[str]) -> None
 def cache_of(folder: Path) -> str | None:
     """Returns where the run of this folder keeps its photos; None without a run."""
     try:
-        return str(json.loads((folder / "config.json").read_text()).get("cache", "host"))
+        settings = files.regular(folder / "config.json", "a run's settings")
+        return str(json.loads(settings.read_text()).get("cache", "host"))
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
@@ -65,7 +66,8 @@ def cache_of(folder: Path) -> str | None:
 def images_of(folder: Path) -> list[str]:
     """Returns the lines of `images.txt`, or none in a directory of an earlier version."""
     try:
-        text = (folder / "images.txt").read_text("utf-8", "surrogateescape")
-    except OSError:
+        listed = files.regular(folder / "images.txt", "a run's list of images")
+        text = listed.read_text("utf-8", "surrogateescape")
+    except (OSError, InputError):
         return []
     return text.split("\n")[:-1]

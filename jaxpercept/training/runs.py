@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jaxpercept import images
+from jaxpercept import files, images
 from jaxpercept.config import TIMING, choose
 from jaxpercept.errors import InputError
 
@@ -41,7 +41,7 @@ def read_run(folder: str) -> Run:
     yet."""
     path = Path(folder)
     try:
-        config = json.loads((path / "config.json").read_text())
+        config = json.loads(files.regular(path / "config.json", "a run's settings").read_text())
         lines = [json.loads(text) for text in whole_lines(path / "metrics.jsonl")]
         if not isinstance(config, dict):
             raise ValueError("its config.json holds no settings")
@@ -59,7 +59,7 @@ def whole_lines(path: Path) -> list[str]:
     have left others."""
     if not path.exists():
         return []
-    text = path.read_bytes().decode("utf-8", "replace")
+    text = files.regular(path, "a run's log").read_bytes().decode("utf-8", "replace")
     return [line for line in text.split("\n") if _is_whole(line)]
 
 

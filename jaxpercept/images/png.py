@@ -1,0 +1,124 @@
+"""Reads the chunks of PNG files that Pillow does not interpret: colours told in other ways than by
+a profile, and transparent colours of 16 bits. Sections are of the third edition of the standard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from jaxpercept.images import icc
+
+_SRGB = ((0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)))  # white and primaries
+# The chromaticities and curves of H.273, by their numbers in cICP. sRGB's curve also stands for the
+# cameras' curves of BT.601, 709 and 2020 (1, 6, 14 and 15), as in viewers of video.
+_PRIMARIES = {
+    1: _SRGB,
+    5: (_SRGB[0], ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))),
+    6: (_SRGB[0], ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
+    9: (_SRGB[0], ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))),
+    12: (_SRGB[0], ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
+}
+_LEVELS = np.linspace(0, 1, 4096)
+_SRGB_CURVE = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4)
+_CURVES = {
+    **dict.fromkeys((1, 6, 13, 14, 15), _SRGB_CURVE),
+    4: _LEVELS**2.2,
+    5: _LEVELS**2.8,
+    8: _LEVELS,
+}
+_HDR = {16: "PQ", 18: "HLG"}
+_USUAL = 1 / 2.2  # the gamma of sRGB files for readers that know no sRGB, section 11.3.2.5
+_NEAR = 0.002  # below the rounding of the files' writers
+
+
+def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yields the name and length of a PNG's chunks. `file` stands at the chunk's data each time,
+    and goes back to where it stood at the end."""
+    before, at = file.tell(), 8
+    try:
+        while True:
+            file.seek(at)
+            length, name = file.read(4), file.read(4)
+            if len(name) < 4 or name == b"IEND":
+                return
+            size = int.from_bytes(length)
+            yield name, size
+            at += 12 + size
+    finally:
+        file.seek(before)
+
+
+def has_exif(image: Image.Image) -> bool:
+    """Returns whether any chunk of an open PNG may hold Exif, judged by the chunks' names."""
+    file = _file(image)
+    if file is None or "exif" in image.info or "Raw profile type exif" in image.info:
+        return True
+    return any(
+        name == b"eXIf" or (name[1:] in (b"EXt", b"TXt") and b"exif" in file.read(40))
+        for name, _ in chunks(file)
+    )
+
+
+def implied_profile(image: Image.Image, grey: bool) -> tuple[bytes | None, tuple[str, ...]]:
+    """Returns the profile that an open PNG implies by its cICP, or by its gAMA and cHRM chunks, or
+    None for sRGB, and notes on what cannot be used. cICP comes before an embedded profile, and
+    that before the others (section 4.3)."""
+    if code := _cicp(image):
+        primaries, transfer = code
+        if transfer in _HDR:
+            return None, (f"its high dynamic range ({_HDR[transfer]}) is read as if it were sRGB",)
+        if primaries in _PRIMARIES and transfer in _CURVES:
+            return _made(*_PRIMARIES[primaries], _CURVES[transfer], grey), ()
+    if profile := image.info.get("icc_profile"):
+        return profile, ()
+    gamma = image.info.get("gamma")
+    if "srgb" in image.info or not gamma or not 0.01 < gamma < 10:
+        return None, ()
+    usual = abs(gamma - _USUAL) < _NEAR
+    curve = _SRGB_CURVE if usual else _LEVELS ** (1 / gamma)
+    found = [float(v) for v in image.info.get("chromaticity") or ()]
+    pairs = list(zip(found[::2], found[1::2], strict=True)) if len(found) == 8 else []
+    known = [_SRGB[0], *_SRGB[1]]
+    if not pairs or (grey or np.abs(np.subtract(pairs, known)).max() < _NEAR):
+        pairs = known
+        if usual:
+            return None, ()
+    try:
+        return _made(pairs[0], pairs[1:], curve, grey), ()
+    except ValueError as error:
+        return None, (f"its colours cannot be used ({error}); taken as sRGB",)
+
+
+def key_of_8_bits(image: Image.Image) -> None:
+    """Cuts the transparent colour of an open PNG of 16 bits per colour, as Pillow cuts the pixels,
+    so that they can be equal."""
+    key, tiles = image.info.get("transparency"), getattr(image, "tile", None)
+    if isinstance(key, tuple) and tiles and tiles[0][3] == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
+def _made(white: icc.XY, primaries: Sequence[icc.XY], curve: icc.Curve, grey: bool) -> bytes:
+    return icc.of_grey(curve) if grey else icc.of_rgb(white, primaries, curve)
+
+
+def _cicp(image: Image.Image) -> tuple[int, int] | None:
+    """Returns the numbers of the primaries and the transfer function in a cICP chunk for RGB of the
+    full range (section 11.3.2.6), if there is one before the pixels."""
+    if (file := _file(image)) is None:
+        return None
+    for name, size in chunks(file):
+        if name == b"IDAT":
+            break
+        if name == b"cICP" and size == 4:
+            primaries, transfer, matrix, full = file.read(4)
+            return (primaries, transfer) if (matrix, full) == (0, 1) else None
+    return None
+
+
+def _file(image: Image.Image) -> BinaryIO | None:
+    """Returns the open file, or None once the pixels are decoded."""
+    return getattr(image, "fp", None)
