@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
-from test_picture import exif_of_a_phone, kinds_of_files, saved
+from test_picture import P3, exif_of_a_phone, kinds_of_files, saved, with_chunks
 
 from jaxpercept import images
 from jaxpercept.errors import InputError
@@ -21,6 +21,8 @@ def whole_files():
     files = kinds_of_files(PHOTO)
     files["exif.jpg"] = saved(PHOTO, "JPEG", exif=exif_of_a_phone(), dpi=(300, 300), comment=b"hi")
     files["exif.png"] = saved(PHOTO, "PNG", exif=exif_of_a_phone())
+    files["gamma.png"] = with_chunks(PHOTO, gAMA=0.5, cHRM=P3)
+    files["cicp.png"] = with_chunks(PHOTO, cICP=bytes((12, 13, 0, 1)))
     files["two.mpo"] = saved(PHOTO, "MPO", save_all=True, append_images=[Image.fromarray(PHOTO)])
     files["two.tif"] = saved(PHOTO, "TIFF", save_all=True, append_images=[Image.fromarray(PHOTO)])
     return files

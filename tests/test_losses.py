@@ -143,15 +143,16 @@ def test_dark_counts_what_is_brighter_than_black_areas():
 def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
     """Stripes count in full, noise of the same deviation counts a fifth, and stripes hidden by
     texture count nothing."""
+    weave_loss = jax.jit(losses.weave_loss)
     target = jnp.full((1, 96, 96, 3), 0.5)
     stripes = 0.01 * np.sin(2 * np.pi * np.arange(96) / 3)[:, None, None] * np.ones((96, 3))
     stripes = jnp.asarray(stripes, jnp.float32)[None]
     noise = np.random.default_rng(0).normal(0, 0.01 / np.sqrt(2), (1, 96, 96, 1)) * np.ones(3)
-    found = losses.weave_loss(target + stripes, target)
+    found = weave_loss(target + stripes, target)
     np.testing.assert_allclose(found, 0.75 * jnp.abs(stripes).mean(), rtol=0.02)
-    turned = losses.weave_loss(target + stripes.swapaxes(1, 2), target)
+    turned = weave_loss(target + stripes.swapaxes(1, 2), target)
     np.testing.assert_allclose(turned, found, rtol=1e-5)
-    assert losses.weave_loss(target + jnp.asarray(noise, jnp.float32), target) < 0.75 * found
+    assert weave_loss(target + jnp.asarray(noise, jnp.float32), target) < 0.75 * found
     texture = target + 40 * jnp.asarray(noise, jnp.float32)
-    assert losses.weave_loss(texture + stripes, texture) < 1e-3 * found
-    np.testing.assert_allclose(losses.weave_loss(target + 0.1, target), 0, atol=1e-7)
+    assert weave_loss(texture + stripes, texture) < 1e-3 * found
+    np.testing.assert_allclose(weave_loss(target + 0.1, target), 0, atol=1e-7)

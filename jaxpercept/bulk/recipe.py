@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from jaxpercept import files
+from jaxpercept.config import BATCH
 from jaxpercept.errors import InputError
 from jaxpercept.inference import sharpness, upscaling
 from jaxpercept.inference.model import Model, Net, digest, load_model
@@ -37,8 +38,8 @@ class Recipe:
     `digest`: hash of the net's numbers.
     `label`: names the net in the outputs' names.
     `suffix`: suffix of the outputs, None for the input's.
-    `batch_size`: images per batch; None means 4, and 1 for super-resolution on a CPU, which gains
-    nothing from more."""
+    `batch_size`: images per batch; None means `config.BATCH`, and 1 for super-resolution on a CPU,
+    which gains nothing from more."""
 
     net: str
     how: Treatment
@@ -90,7 +91,7 @@ class Recipe:
     @property
     def batch(self) -> int:
         """Returns how many images of one size the net takes at once on this machine."""
-        return self.batch_size or (1 if self.scale and jax.default_backend() == "cpu" else 4)
+        return self.batch_size or (1 if self.scale and jax.default_backend() == "cpu" else BATCH)
 
     @property
     def settings(self) -> str:

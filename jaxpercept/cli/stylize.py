@@ -24,7 +24,7 @@ from jaxpercept.cli.outputs import (
     settled,
     title,
 )
-from jaxpercept.config import MAX_PIXELS
+from jaxpercept.config import BATCH, MAX_PIXELS
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped
@@ -126,7 +126,7 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size",
         type=int,
-        default=4,
+        default=BATCH,
         metavar="N",
         help="number of images of equal size processed at once (default: %(default)s)",
     )

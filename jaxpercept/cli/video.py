@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli import options, runtimes, styles, stylize
 from jaxpercept.cli.outputs import Kind, ending, namer, say, settled
+from jaxpercept.config import BATCH
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError, choose
 from jaxpercept.files import STANDARD
@@ -109,9 +110,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     option(
         "--batch-size",
         type=int,
-        default=4,
+        default=BATCH,
         metavar="N",
-        help="number of frames processed at once (default: 4)",
+        help="number of frames processed at once (default: %(default)s)",
     )
     option(
         "--max-pixels",

@@ -11,7 +11,7 @@ with `options.option`. Sources stand beside the numbers:
 
 from __future__ import annotations
 
-from jaxpercept.config.applying import MAX_PIXELS, QUALITY, RUNTIMES
+from jaxpercept.config.applying import BATCH, MAX_PIXELS, QUALITY, RUNTIMES
 from jaxpercept.config.net import (
     DEFAULT_SCALE,
     NET_HELP,
@@ -46,6 +46,7 @@ from jaxpercept.config.training import (
 from jaxpercept.errors import choose
 
 __all__ = [
+    "BATCH",
     "CONVENTIONS",
     "DEFAULT_SCALE",
     "DEFAULT_WEIGHTS",

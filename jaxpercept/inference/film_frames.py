@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from jaxpercept import images
+from jaxpercept.config import BATCH
 from jaxpercept.errors import InputError
 from jaxpercept.images.frames import Cut, Film, Frame, side_by_side
 from jaxpercept.inference import segments, smoothing, tiles, treatment
@@ -40,7 +41,7 @@ class Making:
 
     cut: Cut = field(default_factory=Cut)
     encoding: Encoding = field(default_factory=Encoding)
-    batch: int = 4
+    batch: int = BATCH
     compare: bool = False
     still: bool = False
     smooth: float = 0.0
