@@ -242,6 +242,19 @@ def test_any_size_any_sharpness_and_eight_views(shelf, tmp_path, options, name, 
     assert images.load_image(tmp_path / "outputs" / name).shape == size
 
 
+def test_a_width_for_photos_of_all_sizes(shelf, tmp_path, capsys):
+    """One that is too small fails alone, and one that becomes smaller says so."""
+    photo = images.load_image(shelf / "photos" / "a.png")
+    images.save_image(tmp_path / "in" / "a.png", photo)
+    images.save_image(tmp_path / "in" / "tiny.png", photo[:8, :8])
+    images.save_image(tmp_path / "in" / "wide.png", np.tile(photo, (1, 3, 1)))
+    assert status("upscale", tmp_path / "in", "--width", 99, "-o", tmp_path / "out") == 1
+    assert [images.size_of(p)[1] for p in sorted((tmp_path / "out").iterdir())] == [99, 99]
+    said = capsys.readouterr().err
+    assert "tiny.png: a net of scale 4 does not enlarge 8x8 12.38 times" in said
+    assert "wide.png: is 132 pixels wide already, and becomes smaller" in said
+
+
 def test_evaluate_prints_and_saves(shelf, tmp_path, capsys):
     line = (
         "evaluate",

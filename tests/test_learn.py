@@ -119,7 +119,8 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
         ("{p}/stripes.png {p}/stripes.png", "two paintings would be called stripes"),
         ("{p}/stripes.png --out {p}/stripes.png", "stripes.png is a file; give a folder"),
         ("{p}/stripes.png {p}/other.png --name x", "--name is for a single painting"),
-        ("{p}/stripes.png --name a:b", "cannot be 'all' or contain"),
+        ("{p}/stripes.png --name a:b", "--name 'a:b' is not allowed; it cannot be empty or 'all'"),
+        ("{p}/stripes.png --name ..", "--name '..' is not allowed"),
         ("{p}/stripes.png --base no-such", "no-such"),
         ("{p}/stripes.png --base wave", "--base wave holds a single style"),
         ("{p}/stripes.png --on {p}/nowhere", "nowhere: no such file"),
@@ -129,6 +130,39 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
 def test_mistakes(place, line, message, capsys):
     assert cli.main(["train", "learn", *line.format(p=place).split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatch):
+    """The picture of what is learned has the style's name."""
+    monkeypatch.setattr(cli_learn, "_learn_all", lambda *_: 0)
+    monkeypatch.chdir(tmp_path)
+    photo, painting = tmp_path / "a.jpg", place / "stripes.png"
+    images.save_image(photo, images.load_image(painting))
+    before = photo.read_bytes()
+
+    def learn(*more):
+        status = cli.main(["train", "learn", *map(str, more), "--out", str(tmp_path)])
+        return status, capsys.readouterr().err
+
+    said = "a.jpg is an input, and would be replaced by"
+    for line in (
+        (photo,),
+        (painting, "--name", "A", "--on", photo),
+        (painting, "--name", "a", "--data", photo),
+        (painting, "--name", "a", "--data", tmp_path),
+    ):
+        status, message = learn(*line)
+        assert (status, said in message.replace("A.jpg", "a.jpg")) == (2, True), message
+    assert photo.read_bytes() == before
+    assert learn(photo, "--name", "b")[0] == 0
+    (tmp_path / "a.safetensors").touch()  # then the picture is of an earlier training
+    assert learn(painting, "--name", "a", "--data", tmp_path)[0] == 0
+
+
+def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
+    images.save_image(tmp_path / "dot.png", np.zeros((31, 40, 3), np.float32))
+    assert cli.main(["train", "learn", str(tmp_path / "dot.png")]) == 2
+    assert "dot.png: 40x31 is too small to learn a style from" in capsys.readouterr().err
 
 
 def test_a_wrong_data_folder_is_named_before_anything_is_compiled(

@@ -42,6 +42,13 @@ def test_what_the_net_sees(stroke, size, seen):
     assert strokes.seen_size(stroke, *size) == seen
 
 
+@pytest.mark.parametrize("size", [(25, 1400), (50, 20_000), (16, 3000), (9, 3000)])
+def test_a_long_photo_keeps_the_least_side_of_the_net(size):
+    seen = strokes.seen_size(None, *size, 16)
+    assert seen[0] == min(size[0], 16)
+    assert seen[1] == pytest.approx(size[1] * seen[0] / size[0], abs=0.5)
+
+
 @pytest.mark.parametrize(("text", "stroke"), [("auto", None), ("1", 1.0), ("2.5", 2.5)])
 def test_what_the_option_means(text, stroke):
     assert strokes.wanted(text) == stroke

@@ -74,8 +74,8 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     assert [(e["scale"], e["netScale"]) for e in about["enlarge"]] == [(2, 4), (4, 4)]
     assert about["enlarge"][0]["reach"] == geometry.reach(small)
     assert about["strokes"]["net"] in about["bytes"]
-    assert about["styles"][0]["light"]["net"] == "nets/lines-light.onnx"
-    assert [name for name in about["bytes"] if "light" in name] == ["nets/lines-light.onnx"]
+    assert about["styles"][0]["light"]["net"] == "nets/camera/lines-light.onnx"
+    assert [name for name in about["bytes"] if "light" in name] == ["nets/camera/lines-light.onnx"]
     for name, size in about["bytes"].items():
         assert (out / name).stat().st_size == size
     shell = (out / "sw-files.js").read_text()

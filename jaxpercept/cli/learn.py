@@ -16,10 +16,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxpercept import files
 from jaxpercept.cli import options
 from jaxpercept.cli.outputs import check_folder, ending, namer, say, settled
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
+from jaxpercept.images.listing import is_inside
 from jaxpercept.nets import multistyle, weights_file
 from jaxpercept.runtime import stopping
 
@@ -37,6 +39,7 @@ end the learning early and keep what was learned. A GPU does the same in seconds
 --minutes 0.2.
 Exit status: 0 all done, 1 some photos failed, 2 nothing could be learned."""
 _LEAST_SECONDS = 10.0
+_LEAST_SIDE = 32  # pixels of a painting; a style image of 16 has a single value at relu4_3
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -93,7 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     weights_file.resolve(arguments.base, "styles")
     paintings = [Path(given) for given in arguments.paintings]
-    names = [multistyle.style_name(arguments.name or path.stem, path) for path in paintings]
+    if arguments.name is not None:
+        names = [multistyle.style_name(arguments.name, None)]
+    else:
+        names = [multistyle.style_name(path.stem, path) for path in paintings]
     for i, name in enumerate(names):
         if name in names[:i]:
             raise InputError(f"two paintings would be called {name}; rename one of the files")
@@ -101,14 +107,35 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import images
 
     for path in paintings:
-        images.size_of(path)
+        if min(size := images.size_of(path)) < _LEAST_SIDE:
+            raise InputError(
+                f"{path}: {size[1]}x{size[0]} is too small to learn a style from; give a picture "
+                f"of at least {_LEAST_SIDE} pixels per side"
+            )
     out = Path(arguments.out)
+    sheets = [out / f"{name}.jpg" for name in names]
+    _spare(sheets, [*paintings, *map(Path, arguments.data or ())])
     photos = images.find_images(arguments.on, outputs=[out]) if arguments.on else []
     if photos:
-        sheets = [out / f"{name}.jpg" for name in names]
         photos = settled(photos, names, namer(photos, len(names), out), sheets)
+    with files.reported(out):
+        out.mkdir(parents=True, exist_ok=True)  # now, rather than when the time is over
     with stopping.requests("stopping; what was learned is kept") as stopped:
         return _learn_all(arguments, dict(zip(names, paintings, strict=True)), photos, stopped)
+
+
+def _spare(sheets: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raises InputError if a sheet would replace an input, or a picture in a folder of inputs. A
+    sheet beside the style of its name is an earlier one of ours."""
+    given = [os.path.realpath(path) for path in inputs]
+    for sheet in sheets:
+        place = os.path.realpath(sheet)
+        inside = sheet.exists() and not sheet.with_suffix(".safetensors").exists()
+        if place in given or (inside and any(is_inside(place, folder) for folder in given)):
+            raise InputError(
+                f"{sheet} is an input, and would be replaced by the picture of what is learned; "
+                "give another folder with --out, or another --name"
+            )
 
 
 def _learn_all(

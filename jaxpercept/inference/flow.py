@@ -113,10 +113,14 @@ def _readings(
 
 
 def _notes(how: Treatment, task: Task, picture: images.Picture) -> tuple[str, ...]:
-    """Returns what reading left out of a picture, and what its new file cannot hold."""
+    """Returns what a picture loses: what reading left out, what its new file cannot hold, and
+    size."""
     own = task.target.suffix.lower() in images.WRITE_SUFFIXES
     suffix = task.target.suffix if own else task.suffix
-    return picture.notes if how.strip else (*picture.notes, *images.lost(picture.about, suffix))
+    notes = picture.notes if how.strip else (*picture.notes, *images.lost(picture.about, suffix))
+    if how.width is not None and how.width < (wide := picture.pixels.shape[1]):
+        notes += (f"is {wide} pixels wide already, and becomes smaller",)
+    return notes
 
 
 def _in_tiles(

@@ -36,11 +36,13 @@ def settle(
     """Returns the inputs to process, and those left out because this call writes files of these
     names (outputs, or `also`). Inputs that are named explicitly are never left out.
 
-    Raises InputError if two inputs would have one output, or an output would replace an input."""
+    Raises InputError if two inputs would have one output, or a written file would replace an
+    input."""
     inputs = list(inputs)
     made = {found: [name_output(found, label) for label in labels] for found in inputs}
     written = {_key(target) for targets in made.values() for target in targets}
-    written |= {_key(path) for path in also}
+    others = {_key(path) for path in also}
+    written |= others
     left = [f for f in inputs if not f.given and _key(f.path) in written]
     kept = [f for f in inputs if f.given or _key(f.path) not in written]
     makers: dict[str, Found] = {}
@@ -53,6 +55,11 @@ def settle(
                     "own -o"
                 )
     for found in kept:
+        if _key(found.path) in others:
+            raise InputError(
+                f"{found.path} is an input, and would be replaced by a file that this command "
+                "writes; leave it out, or give another folder"
+            )
         replaced = makers.get(_key(found.path))
         if replaced and found.path != STANDARD:
             raise InputError(

@@ -34,14 +34,14 @@ def check(stroke: float | None, given: str | None = None) -> None:
         )
 
 
-def seen_size(stroke: float | None, height: int, width: int) -> tuple[int, int]:
+def seen_size(stroke: float | None, height: int, width: int, least: int = 1) -> tuple[int, int]:
     """Returns the height and width at which the style net sees a photo of this size. `stroke` is
     the factor by which strokes are larger than the net paints them. None chooses it so that the
-    longer side is about `SEEN`."""
+    longer side is about `SEEN`, and the shorter one not below `least` if the photo's is not."""
     longer = max(height, width)
     if stroke is None:
         stroke = longer / SEEN if longer > ALONE * SEEN else 1.0
-        stroke = min(stroke, MOST)
+        stroke = max(1.0, min(stroke, MOST, min(height, width) / least))
     return images.fit(height, width, max(1, round(longer / stroke)), "long")
 
 

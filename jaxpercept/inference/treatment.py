@@ -91,10 +91,10 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
             f"{name}: a net of scale {config.scale} does not enlarge {width}x{height} "
             f"{factor:.4g} times; give another --model, or less"
         )
-    seen = (height, width)
+    seen, least = (height, width), geometry.least_side(config)
     if config.scale == 1:
-        seen = strokes.seen_size(treatment.stroke, height, width)
-    if min(seen) < (least := geometry.least_side(config)):
+        seen = strokes.seen_size(treatment.stroke, height, width, least)
+    if min(seen) < least:
         larger = ", or enlarge it with --size" if config.scale == 1 else ""
         larger += ", or a smaller --stroke" if seen != (height, width) else ""
         raise InputError(

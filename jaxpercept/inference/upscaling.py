@@ -29,14 +29,16 @@ def factor(
     scale: float | None, width: int | None, sources: Sequence[images.Source]
 ) -> float | None:
     """Returns how many times larger the images are to become, the largest factor of all. Returns
-    None if neither `scale` nor `width` is set. Files that cannot be read do not count."""
+    None if neither `scale` nor `width` is set. Files that cannot be read do not count, and neither
+    do those that no net enlarges so far, unless there are no others: they fail alone later."""
     if width is None:
         return scale
     found = []
     for source in sources:
         with contextlib.suppress(InputError):
             found.append(width / images.size_of(source)[1])
-    return max(found, default=None)
+    within = [one for one in found if one <= max(SCALES)]
+    return max(within or found, default=None)
 
 
 def net_scale(factor: float, has_nets: Callable[[int], Any] = shipped) -> int:

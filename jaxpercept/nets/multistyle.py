@@ -188,10 +188,15 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return header
 
 
-def style_name(name: str, given: str | os.PathLike[str]) -> str:
-    """Returns `name` if it can name a style. Otherwise raises an InputError that names the file or
-    option that gave it."""
-    if name == ALL or not headers.is_name(name):
+def style_name(name: str, given: str | os.PathLike[str] | None) -> str:
+    """Returns `name` if it can name a style. Otherwise raises an InputError that names the file
+    that gave it, or the option `--name` if no file did."""
+    if name == ALL or not headers.is_name(name) or name.startswith("."):
+        if given is None:
+            raise InputError(
+                f"--name {name!r} is not allowed; it cannot be empty or {ALL!r}, begin with a dot, "
+                "or contain ',', '=', ':', '/' or control characters"
+            )
         raise InputError(
             f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot be "
             f"{ALL!r} or contain ',', '=', ':', '/' or control characters; rename the file"

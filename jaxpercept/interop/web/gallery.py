@@ -35,8 +35,9 @@ def write(
     out = Path(out)
     labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
 
-    def place(path: Path, style: str) -> Path:
-        return out / "pictures" / f"{labels[path]}_{style}.jpg"
+    def place(path: Path, style: str | None = None) -> Path:
+        ending = "" if style is None else f"_{style}"
+        return out / "pictures" / f"{labels[path]}{ending}.jpg"
 
     job = Job(len(photos) * len(models), progress)
     for model in models:
@@ -46,7 +47,7 @@ def write(
     for path in photos:
         painted = [m for m in models if place(path, m.name) in written]
         if painted:
-            names = [(_original(path, place(path, "photo"), how.size), "Photo")]
+            names = [(_original(path, place(path), how.size), "Photo")]
             names += [(place(path, m.name), m.name) for m in painted]
             figures = "\n".join(_figure(out, file, name) for file, name in names)
             sections.append(

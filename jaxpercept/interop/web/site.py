@@ -4,10 +4,10 @@ the site has.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -97,25 +97,30 @@ def _is_address(name: str) -> bool:
 def _style(out: Path, name: str, model: Model, photo: images.Float, say: Say) -> dict[str, Any]:
     square = images.square(photo, _PICTURE)
 
-    def picture(painter: Model, label: str, style: str) -> dict[str, str]:
-        file = f"pictures/{label}.jpg"
+    def picture(painter: Model, label: str, style: str, file: str) -> dict[str, str]:
         images.save_image(out / file, np.asarray(painter(square[None]))[0], quality=80)
         return {"name": label, "title": _title(style), "picture": file}
 
-    about = {"name": name, **_net(out, name, model, say)}
+    about = {"name": name, **_net(out, f"nets/{name}.onnx", model, say)}
     if lighter := shipped.light(model.source):
         light = load_model(lighter)
-        about["light"] = _net(out, light.name, light, say)  # for the camera
+        about["light"] = _net(out, f"nets/camera/{light.name}.onnx", light, say)
     if not export.takes_blend(model):
         style = model.header.get("style", {}).get("name", name)
-        return {**about, **picture(model, name, style), "credit": shipped.credit(style)}
-    parts = [picture(model.blend(style), f"{name}-{style}", style) for style in model.styles]
+        return {
+            **about,
+            **picture(model, name, style, f"pictures/{name}.jpg"),
+            "credit": shipped.credit(style),
+        }
+    parts = [
+        picture(model.blend(style), f"{name}-{style}", style, f"pictures/{name}/{style}.jpg")
+        for style in model.styles
+    ]
     return {**about, "title": "Blend" if name == "multi" else _title(name), "blend": parts}
 
 
-def _net(out: Path, name: str, model: Model, say: Say) -> dict[str, Any]:
-    """Exports a style net, and returns what the page must know to run it."""
-    net = f"nets/{name}.onnx"
+def _net(out: Path, net: str, model: Model, say: Say) -> dict[str, Any]:
+    """Exports a style net to the file `net`, and returns what the page must know to run it."""
     worst = export.export(model, out / net)
     say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
     return {"net": net, "least": export.smallest_side(model.config), "grain": model.grain}
@@ -134,7 +139,7 @@ def _enlargers(out: Path, say: Say) -> dict[str, Any]:
 
     def exported(model: Model) -> dict[str, Any]:
         if model.name not in made:
-            net, config = f"nets/{model.name}.onnx", model.config
+            net, config = f"nets/enlarge/{model.name}.onnx", model.config
             worst = export.export(model, out / net)
             say(f"{out / net}: at most {255 * worst:.2g}/255 from {model.name}")
             reach = geometry.overlap(config) if geometry.seamless(config) else None
@@ -211,6 +216,9 @@ def _loaded(about: dict[str, Any]) -> set[str]:
 
 def _tidy(out: Path, wanted: set[str]) -> None:
     for folder in ("nets", "pictures", "samples", "runtime"):
-        for path in (out / folder).iterdir():
-            if path.relative_to(out).as_posix() not in wanted:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in sorted((out / folder).rglob("*"), reverse=True):  # a folder after its files
+            if path.is_dir():
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
+            elif path.relative_to(out).as_posix() not in wanted:
+                path.unlink()

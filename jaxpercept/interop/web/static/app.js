@@ -18,6 +18,7 @@ let pixels; // ImageData of the result, at its full size
 let wanted = new Set(); // what is to be done: "paint", "finish"
 let working = false; // shown, and can be cancelled
 let looping = false;
+let opened = 0; // photos so far; the last one counts, whichever is decoded last
 
 function newEngine(backend) {
   engine?.stop();
@@ -39,11 +40,17 @@ async function handOver() {
 async function openPhoto(blob, name) {
   stopCamera();
   view.message('');
+  const turn = ++opened;
   let bitmap;
   try {
     bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image' });
   } catch {
+    if (turn !== opened) return;
     view.message('This file is not a picture that the browser can read. Try JPEG or PNG.');
+    return;
+  }
+  if (turn !== opened) {
+    bitmap.close();
     return;
   }
   photo = { blob, name, height: bitmap.height, width: bitmap.width };
@@ -91,7 +98,8 @@ async function failed(error) {
     view.message(error.message);
   } else if (engine.about?.backend === 'webgpu') {
     newEngine('wasm');
-    view.message('WebGPU failed on this device; the page goes on with WebAssembly.');
+    const again = controls.mode() === 'enlarge' ? ' Press Enlarge again.' : '';
+    view.message(`WebGPU failed on this device; the page goes on with WebAssembly.${again}`);
     wanted.add('paint');
   } else {
     newEngine(engine.wanted); // what went wrong, memory most likely, leaves a runtime unusable
@@ -121,9 +129,9 @@ async function goOn() {
 
 async function paintPhoto() {
   view.message('');
+  const mine = photo;
   await handOver();
   const style = controls.style(site);
-  const mine = photo;
   const { net, least, grain } = style;
   const how = { blend: controls.blend(site), long: controls.long(), stroke: controls.stroke() };
   const done = await engine.ask('paint', { net, least, grain, ...how }, view.report);
@@ -152,8 +160,10 @@ async function enlarge() {
   const factor = controls.factor(site);
   const done = await job(async () => {
     view.message('');
+    const mine = photo;
     await handOver();
     const { before, after, ...made } = await engine.ask('enlarge', factor, view.report);
+    if (photo !== mine || controls.mode() !== 'enlarge') return; // something else is shown by now
     ({ pixels } = made);
     view.name(`Enlarged ×${factor.scale}`);
     view.show({ before, after, state: 'done', label: `${photo.name} enlarged ${factor.scale} times` });
@@ -179,6 +189,7 @@ function backendName() {
 
 async function startCamera() {
   view.message('');
+  at('camera').disabled = true; // a second click would start a second stream
   try {
     await camera.start();
   } catch (error) {
@@ -189,6 +200,8 @@ async function startCamera() {
         : `The camera cannot be used: ${error.message}`,
     );
     return;
+  } finally {
+    at('camera').disabled = false;
   }
   at('camera').textContent = 'Stop the camera';
   at('snap').hidden = false;
@@ -220,6 +233,7 @@ async function live() {
       view.show({ after, state: 'live', label: `The camera in the style ${style.title}` });
     } catch (error) {
       stopCamera();
+      if (photo) controls.offerSizes(photo);
       await failed(error);
       break;
     }
@@ -237,7 +251,13 @@ function stopCamera() {
 }
 
 async function save(type, suffix) {
-  const { blob } = await engine.ask('encode', { pixels, type });
+  let blob;
+  try {
+    ({ blob } = await engine.ask('encode', { pixels, type }));
+  } catch (error) {
+    view.message(`The picture could not be saved: ${error.message}`);
+    return;
+  }
   const stem = photo.name.replace(/\.[^.]*$/, '');
   const made = controls.mode() === 'enlarge' ? 'enlarged' : controls.style(site).name;
   const link = document.createElement('a');
@@ -271,6 +291,7 @@ function openFile(file) {
 async function changeMode() {
   const mine = photo;
   if (!mine) return;
+  controls.offerSizes(mine); // the camera's are others
   const bitmap = await createImageBitmap(mine.blob, { imageOrientation: 'from-image' });
   if (photo === mine) await showPhoto(bitmap);
   if (controls.mode() === 'paint') request('paint');

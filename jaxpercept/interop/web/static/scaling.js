@@ -14,10 +14,12 @@ export function roundHalfEven(x) {
 }
 
 // The size at which a net sees a picture, so that its strokes are `stroke` times as large as it
-// paints them; null for `auto`. As inference.strokes of the command line.
-export function seenSize(stroke, height, width, { seen, alone, most }) {
+// paints them; null for `auto`, which leaves the shorter side `least` pixels. As inference.strokes
+// of the command line.
+export function seenSize(stroke, height, width, { seen, alone, most }, least = 1) {
   const longer = Math.max(height, width);
-  const own = longer > alone * seen ? Math.min(longer / seen, most) : 1;
+  const auto = longer > alone * seen ? Math.min(longer / seen, most) : 1;
+  const own = Math.max(1, Math.min(auto, Math.min(height, width) / least));
   return fit(height, width, Math.max(1, roundHalfEven(longer / (stroke ?? own))));
 }
 

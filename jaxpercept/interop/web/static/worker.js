@@ -63,7 +63,7 @@ function content(size) {
 async function paint({ net, long, stroke, blend, ...style }, progress) {
   const own = [photo.height, photo.width];
   const size = long ? fit(...own, long) : own;
-  const seen = seenSize(stroke, ...size, site.strokes);
+  const seen = seenSize(stroke, ...size, site.strokes, style.least);
   check(size, seen, style.least);
   const times = {};
   const session = await nets.sessionOf(net, progress, times);
