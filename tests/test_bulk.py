@@ -20,7 +20,7 @@ from helpers import noise, save_noise, save_style, status
 from PIL import Image
 
 from jaxpercept import files, images
-from jaxpercept.bulk import cluster, engine, inputs, job, manifest, places, recipe
+from jaxpercept.bulk import cluster, engine, films, inputs, job, manifest, places, recipe
 from jaxpercept.bulk.datasets import Columns
 from jaxpercept.bulk.ledger import Deaths, Ledger, State
 from jaxpercept.bulk.manifest import Item, Manifest
@@ -398,6 +398,20 @@ def test_a_task_is_a_text(tmp_path):
     task = [Item(Entry("a\udcff/é.png", 3, 4), 1, "é_wave.png", "abc"), Item(Entry("b"), 0, "c")]
     assert manifest.packed(task).isascii()
     assert manifest.unpacked(manifest.packed(task)) == task
+
+
+def test_names_with_ends_of_lines_and_question_marks(here, net, tmp_path):
+    """Lines of the manifest and of lists end with \\n alone, and only URIs have a query."""
+    names = ["u\u2028x.png", "n\x85x.png", "q?x.png"]
+    save_noise(tmp_path / "in", names, 24, 24)
+    for count in (3, 0):
+        assert bulk(tmp_path / "in", "-o", tmp_path / "o?x", "--style", net) == 0
+        assert summary(tmp_path / "o?x")["done"] == count
+    listed = tmp_path / "names.txt"
+    listed.write_text("".join(f"{tmp_path}/in/{name}\r\n" for name in names))
+    assert len(inputs.find([f"@{listed}"], "out", [], Counter())) == 3
+    assert films.is_film("a?b.mp4")
+    assert films.is_film("s3://b/a.mp4?scheme=http")
 
 
 def test_the_manifest_keeps_the_newest_record(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import types
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,9 @@ def test_a_size_that_changes_stops_the_film(av, tmp_path):
     both = tmp_path / "both.ts"
     both.write_bytes(first.read_bytes() + second.read_bytes())
     job = films.process([Task(both, "both.ts", tmp_path / "o.mp4")], Treatment(), Plain(), Job(1))
-    assert "its size changes from 64x48 to 96x64" in job.failed[0]
+    assert "its size changes from 64x48 to 96x64 at 0.360 s" in job.failed[0]
     assert not (tmp_path / "o.mp4").exists()
+    assert len(list(containers.read(both, end=Fraction(9, 25)).frames)) == 6
 
 
 def test_parts_and_rates(av, net, tmp_path):
@@ -133,6 +135,56 @@ def test_parts_and_rates(av, net, tmp_path):
     assert times(av, out) == [0, 50, 70, 250]  # the frame shown at 0.05 begins at 0
     assert status("video", source, "--style", net, "--fps", "10", "-o", out) == 0
     assert times(av, out)[:4] == [0, 100, 200, 300]
+
+
+def test_a_part_of_a_transport_stream(av, tmp_path):
+    """Seeking in it may end after the time that was asked for."""
+    source = film(av, tmp_path / "a.ts", frames=pictures(100), times=range(0, 4000, 40))
+    for start in (Fraction(1, 10), Fraction(2), Fraction(7, 2)):
+        cut = Cut(start=start, end=start + Fraction(2, 5))
+        found = list(cut.applied(containers.read(source, start)))
+        assert found[0].start == 0
+        assert found[-1].end == pytest.approx(0.4, abs=0.001)
+        assert len(found) in (10, 11)
+
+
+def test_a_matroska_film_that_is_cut_short(av, tmp_path):
+    source = film(av, tmp_path / "a.mkv", frames=pictures(100), times=range(0, 4000, 40))
+    whole = containers.read(source)
+    assert (len(list(whole.frames)), whole.damage) == (100, None)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    short = containers.read(source)
+    count = len(list(short.frames))
+    assert 20 < count < 80
+    assert short.damage is not None
+    assert short.damage.startswith("cut short after ")
+    assert short.damage.endswith(" of 4.00 s")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "wanted"),
+    [
+        ((1, 0, 0, 1), lambda x: x),
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((-1, 0, 0, -1), lambda x: np.rot90(x, 2)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda x: x.transpose(1, 0, 2)),
+    ],
+)
+def test_display_matrices_turn_and_mirror(matrix, wanted):
+    a, b, c, d = matrix
+    values = np.array([[a, b, 0], [c, d, 0], [0, 0, 1 << 14]], "<i4") * 65536
+
+    class Side:
+        type = types.SimpleNamespace(name="DISPLAYMATRIX")
+
+        def __bytes__(self):
+            return values.tobytes()
+
+    frame = types.SimpleNamespace(side_data=[Side()], rotation=0)
+    picture = pictures(1)[0]
+    np.testing.assert_array_equal(containers._turned(picture, frame), wanted(picture))
 
 
 def test_odd_sizes_and_rotation(av, net, tmp_path, monkeypatch):
@@ -398,6 +450,26 @@ def test_resampling_repeats_and_drops():
     made = Film(files.Path("x"), iter(frames))
     found = [(f.start, f.duration) for f in Cut(fps=Fraction(2)).applied(made)]
     assert found == [(Fraction(i, 2), Fraction(1, 2)) for i in range(6)]
+    for fps, count in (Fraction(1), 3), (Fraction(1, 9), 1):
+        made = Film(files.Path("x"), iter(frames))
+        assert len(list(Cut(fps=fps).applied(made))) == count
+
+
+def test_a_part_ends_where_it_ends():
+    frames = [Frame(np.zeros((1, 1, 3), np.uint8), Fraction(t), Fraction(1)) for t in (0, 1, 2)]
+    part = list(Cut(end=Fraction(3, 2)).applied(Film(files.Path("x"), iter(frames))))
+    assert [(f.start, f.end) for f in part] == [(0, 1), (1, Fraction(3, 2))]
+
+
+@pytest.mark.parametrize(("rate", "count"), [(30, 30), (60, 40), (25, 25)])
+def test_gifs_of_any_rate_last_as_long(tmp_path, rate, count):
+    """Their times are hundredths of a second, and browsers slow frames of one hundredth down."""
+    frames = [Frame(x, Fraction(i, rate), Fraction(1, rate)) for i, x in enumerate(pictures(rate))]
+    with (tmp_path / "a.gif").open("wb") as file:
+        animations.write(file, ".gif", frames, None, None)
+    durations, _, _ = shown(tmp_path / "a.gif")
+    assert (sum(durations), len(durations)) == (1000, count)
+    assert min(durations) >= 20
 
 
 def test_hdr_white_is_bright_and_black_is_black():

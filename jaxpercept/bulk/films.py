@@ -23,7 +23,7 @@ def is_film(name: str) -> bool:
 
 def written_suffix(name: str) -> str:
     """Returns the suffix of what is made of a film: its own, or `.mp4` if we cannot write that."""
-    return films.written_suffix(Path(name.partition("?")[0]))
+    return films.written_suffix(Path(places.bare(name)))
 
 
 @contextlib.contextmanager
@@ -54,4 +54,4 @@ def put(name: str) -> Iterator[Path]:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name.partition("?")[0]).suffix.lower()
+    return PurePosixPath(places.bare(name)).suffix.lower()

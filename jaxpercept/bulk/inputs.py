@@ -71,7 +71,8 @@ def _lines(file: str) -> list[str]:
     text = places.read(file, "a list of names").decode(errors="surrogateescape")
     if "\0" in text:
         raise InputError(f"{file}: is not a text file; give a list of names, one per line")
-    return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+    names = map(str.strip, re.split(r"\r\n|\r|\n", text))  # other ends of lines may be in names
+    return [name for name in names if name and name[0] != "#"]
 
 
 def _column(file: str, column: str) -> list[str]:
@@ -98,7 +99,7 @@ def listed(names: Sequence[str]) -> Iterator[tuple[images.Found, Entry]]:
     """Yields the entries of a list without looking at the files. A missing file fails alone,
     later."""
     for name in map(places.plain, names):
-        place = name.partition("?")[0] if places.is_uri(name) else name
+        place = places.bare(name)
         below = Path(re.sub(r"^[a-z][a-z0-9+.-]*://", "", place))
         parts = [part for part in below.parts if part not in ("..", below.anchor)]
         entry = Entry(name) if places.is_uri(name) else places.about([name])[0]
@@ -115,10 +116,10 @@ def _in_store(given: str, out: str, left_out: Counter[str]) -> Iterator[tuple[im
     if not pattern and (entry := places.about([given])[0]).size >= 0:
         yield images.Found(Path(place), Path(PurePosixPath(place).name), given=True), entry
         return
-    ours = out.partition("?")[0].rstrip("/") + "/"
+    ours = places.bare(out).rstrip("/") + "/"
     count = 0
     for entry in sorted(places.listing(root + mark + query), key=_in_order):
-        name = entry.name.partition("?")[0]
+        name = places.bare(entry.name)
         below = name[len(root) + 1 :]
         if pattern and not _matches(below.split("/"), pattern):
             continue

@@ -29,7 +29,7 @@ def items(
     """Returns the items to make, grouped by net. Raises InputError if two inputs would have the
     same output."""
     suffixes = {recipe.label: recipe.suffix for recipe in recipes}
-    folder = Path(out.partition("?")[0] if places.is_uri(out) else out)
+    folder = Path(places.bare(out))
 
     def named(one: images.Found, label: str) -> Path:
         film = films.is_film(one.path.name)

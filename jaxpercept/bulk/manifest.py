@@ -58,7 +58,7 @@ class Manifest:
         """Reads the new parts and returns their records."""
         new: list[Record] = []
         for entry in places.listing(places.join(self.out, _PARTS)):
-            if entry.name not in self._seen and entry.name.partition("?")[0].endswith(".jsonl"):
+            if entry.name not in self._seen and places.bare(entry.name).endswith(".jsonl"):
                 self._seen.add(entry.name)
                 new += _parsed(places.read(entry.name, "a manifest"), entry.name)
         for record in sorted(new, key=lambda r: r.get("time", 0)):
@@ -77,10 +77,10 @@ class Manifest:
 
     def outputs(self) -> dict[str, int]:
         """Returns the sizes of the files in the output folder, by their names below it."""
-        start = len(self.out.partition("?")[0].rstrip("/")) + 1
+        start = len(places.bare(self.out).rstrip("/")) + 1
         found = {}
         for entry in places.listing(self.out):
-            below = entry.name.partition("?")[0][start:]
+            below = places.bare(entry.name)[start:]
             if not below.startswith(f"{FOLDER}/"):
                 found[below] = entry.size
         return found
@@ -144,7 +144,7 @@ def lines(records: Iterable[Record]) -> bytes:
 def _parsed(data: bytes, name: str) -> list[Record]:
     try:
         text = data.decode("utf-8", "surrogateescape")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n") if line]
     except ValueError as error:
         raise InputError(
             f"{name}: is not part of a manifest ({error}); remove it, and its inputs are done again"

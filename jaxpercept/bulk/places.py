@@ -46,6 +46,11 @@ def plain(name: str) -> str:
     return unquote(urlsplit(name).path) if name.startswith("file://") else name
 
 
+def bare(name: str) -> str:
+    """Returns a name without a URI's query. A `?` in a path of this machine is part of a name."""
+    return name.partition("?")[0] if is_uri(name) else name
+
+
 def join(folder: str, below: str) -> str:
     """Returns the name of a file `below` a folder. A URI keeps its query."""
     if not is_uri(folder):

@@ -110,7 +110,7 @@ def _check_folder(out: str) -> None:
     from jaxpercept import images
     from jaxpercept.bulk import places
 
-    if out == "-" or images.names_a_file(out.partition("?")[0]):
+    if out == "-" or images.names_a_file(places.bare(out)):
         raise InputError(f"-o {out} names one file; bulk writes a folder of them")
     if not places.is_uri(out):
         outputs.check_folder(out)

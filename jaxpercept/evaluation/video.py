@@ -91,8 +91,9 @@ def evaluate_video(
                 )
             calls = {name: _played(net, steady, smooth) for name, net in nets.items()}
             plain = {name: _single(net) for name, net in nets.items()}
-            watched = partial(watch, str(clip)) if watch else None
-            result["clips"][str(clip)] = measured(seen, calls, lags, judges, watched, plain)
+            name = str(clip) if [*clips].count(clip) == 1 else f"{clip} from {float(begin):g} s"
+            watched = partial(watch, name) if watch else None
+            result["clips"][name] = measured(seen, calls, lags, judges, watched, plain)
         except InputError as error:
             result["failed"].append(str(error))
             progress(f"error: {error}")

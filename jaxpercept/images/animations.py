@@ -6,6 +6,7 @@ complete, so a long film needs another format.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -28,9 +29,11 @@ def read(path: Path) -> Film:
     """Opens the film in an animation. Raises InputError for another kind of file or a single
     frame."""
     try:
-        image = Image.open(path)
+        with warnings.catch_warnings():  # frames have a limit of their own
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
         count = getattr(image, "n_frames", 1)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(
             f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
         ) from error
@@ -92,7 +95,7 @@ def write(
     an endless loop. `quality` is WebP's, 0 to 100."""
     kind = _FORMATS[suffix]
     times: list[int] = []
-    images = _images(frames, times)
+    images = _images(frames, times, Fraction(1, 100) if kind == "GIF" else Fraction(1, 1000))
     first = next(images)
     rest = list(images) if kind == "PNG" else images  # Pillow reads them twice
     how: dict[str, Any] = {"save_all": True, "append_images": rest, "duration": times}
@@ -107,13 +110,19 @@ def write(
     first.save(file, kind, **how)
 
 
-def _images(frames: Iterable[Frame], times: list[int]) -> Iterator[Image.Image]:
-    """Yields the images and appends each one's time to `times`, since Pillow asks for a frame's
-    time after it has taken the frame. Times are rounded to milliseconds, and rounding errors do not
-    add up."""
+def _images(frames: Iterable[Frame], times: list[int], unit: Fraction) -> Iterator[Image.Image]:
+    """Yields the images and appends each one's time in milliseconds to `times`, since Pillow asks
+    for a frame's time after it has taken the frame. Times are rounded to the format's `unit`, and
+    rounding errors do not add up. A GIF leaves out frames that would be shorter than `_LEAST`."""
+    least = int(_LEAST / unit) if unit > Fraction(1, 1000) else 1
+    shown: int | None = None  # the end of what is written, in units
     for frame in frames:
-        end, start = (round(1000 * t) for t in (frame.end, frame.start))
-        times.append(max(1, end - start))
+        start = round(frame.start / unit) if shown is None else shown
+        end = round(frame.end / unit)
+        if shown is not None and end - start < least:
+            continue
+        shown = max(end, start + least)
+        times.append(int((shown - start) * unit * 1000))
         rgb = Image.fromarray(frame.pixels)
         if frame.alpha is not None:
             rgb.putalpha(Image.fromarray(frame.alpha))

@@ -93,7 +93,8 @@ class Cut:
                 return
             start = max(frame.start, self.start) if self.start > 0 else frame.start
             if frame.end > start or frame.start >= start:
-                yield _moved(frame, start - self.start, max(frame.end - start, Fraction(0)))
+                end = frame.end if self.end is None else min(frame.end, self.end)
+                yield _moved(frame, start - self.start, max(end - start, Fraction(0)))
 
     def _resampled(self, frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
         """Yields, for each time k / fps, the frame that is shown then."""
@@ -104,9 +105,10 @@ class Cut:
                 k += 1
             shown = frame
         if shown is not None:
-            yield _moved(shown, k / fps, 1 / fps)
-            while (k := k + 1) / fps < shown.end:
+            end = max(shown.end, shown.start + Fraction(1, 1000))  # its duration may be unknown
+            while k == 0 or k / fps < end:
                 yield _moved(shown, k / fps, 1 / fps)
+                k += 1
 
 
 def _moved(frame: Frame, start: Fraction, duration: Fraction | None = None) -> Frame:

@@ -5,6 +5,9 @@ write them. No other module imports av.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache, partial
@@ -41,9 +44,9 @@ def library() -> Any:
     return av
 
 
-def read(path: Path, start: Fraction = Fraction(0)) -> Film:
-    """Opens the film in a file; frames that end long before `start` seconds may be left out. Raises
-    InputError if the file is not a film."""
+def read(path: Path, start: Fraction = Fraction(0), end: Fraction | None = None) -> Film:
+    """Opens the film in a file; frames that end long before `start` seconds, or begin after `end`,
+    may be left out. Raises InputError if the file is not a film."""
     av = library()
     try:
         container = av.open(str(path))
@@ -55,23 +58,26 @@ def read(path: Path, start: Fraction = Fraction(0)) -> Film:
         container.close()
         raise InputError(f"{path}: has no video stream; give a film")
     stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     base = stream.time_base or Fraction(1, 90000)
     film = Film(path, count=stream.frames, rate=Fraction(rate), time_base=Fraction(base))
     film.aspect = Fraction(stream.sample_aspect_ratio or 1)
-    film.frames = _Decoding(container, stream, film, start).frames()
+    film.frames = _Decoding(container, stream, film, start, end).frames()
     return film
 
 
 class _Decoding:
     """One pass over the frames of a film."""
 
-    def __init__(self, container: Any, stream: Any, film: Film, start: Fraction):
-        self.container, self.stream, self.film, self.start = container, stream, film, start
+    def __init__(
+        self, container: Any, stream: Any, film: Film, start: Fraction, end: Fraction | None
+    ):
+        self.container, self.stream, self.film = container, stream, film
+        self.start, self.end = start, end
         self.begin = Fraction(container.start_time or 0, 1_000_000)
         self.step = 1 / film.rate
         self.length = Fraction(stream.duration or 0) * film.time_base
+        self.promised = _promised(container, stream)
         self.reformatter = library().video.reformatter.VideoReformatter()
         self.due: Fraction | None = None  # the time of the next frame
         self.last: Fraction | None = None
@@ -79,12 +85,9 @@ class _Decoding:
     def frames(self) -> Iterator[Frame]:
         """Yields frames in the order in which they are shown."""
         av, film, count, shape = library(), self.film, 0, None
-        with self.container:
-            if self.start > 0:
-                at = int((self.start + self.begin) / film.time_base)
-                with contextlib.suppress(av.FFmpegError):
-                    self.container.seek(at, stream=self.stream)
-            decoded = self.container.decode(self.stream)
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: self.container.close())  # `_decoded` may open another
+            decoded = self._decoded()
             while True:
                 try:
                     frame = next(decoded)
@@ -98,21 +101,53 @@ class _Decoding:
                     film.damage = f"damaged after {_seconds(self.due)} ({_reason(error)})"
                     return
                 size = (frame.width, frame.height)
+                at, length = self.time(frame)
+                if self.end is not None and at >= self.end and count:
+                    return
                 if shape not in (None, size):
                     raise InputError(
                         f"{film.path}: its size changes from {shape[0]}x{shape[1]} to {size[0]}x"
-                        f"{size[1]} after {_seconds(self.due)}; cut it there with --to and --from"
+                        f"{size[1]} at {math.floor(1000 * at) / 1000:.3f} s; cut it there with "
+                        "--to and --from"
                     )
                 if shape is None:
                     self._first(frame)
                 shape = size
                 count += 1
                 pixels = cache(partial(_upright, frame, self.reformatter))
-                yield Frame(pixels, *self.time(frame))
+                yield Frame(pixels, at, length)
         if not count:
             raise InputError(f"{film.path}: has no frames; give another copy")
         if self.start == 0 and count < film.count - 2 and not self._all_shown():
             film.damage = f"cut short after {count} of {film.count} frames"
+        elif not film.damage and self.promised - (self.due or 0) > max(Fraction(1), 2 * self.step):
+            film.damage = f"cut short after {_seconds(self.due)} of {_seconds(self.promised)}"
+
+    def _decoded(self) -> Iterator[Any]:
+        """Returns decoded frames, from one at `start` or before. In a transport stream, seeking may
+        end after the time that it was given."""
+        av = library()
+        self.stream.thread_type = "AUTO"
+        for back in (0, 1, 10):
+            if (at := self.start - back) <= 0:
+                break
+            with contextlib.suppress(OSError, av.FFmpegError, StopIteration):
+                self.container.seek(
+                    int((at + self.begin) / self.film.time_base), stream=self.stream
+                )
+                decoded = self.container.decode(self.stream)
+                first = next(decoded)
+                if first.pts is not None and self._shown(first) <= self.start:
+                    return itertools.chain([first], decoded)
+        if self.start > 0:
+            self.container.close()
+            self.container = av.open(str(self.film.path))
+            self.stream = self.container.streams.video[0]
+            self.stream.thread_type = "AUTO"
+        return iter(self.container.decode(self.stream))
+
+    def _shown(self, frame: Any) -> Fraction:
+        return frame.pts * Fraction(frame.time_base or self.film.time_base) - self.begin
 
     def _all_shown(self) -> bool:
         """Returns whether the frames last as long as the header says. AVI files also count empty
@@ -135,7 +170,7 @@ class _Decoding:
         """Returns a frame's time and duration, with an estimate if the file does not give them."""
         at = None
         if frame.pts is not None:
-            at = frame.pts * Fraction(frame.time_base or self.film.time_base) - self.begin
+            at = self._shown(frame)
         broken = at is None or (self.last is not None and not 0 < at - self.last <= LONGEST)
         if at is None or broken:
             note = "broken times of frames are replaced by those of a constant rate"
@@ -173,8 +208,31 @@ def _upright(frame: Any, reformatter: Any) -> NDArray[np.uint8]:
         rgb = to_standard(deep, _HDR[transfer])
     else:
         rgb = reformatter.reformat(frame, format="rgb24", **space).to_ndarray()
-    quarter = round(frame.rotation / 90) % 4  # counterclockwise, as np.rot90
-    return np.ascontiguousarray(np.rot90(rgb, quarter))
+    return np.ascontiguousarray(_turned(rgb, frame))
+
+
+def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+    """Returns the picture as its display matrix asks: turned by quarters, mirrored, or both. A
+    point (x, y) is shown at (a x + c y, b x + d y), with y downwards (ISO/IEC 14496-12, 6.2.2)."""
+    for side in frame.side_data:
+        if side.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(bytes(side)[:20], "<i4").astype(np.int64)
+            if abs(b) + abs(c) > abs(a) + abs(d):
+                return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+            return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.rot90(rgb, round(frame.rotation / 90) % 4)  # counterclockwise
+
+
+def _promised(container: Any, stream: Any) -> Fraction:
+    """Returns how long the pictures last by the header of a file that counts no frames (Matroska),
+    in seconds; 0 if it does not say."""
+    if stream.frames or stream.duration:
+        return Fraction(0)
+    if found := re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = found.groups()
+        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    alone = len(container.streams) == 1  # sound may last longer than the pictures
+    return Fraction(container.duration or 0, 1_000_000) if alone else Fraction(0)
 
 
 def _reason(error: Exception) -> str:

@@ -59,11 +59,12 @@ def process(
     return job
 
 
-def open_film(path: Path, start: Fraction = Fraction(0)) -> Film:
-    """Opens the film in a file. Raises InputError if the file holds none."""
+def open_film(path: Path, start: Fraction = Fraction(0), end: Fraction | None = None) -> Film:
+    """Opens the film in a file; only its frames from `start` to `end` are wanted. Raises InputError
+    if the file holds none."""
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animations.read(files.regular(path, "a film"))
-    return containers.read(files.regular(path, "a film"), start)
+    return containers.read(files.regular(path, "a film"), start, end)
 
 
 def written_suffix(path: Path) -> str:
@@ -84,7 +85,7 @@ def width(path: Path) -> int:
 
 def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> Film:
     """Reads, stylizes and writes one film, whole or not at all."""
-    film = open_film(Path(str(task.source)), making.cut.start)
+    film = open_film(Path(str(task.source)), making.cut.start, making.cut.end)
     if making.cut.fps is not None:
         film.rate = making.cut.fps
         film.time_base = 1 / making.cut.fps

@@ -34,7 +34,8 @@ def write(
                 picture.add(packet)
             end = segment.end
         if picture is not None:
-            sound.up_to(None if cut.end is None and not film.damage else end)
+            whole = None if cut.end is None else cut.end - cut.start
+            sound.up_to(end if film.damage else whole)
             sound.finish()
 
 
