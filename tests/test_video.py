@@ -358,6 +358,12 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
         assert status(*line, *words, "-o", tmp_path / "bad") == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
+    moving = animation(tmp_path / "c.gif", loop=3)
+    assert status("upscale", moving, *line[2:], "-o", tmp_path / "d.gif") == 0
+    assert shown(tmp_path / "d.gif") == ([40, 80, 120, 200], 3, (128, 96))
+    assert status("upscale", moving, *line[2:], "-o", tmp_path / "d.png") == 0
+    assert images.size_of(tmp_path / "d.png") == (96, 128)
+    assert "only its first frame is read" in capsys.readouterr().err
     assert status("upscale", source, tmp_path / "a.png", "-o", tmp_path / "bad") == 2
     assert "enlarge films in a command of their own" in capsys.readouterr().err
 

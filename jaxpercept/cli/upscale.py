@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
             "no input image; give files, folders or patterns, as in: upscale small.png --scale 4"
         )
     suffix = chosen_suffix(arguments)
-    if upscale_films.given(arguments.inputs):
+    if upscale_films.given(arguments.inputs, arguments.out):
         return upscale_films.run(arguments, treatment(arguments))
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))

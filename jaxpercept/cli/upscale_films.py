@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from jaxpercept.inference.treatment import Treatment
 
 
-def given(inputs: Sequence[str]) -> bool:
-    """Returns whether the inputs are films, by their suffixes. Raises InputError for films beside
-    other inputs."""
+def given(inputs: Sequence[str], out: str) -> bool:
+    """Returns whether the inputs are films: by their suffixes, or since all are animations and
+    `out` is not the name of a still picture. Raises InputError for films beside other inputs."""
     from jaxpercept.inference.containers import READ_SUFFIXES
 
     films = [one for one in inputs if Path(one).suffix.lower() in READ_SUFFIXES]
@@ -28,7 +28,17 @@ def given(inputs: Sequence[str]) -> bool:
         raise InputError(
             f"{films[0]} is a film and {other} is not; enlarge films in a command of their own"
         )
-    return bool(films)
+    return bool(films) or all(_is_animation(Path(one), Path(out)) for one in inputs)
+
+
+def _is_animation(path: Path, out: Path) -> bool:
+    from jaxpercept import images
+    from jaxpercept.images import animations
+    from jaxpercept.images.frames import ANIMATION_SUFFIXES
+
+    own, made = path.suffix.lower(), out.suffix.lower()
+    still = made in images.WRITE_SUFFIXES and made != own
+    return own in ANIMATION_SUFFIXES and not still and animations.is_animation(path)
 
 
 def chosen_net(arguments: argparse.Namespace, factor: float | None) -> Net:

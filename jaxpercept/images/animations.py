@@ -45,6 +45,19 @@ def read(path: Path) -> Film:
     return film
 
 
+def is_animation(path: Path) -> bool:
+    """Returns whether a file holds several frames. A file that cannot be read holds none."""
+    if not path.is_file():
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return getattr(image, "n_frames", 1) > 1
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        return False
+
+
 def _loop(image: Image.Image) -> int:
     """Returns how many times an animation is shown. A GIF without a loop extension is shown
     once."""
