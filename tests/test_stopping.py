@@ -152,7 +152,7 @@ class Learner:
 @pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_learn_keeps_what_it_has(tmp_path, monkeypatch, capsys, number, steps):
-    save_noise(tmp_path, ["a.png", "b.png"], 24, 28)
+    save_noise(tmp_path, ["a.png", "b.png"], 32, 36)
     monkeypatch.setattr(learn, "Learner", Learner(steps, number))
     monkeypatch.setattr(learn, "style_grams", lambda *given: {})
     words = ["train", "learn", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out"]
