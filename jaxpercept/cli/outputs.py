@@ -15,6 +15,7 @@ from jaxpercept import files
 from jaxpercept.config import QUALITY
 from jaxpercept.errors import InputError, choose, printable
 from jaxpercept.files import STANDARD
+from jaxpercept.images import formats
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.runtime import streams
 
@@ -150,7 +151,7 @@ def namer(
     if special or (kind.names_a_file(out) and not out.is_dir()):
         if not special:
             kind.check(out)
-            if suffix and not _same_format(suffix, out.suffix):
+            if suffix and formats.WRITTEN[suffix] != formats.WRITTEN[out.suffix.lower()]:
                 raise InputError(
                     f"-o {out} names another format than --format {suffix[1:]}; leave out one"
                 )
@@ -171,13 +172,6 @@ def namer(
 
     written = kind.suffix
     return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
-
-
-def _same_format(one: str, other: str) -> bool:
-    from jaxpercept.images.formats import WRITTEN as written
-
-    one, other = one.lower(), other.lower()
-    return one == other or (one in written and written[one] == written.get(other))
 
 
 def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:

@@ -21,6 +21,8 @@ from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+# What Pillow raises for files that it cannot read.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 _LEAST = Fraction(20, 1000)  # browsers show a shorter GIF frame for 0.1 s
 _INSTEAD = Fraction(100, 1000)
 
@@ -29,11 +31,9 @@ def read(path: Path) -> Film:
     """Opens the film in an animation. Raises InputError for another kind of file or a single
     frame."""
     try:
-        with warnings.catch_warnings():  # frames have a limit of their own
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
+        image = _opened(path)
         count = getattr(image, "n_frames", 1)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except _BROKEN as error:
         raise InputError(
             f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
         ) from error
@@ -50,12 +50,16 @@ def is_animation(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return getattr(image, "n_frames", 1) > 1
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        with _opened(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except _BROKEN:
         return False
+
+
+def _opened(path: Path) -> Image.Image:
+    with warnings.catch_warnings():  # frames have a limit of their own
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
 
 
 def _loop(image: Image.Image) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+NAMES = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 _WHITE = 203.0  # luminance of diffuse white in cd/m², ITU-R BT.2408
 _KNEE = 0.8  # share of white above which highlights are compressed
 # BT.2020 to BT.709 primaries, ITU-R BT.2087

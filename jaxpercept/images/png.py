@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from jaxpercept.images import icc
+from jaxpercept.images import hdr, icc
 
 _SRGB = ((0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)))  # white and primaries
 # The chromaticities and curves of H.273, by their numbers in cICP. sRGB's curve also stands for the
@@ -30,7 +30,6 @@ _CURVES = {
     5: _LEVELS**2.8,
     8: _LEVELS,
 }
-_HDR = {16: "PQ", 18: "HLG"}
 _USUAL = 1 / 2.2  # the gamma of sRGB files for readers that know no sRGB, section 11.3.2.5
 _NEAR = 0.002  # below the rounding of the files' writers
 
@@ -69,8 +68,10 @@ def implied_profile(image: Image.Image, grey: bool) -> tuple[bytes | None, tuple
     that before the others (section 4.3)."""
     if code := _cicp(image):
         primaries, transfer = code
-        if transfer in _HDR:
-            return None, (f"its high dynamic range ({_HDR[transfer]}) is read as if it were sRGB",)
+        if transfer in hdr.NAMES:
+            return None, (
+                f"its high dynamic range ({hdr.NAMES[transfer]}) is read as if it were sRGB",
+            )
         if primaries in _PRIMARIES and transfer in _CURVES:
             return _made(*_PRIMARIES[primaries], _CURVES[transfer], grey), ()
     if profile := image.info.get("icc_profile"):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError
+from jaxpercept.images import hdr
 from jaxpercept.images.frames import Film, Frame
 
 READ_SUFFIXES = (
@@ -28,7 +29,6 @@ BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's and swscale's numb
 # swscale's bicubic needs exact rounding: its default is off by 2 in 255 for full range.
 EXACT = 4 | 0x40000 | 0x2000 | 0x4000
 LONGEST = 3600  # seconds that a frame may last; a longer one comes of broken times
-_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
 
 def library() -> Any:
@@ -160,7 +160,7 @@ class _Decoding:
             film.aspect = 1 / film.aspect
         film.colorspace = BT709 if _matrix(frame) in (BT709, BT2020) else BT601
         depth = max((c.bits for c in frame.format.components), default=8)
-        if transfer := _HDR.get(int(frame.color_trc)):
+        if transfer := hdr.NAMES.get(int(frame.color_trc)):
             film.colorspace = BT709
             notes.append(f"high dynamic range ({transfer}) is converted to the standard range")
         elif depth > 8:
@@ -201,11 +201,9 @@ def _upright(frame: Any, reformatter: Any) -> NDArray[np.uint8]:
     if not frame.format.is_rgb:
         space["src_color_range"] = FULL if full else LIMITED
     transfer = int(frame.color_trc)
-    if transfer in _HDR:
-        from jaxpercept.images.hdr import to_standard
-
+    if transfer in hdr.NAMES:
         deep = reformatter.reformat(frame, format="rgb48le", **space).to_ndarray()
-        rgb = to_standard(deep, _HDR[transfer])
+        rgb = hdr.to_standard(deep, hdr.NAMES[transfer])
     else:
         rgb = reformatter.reformat(frame, format="rgb24", **space).to_ndarray()
     return np.ascontiguousarray(_turned(rgb, frame))
