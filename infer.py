@@ -5,6 +5,7 @@ Without arguments, this stylizes the sample photos in every shipped style.
 
 import sys
 
-from jaxpercept.cli import main
+from jaxpercept.__main__ import run
 
-sys.exit(main(sys.argv[1:], prog="infer.py"))
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:], prog="infer.py"))

@@ -5,6 +5,7 @@ Without arguments, this trains on the sample photos for two or three minutes.
 
 import sys
 
-from jaxpercept.cli import main
+from jaxpercept.__main__ import run
 
-sys.exit(main(["train", *sys.argv[1:]], prog="train.py"))
+if __name__ == "__main__":
+    sys.exit(run(["train", *sys.argv[1:]], prog="train.py"))

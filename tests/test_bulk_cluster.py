@@ -1,6 +1,6 @@
-"""Bulk jobs on clusters of two nodes on this machine, with processes killed at random moments:
-`pytest -m cluster -n 0 -s tests/test_bulk_cluster.py`, 20 minutes or more. `-s` shows the table of
-kills.
+"""Bulk jobs on clusters of two and three nodes on this machine, with processes killed at random
+moments: `pytest -m cluster -n 0 -s tests/test_bulk_cluster.py`, 10 to 20 minutes. `-s` shows the
+table of kills.
 
 Every image is 64 by 64 pixels, and the net is tiny: what is looked at is which outputs are there.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_files import film, times
 from helpers import noise, save_noise, save_style
 
 from jaxpercept import images
@@ -75,6 +76,15 @@ class Nodes:
                 if parent in raylets and name in title and "Agent" not in title:
                     found.append(int(entry.name))
         return found
+
+    @contextlib.contextmanager
+    def third(self):
+        """A third node for a while."""
+        self.more.append(self.cluster.add_node(num_cpus=1))
+        try:
+            yield
+        finally:
+            self.cluster.remove_node(self.more.pop(), allow_graceful=True)
 
     def kill_node(self):
         """Kills a node that is not the head, and later starts another."""
@@ -240,14 +250,38 @@ def test_what_crashes_or_fails_alone(nodes, photos, net, tmp_path, root):
     assert len(written(tmp_path / "out")) == 20
 
 
-def test_the_load_is_shared(nodes, photos, wanted, net, tmp_path, root):
-    driver = begin(root, command(nodes, photos, tmp_path / "out", net))
-    said, _ = driver.communicate(timeout=400)
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_load_is_shared(count, nodes, photos, wanted, net, tmp_path, root):
+    with nodes.third() if count == 3 else contextlib.nullcontext():
+        driver = begin(root, command(nodes, photos, tmp_path / "out", net))
+        said, _ = driver.communicate(timeout=400)
     assert driver.returncode == 0, said
     check(tmp_path / "out", wanted)
     summary = json.loads((tmp_path / "out/_bulk/summary.json").read_text())
     assert Counter(summary["by_node"]).total() == COUNT
-    assert len(summary["by_node"]) == 2
+    assert len(summary["by_node"]) == count
+
+
+def test_films_are_shared_by_three_nodes(nodes, net, tmp_path, root):
+    """One of the films is broken, and a node dies while they are made."""
+    av = pytest.importorskip("av", reason="needs the extra `video`")
+    folder, out, shown = tmp_path / "in", tmp_path / "out", list(range(0, 4000, 40))
+    folder.mkdir()
+    for number in range(12):
+        film(av, folder / f"{number}.mp4", times=shown)
+    (folder / "broken.mkv").write_bytes(b"no film")
+    with nodes.third():
+        driver = begin(root, command(nodes, folder, out, net))
+        while driver.poll() is None and len(list(out.rglob("*_tiny.mp4"))) < 3:
+            time.sleep(0.1)
+        nodes.kill_node()
+        said, _ = driver.communicate(timeout=400)
+    assert driver.returncode == 1, said
+    (line,) = (out / "_bulk/errors.jsonl").read_text().splitlines()
+    assert "broken.mkv" in json.loads(line)["input"]
+    made = [path for path in out.rglob("*") if path.is_file() and "_bulk" not in path.parts]
+    assert sorted(path.name for path in made) == sorted(f"{n}_tiny.mp4" for n in range(12))
+    assert all(times(av, path) == shown for path in made)
 
 
 def test_ten_thousand_tiny_files(nodes, net, tmp_path, root):

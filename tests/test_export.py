@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxpercept import cli, config
+from jaxpercept.config import EXPORTED
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
@@ -94,7 +95,26 @@ def test_a_style_of_several(tmp_path):
     assert export.export(mixed, tmp_path / "net.onnx") < 1e-4
 
 
-@pytest.mark.parametrize("suffix", export.SUFFIXES)
+def test_format_names_what_a_suffix_does_not(capsys, tmp_path):
+    weights = tmp_path / "net.safetensors"
+    net_file.save(weights, RESIZE, *transform_net.init(RESIZE, seed=0), {})
+    out = tmp_path / "net.model"
+    for given in "onnx", ".ONNX":
+        assert cli.main(["export", str(weights), str(out), "--format", given]) == 0
+        assert onnxruntime.load(out.read_bytes()).run(np.zeros((1, 32, 32, 3), np.float32)).any()
+    assert cli.main(["export", str(weights), os.devnull, "--format", "onnx"]) == 0
+    assert not os.path.isfile(os.devnull)
+    capsys.readouterr()
+    for name, given, said in (
+        ("x.onnx", "stablehlo", "names another format than --format stablehlo"),
+        ("x", "tflite", "--format 'tflite' is not known; choose one of: onnx, stablehlo"),
+    ):
+        assert cli.main(["export", str(weights), str(tmp_path / name), "--format", given]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("suffix", EXPORTED)
 def test_the_blend_is_an_input(suffix, tmp_path):
     """`export` itself compares three blends at two sizes. This tests that the input has an
     effect."""

@@ -440,14 +440,14 @@ def srgb(x):
     return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
 
 
-def with_chunks(image, **chunks):
+def with_chunks(image, profile=None, **chunks):
     """Returns a PNG with these chunks: one number, or several, times 100,000."""
     info = PngImagePlugin.PngInfo()
     for name, value in chunks.items():
         if not isinstance(value, bytes):
             value = np.rint(np.atleast_1d(value) * 1e5).astype(">u4").tobytes()
         info.add(name.encode(), value)
-    return saved(image, "PNG", pnginfo=info)
+    return saved(image, "PNG", pnginfo=info, icc_profile=profile)
 
 
 # To linear sRGB from linear Display P3, CSS Color 4, section 18.
@@ -509,6 +509,34 @@ def test_colours_of_a_png_that_cannot_be_used(photo, chunks, note):
     picture = images.read(with_chunks(photo, **chunks))
     assert picture.notes == note
     np.testing.assert_array_equal(picture.pixels, images.read(saved(photo, "PNG")).pixels)
+
+
+def test_a_profile_beside_a_high_dynamic_range(photo):
+    """Section 4.3: who cannot use cICP uses the profile."""
+    profile = profiles.rgb()
+    plain = images.read(saved(photo, "PNG", icc_profile=profile))
+    made = images.read(with_chunks(photo, cICP=bytes((9, 16, 0, 1)), profile=profile))
+    np.testing.assert_array_equal(made.pixels, plain.pixels)
+    assert made.notes == ("its high dynamic range (PQ) is read by its colour profile",)
+
+
+@pytest.mark.parametrize("animated", [False, True])
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"x"}]
+)
+def test_a_lossless_webp_stays_lossless(photo, options, animated):
+    """A lossy one halves the resolution of colours."""
+    image = Image.fromarray(photo)
+    out = io.BytesIO()
+    more = {"save_all": True, "append_images": [image.rotate(90)]} if animated else {}
+    image.save(out, "WEBP", **options, **more)
+    picture = images.read(out.getvalue())
+    assert picture.lossless == ("lossless" in options)
+    again = images.read(images.encode(picture, ".webp"))
+    assert again.lossless == picture.lossless
+    assert np.array_equal(again.pixels, picture.pixels) == picture.lossless
+    assert not images.read(images.encode(picture, ".webp", quality=95)).lossless
+    assert not images.read(images.encode(picture, ".png")).lossless
 
 
 def test_transparent_colours_of_16_bits():

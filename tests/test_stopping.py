@@ -1,6 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP end every command in order: nothing half-written, no traceback."""
 
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -49,6 +51,17 @@ def test_ignored_signals_stay_ignored(manager):
         signal.raise_signal(signal.SIGHUP)
         signal.sigpending()
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+@pytest.mark.parametrize("program", ["infer.py", "train.py", "-mjaxpercept"])
+def test_ctrl_c_while_the_program_is_imported(program, root):
+    words = [sys.executable, "-X", "importtime", program, "--help"]
+    process = subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
+    while "jaxpercept.errors" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in process.communicate()[1]
+    assert process.returncode == -signal.SIGINT
 
 
 @pytest.fixture(scope="module")

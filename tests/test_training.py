@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import logging
+import os
 import re
 import shutil
 import signal
@@ -455,6 +456,14 @@ def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
 def test_bad_input_is_named(photos, tmp_path, kwargs, message):
     with pytest.raises(InputError, match=message):
         loop.train(make_config(photos, **{"out": tmp_path / "run", **kwargs}))
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "lock"])
+def test_a_run_does_not_wait_for_the_reader_of_a_fifo(name, photos, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: not a file; give another directory"):
+        loop.train(make_config(photos, tmp_path))
+    assert os.listdir(tmp_path) == [name]
 
 
 def equations(jaxpr):

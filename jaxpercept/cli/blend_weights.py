@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept import files
 from jaxpercept.cli.outputs import check_file, say, tell
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
@@ -36,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
-    if out.suffix != weights_file.SUFFIX:
+    if out.suffix != weights_file.SUFFIX and not files.is_special(out):
         raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
     check_file("-o", out)
     from jaxpercept.nets import blending, net_file

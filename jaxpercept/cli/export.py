@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from jaxpercept.cli.outputs import say
+from jaxpercept.cli.outputs import say, suffix_of
+from jaxpercept.config import EXPORTED
+from jaxpercept.errors import InputError, choose
 
-DESCRIPTION = """Write a trained net for other runtimes. OUT's suffix names the format:
+DESCRIPTION = """Write a trained net for other runtimes. OUT's suffix or --format names the
+format:
   .onnx       ONNX, opset 18, for any batch, height and width
   .stablehlo  StableHLO of jax.export, for CPU, CUDA and TPU: any batch, and any size
               that the net's strides divide (for styles, a multiple of 4), or the one
@@ -44,7 +48,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a shipped style or super-resolution net, or a weights file"
     )
-    parser.add_argument("out", metavar="OUT", help="FILE.onnx or FILE.stablehlo")
+    parser.add_argument(
+        "out", metavar="OUT", help="FILE.onnx, FILE.stablehlo, or any file with --format"
+    )
+    parser.add_argument(
+        "--format",
+        metavar="F",
+        help="onnx or stablehlo, for an OUT whose name ends in neither (default: by OUT's suffix)",
+    )
     parser.add_argument(
         "--size",
         nargs=2,
@@ -57,16 +68,20 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs `export`."""
-    from pathlib import Path
-
-    from jaxpercept.config import choose
-
-    choose("kind of export", Path(arguments.out).suffix, (".onnx", ".stablehlo"))
+    own = suffix = Path(arguments.out).suffix
+    if arguments.format is not None:
+        suffix = suffix_of(arguments.format, EXPORTED)
+        if own in EXPORTED and own != suffix:
+            raise InputError(
+                f"{arguments.out} names another format than --format {suffix[1:]}; leave out one"
+            )
+    choose("kind of export", suffix, EXPORTED)
     from jaxpercept.inference.model import load_model
     from jaxpercept.interop.export import export
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     model = load_model(arguments.model, any_blend=True)
-    worst = export(model, arguments.out, size=tuple(arguments.size) if arguments.size else None)
+    size = tuple(arguments.size) if arguments.size else None
+    worst = export(model, arguments.out, size=size, suffix=suffix)
     say(f"{arguments.out}: {model.name}, run back: at most {255 * worst:.2g}/255 from it")

@@ -48,7 +48,8 @@ def add_written(parser: argparse.ArgumentParser) -> None:
         "--quality",
         type=int,
         metavar="Q",
-        help=f"quality of JPEG, WebP and AVIF, 1 to 100 (default: {QUALITY})",
+        help=f"quality of JPEG, WebP and AVIF, 1 to 100 (default: {QUALITY}, and without loss for "
+        "a WebP file made from a lossless one)",
     )
     parser.add_argument(
         "--strip",
@@ -63,10 +64,15 @@ def chosen_suffix(arguments: argparse.Namespace) -> str | None:
     from jaxpercept import images
 
     images.check_quality(arguments.quality)
-    if (given := arguments.format) is None:
-        return None
-    choose("--format", given.lower().lstrip("."), [s[1:] for s in images.WRITE_SUFFIXES])
-    return f".{given.lower().lstrip('.')}"
+    return None if arguments.format is None else suffix_of(arguments.format, images.WRITE_SUFFIXES)
+
+
+def suffix_of(given: str, known: Sequence[str]) -> str:
+    """Returns the one of the `known` suffixes that the value of `--format` names: ".png" for
+    "png", "PNG" and ".png". Raises InputError if there is none."""
+    name = given.lower().lstrip(".")
+    choose("--format", name, [suffix[1:] for suffix in known])
+    return f".{name}"
 
 
 def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, Any]:
@@ -143,7 +149,7 @@ def namer(
     the kind of file that is made, by default images. Raises InputError if `out` cannot hold what
     `models` nets make of `inputs`."""
     kind = kind or _images()
-    special = out == STANDARD or (out.exists() and not out.is_dir() and not out.is_file())
+    special = out == STANDARD or files.is_special(out)
     if not special:
         _check_writable(out)
     if out == STANDARD and streams.lacked_output:

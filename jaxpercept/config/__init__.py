@@ -11,7 +11,7 @@ with `options.option`. Sources stand beside the numbers:
 
 from __future__ import annotations
 
-from jaxpercept.config.applying import BATCH, MAX_PIXELS, QUALITY, RUNTIMES
+from jaxpercept.config.applying import BATCH, EXPORTED, MAX_PIXELS, QUALITY, RUNTIMES
 from jaxpercept.config.net import (
     DEFAULT_SCALE,
     NET_HELP,
@@ -51,6 +51,7 @@ __all__ = [
     "DEFAULT_SCALE",
     "DEFAULT_WEIGHTS",
     "DEGRADATIONS",
+    "EXPORTED",
     "MAX_PIXELS",
     "NET_HELP",
     "NET_PRESETS",

@@ -119,6 +119,15 @@ def regular(path: Name, what: str) -> Path:
     return Path(path)
 
 
+def is_special(path: Name) -> bool:
+    """Returns whether there is a device, a FIFO or a socket, which has no format by its name."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def at_most(file: BinaryIO, limit: int) -> bytes:
     """Returns what is left of a file. If that is more than `limit` bytes, stops soon after them.
     Memory is taken as the bytes come; `file.read(limit)` would ask for all of it at once."""

@@ -33,6 +33,8 @@ class Picture:
     alpha: opacity (H, W) of the same type, or None for an opaque picture.
     grey: whether the file has one colour channel. A picture that is still grey is written as grey.
     bits: 16 if the file has 16-bit (or floating-point) grey, which PNG and TIFF keep; else 8.
+    lossless: whether the file is a WebP that stores its pixels without loss. Such a picture is
+    written to WebP without loss, unless a quality is given.
     about: the metadata for the written file: Exif, GPS, copyright, date, resolution.
     notes: what reading left out of the file, one line each, to be printed once."""
 
@@ -40,6 +42,7 @@ class Picture:
     alpha: NDArray[Any] | None = None
     grey: bool = False
     bits: int = 8
+    lossless: bool = False
     about: About = About()
     notes: tuple[str, ...] = ()
 

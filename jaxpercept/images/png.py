@@ -68,10 +68,10 @@ def implied_profile(image: Image.Image, grey: bool) -> tuple[bytes | None, tuple
     that before the others (section 4.3)."""
     if code := _cicp(image):
         primaries, transfer = code
-        if transfer in hdr.NAMES:
-            return None, (
-                f"its high dynamic range ({hdr.NAMES[transfer]}) is read as if it were sRGB",
-            )
+        if transfer in hdr.NAMES:  # a profile beside it is for readers of the ordinary range
+            profile = image.info.get("icc_profile")
+            taken = "by its colour profile" if profile else "as if it were sRGB"
+            return profile, (f"its high dynamic range ({hdr.NAMES[transfer]}) is read {taken}",)
         if primaries in _PRIMARIES and transfer in _CURVES:
             return _made(*_PRIMARIES[primaries], _CURVES[transfer], grey), ()
     if profile := image.info.get("icc_profile"):

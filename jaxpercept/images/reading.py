@@ -19,7 +19,7 @@ from PIL import Image
 
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, metadata, png
+from jaxpercept.images import colour, metadata, png, webp
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.opening import (
     Source,
@@ -73,6 +73,7 @@ def read(
                 f" the limit of {max_pixels:,}; give a smaller --size or raise --max-pixels"
             )
         about, grey = metadata.about(opened), has_one_channel(opened)
+        lossless = opened.format == "WEBP" and webp.is_lossless(source)
         deep = is_deep(opened)
         levels = depth(opened, name) if deep else None
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
@@ -84,7 +85,7 @@ def read(
             notes += (f"its colour profile cannot be used ({error}); taken as sRGB",)
             pixels = _pixels(image, name, None, levels, wanted, method)
         rgb, alpha = _split(pixels, uint8)
-    return Picture(rgb, alpha, grey, 16 if deep else 8, about, notes)
+    return Picture(rgb, alpha, grey, 16 if deep else 8, lossless, about, notes)
 
 
 def load_image(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Float:

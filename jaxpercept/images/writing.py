@@ -35,7 +35,8 @@ def encode(
 ) -> bytes:
     """Encodes a picture to the bytes of an image file in the format of `suffix` (".jpg").
 
-    quality: 1 to 100, for JPEG, WebP and AVIF (default: 95).
+    quality: 1 to 100, for JPEG, WebP and AVIF (default: 95, and without loss for a WebP file made
+    from a lossless one).
     strip: writes nothing but the pixels, without the input file's metadata and without the sRGB
     tag, which changes no colour.
     Floats are rounded to nearest. Transparency is kept if the format allows it, else the picture is
@@ -60,7 +61,9 @@ def encode(
         if not strip:
             grey = image.mode not in ("RGB", "RGBA")
             options = metadata.options(picture.about, kind, image.size, grey=grey)
-        if kind in (JPEG, WEBP, AVIF):
+        if kind == WEBP and picture.lossless and quality is None:
+            options["lossless"] = True
+        elif kind in (JPEG, WEBP, AVIF):
             options["quality"] = QUALITY if quality is None else quality
         if kind in (JPEG, AVIF):
             options["subsampling"] = "4:4:4"

@@ -36,6 +36,9 @@ def locked(folder: Path) -> Iterator[None]:
         return
     with files.reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for entry in sorted(folder.iterdir()):
+            if files.is_special(entry):  # a FIFO would wait for a reader
+                raise InputError(f"{entry}: not a file; give another directory as --out")
         lock = open(folder / "lock", "a")  # noqa: SIM115
     with lock:
         try:

@@ -22,13 +22,12 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxpercept import files
-from jaxpercept.config import TransformNetConfig
+from jaxpercept.config import EXPORTED, TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.interop.runtimes import onnxruntime
 from jaxpercept.nets import conv, geometry, transform_net, weights_file
 
-SUFFIXES = (".onnx", ".stablehlo")
 PLATFORMS = ("cpu", "cuda", "tpu")
 TOLERANCE = 1 / 255
 ODD_SHAPES = ((1, 64, 48), (2, 47, 61))
@@ -36,26 +35,29 @@ Run = Callable[..., np.ndarray]  # (image) or (image, blend)
 
 
 def export(
-    model: Model, out: str | os.PathLike[str], *, size: tuple[int, int] | None = None
+    model: Model,
+    out: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    suffix: str | None = None,
 ) -> float:
-    """Writes `model` to `out`, in the format of its suffix, and runs it. Returns the largest
-    difference to the model at two sizes (or the one), each with three blends if the blend is an
-    input. `size` is the (height, width) of a StableHLO file. Without it, the file takes every size
-    that the strides divide.
+    """Writes `model` to `out`, in the format of `suffix` (by default its own), and runs it. Returns
+    the largest difference to the model at two sizes (or the one), each with three blends if the
+    blend is an input. `size` is the (height, width) of a StableHLO file. Without it, the file takes
+    every size that the strides divide.
 
     Raises InputError for another suffix, a place that cannot be written, a missing library, or a
     file that is not equal within 1/255; then nothing is left behind."""
     out = Path(out)
-    if out.suffix not in SUFFIXES:
-        raise InputError(f"{out}: its suffix names no format; use {' or '.join(SUFFIXES)}")
-    if size is not None and (
-        out.suffix == ".onnx" or min(size) < geometry.least_side(model.config)
-    ):
+    suffix = out.suffix if suffix is None else suffix
+    if suffix not in EXPORTED:
+        raise InputError(f"{out}: its suffix names no format; use {' or '.join(EXPORTED)}")
+    if size is not None and (suffix == ".onnx" or min(size) < geometry.least_side(model.config)):
         raise InputError(
             f"--size {size[0]} {size[1]} is for a .stablehlo file, with at least "
             f"{geometry.least_side(model.config)} pixels per side; an .onnx file takes every size"
         )
-    if out.suffix == ".onnx":
+    if suffix == ".onnx":
         data = onnx_bytes(model)
         worst = checked(model, onnxruntime.load(data).run, f"{out}: not written, as it")
     else:
