@@ -218,6 +218,29 @@ def test_by_keyboard_alone(folder):
     assert found["saved"] == "chelsea_multi.png"
 
 
+def test_paste_drop_and_divider(folder):
+    found = visit(folder, "hands")
+    assert found["pasted"].endswith("in the style Wave")
+    assert found["dragging"]
+    assert found["dropped"].startswith("dropped.png in the style")
+    assert found["after"]["shown"] == found["dropped"]
+    assert found["after"]["message"] == ""
+    assert 20 < float(found["divider"].removesuffix("%")) < 30
+    wave = ours(folder, "stylize", "photo.png", "--style", "wave")
+    assert differs(folder, "pasted.png", wave) <= 2
+    assert differs(folder, "dropped.png", wave) <= 2
+
+
+def test_the_last_wish_counts(folder):
+    found = visit(folder, "races")
+    assert found["last"].startswith("photo.png in the style")
+    assert found["instead"] == found["last"]
+    assert found["message"] == ""
+    wave = ours(folder, "stylize", "photo.png", "--style", "wave")
+    assert differs(folder, "last.png", wave) <= 2
+    assert differs(folder, "instead.png", wave) <= 2
+
+
 def test_strokes_on_a_large_photo(folder):
     found = visit(folder, "strokes")
     assert "1300 × 40" in found["automatic"]["status"]
@@ -248,6 +271,8 @@ def test_the_camera(folder):
     found = visit(folder, "camera")
     assert found["first"]["size"] == [256, 192]  # by the light net of wave
     assert found["first"]["sum"] != found["second"]["sum"]
+    assert found["streams"] == 1  # of two clicks
+    assert found["during"] != found["before"] == found["after"]
     assert found["taken"]["state"] == "done"
     assert found["taken"]["status"].split(" · ")[1] == "320 × 240"
 

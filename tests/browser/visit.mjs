@@ -2,6 +2,7 @@
 // node visit.mjs SCENARIO URL FOLDER, Chromium's path in $CHROMIUM; prints what it saw as JSON.
 
 import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -113,6 +114,11 @@ async function open(page, file) {
   await page.setInputFiles('#file', at(file));
   await done(page);
   return state(page);
+}
+
+// The label of the picture that is shown, which begins with the photo's name.
+function shown(page) {
+  return page.evaluate(() => document.getElementById('after').getAttribute('aria-label'));
 }
 
 async function save(page, name) {
@@ -250,6 +256,72 @@ const SCENARIOS = {
     return { divider, label, strength, saved: download.suggestedFilename(), passed };
   },
 
+  // A photo from the clipboard, one that is dropped, and the divider moved with the mouse.
+  async hands({ context }) {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    const page = await visit(context);
+    await choose(page, 'input[value="wave"]');
+    const data = [...(await readFile(at('photo.png')))];
+    const next = () => page.evaluate(() => (document.getElementById('stage').dataset.state = 'next'));
+    await next();
+    await page.evaluate(async (bytes) => {
+      const type = 'image/png';
+      const blob = new Blob([new Uint8Array(bytes)], { type });
+      await navigator.clipboard.write([new ClipboardItem({ [type]: blob })]);
+    }, data);
+    await page.keyboard.press('Control+V');
+    await done(page);
+    const pasted = await shown(page);
+    await save(page, 'pasted.png');
+    await next();
+    const carried = await page.evaluateHandle((bytes) => {
+      const all = new DataTransfer();
+      all.items.add(new File([new Uint8Array(bytes)], 'dropped.png', { type: 'image/png' }));
+      return all;
+    }, data);
+    await page.dispatchEvent('body', 'dragover', { dataTransfer: carried });
+    const dragging = await page.evaluate(() => document.body.classList.contains('dragging'));
+    await page.dispatchEvent('#stage', 'drop', { dataTransfer: carried });
+    await done(page);
+    const dropped = await shown(page);
+    await save(page, 'dropped.png');
+    const nothing = await page.evaluateHandle(() => new DataTransfer()); // a text, or a link
+    await page.dispatchEvent('#stage', 'drop', { dataTransfer: nothing });
+    await sleep(300);
+    const after = { ...(await state(page)), shown: await shown(page) };
+    const box = await page.locator('#divider').boundingBox();
+    const middle = box.y + box.height / 2;
+    await page.mouse.move(box.x + box.width / 2, middle);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 4, middle, { steps: 5 });
+    await page.mouse.up();
+    const divider = await page.evaluate(() =>
+      document.getElementById('frame').style.getPropertyValue('--at'),
+    );
+    return { pasted, dragging, dropped, after, divider };
+  },
+
+  // What is asked for last is what is shown, whatever takes longer.
+  async races({ context }) {
+    const page = await visit(context);
+    await choose(page, 'input[value="wave"]');
+    await page.evaluate(() => (document.getElementById('stage').dataset.state = 'next'));
+    await page.setInputFiles('#file', at('wide.png')); // takes longer to decode
+    await page.setInputFiles('#file', at('photo.png'));
+    await sleep(3000);
+    await done(page);
+    const last = await shown(page);
+    await save(page, 'last.png');
+    await page.evaluate(() => document.querySelector('input[value="enlarge"]').click());
+    await sleep(500);
+    await page.click('#enlarge');
+    await page.evaluate(() => document.querySelector('input[value="paint"]').click()); // meanwhile
+    await sleep(500);
+    await done(page);
+    await save(page, 'instead.png');
+    return { last, instead: await shown(page), ...(await state(page)) };
+  },
+
   async strokes({ context }) {
     const page = await visit(context);
     await choose(page, 'input[value="wave"]');
@@ -299,7 +371,17 @@ const SCENARIOS = {
   async camera({ context }) {
     const page = await visit(context);
     await choose(page, 'input[value="wave"]');
-    await page.click('#camera');
+    const sizes = () =>
+      page.evaluate(() => [...document.getElementById('size').options].map((x) => x.value));
+    const before = await sizes();
+    const streams = await page.evaluate(() => {
+      const { mediaDevices } = navigator;
+      const plain = mediaDevices.getUserMedia.bind(mediaDevices);
+      self.streams = 0;
+      mediaDevices.getUserMedia = (what) => ++self.streams && plain(what);
+      for (let i = 0; i < 2; i++) document.getElementById('camera').click();
+      return self.streams;
+    });
     await until(
       page,
       () => document.getElementById('status').textContent.includes('frames/s'),
@@ -318,7 +400,21 @@ const SCENARIOS = {
     await page.click('#snap');
     await sleep(500);
     await done(page);
-    return { first, second, live, taken: await state(page) };
+    const taken = await state(page);
+    await page.click('#camera');
+    await until(
+      page,
+      () => document.getElementById('status').textContent.includes('frames/s'),
+      'a frame',
+    );
+    const during = await sizes();
+    await page.click('#camera'); // stops it
+    await sleep(500);
+    await done(page);
+    await page.click('#samples button');
+    await sleep(500);
+    await done(page);
+    return { first, second, live, taken, streams, before, during, after: await sizes() };
   },
 
   // A second visit without a server: the parent stops it when it reads "stop".
