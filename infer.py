@@ -1,6 +1,6 @@
 """Stylize or enlarge images: `python infer.py --help`.
 
-Without arguments, this stylizes the sample photos in every shipped style.
+Without arguments, this stylizes the sample photos in six of the shipped styles.
 """
 
 import sys

@@ -51,6 +51,11 @@ def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
         raise InputError(what, f" {value!r:.100} is not known; {hint} one of: {listed}")
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns "1 size" or "2 sizes"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0.6) -> list[str]:
     """Returns up to `count` of the `known` words that `word` may be a misspelling of, nearest
     first."""

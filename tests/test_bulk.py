@@ -505,7 +505,7 @@ def test_what_there_is_no_room_for():
         ("bulk upscale x.png --width 100", "--width without --model"),
         ("bulk stylize - -o y", "bulk reads no standard input"),
         ("bulk stylize none.png -o y", "none.png: no such file"),
-        ("bulk stylize x.png --task-size 0", "--task-size 0 is not allowed; at least 1"),
+        ("bulk stylize x.png --task-size 0", "--task-size 0 is not allowed; give at least 1"),
     ],
 )
 def test_mistakes(line, said, capsys):

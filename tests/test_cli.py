@@ -201,7 +201,7 @@ BAD = {
         "stylize bad.jpg --style one",
         "bad.jpg: not an image that can be read; use JPEG, ",
     ),
-    "size 0": ("stylize P --style one --size 0", "--size 0 is not allowed; at least 16"),
+    "size 0": ("stylize P --style one --size 0", "--size 0 is not allowed; give at least 16"),
     "too small": ("stylize small.png --style one", "at least 16"),
     "too many pixels": (
         "stylize P --style one --max-pixels 100",

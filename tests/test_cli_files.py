@@ -127,7 +127,7 @@ def test_a_fifo_in_and_a_fifo_out(style, tmp_path):
         (["-o", "x.txt"], "unknown image suffix '.txt'; use one of .png"),
         (["-o", "x.exr"], "unknown image suffix '.exr'; use one of .png"),
         (["--style", "y" * 300], "the name is too long for the file system"),
-        (["--quality", "0"], "--quality 0 is not allowed; from 1 to 100"),
+        (["--quality", "0"], "--quality 0 is not allowed; give 1 to 100"),
         (["-o", "x.png", "--format", "jpg"], "-o x.png names another format than --format jpg"),
         (["--format", "exr"], "--format 'exr' is not known"),
     ],

@@ -99,7 +99,7 @@ BAD = {
     "no style image": ("style --content tall.png --style none.jpg", "none.jpg"),
     "style weights": (
         "style --content tall.png --style style.png --style-weights 1 2",
-        "give 1 numbers",
+        "give one number of at least 0 for each of the 1 style image,",
     ),
     "unknown init": ("style --content tall.png --style style.png --init gray", "did you mean grey"),
     "from the answer": ("invert --content tall.png --init content", "already be the answer"),

@@ -129,7 +129,7 @@ BAD = {
         "blur, bicubic",
     ),
     "upscale: no input": ("upscale --scale 4", "no input image"),
-    "upscale: scale": ("upscale A --scale 9", "--scale 9 is not allowed; above 1"),
+    "upscale: scale": ("upscale A --scale 9", "--scale 9 is not allowed; give more than 1"),
     "upscale: two sizes": ("upscale A --scale 3 --width 99", "give one of them"),
     "upscale: no width": ("upscale A --width 0", "--width 0 is not allowed"),
     "upscale: too wide": ("upscale A --width 999", "22.7 times larger is more than 8"),

@@ -335,7 +335,7 @@ def test_packing_shrinks_on_request(folder, tmp_path, monkeypatch, prepare, tfds
         assert not prepare(folder, tmp_path / "packed", max_side=20)["left_out"]
     examples = tfds.builder_from_directory(tmp_path / "packed").as_data_source(split="train")
     assert {max(e["image"].shape) for e in examples} == {20}
-    with pytest.raises(InputError, match=r"^max_side 3 is not allowed; at least 16"):
+    with pytest.raises(InputError, match=r"^max_side 3 is not allowed; give at least 16"):
         prepare(folder, tmp_path / "none", max_side=3)
 
 

@@ -179,7 +179,7 @@ def test_the_graph_is_one_that_runs_anywhere(name):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("net.safetensors x.pt", "kind of export '.pt' is not known"),
+        ("net.safetensors x.pt", "suffix of OUT '.pt' is not known"),
         ("no_such_style x.onnx", "no_such_style"),
         ("net.safetensors x.onnx --size 64 64", "takes every size"),
         ("net.safetensors x.stablehlo --size 8 64", "at least 16 pixels per side"),

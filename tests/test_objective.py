@@ -107,7 +107,7 @@ def mean_of(inputs):
         ({"weight": float("nan")}, "'own': its weight nan is not allowed"),
         ({"weight": -1}, "a finite number of at least 0"),
         ({"weight": "2"}, "its weight '2' is not allowed"),
-        ({"weight": np.ones(2)}, "is not allowed; a finite number"),
+        ({"weight": np.ones(2)}, "is not allowed; give a finite number"),
         ({"features": ("relu1_9",)}, "'own': VGG-16 layer 'relu1_9' is not known; did you mean"),
     ],
 )

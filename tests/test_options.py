@@ -113,17 +113,17 @@ def test_a_value_becomes_what_its_field_keeps():
 
 
 REFUSED = {
-    "count": ({"count": 1}, "count 1 is not allowed; at least 2, or 0 for none"),
-    "share": ({"share": 0}, "share 0 is not allowed; above 0 and at most 1"),
-    "nan": ({"share": float("nan")}, "share nan is not allowed; above 0 and at most 1"),
+    "count": ({"count": 1}, "count 1 is not allowed; give at least 2, or 0 for none"),
+    "share": ({"share": 0}, "share 0 is not allowed; give more than 0 and at most 1"),
+    "nan": ({"share": float("nan")}, "share nan is not allowed; give more than 0 and at most 1"),
     "method": ({"method": "god"}, "did you mean good? Choose one of: fast, good"),
     "names": ({"names": ["a", "c"]}, "names 'c' is not known; choose one of: a, b"),
-    "text": ({"count": "4"}, "count '4' is not allowed; a whole number"),
-    "fraction": ({"count": 2.5}, "count 2.5 is not allowed; a whole number"),
-    "truth": ({"exact": 1}, "exact 1 is not allowed; True or False"),
-    "none": ({"count": None}, "count None is not allowed; a whole number"),
-    "weight": ({"weights": {"a": -1}}, "weights.a -1 is not allowed; at least 0"),
-    "a list of numbers": ({"names": [1]}, "names 1 is not allowed; a text"),
+    "text": ({"count": "4"}, "count '4' is not allowed; give a whole number"),
+    "fraction": ({"count": 2.5}, "count 2.5 is not allowed; give a whole number"),
+    "truth": ({"exact": 1}, "exact 1 is not allowed; give True or False"),
+    "none": ({"count": None}, "count None is not allowed; give a whole number"),
+    "weight": ({"weights": {"a": -1}}, "weights.a -1 is not allowed; give at least 0"),
+    "a list of numbers": ({"names": [1]}, "names 1 is not allowed; give a text"),
 }
 
 

@@ -296,7 +296,7 @@ def test_quality_is_that_of_the_lossy_formats(photo):
     for suffix in (".jpg", ".webp", ".avif"):
         low, high = (images.encode(picture, suffix, quality=q) for q in (20, 90))
         assert len(low) < len(high)
-    with pytest.raises(InputError, match="quality 101 is not allowed; from 1 to 100"):
+    with pytest.raises(InputError, match="quality 101 is not allowed; give 1 to 100"):
         images.encode(picture, ".jpg", quality=101)
 
 

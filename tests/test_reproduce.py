@@ -223,7 +223,7 @@ BAD = {
     "--parts superres --data P": "--superres-images is empty; the part superres needs test images",
     "--parts superres --superres-images P": "--data is empty; the part superres needs training",
     "--parts crosing": "did you mean crossing",
-    "--sizes 256": "3 numbers for 1 sizes",
+    "--sizes 256": "3 numbers for 1 size;",
     "--images 1 2 -3": "--images -3 is not allowed",
     "--iterations 0": "--iterations 0 is not allowed",
     "--styles none": "none",

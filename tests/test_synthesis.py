@@ -158,9 +158,9 @@ def test_styles_are_averaged_with_their_weights(phi, style):
     both = run.style_grams(phi, [style, 1 - style], [3.0, 1.0], LAYERS, 24)
     for name in LAYERS:
         np.testing.assert_allclose(both[name], 0.75 * one[name] + 0.25 * two[name], rtol=1e-5)
-    with pytest.raises(InputError, match="give 2 numbers"):
+    with pytest.raises(InputError, match="give one number of at least 0 for each of the 2 styles"):
         run.style_grams(phi, [style, style], [1.0], LAYERS, 24)
-    with pytest.raises(InputError, match="not all of them 0"):
+    with pytest.raises(InputError, match="not 0 for all"):
         run.style_grams(phi, [style], [0.0], LAYERS, 24)
 
 
@@ -179,12 +179,12 @@ def test_starts_are_what_they_say(photos):
     ("kwargs", "message"),
     [
         ({"optimizer": "sgd"}, "lbfgs, adam"),
-        ({"iterations": (0,)}, "^iterations 0 is not allowed; at least 1"),
-        ({"iterations": (1, 2)}, "2 numbers for 0 sizes"),
-        ({"sizes": (1,)}, "^sizes 1 is not allowed; at least 2"),
-        ({"report_every": 0}, "^report_every 0 is not allowed; at least 1"),
-        ({"learning_rate": 0.0}, "^learning_rate 0 is not allowed; above 0"),
-        ({"style_size": 1}, "^style_size 1 is not allowed; at least 2, or 0"),
+        ({"iterations": (0,)}, "^iterations 0 is not allowed; give at least 1"),
+        ({"iterations": (1, 2)}, "2 numbers for 1 size;"),
+        ({"sizes": (1,)}, "^sizes 1 is not allowed; give at least 2"),
+        ({"report_every": 0}, "^report_every 0 is not allowed; give at least 1"),
+        ({"learning_rate": 0.0}, "^learning_rate 0 is not allowed; give more than 0"),
+        ({"style_size": 1}, "^style_size 1 is not allowed; give at least 2, or 0"),
     ],
 )
 def test_settings_out_of_range(kwargs, message):

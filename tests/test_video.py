@@ -407,7 +407,7 @@ def test_smoothing_lessens_flicker_and_leaves_a_cut(tmp_path):
 @pytest.mark.parametrize("name", ["smooth", "steady"])
 def test_python_checks_the_shares_too(name):
     for use in (film_frames.Making, partial(evaluate_video, [], [])):
-        with pytest.raises(InputError, match=f"{name} 2 is not allowed; 0 to 0.9"):
+        with pytest.raises(InputError, match=f"{name} 2 is not allowed; give 0 to 0.9"):
             use(**{name: 2.0})
 
 
@@ -415,7 +415,7 @@ def test_python_checks_the_shares_too(name):
 def test_smoothing_checks_its_share_and_opencv(net, tmp_path, monkeypatch, capsys, option):
     line = ["video", tmp_path / "a.gif", "--style", net, "-o", tmp_path / "b.gif", option]
     assert status(*line, 0.95) == 2
-    assert f"{option} 0.95 is not allowed; 0 to 0.9" in capsys.readouterr().err
+    assert f"{option} 0.95 is not allowed; give 0 to 0.9" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert status(*line, 0.5) == 2
     assert "needs the extra `video`" in capsys.readouterr().err

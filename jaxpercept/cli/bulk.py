@@ -67,7 +67,7 @@ def _add(
         help="files, folders, patterns, @LIST, FILE.parquet:COLUMN, here or in an object store",
     )
     add_controls(parser)
-    outputs.add_written(parser)
+    outputs.add_written(parser, many=True)
     groups = options.add_groups(parser, ["run"])
     options.add_fields(groups, BulkConfig, "bulk")
     parser.set_defaults(run=lambda arguments: _run(arguments, recipes))

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise InputError(
                 f"{arguments.out} names another format than --format {suffix[1:]}; leave out one"
             )
-    choose("kind of export", suffix, EXPORTED)
+    choose("suffix of OUT", suffix, EXPORTED)
     from jaxpercept.inference.model import load_model
     from jaxpercept.interop.export import export
     from jaxpercept.runtime import compilation_cache
@@ -84,4 +84,4 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model, any_blend=True)
     size = tuple(arguments.size) if arguments.size else None
     worst = export(model, arguments.out, size=size, suffix=suffix)
-    say(f"{arguments.out}: {model.name}, run back: at most {255 * worst:.2g}/255 from it")
+    say(f"{arguments.out}: checked; differs from {model.name} by at most {255 * worst:.2g}/255")

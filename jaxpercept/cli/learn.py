@@ -20,7 +20,7 @@ from jaxpercept import files
 from jaxpercept.cli import options
 from jaxpercept.cli.outputs import check_folder, ending, namer, say, settled
 from jaxpercept.config.options import Option
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, counted
 from jaxpercept.images.listing import is_inside
 from jaxpercept.nets import multistyle, weights_file
 from jaxpercept.runtime import stopping
@@ -194,7 +194,7 @@ def _learn_all(
         if photos:
             status |= _stylize(learner.model(name, row), found, out)
         say(
-            f"{name}: {steps} steps in {trained - ready:.0f} s of training, "
+            f"{name}: {counted(steps, 'step')} in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}"
         )
         say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {shlex.quote(str(file))}")

@@ -94,7 +94,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     groups = add_groups(invert, _GROUPS)
     _add_contents(groups)
     groups["objective"].add_argument(
-        "--layer", default="relu2_2", metavar="L", help="VGG-16 layer (default: relu2_2)"
+        "--layer",
+        dest="content_layers",
+        default="relu2_2",
+        metavar="L",
+        help="VGG-16 layer (default: relu2_2)",
     )
     weights = {"content": 1.0, "style": 0.0, "tv": 0.0}
     _add_common(groups, "invert", "grey", weights, ("content_layers", "style_layers"), ["style"])
@@ -107,6 +111,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_styles(groups)
     groups["objective"].add_argument(
         "--layers",
+        dest="style_layers",
         nargs="+",
         action="extend",
         metavar="L",
@@ -196,13 +201,15 @@ def run_invert(arguments: argparse.Namespace) -> int:
         raise InputError(
             "--init content would already be the answer; choose grey, noise, or another image"
         )
-    made = make_config(arguments, "grey", content_layers=(arguments.layer,))
-    return optimize_job.run(arguments, made, arguments.content, (), arguments.layer)
+    made = make_config(arguments, "grey", content_layers=(arguments.content_layers,))
+    return optimize_job.run(arguments, made, arguments.content, (), arguments.content_layers)
 
 
 def run_texture(arguments: argparse.Namespace) -> int:
     """Runs `optimize texture`. The first style image gives the size."""
-    made = make_config(arguments, "noise", style_layers=arguments.layers or config.STYLE_LAYERS)
+    made = make_config(
+        arguments, "noise", style_layers=arguments.style_layers or config.STYLE_LAYERS
+    )
     if made.init == "content":
         raise InputError(
             "--init content: a texture has no content; choose noise, grey, or an image"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jaxpercept import config
 from jaxpercept.cli.outputs import namer, say, settled
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
 
@@ -54,7 +54,8 @@ def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
     shares: list[float] | None = arguments.style_weights if count else None
     if shares is not None and (len(shares) != count or min(shares) < 0 or not sum(shares)):
         raise InputError(
-            f"--style-weights: give {count} numbers of at least 0, not all of them 0; got {shares}"
+            f"--style-weights {' '.join(map('{:g}'.format, shares))}: give one number of at least "
+            f"0 for each of the {counted(count, 'style image')}, and not 0 for all"
         )
     return shares
 

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from jaxpercept.inference.naming import NameOutput
 
 
-def add_written(parser: argparse.ArgumentParser) -> None:
-    """Adds the options for where and how images are written."""
+def add_written(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
+    """Adds the options for where and how images are written. `many`: always to a folder."""
     parser.add_argument(
         "-o",
         "--out",
         default="outputs",
         metavar="OUT",
-        help="file or folder, or - for standard output (default: outputs)",
+        help=f"{'folder' if many else 'file or folder, or - for standard output'} "
+        "(default: outputs)",
     )
     parser.add_argument(
         "--skip-existing",
@@ -41,8 +42,8 @@ def add_written(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="NAME",
-        help="format of the files in a folder, and of standard output, such as png, jpg or webp "
-        "(default: the input's, or png for inputs in formats that are only read)",
+        help=f"format of the files in a folder{'' if many else ', and of standard output'} (png, "
+        "jpg, webp, …; default: the input's, or png for inputs in formats that are only read)",
     )
     parser.add_argument(
         "--quality",

@@ -185,7 +185,7 @@ def _description(prog: str) -> str:
     if prog == "infer.py":
         return (
             "Apply trained nets to images.\n\nWithout a command, this stylizes the sample photos "
-            "in every shipped style and\nwrites the images and a contact sheet to outputs/."
+            "in six of the shipped styles and\nwrites the images and a contact sheet to outputs/."
         )
     return (
         "Style transfer and super-resolution in real time, with perceptual losses (Johnson et\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from jaxpercept.cli.outputs import say, tell
+from jaxpercept.errors import counted
 
 _ABOUT = """Pack the images under FOLDER, with its subfolders, into a TFDS dataset.
 
@@ -34,4 +35,5 @@ def _run(arguments: argparse.Namespace) -> None:
         say(line)
     for name, reason in done["left_out"].items():
         say(f"left out: {name}: {reason}")
-    tell(f"{done['path']}: {done['count']} images. Train on it with --data {arguments.out}")
+    held = counted(done["count"], "image")
+    tell(f"{done['path']}: {held}. Train on it with --data {arguments.out}")

@@ -9,11 +9,25 @@ from jaxpercept import config
 from jaxpercept.cli.options import sentence, words
 from jaxpercept.config.options import GROUPS, Option, options
 
+_LOSSES = ("pixel", "feature")
+_BY_RECIPE = {
+    name
+    for preset, losses in config.SUPERRES_LOSSES.items()
+    for loss in losses
+    for name, value in config.superres_recipe(4, preset, loss).items()
+    if isinstance(value, int | float | str) and name not in ("task", "out")
+}
+
 _INTRODUCTION = """# Options of a training
 
 The fields of `TrainConfig` and of its `objective`, an `ObjectiveConfig`, written by
-`python -m jaxpercept.cli.reference`. `python train.py style --help` explains the rest of a
-command. A run can only be resumed with the same value of an option that says "same"."""
+`python -m jaxpercept.cli.reference`. The options that are not fields, such as `--preset` and
+`--width`, are explained by `python train.py style --help`, and likewise for the other commands. A
+run can only be resumed with the same value of an option that says "same"."""
+_RECIPES = """## recipes
+
+`python train.py superres` has other defaults, which depend on `--preset`, `--loss` and the scale
+N:"""
 
 
 def reference() -> str:
@@ -31,7 +45,33 @@ def reference() -> str:
                 weight = Option(help=about_it, fixed=True, only=term.only, flag=term.flag)
                 rows.append(_row(f"weights.{term.name}", "objective.", weight, None))
         text += [f"## {group}", about, "\n".join(rows)]
-    return "\n\n".join(text) + "\n"
+    return "\n\n".join([*text, _RECIPES, _recipes()]) + "\n"
+
+
+def _recipes() -> str:
+    """Returns the table of the defaults of super-resolution."""
+    columns = [(preset, loss) for preset in config.SUPERRES_PRESETS for loss in _LOSSES]
+    made = [(config.superres_recipe(4, *one), config.superres_recipe(8, *one)) for one in columns]
+    plain = config.TrainConfig(data=("photos",))
+    rows = ["| option |" + "".join(f" {preset}, {loss} |" for preset, loss in columns)]
+    rows.append("|---" * (1 + len(columns)) + "|")
+    for name, option in options(config.TrainConfig).items():
+        if name not in _BY_RECIPE:
+            continue
+        cells = []
+        for small, large in made:
+            first, second = (recipe.get(name, getattr(plain, name)) for recipe in (small, large))
+            cells.append(f"{first:,}" if isinstance(first, int) else str(first))
+            if first != second:
+                cells[-1] = f"{first // 4} N"
+        flag = option.elsewhere.get("superres", ("--" + name.replace("_", "-"), ""))[0]
+        rows.append(f"| `{flag}` | {' | '.join(cells)} |")
+    weights = [
+        ", ".join(f"{name} {weight:g}" for name, weight in small["objective"].weights.items())
+        for small, _ in made
+    ]
+    rows.append(f"| terms | {' | '.join(weights)} |")
+    return "\n".join(rows)
 
 
 def _row(name: str, prefix: str, about: Option, default: object) -> str:
@@ -39,6 +79,8 @@ def _row(name: str, prefix: str, about: Option, default: object) -> str:
     for command, (flag, _) in about.elsewhere.items():
         flags += f", in {command} `{flag}`"
     what = sentence(about.help, about, words(default)).replace("|", "\\|")
+    if not prefix and name in _BY_RECIPE:
+        what += ", in superres by the [recipe](#recipes)"
     only = f" Only in {' and '.join(about.only)}." if about.only else ""
     same = "same" if about.fixed or prefix else ""
     return f"| {flags} | `{prefix}{name}` | {what}.{only} | {same} |"

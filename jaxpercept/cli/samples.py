@@ -1,5 +1,5 @@
-"""What `infer.py` does without a command: the sample photos in every shipped style, or the list of
-styles.
+"""What `infer.py` does without a command: the sample photos in the styles that have a net of
+their own, or the list of styles.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def list_styles() -> int:
 
 
 def run(arguments: argparse.Namespace, out: Path = _OUT) -> int:
-    """Runs `infer.py` without arguments: the sample photos in every shipped style, and one contact
-    sheet."""
+    """Runs `infer.py` without arguments: the sample photos in every style that has a net of its
+    own, and one contact sheet."""
     if arguments.list_styles:
         return list_styles()
     names = shipped.singles()

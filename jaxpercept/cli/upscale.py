@@ -74,7 +74,8 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        help="shipped name or weights file (default: the first of that scale)",
+        help="name of a shipped net, or a weights file (default: the first shipped net of that "
+        "scale by name, such as x4-feature)",
     )
     parser.add_argument(
         "--sharpness",

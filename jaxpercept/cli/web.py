@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         index = site.write(arguments.out, given, package=arguments.runtime, say=say)
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
-    say(f"{index}: serve its folder, because a page cannot load nets from a file")
+    say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
     if arguments.serve:
         serve.serve(index.parent, arguments.port, lambda url: say(f"{url}  (Ctrl-C ends)"))
 

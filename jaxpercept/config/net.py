@@ -9,7 +9,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from jaxpercept.errors import InputError, choose
+from jaxpercept.errors import InputError, Name, choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,9 @@ class TransformNetConfig:
         """Returns the same net with `width` times the channels (at least 1 each)."""
         if not 0 < width <= 8:
             raise InputError(
-                f"width {width} is not allowed; give a factor above 0 and at most 8, 1 is the "
-                "paper's net"
+                Name("width"),
+                f" {width:g} is not allowed; give a factor above 0 and at most 8; 1 is the "
+                "preset's own width",
             )
 
         def n(c: int) -> int:

@@ -66,9 +66,9 @@ class Option:
             f"{word} {bound:g}"
             for word, bound in (
                 ("at least", self.least),
-                ("above", self.above),
+                ("more than", self.above),
                 ("at most", self.most),
-                ("below", self.below),
+                ("less than", self.below),
             )
             if math.isfinite(bound)
         ]
@@ -124,7 +124,9 @@ def check(name: str, value: Any, about: Option) -> None:
     if about.choices:
         choose(name, value, about.choices)
     elif not about.allows(value):
-        raise InputError(name, f" {value:g} is not allowed; {about.bounds or 'a finite number'}")
+        raise InputError(
+            name, f" {value:g} is not allowed; give {about.bounds or 'a finite number'}"
+        )
 
 
 def _kept(name: Name, hint: Any, value: Any) -> Any:
@@ -149,7 +151,9 @@ def _kept(name: Name, hint: Any, value: Any) -> Any:
     elif isinstance(value, kind):
         return value
     wanted = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
-    raise InputError(name, f" {value!r} is not allowed; {wanted.get(kind, f'a {kind.__name__}')}")
+    raise InputError(
+        name, f" {value!r} is not allowed; give {wanted.get(kind, f'a {kind.__name__}')}"
+    )
 
 
 def fixed(kind: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxpercept.config.net import NET_PRESETS, superres_net
 from jaxpercept.config.objective import DEFAULT_WEIGHTS, ObjectiveConfig
-from jaxpercept.errors import choose
+from jaxpercept.errors import Name, choose
 
 
 def _reference(
@@ -68,7 +68,7 @@ def superres_recipe(scale: int, preset: str = "best", loss: str = "pixel") -> di
     patches with activations that fit in a processor's cache, a cosine schedule, and plain bicubic
     inputs as in the literature's tables."""
     net = superres_net(scale, preset)
-    choose("super-resolution loss", loss, SUPERRES_LOSSES[preset])
+    choose(Name("loss"), loss, SUPERRES_LOSSES[preset])
     recipe: dict[str, Any] = {
         "task": "superres",
         "net": net,

@@ -41,7 +41,7 @@ class TrainConfig:
     )
     exclude: tuple[str, ...] = option(
         (),
-        "leave out photos in D whose file names match one of these patterns, such as '*_mask.png'",
+        "leave out photos whose file names match one of these patterns, such as '*_mask.png'",
         group="data",
         metavar="PATTERN",
         fixed=True,
@@ -101,10 +101,10 @@ class TrainConfig:
     )
     cache: str = option(
         "auto",
-        "where decoded photos are kept: host is RAM, up to --cache-gib; device is the "
-        "accelerator's memory, which must hold all photos, and there they are also cropped and "
-        "augmented; auto is device on an accelerator if the photos fit into half of its memory "
-        "and the run is long enough to see them all",
+        "where decoded photos are kept. host: in RAM, up to --cache-gib. device: in the "
+        "accelerator's memory, which must hold all of them, and where they are cropped and "
+        "augmented too. auto: device on an accelerator if the photos fit into half of its memory "
+        "and the run is long enough to see them all, otherwise host",
         group="data",
         choices=CACHES,
         fixed=True,

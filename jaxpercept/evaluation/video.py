@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut
@@ -98,9 +98,9 @@ def evaluate_video(
             result["failed"].append(str(error))
             progress(f"error: {error}")
             continue
-        progress(f"{clip}: {len(seen)} frames")
+        progress(f"{clip}: {counted(len(seen), 'frame')}")
     if not result["clips"]:
-        raise InputError(f"no clip could be used, the first: {result['failed'][0]}")
+        raise InputError("no film could be measured; see the lines above")
     return result
 
 

@@ -82,7 +82,7 @@ def encode(
 def check_quality(quality: int | None) -> None:
     """Raises InputError unless `quality` is None or 1 to 100."""
     if quality is not None and not 1 <= quality <= 100:
-        raise InputError(Name("quality"), f" {quality} is not allowed; from 1 to 100")
+        raise InputError(Name("quality"), f" {quality} is not allowed; give 1 to 100")
 
 
 def save(

@@ -108,8 +108,8 @@ def _weight(name: str, weight: Any) -> float:
         number = math.nan
     if not 0 <= number < math.inf:
         raise InputError(
-            f"loss term {name!r}: its weight {weight!r} is not allowed; a finite number of at "
-            "least 0 (for the opposite of a term, let its function return it)"
+            f"loss term {name!r}: its weight {weight!r} is not allowed; give a finite "
+            "number of at least 0 (for the opposite of a term, let its function return it)"
         )
     return number
 

@@ -31,6 +31,7 @@ LARGEST = 1e12  # a layer with larger weights overflows float32
 _DTYPES = ("F16", "F32", "F64")
 _KINDS = {"transform_net": "a transform net's", "vgg16": "a VGG-16"}
 _FOLDERS = {"styles": "styles", "superres": "superres", "vgg": "."}
+_NETS = {"styles": "a style net", "superres": "a super-resolution net", "vgg": "a VGG-16"}
 
 
 def weights_dir() -> Path:
@@ -66,6 +67,9 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Pa
         raise InputError(
             f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}"
         )
+    for other, net in _NETS.items():
+        if given in available(other):
+            raise InputError(f"{given} is {net}; give {_NETS[kind]}: {', '.join(known) or 'none'}")
     hint = did_you_mean(given, known)
     raise InputError(
         f"{given!r} is neither a file nor a shipped name{hint}; shipped in {kind}: "

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from jaxpercept import images
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.images import Float
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
@@ -130,7 +130,8 @@ def style_grams(
         or (styles and not sum(shares))
     ):
         raise InputError(
-            f"style weights {shares}: give {len(styles)} numbers of at least 0, not all of them 0"
+            f"style weights {shares}: give one number of at least 0 for each of the "
+            f"{counted(len(styles), 'style')}, and not 0 for all"
         )
     total: dict[str, Array] = {}
     for style, share in zip(styles, shares, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jaxpercept.config import VGG_LAYERS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, counted
 
 OPTIMIZERS = ("lbfgs", "adam")
 INITS = ("content", "noise", "grey")  # or the path of an image
@@ -22,7 +22,7 @@ class SynthesisConfig:
     sizes: tuple[int, ...] = option(
         (),
         "longer sides of the result, in pixels; each of several starts from the previous result "
-        "(default: the content's size)",
+        "(default: the size of the content, or of a texture's first style image)",
         group="data",
         metavar="PX",
         least=2,
@@ -76,7 +76,8 @@ class SynthesisConfig:
         if not self.iterations:
             raise InputError(Name("iterations"), " is empty; give one number, or one for each size")
         if len(self.iterations) not in (1, max(1, len(self.sizes))):
-            counts = f" has {len(self.iterations)} numbers for {len(self.sizes)} sizes"
+            sizes = max(1, len(self.sizes))
+            counts = f" has {len(self.iterations)} numbers for {counted(sizes, 'size')}"
             raise InputError(Name("iterations"), counts, "; give one, or one for each size")
 
     @property

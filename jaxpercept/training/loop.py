@@ -18,6 +18,7 @@ import numpy as np
 from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.config.options import summary
+from jaxpercept.errors import counted
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.runtime import allocator, compilation_cache, stopping
 from jaxpercept.training import (
@@ -234,10 +235,12 @@ def _introduce(start: Start, step: int, console: Console) -> None:
     if step >= c.steps:
         return
     weights = ", ".join(f"{t.name} {t.weight:g}" for t in start.terms)
+    reads = any(term.name == "content" for term in start.terms)
+    content = f", content at {'+'.join(c.objective.content_layers)}" if reads else ""
     styles = f", styles {', '.join(style.name for style in start.styles)}" if start.styles else ""
     console.say(
-        f"{c.out}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}), content "
-        f"at {'+'.join(c.objective.content_layers)}, {start.about_data['count']} images, "
+        f"{c.out}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}){content}, "
+        f"{counted(start.about_data['count'], 'image')}, "
         f"{summary(c, c.task)}, {c.engine} on {jax.device_count()} "
         f"{jax.devices()[0].device_kind}, steps {step + 1} to {c.steps}{styles}"
     )

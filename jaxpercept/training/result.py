@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxpercept import data
 from jaxpercept.config import to_dict
+from jaxpercept.errors import counted
 from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.nets import multistyle, net_file
 from jaxpercept.training import style_plan
@@ -79,7 +80,7 @@ def in_words(start: Start, first: int, step: int, stream: data.Batches) -> str:
         )
         said = f"this run had already finished at step {step}; nothing is left to do ({more})"
     elif step >= config.steps:
-        said = f"{step} steps"
+        said = counted(step, "step")
     else:
         said = f"stopped at step {step}; the same command resumes"
     if stream.problems:

@@ -12,7 +12,7 @@ from typing import Any
 from jaxpercept import data
 from jaxpercept.config import to_dict, train_config_from_dict
 from jaxpercept.config.options import fixed
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.training import directory
 from jaxpercept.training.start import Start
 
@@ -33,14 +33,17 @@ def check(start: Start, about: dict[str, Any]) -> None:
         then["init"] = now.get("init") if old.init == config.init else old.init
     differing += [name for name in {**then, **now} if then.get(name) != now.get(name)]
     before, after = to_dict(old) | then, to_dict(config) | now
-    changes = [f"{n}: {_short(before.get(n))} → {_short(after.get(n))}" for n in differing]
+    changes: list[tuple[str, ...]] = [
+        ("; ", Name(n), f": {_short(before.get(n))} → {_short(after.get(n))}") for n in differing
+    ]
     if about["about_data"]["fingerprint"] != start.about_data["fingerprint"]:
-        changes.append(f"images: {_other_images(start, about['about_data'])}")
+        changes.append(("; ", f"images: {_other_images(start, about['about_data'])}"))
     if changes:
         goes_on = ", with --init to continue from its weights, since cosine ends at --steps"
         raise InputError(
-            f"{config.out} holds a run with other settings ({'; '.join(changes)}); give another "
-            f"--out{goes_on if 'steps' in differing else ''}"
+            f"{config.out} holds a run with other settings (",
+            *[part for change in changes for part in change][1:],
+            f"); give another --out{goes_on if 'steps' in differing else ''}",
         )
 
 

@@ -9,6 +9,7 @@ a few images.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,10 @@ from jaxpercept.config import (
     DEFAULT_WEIGHTS,
     NET_PRESETS,
     STYLE_LAYERS,
+    SUPERRES_LOSSES,
     ObjectiveConfig,
     TransformNetConfig,
+    superres_net,
 )
 from jaxpercept.evaluation.parity.inputs import Arrays, part, picture, variables, vgg_inputs
 from jaxpercept.losses import objective
@@ -54,6 +57,7 @@ class Problem:
         params, stats, phi = part(d, "params"), part(d, "stats"), part(d, "vgg")
         output, _ = transform_net.apply(self.net, params, stats, d["x"], train=True, dtype=dtype)
         target = jax.lax.stop_gradient(d["x"])
+        target = target.repeat(self.net.scale, 1).repeat(self.net.scale, 2)
         values = objective.evaluate(
             objective.make_terms(self.objective),
             phi,
@@ -72,14 +76,16 @@ class Problem:
         output, _ = torch_twin.nets.transform(
             self.net, part(d, "params"), part(d, "stats"), d["x"], train=True
         )
+        scale, target = self.net.scale, d["x"].detach()
+        target = target.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         return torch_twin.objective.objective(
-            self.objective, part(d, "vgg"), d["style"], output, d["x"].detach()
+            self.objective, part(d, "vgg"), d["style"], output, target
         )
 
 
 def problems() -> Iterator[Problem]:
     """Yields the presets, each with its own losses, on random images of even size and photographs
-    of odd size."""
+    of odd size. The target of a super-resolution net is the enlarged input."""
     weights = {kind: dict(values) for kind, values in DEFAULT_WEIGHTS.items()}
     for preset, kind, layers, size in (
         ("resize", "reference", ("relu2_2",), (24, 32)),
@@ -90,6 +96,9 @@ def problems() -> Iterator[Problem]:
         yield Problem(
             f"{preset} net, {kind} losses", NET_PRESETS[preset].scaled(WIDTH), config, size
         )
+    gated = dataclasses.replace(superres_net(2, "gated"), stem=12, blocks=3)
+    config = ObjectiveConfig(losses="paper", weights=SUPERRES_LOSSES["gated"]["feature"])
+    yield Problem("super-resolution gated net, its feature losses", gated, config, (13, 18))
 
 
 def learnable(d: Arrays) -> list[str]:

@@ -71,6 +71,8 @@ def blocks(size: tuple[int, int]) -> Iterator[Case]:
     yield net("block", "residual block, 3 styles", three, size)
     plain = dataclasses.replace(bare, blocks=1, padding="zero", bias=True)
     yield net("block", "residual block, no norm", plain, size)
+    gated = dataclasses.replace(plain, gate=True)
+    yield net("block", "residual block, gated", gated, size)
     unpadded = dataclasses.replace(bare, norm="instance", start_padding=2, blocks=1, bias=True)
     yield net("block", "residual block, unpadded", unpadded, size)
     for output, scale in (("linear", 0.15), ("tanh", 1.0), ("vgg_tanh", 150.0)):
@@ -97,6 +99,8 @@ def nets(size: tuple[int, int]) -> Iterator[Case]:
     yield net("net", "resize, 3 styles, width 1/4", three, size)
     best = dataclasses.replace(superres_net(2, "best"), stem=12)
     yield net("net", "super-resolution best x2, width 1/4", best, size)
+    gated = dataclasses.replace(superres_net(4, "gated"), stem=12, blocks=3)
+    yield net("net", "super-resolution gated x4, width 1/4, 3 blocks", gated, size)
     yield net(
         "net",
         "super-resolution paper x4, width 1/4",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jaxpercept.config.options import option, settle
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, counted
 
 # Each part and what it shows, in the order of the report.
 PARTS: dict[str, str] = {
@@ -122,7 +122,8 @@ class ReproduceConfig:
                 raise InputError(Name(name), " is empty; give at least one number")
         for name in ("images", "other_images"):
             if len(getattr(self, name)) != len(self.sizes):
-                counts = f" has {len(getattr(self, name))} numbers for {len(self.sizes)} sizes"
+                sizes = counted(len(self.sizes), "size")
+                counts = f" has {len(getattr(self, name))} numbers for {sizes}"
                 raise InputError(Name(name), counts, "; give one for each size")
         for name, what in (("data", "training photos"), ("superres_images", "test images")):
             if "superres" in self.parts and not getattr(self, name):

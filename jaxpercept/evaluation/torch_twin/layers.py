@@ -19,7 +19,10 @@ def nchw(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2).contiguous()
 
 
-_NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+_NAMES = {
+    **{"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"},
+    "gate": "gate",
+}
 
 
 def state(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -36,7 +39,7 @@ def state(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 )
             out[prefix + {"kernel": "weight", "bias": "bias"}[leaf]] = value.contiguous()
         else:
-            out[prefix + _NORM[leaf]] = value
+            out[prefix + _NAMES[leaf]] = value
     return out
 
 
