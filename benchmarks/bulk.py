@@ -1,5 +1,5 @@
 """Measures `jaxpercept bulk stylize` beside `infer.py stylize` on the same JPEG photos, whose
-longer side is 160 pixels, and on one node and two.
+longer side is 160 pixels, and on one node and two; and what an image costs besides the net.
 
 `python -m benchmarks.bulk [--images 500] [--rounds 2] [--json FILE]`. The commands take turns, each
 in a process of its own. A rate is that of the outputs between the first tenth and the last, by the
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import statistics
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.folder import make
+from jaxpercept import images
+from jaxpercept.images import samples
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["--style", "starry_night", "--stroke", "1", "--size", "160"]
@@ -104,6 +107,26 @@ def nodes(photos: Path, made: Path, count: int) -> dict[str, Any]:
         cluster.shutdown()
 
 
+def costs(side: int, runs: int = 15) -> dict[str, Any]:
+    """Returns the milliseconds of one thread's processor time to read, decode and hash a square
+    JPEG photo and to encode it, and its bytes in and out. Medians over `runs`."""
+    photo = images.resize(samples.sample_photos()["astronaut"], (side, side))
+    spent: dict[str, list[float]] = {"read": [], "encode": []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = images.save_image(Path(folder) / "photo.jpg", photo)
+        for _ in range(runs + 1):
+            begun = time.thread_time()
+            data = path.read_bytes()
+            picture = images.read(data)
+            hashlib.sha256(data).digest()
+            read = time.thread_time()
+            made = images.encode(picture, ".jpg")
+            spent["read"].append(1000 * (read - begun))
+            spent["encode"].append(1000 * (time.thread_time() - read))
+    medians = {name: round(statistics.median(ms[1:]), 1) for name, ms in spent.items()}
+    return {**medians, "bytes": len(data) + len(made)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -115,6 +138,9 @@ def main() -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
     given = parser.parse_args()
+    result: dict[str, Any] = {"images": given.images, "cores": os.cpu_count()}
+    result["costs"] = {side: costs(side) for side in (256, 512, 1024)}
+    print(result, flush=True)
     rows: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         made, photos = Path(folder), Path(folder) / "in"
@@ -131,7 +157,6 @@ def main() -> None:
         for count in given.nodes:
             rows[f"nodes of one CPU: {count}"] = [nodes(photos, made, count)]
             print(count, rows[f"nodes of one CPU: {count}"], flush=True)
-    result: dict[str, Any] = {"images": given.images, "cores": os.cpu_count()}
     for figure in ("images_per_second", "processor_ms_per_image"):
         rate = {
             name: statistics.median(row[figure] for row in found) for name, found in rows.items()

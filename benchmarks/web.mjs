@@ -15,6 +15,8 @@ const browser = await chromium.launch({
     '--disable-gpu',
     '--no-first-run',
     '--disable-renderer-backgrounding', // which would slow down the page that is not in front
+    '--use-fake-ui-for-media-stream',
+    '--use-fake-device-for-media-stream', // Chromium's own moving picture, as a camera
   ],
 });
 const pages = new Map(); // by the number of threads
@@ -73,18 +75,39 @@ const TASKS = {
     );
   },
 
-  // The steps to the first painting, on a first visit and on a second one.
+  // The steps to the first painting, on a first visit and on a second one; and the site's files
+  // that the first one loads.
   async first() {
     const context = await browser.newContext();
     const found = [];
+    const loaded = new Set();
+    context.on('request', (request) => {
+      if (request.url().startsWith(url)) loaded.add(request.url().slice(url.length).split('?')[0]);
+    });
     for (let i = 0; i < 2; i++) {
       const begun = performance.now();
       const { page, detail } = await visit(context);
       found.push({ ...detail, totalMs: performance.now() - begun });
+      if (i === 0) found[0].loaded = [...loaded];
       await page.close();
     }
     await context.close();
     return found;
+  },
+
+  // Pictures per second that the page shows after some seconds of painting the camera's.
+  async camera({ style, size, seconds }) {
+    const context = await browser.newContext();
+    const { page } = await visit(context);
+    await page.evaluate((name) => document.querySelector(`input[value="${name}"]`).click(), style);
+    await sleep(1000);
+    await page.click('#camera');
+    await page.waitForSelector('#size[data-kind="live"]');
+    await page.selectOption('#size', String(size));
+    await sleep(1000 * seconds);
+    const said = await page.evaluate(() => document.getElementById('status').textContent);
+    await context.close();
+    return Number(/([\d.]+) frames/.exec(said)[1]);
   },
 };
 

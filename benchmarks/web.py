@@ -1,5 +1,5 @@
 """Compares style nets in the browser (WebAssembly, 1 and 2 threads) with ONNX Runtime and JAX, and
-measures the time to the page's first painting.
+measures the page: the time to its first painting, the bytes that it loads, and its camera.
 
     python -m benchmarks.web --json docs/results/web.json
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -33,11 +34,12 @@ import onnxruntime
 from benchmarks.machine import describe, load
 from jaxpercept import config, files
 from jaxpercept.inference.model import load_model
-from jaxpercept.interop.web import serve, site
-from jaxpercept.nets import net_file, transform_net
+from jaxpercept.interop.web import packages, serve, site
+from jaxpercept.nets import net_file, shipped, transform_net
 
 JAX = "jax"
 SCRIPT = Path(__file__).with_suffix(".mjs")
+CAMERA = (("udnie", 192), ("wave", 192), ("wave", 256), ("udnie", 256))  # light: wave
 STEPS = ("downloadMs", "netMs", "compileMs", "photoMs", "runMs", "totalMs")
 
 
@@ -127,18 +129,45 @@ def measure(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, dic
     }
 
 
-def first_paintings(count: int, package: str | None) -> dict[str, dict[str, float]]:
-    """Returns the milliseconds of each step to the page's first painting, medians over visits."""
+def shipped_site(
+    count: int, seconds: float, package: str | None, styles: Sequence[str] | None
+) -> dict[str, Any]:
+    """Returns what the site of the shipped styles measures: the milliseconds of each step to the
+    first painting, medians over `count` visits; the bytes that the first visit loads, plain and
+    with gzip; and the pictures per second of the camera after so many `seconds`."""
     with tempfile.TemporaryDirectory() as name:
-        site.write(Path(name), ["wave"], package=package)
-        with browser(Path(name)) as ask:
+        folder = Path(name)
+        site.write(folder, styles or [*shipped.singles(), "multi"], package=package)
+        with browser(folder) as ask:
             visits = [ask("first") for _ in range(count)]
-    return {
+            camera = {
+                f"{style}, {size}": ask("camera", style=style, size=size, seconds=seconds)
+                for style, size in (CAMERA if seconds else ())
+            }
+        paths = [folder / (name or "index.html") for name in visits[0][0]["loaded"]]
+        sizes = {"all files": [sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())]}
+        for kind in ("page", "nets", "runtime"):
+            mine = [p for p in paths if p.is_file() and _kind(p, folder) == kind]
+            sizes[kind] = _bytes(mine)
+        sizes["runtime, WebGPU"] = _bytes(
+            [folder / "runtime" / f for f in packages.BACKENDS["webgpu"]]
+        )
+    found: dict[str, Any] = {
         label: {
             step: statistics.median(visit[i].get(step, 0) for visit in visits) for step in STEPS
         }
         for i, label in enumerate(("first visit", "second visit"))
     }
+    return found | {"bytes, and with gzip": sizes, "camera, pictures/s": camera}
+
+
+def _kind(path: Path, folder: Path) -> str:
+    return first if (first := path.relative_to(folder).parts[0]) in ("nets", "runtime") else "page"
+
+
+def _bytes(paths: Sequence[Path]) -> list[int]:
+    data = [path.read_bytes() for path in paths]
+    return [sum(map(len, data)), sum(len(gzip.compress(one, 6)) for one in data)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -158,6 +187,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=3,
         metavar="N",
         help="first visits, each with a second one (default: 3)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=20,
+        metavar="S",
+        help="of each camera; 0 leaves them out (default: 20)",
+    )
+    parser.add_argument(
+        "--styles", nargs="+", metavar="NAME", help="of the site (default: all shipped)"
     )
     parser.add_argument("--runtime", metavar="FOLDER", help="as of `jaxpercept web`")
     parser.add_argument(
@@ -181,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     files.write_text(out, json.dumps(found, indent=1) + "\n")
                     print(row, flush=True)
     if given.visits:
-        found |= first_paintings(given.visits, given.runtime)
+        found |= shipped_site(given.visits, given.seconds, given.runtime, given.styles)
     files.write_text(out, json.dumps(found, indent=1) + "\n")
 
 

@@ -288,6 +288,7 @@ def test_the_benchmark(tmp_path):
         pytest.skip(reason)
     package = os.environ.get("ONNXRUNTIME_WEB")
     small = ["--sizes", "32", "--widths", "0.125", "--rounds", "1", "--visits", "1"]
+    small += ["--styles", "wave", "udnie", "--seconds", "3"]
     given = [*small, *(["--runtime", package] if package else [])]
     command = [sys.executable, "-m", "benchmarks.web", "--json", tmp_path / "web.json", *given]
     subprocess.run(command, check=True, env={**os.environ, "CHROMIUM": CHROMIUM})
@@ -297,6 +298,9 @@ def test_the_benchmark(tmp_path):
     first, second = found["first visit"], found["second visit"]
     assert 0 < first["runMs"] < first["totalMs"]
     assert second["netMs"] > 0
+    assert all(rate > 0 for rate in found["camera, pictures/s"].values())
+    sizes = found["bytes, and with gzip"]
+    assert sum(sizes[kind][0] for kind in ("page", "nets", "runtime")) < sizes["all files"][0]
 
 
 def test_webgpu(folder):
