@@ -115,6 +115,15 @@ BAD = {
         "invert --content tall.png --iterations 1 2 --sizes 16 17 18",
         "2 numbers for 3 sizes",
     ),
+    "too small for a term": (
+        "invert --content tall.png --sizes 16 8 --weights.dark 1",
+        "images of 10x16: dark_loss: expected images (N, H, W, 3) of at least 16x16",
+    ),
+    "empty": ("invert --content tall.png --out=", "-o is empty; give a value"),
+    "not a number": (
+        "style --content tall.png --style style.png --style-weights nan",
+        "give one number of at least 0",
+    ),
     "onto itself": ("invert --content tall.png -o tall.png", "is the input itself"),
     "several into one": ("invert --content tall.png chelsea.png -o x.png", "names one file"),
     "unknown convention": ("invert --content tall.png --losses lua", "paper, reference"),

@@ -156,3 +156,22 @@ def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
     texture = target + 40 * jnp.asarray(noise, jnp.float32)
     assert weave_loss(texture + stripes, texture) < 1e-3 * found
     np.testing.assert_allclose(weave_loss(target + 0.1, target), 0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("fn", "arrays", "said"),
+    [
+        (losses.pixel_loss, [np.zeros((1, 8, 8, 3), np.uint8)] * 2, "floats, got uint8"),
+        (losses.dark_loss, [np.zeros((1, 16, 16, 3), np.uint8)] * 2, "divide uint8 images by 255"),
+        (losses.feature_loss, [np.zeros((1, 8, 8, 3), np.complex64)] * 2, "floats, got complex64"),
+        (losses.gram_matrix, [np.zeros((1, 8, 8, 3), np.int32)], "floats, got int32"),
+        (losses.total_variation, [np.zeros((1, 8, 8, 3), np.uint8)], "floats, got uint8"),
+        (losses.pixel_loss, [np.zeros((1, 0, 8, 3), np.float32)] * 2, "arrays with values"),
+        (losses.flat_loss, [np.zeros((1, 8, 8, 1), np.float32)] * 2, r"\(N, H, W, 3\) of at least"),
+        (losses.weave_loss, [np.zeros((1, 2, 8, 3), np.float32)] * 2, "of at least 4x4"),
+        (losses.style_loss, [np.zeros((1, 3, 4), np.float32)] * 2, "do not match"),
+    ],
+)
+def test_arrays_that_would_give_a_wrong_number_are_refused(fn, arrays, said):
+    with pytest.raises(ValueError, match=said):
+        fn(*map(jnp.asarray, arrays))

@@ -144,6 +144,29 @@ def test_a_term_that_reads_or_returns_what_it_must_not_is_named(phi, pair, fn, m
         objective.evaluate([LossTerm("own", fn)], phi, {}, *pair)
 
 
+def test_a_term_that_reads_a_view_it_did_not_ask_for(phi):
+    def fn(inputs):
+        return inputs.second.output.mean((1, 2, 3))
+
+    with pytest.raises(InputError, match=r"'a' reads 'output' of None; .*second_view=True"):
+        objective.try_terms([terms.LossTerm("a", fn)], phi, {}, (16, 16))
+    asked = terms.LossTerm("a", fn, second_view=True)
+    objective.try_terms([asked], phi, {}, (16, 16), two_views=True)
+
+
+def test_a_term_on_images_that_are_too_small(phi):
+    made = objective.make_terms(config.ObjectiveConfig(weights={"dark": 1.0}))
+    objective.try_terms(made, phi, {}, (16, 16))
+    with pytest.raises(InputError, match=r"^images of 8x12: dark_loss: .* of at least 16x16"):
+        objective.try_terms(made, phi, {}, (12, 8))
+
+
+@pytest.mark.parametrize("given", [[lambda inputs: 0], ["content"]])
+def test_terms_are_loss_terms(phi, given):
+    with pytest.raises(InputError, match=r"is not a LossTerm; give LossTerm\(name, fn\)"):
+        objective.try_terms(given, phi, {}, (16, 16))
+
+
 def test_an_error_in_a_term_of_the_users_names_the_term(phi, pair):
     with pytest.raises(TypeError) as caught:
         objective.evaluate([LossTerm("own", lambda inputs: None + 1)], phi, {}, *pair)

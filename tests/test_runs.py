@@ -129,3 +129,22 @@ def test_control_characters_in_names_are_escaped(two, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert r"\x1b[2Ja" in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [("{}", "has no task"), ('{"task": "style", "steps": "4"}', "has no steps")],
+)
+def test_settings_of_something_else(settings, said, two, tmp_path, capsys):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "config.json").write_text(settings)
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    assert cli.main(["runs", str(folder)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_line_with_a_value_that_is_no_number(two, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": null}\n')
+    assert len(runs.whole_lines(path)) == 1

@@ -335,6 +335,14 @@ def test_more_steps_continue_and_other_settings_are_refused(photos, tmp_path):
     assert [line["step"] for line in metrics(out)] == [1, 2, 3]
     with pytest.raises(InputError, match="batch_size: 4 → 8; seed: 0 → 5"):
         loop.train(dataclasses.replace(short, batch_size=8, seed=5))
+    heavier = dataclasses.replace(short.objective, weights={**short.objective.weights, "tv": 0.5})
+    with pytest.raises(InputError) as raised:
+        loop.train(dataclasses.replace(short, objective=heavier))
+    assert "(weights.tv: null → 0.5; terms: {" in str(raised.value)
+    assert "(--weights.tv: null" in raised.value.with_flags({"weights.tv": "--weights.tv"})
+    kept = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    loop.train(dataclasses.replace(short, steps=1))  # less than there are
+    assert kept == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
     down = dataclasses.replace(short, out=str(tmp_path / "down"), schedule="cosine")
     loop.train(down)
     with pytest.raises(InputError, match=r"steps: 2 → 3.*--init"):

@@ -102,3 +102,12 @@ def test_float16_weights_move_every_feature_by_less_than_a_thousandth(phi, root)
 def test_integers_are_refused(phi, dtype):
     with pytest.raises(ValueError, match=r"floats, got u?int\d+; divide by 255"):
         vgg.vgg_features(phi, np.zeros((1, 16, 16, 3), dtype), ["relu1_1"])
+
+
+def test_layers_are_any_names_or_one(phi):
+    x = jnp.zeros((1, 16, 16, 3))
+    assert [*vgg.vgg_features(phi, x, (name for name in ["relu1_1", "relu2_2"]))] == [
+        "relu1_1",
+        "relu2_2",
+    ]
+    assert [*vgg.vgg_features(phi, x, "relu2_2")] == ["relu2_2"]

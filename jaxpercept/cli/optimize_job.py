@@ -5,6 +5,7 @@ together, prints progress, and saves.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,9 @@ def run(
 
 def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
     shares: list[float] | None = arguments.style_weights if count else None
-    if shares is not None and (len(shares) != count or min(shares) < 0 or not sum(shares)):
+    if shares is not None and (
+        len(shares) != count or not all(0 <= x < math.inf for x in shares) or not sum(shares)
+    ):
         raise InputError(
             f"--style-weights {' '.join(map('{:g}'.format, shares))}: give one number of at least "
             f"0 for each of the {counted(count, 'style image')}, and not 0 for all"
@@ -91,12 +94,15 @@ def _optimize(
 ) -> None:
     """Optimises and saves the images, those of one size together."""
     from jaxpercept import images
+    from jaxpercept.losses import objective
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
     from jaxpercept.synthesis import run
 
     compilation_cache.enable()
     params = vgg.load_vgg16(arguments.vgg)
+    for picture in loaded:
+        run.try_sizes(made, objective.make_terms(made.objective), params, picture, pictures)
     _introduce(made, len(loaded))
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, picture in enumerate(loaded):

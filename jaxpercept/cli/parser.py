@@ -73,6 +73,14 @@ class Parser(argparse.ArgumentParser):
         self._given = list(args or ())
         return super().parse_known_args(args, namespace)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found = super().parse_args(args, namespace)
+        flags = self.flags()
+        for name, value in vars(found).items():
+            if any(item == "" for item in (value if isinstance(value, list) else [value])):
+                self.error(f"{flags.get(name, name)} is empty; give a value")
+        return found
+
     def error(self, message: str) -> NoReturn:
         known = self._reached()._options()
         stray = re.search(r"unrecognized arguments: (\S+)", message)

@@ -114,9 +114,12 @@ class ObjectiveConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in self.weights:
+        for name in self.weights or ():
             choose("loss term", name, TERM_NAMES)
         settle(self)
+        for term, layers in (("content", "content_layers"), ("style", "style_layers")):
+            if self.weights.get(term) and not getattr(self, layers):
+                raise InputError(Name(layers), f" is empty; the {term} loss needs a layer")
         if not any(self.weights.values()):
             example = Name("weights.content")
             raise InputError("every loss weight is 0; give at least one, as in ", example, " 1")

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
+from jaxpercept.config.applying import MAX_PIXELS
 from jaxpercept.config.net import NET_PRESETS, TransformNetConfig
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
@@ -53,6 +54,7 @@ class TrainConfig:
         "side of the square crops to train on, in pixels",
         group="data",
         least=16,
+        most=16_384,
         fixed=True,
         elsewhere={
             "superres": (
@@ -204,7 +206,11 @@ class TrainConfig:
     )
     out: str = option("runs/style", "directory of the run", metavar="RUN")
     seed: int = option(
-        0, "seed of the initial weights and of the order of photos", least=0, fixed=True
+        0,
+        "seed of the initial weights and of the order of photos",
+        least=0,
+        most=2**63 - 1,
+        fixed=True,
     )
     engine: str = option("shard_map", "how devices share a step", choices=("shard_map", "pmap"))
     checkpoint_every: int = option(1000, "steps between checkpoints", least=1)
@@ -221,6 +227,14 @@ class TrainConfig:
         elif self.task != "multistyle" and len(self.style_images) == 1:
             object.__setattr__(self, "style_images", ())
         settle(self)
+        if (pixels := self.batch_size * self.image_size**2) > MAX_PIXELS:
+            raise InputError(
+                Name("batch_size"),
+                f" {self.batch_size} with ",
+                Name("image_size"),
+                f" {self.image_size} is {pixels:,} pixels per step; at most {MAX_PIXELS:,} are "
+                "allowed",
+            )
         several, count = self.task == "multistyle", len(self.style_images)
         most = {"style": 1, "multistyle": self.net.styles, "superres": 0}[self.task]
         if several != bool(self.net.styles) or not several <= count <= most:

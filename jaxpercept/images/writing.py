@@ -119,6 +119,8 @@ def save_image(
 def _checked(x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim != 3 or x.shape[-1] != 3 or 0 in x.shape:
         raise ValueError(f"an image of shape {x.shape}, expected (H, W, 3)")
+    if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+        raise ValueError(f"an image of {x.dtype}, expected uint8, or floats in [0, 1]")
     if not np.isfinite(x).all():
         raise ValueError("the image has values that are not finite")
     return x

@@ -161,6 +161,7 @@ def load_model(
     Raises InputError for an unknown name (and lists the known ones), a file that is not a transform
     net, or a wrong blend."""
     choose("precision", precision, PRECISIONS)
+    choose("kind", kind, (None, "styles", "superres"))
     file, path, blend = multistyle.find(name_or_file, kind)
     config, params, stats, header = net_file.load(path)
     multistyle.check(header, file)

@@ -28,6 +28,7 @@ def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
     C) to (N, C, C)."""
     if f.ndim != 4:
         raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
+    _floating("gram_matrix", f)
     n, h, w, c = f.shape
     psi = _widen(f).reshape(n, h * w, c)
     # A few images are multiplied one by one: XLA:CPU writes the batched product's gradient
@@ -60,6 +61,7 @@ def style_loss(
     if (
         g.ndim != 3
         or g_style.ndim != 3
+        or g.shape[1] != g.shape[2]
         or g.shape[1:] != g_style.shape[1:]
         or g_style.shape[0] not in (1, g.shape[0])
     ):
@@ -125,7 +127,7 @@ def flat_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[A
     pixels around, of b's luma in 0-255 minus its own 9×9 mean. The weight is 1 on an even surface
     or slope and nearly 0 in texture. This removes what feature losses leave there, such as
     amplified noise."""
-    _same_shape("flat_loss", a, b)
+    _smooth_images("flat_loss", a, b, FLAT_WINDOW // 2)
     return (_smoothness(b) * jnp.abs(_widen(a) - _widen(b))).mean((1, 2, 3))
 
 
@@ -137,7 +139,7 @@ def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     apart. The luma of a - b is differenced twice along one axis and averaged over 9 pixels along
     the other, where stripes add up and grain does not. The absolute value is weighted as in
     `flat_loss`, averaged over the image and summed over the two axes."""
-    _same_shape("weave_loss", a, b)
+    _smooth_images("weave_loss", a, b, FLAT_WINDOW // 2)
     grey, weight = luma(_widen(a) - _widen(b)), _smoothness(b)
 
     def along(axis: int) -> Array:
@@ -208,6 +210,7 @@ def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") ->
 
     "reference" is half of it, which has the gradient of the authors' TotalVariation.lua. Their code
     sums it over the batch, which the objective does here, and leaves it out of the printed loss."""
+    _floating("total_variation", x)
     if x.ndim != 4 or min(x.shape[1:3]) < 2:
         raise ValueError(
             f"total_variation: expected images (N, H, W, C) of at least 2x2, got {x.shape}"
@@ -236,4 +239,22 @@ def _same_shape(name: str, a: Array, b: Array) -> None:
     if a.ndim != 4 or a.shape != b.shape:
         raise ValueError(
             f"{name}: expected two arrays of one shape (N, H, W, C), got {a.shape} and {b.shape}"
+        )
+    for x in (a, b):
+        _floating(name, x)
+        if x.size == 0:
+            raise ValueError(f"{name}: expected arrays with values, got {x.shape}")
+
+
+def _floating(name: str, x: Array) -> None:
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{name}: expected floats, got {x.dtype}; divide uint8 images by 255")
+
+
+def _smooth_images(name: str, a: Array, b: Array, least: int) -> None:
+    """Checks two images of which `_smoothness` is taken. `least` is their least side."""
+    _same_shape(name, a, b)
+    if a.shape[-1] != 3 or min(a.shape[1:3]) < least:
+        raise ValueError(
+            f"{name}: expected images (N, H, W, 3) of at least {least}x{least}, got {a.shape}"
         )

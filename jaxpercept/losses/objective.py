@@ -5,8 +5,9 @@ term reads is not computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +100,38 @@ def evaluate(
     return {"loss": terms.sum_of(values.values()), **values}
 
 
+def try_terms(
+    loss_terms: Sequence[Any],
+    vgg_params: vgg.Params,
+    style_grams: Mapping[str, Any],
+    size: tuple[int, int],
+    *,
+    convention: str = "reference",
+    two_views: bool = False,
+) -> None:
+    """Runs terms on images of this (height, width), on shapes alone. Of `style_grams`, only the
+    shapes count. Raises InputError for what is not a term, for what `evaluate` refuses, and for
+    images that are too small for a term."""
+    for term in loss_terms:
+        if not isinstance(term, LossTerm):
+            raise InputError(f"terms: {term!r:.100} is not a LossTerm; give LossTerm(name, fn)")
+
+    def image(channels: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)
+
+    def values(phi: vgg.Params, grams: Any, x: Array, y: Array, flow: Array) -> Any:
+        second = SecondView(y, x, flow) if two_views else None
+        return evaluate(loss_terms, phi, grams, x, y, convention=convention, second=second)
+
+    one = {k: jax.ShapeDtypeStruct((1, *g.shape[1:]), g.dtype) for k, g in style_grams.items()}
+    try:
+        jax.eval_shape(values, vgg_params, one, image(3), image(3), image(2))
+    except InputError:
+        raise
+    except ValueError as e:
+        raise InputError(f"images of {size[1]}x{size[0]}: {e}") from e
+
+
 def check_terms(loss_terms: Sequence[LossTerm], style_layers: Collection[str]) -> list[LossTerm]:
     """Returns the terms of positive weight. `style_layers` are the layers with style targets.
     Raises InputError if there is no term, terms share a name, or a style target is missing."""
@@ -133,6 +166,14 @@ def _value(term: LossTerm, inputs: LossInputs) -> Float[Array, " n"]:
         raise InputError(
             f"the loss term {term.name!r} reads {layer}, which it did not ask for; name the layer "
             "where it is made: LossTerm(…, features=, target_features= or style_grams=)"
+        ) from e
+    except AttributeError as e:
+        if e.name is None or e.obj is not None or inputs.second is not None:
+            e.add_note(f"in the loss term {term.name!r}")
+            raise
+        raise InputError(
+            f"the loss term {term.name!r} reads {e.name!r} of None; if that is `second`, make the "
+            "term with LossTerm(…, second_view=True)"
         ) from e
     except Exception as e:
         e.add_note(f"in the loss term {term.name!r}")

@@ -9,7 +9,7 @@ deepest requested one are not computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import jax
@@ -58,12 +58,13 @@ class VGG16(nnx.Module):
         return features
 
 
-def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Collection[str]) -> Features:
-    """Returns φ_j(x) for each name in `layers`. x is in [0, 1] and the result has x's dtype. Pure
-    and jittable.
+def vgg_features(params: Params, x: Float[Array, "n h w 3"], layers: Iterable[str]) -> Features:
+    """Returns φ_j(x) for each name in `layers`, which may be one name. x is in [0, 1]; the result
+    has x's dtype. Pure and jittable.
 
     Raises InputError for an unknown layer or images too small for one, and ValueError for another
     shape than (N, H, W, 3) or for integers."""
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
     for layer in layers:
         choose("VGG-16 layer", layer, VGG_LAYERS)
     if x.ndim != 4 or x.shape[-1] != 3:

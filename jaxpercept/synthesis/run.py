@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -67,13 +68,21 @@ def synthesize(
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
     job = Job(config, loss_terms, params)
+    for what, given in (("content", contents), ("style image", styles), ("start", start or ())):
+        for x in given:
+            if x.ndim != 3 or x.shape[-1] != 3 or not np.issubdtype(x.dtype, np.floating):
+                raise InputError(
+                    f"a {what} of {x.shape} and {x.dtype}: give images (H, W, 3), floats in [0, 1]"
+                )
     if len({x.shape for x in contents}) != 1:
         raise InputError(
             f"images of one size are optimised together, got {[x.shape[:2] for x in contents]}"
         )
+    sizes = config.sizes or (max(contents[0].shape[:2]),)
+    try_sizes(config, loss_terms, params, contents[0], styles)
     losses, evaluations, timed, image = [], [], (0.0, 0), None
     state: State | None = None
-    for stage, size in enumerate(config.sizes or (max(contents[0].shape[:2]),)):
+    for stage, size in enumerate(sizes):
         targets = np.stack([images.resize(x, size, "long") for x in contents])
         style_size = max(targets.shape[1:3]) if config.style_size is None else config.style_size
         grams = style_grams(
@@ -91,6 +100,25 @@ def synthesize(
     assert image is not None
     assert state is not None
     return Result(image, losses, evaluations, np.asarray(state.restarts), timed)
+
+
+def try_sizes(
+    config: SynthesisConfig,
+    loss_terms: Sequence[LossTerm],
+    params: vgg.Params,
+    content: Float,
+    styles: Sequence[Float],
+) -> None:
+    """Raises InputError if at one of the sizes the image is too small for a term, so that the
+    sizes before it are not computed in vain."""
+    small = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    layers, grams = config.objective.style_layers, {}
+    if styles:
+        grams = jax.eval_shape(lambda phi, x: style_targets(phi, x, layers), params, small)
+    height, width = content.shape[:2]
+    for size in config.sizes or (max(height, width),):
+        fitted = images.fit(height, width, size, "long")
+        objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
 def score(

@@ -77,6 +77,12 @@ def _run(
         ):
             processes.check_same(checkpoints=checkpoints.steps)
             state, last = _resumed(start, checkpoints, stream)
+            if state.step > config.steps:  # its files tell of more steps
+                console.say(
+                    f"{config.out}: had already finished at step {state.step}, beyond step "
+                    f"{config.steps}; nothing is left to do"
+                )
+                return folder / result.FILE, int(state.step)
             if directory.writes():
                 directory.describe(folder, config, start.source.identity())
             with Log(config, console, int(state.step), last, on_log) as log:

@@ -16,6 +16,8 @@ from jaxpercept.errors import InputError, Name
 from jaxpercept.training import directory
 from jaxpercept.training.start import Start
 
+_NESTED = ("net", "objective")
+
 
 def check(start: Start, about: dict[str, Any]) -> None:
     """Raises an InputError that names each setting that must not change but differs in the
@@ -32,7 +34,12 @@ def check(start: Start, about: dict[str, Any]) -> None:
     if old.init is not None and "init" not in then:  # an earlier version compared its name
         then["init"] = now.get("init") if old.init == config.init else old.init
     differing += [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    before, after = to_dict(old) | then, to_dict(config) | now
+    before, after = _flat(to_dict(old)) | then, _flat(to_dict(config)) | now
+    differing = [
+        name
+        for whole in differing
+        for name in ([whole] if whole not in _NESTED else _within(whole, before, after))
+    ]
     changes: list[tuple[str, ...]] = [
         ("; ", Name(n), f": {_short(before.get(n))} → {_short(after.get(n))}") for n in differing
     ]
@@ -45,6 +52,23 @@ def check(start: Start, about: dict[str, Any]) -> None:
             *[part for change in changes for part in change][1:],
             f"); give another --out{goes_on if 'steps' in differing else ''}",
         )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a config's entries with those of its `_NESTED` fields, and with the loss weights."""
+    flat = config | {f"net.{k}": v for k, v in config["net"].items()} | config["objective"]
+    return flat | {f"weights.{k}": v for k, v in config["objective"]["weights"].items()}
+
+
+def _within(whole: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Returns the names of the entries of a nested field that differ."""
+    names = {**after[whole], **before[whole]}
+    if whole == "net":
+        names = {f"net.{name}": None for name in names}
+    else:
+        weights = {**after["weights"], **before["weights"]}
+        names = {n: None for n in names if n != "weights"} | {f"weights.{n}": None for n in weights}
+    return [name for name in names if before.get(name) != after.get(name)]
 
 
 def _other_images(start: Start, then: dict[str, Any]) -> str:

@@ -45,6 +45,9 @@ def read_run(folder: str) -> Run:
         lines = [json.loads(text) for text in whole_lines(path / "metrics.jsonl")]
         if not isinstance(config, dict):
             raise ValueError("its config.json holds no settings")
+        for name, kind in (("task", str), ("steps", int), ("batch_size", int)):
+            if type(config.get(name)) is not kind:
+                raise ValueError(f"its config.json has no {name}")
     except (OSError, ValueError, RecursionError) as e:
         raise InputError(
             f"{folder}: not the directory of a run; one has config.json and metrics.jsonl ({e})"
@@ -68,7 +71,9 @@ def _is_whole(line: str) -> bool:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and type(found.get("step")) is int
+    if not isinstance(found, dict) or type(found.get("step")) is not int:
+        return False
+    return all(isinstance(value, int | float) for value in found.values())
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -19,7 +19,7 @@ from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.losses import objective
-from jaxpercept.losses.terms import LossTerm, SecondView
+from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import engines, processes, resident, style_plan
 from jaxpercept.training.optimizers import make_optimizer
@@ -74,7 +74,15 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
         hashes["loss network"] = weights_file.sha256(vgg.source(config.vgg))
     grams = gram_targets(config, chosen, vgg_params, pictures)
     if terms is not None:
-        _try_terms(config, chosen, vgg_params, grams)
+        side = config.image_size
+        objective.try_terms(
+            chosen,
+            vgg_params,
+            grams,
+            (side, side),
+            convention=config.objective.losses,
+            two_views=any(term.second_view for term in chosen),
+        )
     hashes["terms"] = {term.name: term.weight for term in chosen}
     return Start(
         config=config,
@@ -212,34 +220,3 @@ def _dtype(config: TrainConfig) -> Any:
     path = weights_file.resolve(config.init, "styles")
     kept = weights_file.read_weights(path)[0].values()
     return np.result_type(np.float16, *(value.dtype for value in kept))
-
-
-def _try_terms(
-    config: TrainConfig,
-    terms: Sequence[LossTerm],
-    vgg_params: vgg.Params,
-    grams: objective.Grams,
-) -> None:
-    """Runs the user's terms on shapes alone. Raises InputError for what they must not read or
-    return."""
-    side = config.image_size
-    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    one = {k: jax.ShapeDtypeStruct((1, *g.shape[1:]), g.dtype) for k, g in grams.items()}
-    convention, batch = config.objective.losses, config.batch_size
-    jax.eval_shape(
-        lambda phi, style, x, y, flow: objective.evaluate(
-            terms,
-            phi,
-            style,
-            x,
-            y,
-            convention=convention,
-            batch=batch,
-            second=SecondView(y, x, flow),
-        ),
-        vgg_params,
-        one,
-        image,
-        image,
-        jax.ShapeDtypeStruct((1, side, side, 2), jnp.float32),
-    )

@@ -22,7 +22,7 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxpercept import files
-from jaxpercept.config import EXPORTED, TransformNetConfig
+from jaxpercept.config import EXPORTED, MAX_PIXELS, TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import Model
 from jaxpercept.interop.runtimes import onnxruntime
@@ -56,6 +56,11 @@ def export(
         raise InputError(
             f"--size {size[0]} {size[1]} is for a .stablehlo file, with at least "
             f"{geometry.least_side(model.config)} pixels per side; an .onnx file takes every size"
+        )
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise InputError(
+            f"--size {size[0]} {size[1]} is {size[0] * size[1]:,} pixels; give at most "
+            f"{MAX_PIXELS:,}"
         )
     if suffix == ".onnx":
         data = onnx_bytes(model)
