@@ -138,7 +138,7 @@ def _introduce(made: SynthesisConfig, count: int) -> None:
     ]
     weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
     say(
-        f"{count} image{'s' * (count > 1)}: {made.optimizer}, "
+        f"{counted(count, 'image')}: {made.optimizer}, "
         f"{' + '.join(map(str, made.iterations))} iterations from "
         f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
         f"({weights}), " + ", ".join(layers)

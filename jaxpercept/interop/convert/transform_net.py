@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercept import files
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
 from jaxpercept.interop.convert import johnson, lengstrom, pytorch_examples
@@ -32,9 +33,8 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
     choose("--from", source, FORMATS)
     read, takes = _SOURCES[source]
     src = Path(src)
-    if not (src.is_file() or (source == "lengstrom" and lengstrom.is_checkpoint(src))):
-        wrong = "is a folder" if src.is_dir() else "no such file"
-        raise InputError(f"{src}: {wrong}; give a net of {source}: {takes}")
+    if not (source == "lengstrom" and lengstrom.is_checkpoint(src)):
+        files.regular(src, f"a net of {source}: {takes}")
     if Path(dst).exists() and os.path.samefile(src if src.exists() else src.parent, dst):
         raise InputError(
             f"{dst}: is the source itself, which would be overwritten; give another file to write"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxpercept import files
 from jaxpercept.config import VGG_BLOCKS
 from jaxpercept.errors import InputError
 from jaxpercept.interop.convert.bounds import reason
@@ -30,11 +31,7 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
     `conv1_1_b`. Files do not record channel order and preprocessing, so they are taken from the
     well-known file of the format. Raises InputError for anything else, with all missing, extra and
     misshapen keys in one message."""
-    src = Path(src)
-    if not src.is_file():
-        raise InputError(
-            f"{src}: no such file; give a wheel, .onnx, .h5, .pth, .safetensors or .npz"
-        )
+    src = files.regular(src, "a wheel, .onnx, .h5, .pth, .safetensors or .npz")
     if Path(dst).exists() and os.path.samefile(src, dst):
         raise InputError(
             f"{dst}: is the source itself, which would be overwritten; give another file to write"
