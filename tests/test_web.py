@@ -17,6 +17,7 @@ from helpers import save_style
 from PIL import Image
 
 from jaxpercept import cli, config, images
+from jaxpercept.cli import web
 from jaxpercept.errors import InputError
 from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import TRAINED_GRAIN
@@ -261,3 +262,15 @@ def _png(pixels):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.mark.parametrize(("desktop", "opened"), [(":0", ["http://localhost:8000/"]), ("", [])])
+def test_the_address_is_opened_on_a_desktop_only(desktop, opened, monkeypatch, capsys):
+    found = []
+    monkeypatch.setattr("webbrowser.open", found.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", desktop)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    web._open("http://localhost:8000/")
+    assert found == opened
+    assert "http://localhost:8000/" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from jaxpercept.cli import options, styles
 from jaxpercept.cli.outputs import say
@@ -49,7 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="folder of the unpacked npm package onnxruntime-web (default: npm fetches it)",
     )
     parser.add_argument(
-        "--serve", action="store_true", help="show the site on localhost, until Ctrl-C"
+        "--serve", action="store_true", help="serve the site on localhost until Ctrl-C, and open it"
     )
     parser.add_argument(
         "--port",
@@ -76,7 +78,18 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
     say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
     if arguments.serve:
-        serve.serve(index.parent, arguments.port, lambda url: say(f"{url}  (Ctrl-C ends)"))
+        serve.serve(index.parent, arguments.port, _open)
+
+
+def _open(url: str) -> None:
+    """Prints the address, and opens it in the user's browser where there is a desktop: without one,
+    Python may start a browser in the terminal."""
+    say(f"{url}  (Ctrl-C ends)")
+    on_linux = sys.platform.startswith("linux")
+    if not on_linux or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        import webbrowser
+
+        webbrowser.open(url)
 
 
 def _blends() -> list[str]:
