@@ -76,8 +76,9 @@ def run(arguments: argparse.Namespace) -> None:
         index = site.write(arguments.out, given, package=arguments.runtime, say=say)
     except ImportError as e:
         raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
-    say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
-    if arguments.serve:
+    if not arguments.serve:
+        say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
+    else:
         serve.serve(index.parent, arguments.port, _open)
 
 
