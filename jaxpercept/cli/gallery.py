@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxpercept.cli import options, styles, stylize
 from jaxpercept.cli.outputs import ending, say
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, counted
 from jaxpercept.nets import shipped
 
 DESCRIPTION = """Write a page that shows every photo in every style.
@@ -92,5 +92,5 @@ def run(arguments: argparse.Namespace) -> int:
         progress=say,
     )
     status = ending(job, missing, len(missing) + len(photos))
-    say(f"{out / 'index.html'}: {len(models)} style{'s' * (len(models) != 1)}")
+    say(f"{out / 'index.html'}: {counted(len(models), 'style')}")
     return status

@@ -101,12 +101,13 @@ def _optimize(
 
     compilation_cache.enable()
     params = vgg.load_vgg16(arguments.vgg)
-    for picture in loaded:
-        run.try_sizes(made, objective.make_terms(made.objective), params, picture, pictures)
-    _introduce(made, len(loaded))
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, picture in enumerate(loaded):
         groups.setdefault(picture.shape, []).append(i)
+    terms = objective.make_terms(made.objective)
+    for indices in groups.values():
+        run.try_sizes(made, terms, params, loaded[indices[0]], pictures)
+    _introduce(made, len(loaded))
     saved = 0
     for indices in groups.values():
         if stopped:

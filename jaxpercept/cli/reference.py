@@ -9,12 +9,13 @@ from jaxpercept import config
 from jaxpercept.cli.options import sentence, words
 from jaxpercept.config.options import GROUPS, Option, options
 
-_LOSSES = ("pixel", "feature")
+_RECIPE_KINDS = [
+    (preset, loss) for preset in config.SUPERRES_PRESETS for loss in config.SUPERRES_LOSSES[preset]
+]
 _BY_RECIPE = {
     name
-    for preset, losses in config.SUPERRES_LOSSES.items()
-    for loss in losses
-    for name, value in config.superres_recipe(4, preset, loss).items()
+    for kind in _RECIPE_KINDS
+    for name, value in config.superres_recipe(4, *kind).items()
     if isinstance(value, int | float | str) and name not in ("task", "out")
 }
 
@@ -50,11 +51,10 @@ def reference() -> str:
 
 def _recipes() -> str:
     """Returns the table of the defaults of super-resolution."""
-    columns = [(preset, loss) for preset in config.SUPERRES_PRESETS for loss in _LOSSES]
-    made = [(config.superres_recipe(4, *one), config.superres_recipe(8, *one)) for one in columns]
+    made = [[config.superres_recipe(scale, *kind) for scale in (4, 8)] for kind in _RECIPE_KINDS]
     plain = config.TrainConfig(data=("photos",))
-    rows = ["| option |" + "".join(f" {preset}, {loss} |" for preset, loss in columns)]
-    rows.append("|---" * (1 + len(columns)) + "|")
+    rows = ["| option |" + "".join(f" {preset}, {loss} |" for preset, loss in _RECIPE_KINDS)]
+    rows.append("|---" * (1 + len(_RECIPE_KINDS)) + "|")
     for name, option in options(config.TrainConfig).items():
         if name not in _BY_RECIPE:
             continue

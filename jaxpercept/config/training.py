@@ -6,7 +6,6 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
-from jaxpercept.config.applying import MAX_PIXELS
 from jaxpercept.config.net import NET_PRESETS, TransformNetConfig
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
@@ -227,14 +226,6 @@ class TrainConfig:
         elif self.task != "multistyle" and len(self.style_images) == 1:
             object.__setattr__(self, "style_images", ())
         settle(self)
-        if (pixels := self.batch_size * self.image_size**2) > MAX_PIXELS:
-            raise InputError(
-                Name("batch_size"),
-                f" {self.batch_size} with ",
-                Name("image_size"),
-                f" {self.image_size} is {pixels:,} pixels per step; at most {MAX_PIXELS:,} are "
-                "allowed",
-            )
         several, count = self.task == "multistyle", len(self.style_images)
         most = {"style": 1, "multistyle": self.net.styles, "superres": 0}[self.task]
         if several != bool(self.net.styles) or not several <= count <= most:

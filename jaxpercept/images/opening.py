@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import re
-import stat
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -41,11 +40,9 @@ def fetch(path: str | os.PathLike[str]) -> Source:
     FIFOs, pipes, devices). Raises `InputError` for more than 1 GiB of bytes."""
     if os.fspath(path) == "-":
         return _drained(sys.stdin.buffer, "standard input")
-    with contextlib.suppress(OSError):
-        mode = os.stat(path).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            with reported(os.fspath(path)), open(path, "rb") as file:
-                return _drained(file, os.fspath(path))
+    if files.is_special(path):
+        with reported(os.fspath(path)), open(path, "rb") as file:
+            return _drained(file, os.fspath(path))
     return path
 
 

@@ -127,7 +127,7 @@ def flat_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[A
     pixels around, of b's luma in 0-255 minus its own 9×9 mean. The weight is 1 on an even surface
     or slope and nearly 0 in texture. This removes what feature losses leave there, such as
     amplified noise."""
-    _smooth_images("flat_loss", a, b, FLAT_WINDOW // 2)
+    _rgb_images("flat_loss", a, b, FLAT_WINDOW // 2)
     return (_smoothness(b) * jnp.abs(_widen(a) - _widen(b))).mean((1, 2, 3))
 
 
@@ -139,7 +139,7 @@ def weave_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[
     apart. The luma of a - b is differenced twice along one axis and averaged over 9 pixels along
     the other, where stripes add up and grain does not. The absolute value is weighted as in
     `flat_loss`, averaged over the image and summed over the two axes."""
-    _smooth_images("weave_loss", a, b, FLAT_WINDOW // 2)
+    _rgb_images("weave_loss", a, b, FLAT_WINDOW // 2)
     grey, weight = luma(_widen(a) - _widen(b)), _smoothness(b)
 
     def along(axis: int) -> Array:
@@ -164,14 +164,8 @@ def dark_loss(a: Float[Array, "n h w c"], b: Float[Array, "n h w c"]) -> Float[A
     least 0; l is b's luma. The loss is the mean over cells. The content and the style loss hardly
     see the mean brightness of an even area, so some styles paint black areas pale. Raises
     ValueError for images that are not RGB, or smaller than a cell."""
-    _same_shape("dark_loss", a, b)
-    n, h, w, c = a.shape
-    if min(h, w) < DARK_CELL or c != 3:
-        raise ValueError(
-            f"dark_loss: expected images (N, H, W, 3) of at least {DARK_CELL}x{DARK_CELL}, got "
-            f"{a.shape}"
-        )
-    h, w = h // DARK_CELL, w // DARK_CELL
+    _rgb_images("dark_loss", a, b, DARK_CELL)
+    n, h, w = a.shape[0], a.shape[1] // DARK_CELL, a.shape[2] // DARK_CELL
 
     def cells(x: Array) -> Array:
         inner = luma(_widen(x))[:, : DARK_CELL * h, : DARK_CELL * w]
@@ -251,8 +245,8 @@ def _floating(name: str, x: Array) -> None:
         raise ValueError(f"{name}: expected floats, got {x.dtype}; divide uint8 images by 255")
 
 
-def _smooth_images(name: str, a: Array, b: Array, least: int) -> None:
-    """Checks two images of which `_smoothness` is taken. `least` is their least side."""
+def _rgb_images(name: str, a: Array, b: Array, least: int) -> None:
+    """Checks two images whose luma is taken. `least` is their least side."""
     _same_shape(name, a, b)
     if a.shape[-1] != 3 or min(a.shape[1:3]) < least:
         raise ValueError(

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept import data
-from jaxpercept.config import to_dict, train_config_from_dict
+from jaxpercept.config import TrainConfig, to_dict, train_config_from_dict
 from jaxpercept.config.options import fixed
 from jaxpercept.errors import InputError, Name
 from jaxpercept.training import directory
 from jaxpercept.training.start import Start
-
-_NESTED = ("net", "objective")
 
 
 def check(start: Start, about: dict[str, Any]) -> None:
@@ -27,19 +25,15 @@ def check(start: Start, about: dict[str, Any]) -> None:
     if not (isinstance(about["config"], dict) and isinstance(about["data"], dict)):
         raise TypeError("its metadata is damaged")
     old = train_config_from_dict(about["config"])
-    differing = [name for name in fixed(config) if getattr(old, name) != getattr(config, name)]
-    if old.schedule == "cosine" and old.steps != config.steps:
-        differing.append("steps")
     then = dict(about.get("contents", now))
     if old.init is not None and "init" not in then:  # an earlier version compared its name
         then["init"] = now.get("init") if old.init == config.init else old.init
-    differing += [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    before, after = _flat(to_dict(old)) | then, _flat(to_dict(config)) | now
-    differing = [
-        name
-        for whole in differing
-        for name in ([whole] if whole not in _NESTED else _within(whole, before, after))
-    ]
+    before, after = _entries(old), _entries(config)
+    if old.schedule == "cosine":
+        before["steps"], after["steps"] = old.steps, config.steps
+    names = {**before, **after, **then, **now}
+    before, after = before | then, after | now
+    differing = [name for name in names if before.get(name) != after.get(name)]
     changes: list[tuple[str, ...]] = [
         ("; ", Name(n), f": {_short(before.get(n))} → {_short(after.get(n))}") for n in differing
     ]
@@ -54,21 +48,15 @@ def check(start: Start, about: dict[str, Any]) -> None:
         )
 
 
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config's entries with those of its `_NESTED` fields, and with the loss weights."""
-    flat = config | {f"net.{k}": v for k, v in config["net"].items()} | config["objective"]
-    return flat | {f"weights.{k}": v for k, v in config["objective"]["weights"].items()}
-
-
-def _within(whole: str, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Returns the names of the entries of a nested field that differ."""
-    names = {**after[whole], **before[whole]}
-    if whole == "net":
-        names = {f"net.{name}": None for name in names}
-    else:
-        weights = {**after["weights"], **before["weights"]}
-        names = {n: None for n in names if n != "weights"} | {f"weights.{n}": None for n in weights}
-    return [name for name in names if before.get(name) != after.get(name)]
+def _entries(config: TrainConfig) -> dict[str, Any]:
+    """Returns the settings that must stay the same, by name: those of the net, of the objective and
+    its weights one by one."""
+    whole = to_dict(config)
+    kept = {name: whole[name] for name in fixed(config)}
+    net, objective = kept.pop("net"), kept.pop("objective")
+    weights = objective.pop("weights")
+    kept |= {f"net.{name}": value for name, value in net.items()} | objective
+    return kept | {f"weights.{name}": value for name, value in weights.items()}
 
 
 def _other_images(start: Start, then: dict[str, Any]) -> str:
