@@ -10,6 +10,7 @@ from jax import Array
 from jaxpercept import losses
 from jaxpercept.evaluation.parity.case import Case, load_twin
 from jaxpercept.evaluation.parity.inputs import Arrays, uniform
+from jaxpercept.losses import motion
 
 
 def cases(size: tuple[int, int]) -> Iterator[Case]:
@@ -47,6 +48,11 @@ def cases(size: tuple[int, int]) -> Iterator[Case]:
         lambda t, d: t.dark_loss(d["a"][..., :3], d["b"][..., :3] / 5),
     )
     yield case(
+        "stability",
+        lambda d: motion.stability_loss(*_views(d)),
+        lambda t, d: t.stability_loss(*_views(d)),
+    )
+    yield case(
         "Gram matrix", lambda d: losses.gram_matrix(d["a"]), lambda t, d: t.gram_matrix(d["a"])
     )
     for kind in ("paper", "reference"):
@@ -60,3 +66,9 @@ def cases(size: tuple[int, int]) -> Iterator[Case]:
             lambda d, c=kind: losses.total_variation(d["a"], convention=c),
             lambda t, d, c=kind: t.total_variation(d["a"], c),
         )
+
+
+def _views(d: Any) -> tuple[Any, ...]:
+    """Returns the second and the first picture, their inputs, and a flow of up to 6 pixels."""
+    a, b = d["a"], d["b"]
+    return a[..., :3], b[..., :3], a[..., 3:6], b[..., 3:6], 3 * a[..., 5:7]

@@ -79,6 +79,28 @@ def dark_loss(a: Tensor, b: Tensor) -> Tensor:
     return (weight * (ours - photo).clamp(min=0) ** 2).flatten(1).mean(1)
 
 
+def stability_loss(
+    second: Tensor, first: Tensor, second_input: Tensor, first_input: Tensor, flow: Tensor
+) -> Tensor:
+    """Returns the mean square of second - W(first) - luma(second_input - W(first_input)) over
+    channels and the pixels where the flow W, (N, H, W, 2) to the right and down, leads inside."""
+    n, h, w, channels = second.shape
+    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    x, y = columns + flow[..., 0], rows + flow[..., 1]
+    grid = torch.stack([2 * x / (w - 1) - 1, 2 * y / (h - 1) - 1], -1)
+
+    def moved(picture: Tensor) -> Tensor:
+        sampled = functional.grid_sample(
+            picture.permute(0, 3, 1, 2), grid, padding_mode="reflection", align_corners=True
+        )
+        return sampled.permute(0, 2, 3, 1)
+
+    changed = _luma(second_input - moved(first_input)).reshape(n, h, w, 1)
+    apart = (second - moved(first) - changed) ** 2
+    seen = ((x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1))[..., None]
+    return (seen * apart).flatten(1).sum(1) / (channels * seen.flatten(1).sum(1).clamp(min=1))
+
+
 def gram_matrix(f: Tensor) -> Tensor:
     """Returns equation 3, (N, C, C)."""
     n, h, w, c = f.shape
