@@ -18,8 +18,6 @@ from jaxpercept.inference.model import Model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 pytest.importorskip("cv2", reason="needs the extra `video`")
 
 
@@ -103,7 +101,7 @@ def test_the_command(tmp_path, capsys):
     line = ["evaluate", "video", *clips, "--style", str(weights), "--size", "80"]
     chart = tmp_path / "chart.png"
     sheet = tmp_path / "sheet.png"
-    line += ["--frames", "7", "--sheet", str(sheet)]
+    line += ["--frames", "9", "--sheet", str(sheet)]
     assert main([*line, "--json", str(scores), "--plot", str(chart)]) == 1
     assert images.load_image(chart).shape == (480, 720, 3)
     height, width = images.load_image(sheet).shape[:2]
@@ -112,6 +110,7 @@ def test_the_command(tmp_path, capsys):
     said = capsys.readouterr()
     assert "| input |" in said.out
     assert "bad.gif" in said.err
+    assert "a.webp: 7 frames of the 9 asked for" in said.err
     found = json.loads(scores.read_text())["clips"][clips[0]]
     assert set(found[str(weights)]) == {"lag1", "lag5", "shift1", "shift4", "each"}
     assert found["input"]["lag1"] < found[str(weights)]["lag1"]
@@ -140,8 +139,7 @@ def test_losses_of_the_frames_stand_beside_the_errors():
 
 def test_the_sheet_shows_what_changed_where_the_flow_is_reliable():
     random = np.random.default_rng(0)
-    gathered = video_sheet.Differences(4)
-    assert gathered.chosen == {1, 2, 3}
+    gathered = video_sheet.Differences()
     nets = {
         "still": lambda x: 1 - x,
         "noise": lambda x: x + random.normal(0, 0.05, x.shape).astype(np.float32),

@@ -26,8 +26,6 @@ from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture
 def av():
@@ -159,6 +157,18 @@ def test_a_matroska_film_that_is_cut_short(av, tmp_path):
     assert short.damage is not None
     assert short.damage.startswith("cut short after ")
     assert short.damage.endswith(" of 4.00 s")
+
+
+def test_damage_in_the_middle_of_a_film_is_said(av, net, tmp_path, capsys):
+    source = film(av, tmp_path / "a.ts", frames=pictures(100), times=range(0, 4000, 40))
+    data = bytearray(source.read_bytes())
+    middle = slice(len(data) // 2, len(data) * 11 // 20)
+    data[middle] = bytes(len(data[middle]))
+    source.write_bytes(data)
+    out = tmp_path / "b.mp4"
+    assert status("video", source, "--style", net, "--strength", 0, "-o", out) == 1
+    assert "a.ts: damaged near " in capsys.readouterr().err
+    assert times(av, out)[-1] == 3960
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    differences = Differences(arguments.frames) if arguments.sheet else None
+    differences = Differences() if arguments.sheet else None
     result = video.evaluate_video(
         arguments.clips,
         arguments.style,

@@ -23,7 +23,7 @@ from jaxpercept import images
 from jaxpercept.errors import InputError, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
-from jaxpercept.images.frames import Cut
+from jaxpercept.images.frames import Cut, Film
 from jaxpercept.inference import films, optical_flow, smoothing
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
@@ -84,7 +84,8 @@ def evaluate_video(
     result |= {"lags": list(lags), "steady": steady, "smooth": smooth, "failed": []}
     for clip, begin in zip(clips, starts, strict=True):
         try:
-            seen = [_fitted(x, size) for x in _first(Path(clip), frames, begin)]
+            film = films.open_film(Path(clip), begin)
+            seen = [_fitted(x, size) for x in _first(film, frames, begin)]
             if len(seen) < 2:
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
@@ -98,7 +99,10 @@ def evaluate_video(
             result["failed"].append(str(error))
             progress(f"error: {error}")
             continue
-        progress(f"{clip}: {counted(len(seen), 'frame')}")
+        short = f" of the {frames} asked for" if len(seen) < frames else ""
+        progress(f"{clip}: {counted(len(seen), 'frame')}{short}")
+        if damage := film.damage or film.flawed:
+            progress(f"{clip}: {damage}")
     if not result["clips"]:
         raise InputError("no film could be measured; see the lines above")
     return result
@@ -116,8 +120,8 @@ def measured(
     of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
     each neighbouring pair, and how much a shift changes its output on the first frame. `judges`
     give the losses of the nets of their names. `watch` gets each net's name, the frame's index, the
-    frame, the picture, its difference to the one at the first lag, and where that is reliable. The
-    shifts are measured on `plain`, if `nets` need to see a film in order."""
+    number of frames, the frame, the picture, its difference to the one at the first lag, and where
+    that is reliable. The shifts are measured on `plain`, if `nets` need to see a film in order."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
     losses: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -137,7 +141,7 @@ def measured(
                 apart = output - optical_flow.warped(earlier[name], back)
                 squares[name, lag].append(float((apart[mask] ** 2).mean()))
                 if watch and lag == lags[0] and name != INPUT:
-                    watch(name, index, frame, output, apart, mask)
+                    watch(name, index, len(frames), frame, output, apart, mask)
     rows: dict[str, dict[str, Any]] = {}
     for name, still in (calls | dict(plain or {})).items():
         row: dict[str, Any] = {
@@ -165,8 +169,7 @@ def shift_error(net: Outputs, image: Float, pixels: int) -> float:
     return float(np.sqrt(np.mean(apart**2)))
 
 
-def _first(clip: Path, count: int, start: Fraction) -> Iterator[Float]:
-    film = films.open_film(clip, start)
+def _first(film: Film, count: int, start: Fraction) -> Iterator[Float]:
     for frame in islice(Cut(start=start).applied(film), count):
         yield images.to_float(frame.pixels)
 

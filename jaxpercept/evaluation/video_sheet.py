@@ -21,19 +21,26 @@ _CELL = 240
 
 
 class Differences:
-    """Gathers the pictures of a sheet while `evaluate_video` runs; `frames` is its number of
-    frames."""
+    """Gathers the pictures of a sheet while `evaluate_video` runs."""
 
-    def __init__(self, frames: int) -> None:
-        self.chosen = {round(i * (frames - 1) / PAIRS) for i in range(1, PAIRS + 1)}
+    def __init__(self) -> None:
         self.rows: dict[tuple[str, str], list[NDArray[np.uint8]]] = defaultdict(list)
 
     def watch(
-        self, clip: str, net: str, index: int, frame: Float, output: Float, apart: Float, mask: Any
+        self,
+        clip: str,
+        net: str,
+        index: int,
+        count: int,
+        frame: Float,
+        output: Float,
+        apart: Float,
+        mask: Any,
     ) -> None:
-        """Takes the frame `index` (H, W, 3), a net's picture of it, its difference `apart` to the
-        picture before, moved along the flow, and where that flow is reliable, (H, W)."""
-        if index in self.chosen:
+        """Takes the frame `index` (H, W, 3) of `count`, a net's picture of it, its difference
+        `apart` to the picture before, moved along the flow, and where that flow is reliable, (H,
+        W)."""
+        if index in {round(i * (count - 1) / PAIRS) for i in range(1, PAIRS + 1)}:
             shown = np.where(mask[..., None], np.abs(apart) * MAGNIFIED, _GREY)
             cells = (
                 images.resize(images.to_uint8(x), _CELL, "long") for x in (frame, output, shown)

@@ -54,7 +54,8 @@ class Film:
     colorspace: the matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273).
     aspect: the width of a pixel over its height.
     notes: what reading changed, one line each.
-    damage: what ended the film early."""
+    damage: what ended the film early.
+    flawed: where the decoder found the first damaged frame, although the film goes on."""
 
     path: Path
     frames: Iterator[Frame] = field(default_factory=lambda: iter(()))
@@ -66,6 +67,7 @@ class Film:
     aspect: Fraction = Fraction(1)
     notes: list[str] = field(default_factory=list)
     damage: str | None = None
+    flawed: str | None = None
 
     def close(self) -> None:
         """Closes the file. No frame may be in the middle of being read."""

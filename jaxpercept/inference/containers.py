@@ -110,6 +110,8 @@ class _Decoding:
                         f"{size[1]} at {math.floor(1000 * at) / 1000:.3f} s; cut it there with "
                         "--to and --from"
                     )
+                if frame.is_corrupt and film.flawed is None and at >= self.start:
+                    film.flawed = f"damaged near {_seconds(at)}"
                 if shape is None:
                     self._first(frame)
                 shape = size

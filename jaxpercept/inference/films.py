@@ -56,6 +56,8 @@ def process(
         if film.damage:
             line = f"{task.name}: {film.damage}; {task.target} holds the frames before it"
             job.damaged(line, task.key)
+        elif film.flawed:
+            job.damaged(f"{task.name}: {film.flawed}; so is {task.target}", task.key)
     return job
 
 
