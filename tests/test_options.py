@@ -16,6 +16,7 @@ from jaxpercept.cli.reference import reference
 from jaxpercept.config import options
 from jaxpercept.config.options import GROUPS, option, settle
 from jaxpercept.errors import InputError
+from jaxpercept.synthesis.settings import SynthesisConfig
 
 TRAIN = {
     "style": "--style-image s --data d",
@@ -195,3 +196,27 @@ def test_every_preset_is_explained(capsys):
         build_parser("jaxpercept").parse_args(["train", "style", "--help"])
     shown = capsys.readouterr().out.split("presets (--preset)")[1].split("examples:")[0]
     assert set(config.RECIPES) <= set(re.findall(r"\w+", shown))
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("optimize style --content c --style s --learning-rate 1", "--learning-rate does nothing"),
+        ("optimize texture --style s --optimizer adam --history 5", "--history does nothing"),
+        ("train style --data d --style-image s --cache device --workers 3", "--workers does"),
+        ("train style --data d --style-image s --cache device --cache-gib 1", "--cache-gib does"),
+        ("optimize style --content c --style s --optimizer adam --learning-rate 1", ""),
+        ("train style --data d --style-image s --workers 3 --cache-gib 1", ""),
+    ],
+)
+def test_an_option_that_does_nothing_beside_the_others_is_said(line, note, capsys):
+    arguments = build_parser("jaxpercept").parse_args(line.split())
+    given(arguments, config.TrainConfig if line.startswith("train") else SynthesisConfig)
+    said = capsys.readouterr().err
+    assert (note in said) if note else not said
+
+
+def test_an_idle_option_names_a_field_of_its_config():
+    for kind in (config.TrainConfig, config.ObjectiveConfig, SynthesisConfig):
+        others = {about.idle_with[0] for about in options.options(kind).values()} - {""}
+        assert others <= set(options.options(kind))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from jaxpercept import config
+from jaxpercept.cli.outputs import say
 from jaxpercept.config.options import GROUPS, Option, hints, options
 from jaxpercept.config.options import check as allow
 from jaxpercept.errors import Name
@@ -39,7 +40,7 @@ def add_fields(
         flag, text = about.elsewhere.get(command, (about.flag, about.help))
         default = (shown or {}).get(name, words(defaults[name]))
         groups[about.group].add_argument(
-            flag or f"--{name.replace('_', '-')}",
+            flag or _flag(name),
             dest=name,
             required=about.required,
             help=sentence(text, about, default),
@@ -71,10 +72,16 @@ def add_weights(
 
 
 def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
-    """Returns the fields of the config `kind` that the command line set."""
-    names = [name for name, about in options(kind).items() if about.help]
-    found = {name: getattr(arguments, name, None) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    """Returns the fields of the config `kind` that the command line set. Says which of them do
+    nothing beside the others."""
+    declared = {name: about for name, about in options(kind).items() if about.help}
+    found = {name: getattr(arguments, name, None) for name in declared}
+    found = {name: value for name, value in found.items() if value is not None}
+    for name in found:
+        other, idle = declared[name].idle_with
+        if other and found.get(other, getattr(kind, other)) == idle:
+            say(f"note: {_flag(name)} does nothing with {_flag(other)} {idle}")
+    return found
 
 
 def given_weights(arguments: argparse.Namespace) -> dict[str, float]:
@@ -105,6 +112,10 @@ def sentence(text: str, about: Option, default: str) -> str:
     allowed = either(about.choices) if 1 <= len(about.choices) <= 4 else ""
     named = [allowed, f"default: {default}" if default else ""]
     return f"{text} ({'; '.join(filter(None, named))})" if any(named) else text
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def either(choices: Collection[Any]) -> str:

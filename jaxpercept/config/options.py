@@ -10,6 +10,7 @@ are derived from the same fields. To add an option, add a field.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import types
@@ -47,6 +48,7 @@ class Option:
     flag: str = ""  # the flag; empty means --field-name
     metavar: str = ""
     required: bool = False  # whether the command line requires it
+    idle_with: tuple[str, Any] = ("", None)  # another field, and its value that makes this one idle
     elsewhere: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     """Flag and help under the commands that name it otherwise."""
 
@@ -93,6 +95,7 @@ def options(kind: Any) -> dict[str, Option]:
     }
 
 
+@functools.cache
 def hints(kind: type) -> dict[str, Any]:
     """Returns the types of a config's fields."""
     found = typing.get_type_hints(kind)
@@ -103,7 +106,7 @@ def settle(config: Any) -> None:
     """Converts each value to its field's form (a list to a tuple, a path to a string, a NumPy
     number to a number), for `__post_init__`. Raises InputError for a value that its field does not
     allow."""
-    for name, hint in hints(type(config)).items():
+    for name, hint in hints(config.__class__).items():
         object.__setattr__(config, name, _kept(Name(name), hint, getattr(config, name)))
     for name, about in options(config).items():
         for part, item in _items(name, getattr(config, name)):

@@ -90,7 +90,11 @@ class TrainConfig:
         only=("superres",),
     )
     workers: int = option(
-        0, "processes that decode photos; 0 decodes in threads", group="data", least=0
+        0,
+        "processes that decode photos; 0 decodes in threads",
+        group="data",
+        least=0,
+        idle_with=("cache", "device"),
     )
     cache_gib: float | None = option(
         None,
@@ -99,6 +103,7 @@ class TrainConfig:
         group="data",
         least=0,
         below=2**20,
+        idle_with=("cache", "device"),
     )
     cache: str = option(
         "auto",

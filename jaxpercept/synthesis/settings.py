@@ -53,9 +53,20 @@ class SynthesisConfig:
         choices=OPTIMIZERS,
     )
     learning_rate: float = option(
-        0.02, "Adam's step size, for values in [0, 1]", group="optimizer", above=0
+        0.02,
+        "Adam's step size, for values in [0, 1]",
+        group="optimizer",
+        above=0,
+        idle_with=("optimizer", "lbfgs"),
     )
-    history: int = option(10, "steps that L-BFGS remembers", group="optimizer", least=1, most=1000)
+    history: int = option(
+        10,
+        "steps that L-BFGS remembers",
+        group="optimizer",
+        least=1,
+        most=1000,
+        idle_with=("optimizer", "adam"),
+    )
     clip: bool = option(  # [P] section 4.1, "projected L-BFGS"
         False,
         "clip the image to [0, 1] after every iteration, as in the paper",
