@@ -7,8 +7,10 @@ kept for the next (session_cache.py). $JAXPERCEPT_CACHE names another folder for
 
 import os
 
+from quick import EMITTERS
+
 os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    f"{os.environ.get('XLA_FLAGS', '')} {EMITTERS} --xla_force_host_platform_device_count=4"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -37,6 +39,7 @@ if "JAXPERCEPT_CACHE" not in os.environ:  # otherwise the user chose it, or a wo
     _session = Path(tempfile.mkdtemp(prefix="jaxpercept-test-cache-"))
     os.environ["JAXPERCEPT_CACHE"] = str(_session)
     session_cache.begin(session_cache.kept_folder(), _session)
+jax.config.update("jax_disable_most_optimizations", True)  # see quick.py
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if os.environ["JAXPERCEPT_CACHE"] != "off":
     jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
@@ -108,12 +111,11 @@ def torch_twin() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def quickly_compiled() -> Iterator[None]:
-    """Compiles without optimising, in two thirds of the time, for modules that test neither
-    rounding nor speed."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+def optimised() -> Iterator[None]:
+    """Lets XLA optimise, for modules that measure rounding."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 # The fields of a config that do not change the program of its step.

@@ -32,7 +32,6 @@ from jaxpercept.inference import segments
 from jaxpercept.inference.batches import Batches
 from jaxpercept.inference.treatment import Treatment
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 HOW = Treatment(stroke=None)
 
 

@@ -20,8 +20,6 @@ from jaxpercept.errors import InputError
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.training import loop
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

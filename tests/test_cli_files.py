@@ -18,7 +18,6 @@ from jaxpercept import cli, config, images
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.runtime import streams
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 y, x = np.mgrid[:40, :56]
 PHOTO = np.stack([x * 4, y * 6, 220 - x * 2 - y * 2], axis=-1).astype(np.uint8)
 

@@ -7,8 +7,6 @@ from helpers import status
 from jaxpercept import images
 from jaxpercept.images import samples
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):

@@ -14,7 +14,7 @@ from jaxpercept.cli import train_superres
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.nets import net_file, transform_net, weights_file
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 
 @pytest.fixture(scope="module")

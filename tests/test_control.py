@@ -14,8 +14,6 @@ from jaxpercept.images import samples
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import net_file, shipped, transform_net, vgg
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 

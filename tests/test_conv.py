@@ -13,6 +13,8 @@ from quick import QUICK
 from jaxpercept.nets import conv
 from jaxpercept.nets.conv import stride1, winograd
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 ODD = (10, 13)
 SLOW = pytest.mark.slow
 CASES = {}

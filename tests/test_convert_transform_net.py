@@ -22,8 +22,6 @@ from jaxpercept.inference.model import load_model
 from jaxpercept.interop.convert import convert_transform_net, lengstrom
 from jaxpercept.nets import net_file, weights_file
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 NEAR = 1 / 255  # the promise; measured errors are 100 times smaller
 SIZES = pytest.mark.parametrize("size", [(24, 32), (21, 27), (30, 19), (17, 22)])
 IMPORTED = {

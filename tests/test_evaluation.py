@@ -16,8 +16,6 @@ from jaxpercept.evaluation import metrics, styles, superres, superres_report
 from jaxpercept.images import resampling, samples
 from jaxpercept.nets import net_file, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

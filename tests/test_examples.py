@@ -17,8 +17,6 @@ from jaxpercept.inference import strokes
 from jaxpercept.inference.model import load_model
 from jaxpercept.training import engines
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture
 def example(root):

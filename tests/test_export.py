@@ -14,8 +14,6 @@ from jaxpercept.interop import export
 from jaxpercept.interop.runtimes import Loaded, onnxruntime
 from jaxpercept.nets import net_file, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=2)
 NETS = {
     **{

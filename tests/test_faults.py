@@ -19,7 +19,7 @@ from jaxpercept.nets import weights_file
 from jaxpercept.training import loop, step
 from jaxpercept.training.checkpoint import Checkpoints
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 
 @pytest.fixture

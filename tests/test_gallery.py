@@ -6,13 +6,9 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
-import pytest
-
 from jaxpercept import cli, config, images
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.nets import net_file, transform_net
-
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 class Page(HTMLParser):

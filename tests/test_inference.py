@@ -13,8 +13,6 @@ from jaxpercept.inference.batches import run_batches
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.nets import net_file, transform_net, weights_file
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):

@@ -15,7 +15,6 @@ from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LAYERS = ["relu1_1"]
 OBJECTIVE = {
     "losses": "reference",

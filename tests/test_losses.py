@@ -9,8 +9,6 @@ import pytest
 
 from jaxpercept import losses
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def noise(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)

@@ -14,7 +14,7 @@ from jaxpercept.training import loop
 STATUS = Path("/proc/self/status")
 BOUND = 8.0  # MiB over 35 steps, of which each may keep some bookkeeping
 pytestmark = [
-    pytest.mark.usefixtures("quickly_compiled", "cheap_trainings"),
+    pytest.mark.usefixtures("cheap_trainings"),
     pytest.mark.skipif(not STATUS.exists(), reason="resident memory is read from /proc"),
 ]
 

@@ -23,7 +23,7 @@ from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, w
 from jaxpercept.training import engines, loop, start, style_plan
 from jaxpercept.training.start import gram_targets, init_state
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 SINGLE = tiny("resize")
 NET = dataclasses.replace(SINGLE, styles=3)

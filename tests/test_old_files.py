@@ -21,7 +21,7 @@ ANOTHER_CPU = 1e-3  # relative; losing Adam's old moments changes the last loss 
 
 
 @pytest.fixture
-def old(tmp_path, monkeypatch, quickly_compiled):
+def old(tmp_path, monkeypatch):
     """Makes a copy in which the tests run, since its configs name files relative to it."""
     shutil.copytree(OLD, tmp_path / "old")
     monkeypatch.chdir(tmp_path / "old")

@@ -6,6 +6,9 @@ tests the objective's gradient and training; test_parity_golden.py works without
 import dataclasses
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from collections import defaultdict
 
 import jax
@@ -19,6 +22,8 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation import parity
 from jaxpercept.evaluation.parity import cases, gradients, inputs, net_cases
 from jaxpercept.nets import conv
+
+pytestmark = pytest.mark.usefixtures("optimised")
 
 # The project promises 1e-5. Rounding leaves up to 2e-6 in these small cases, with a factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
@@ -83,6 +88,20 @@ def test_reflection_beyond_the_size_of_tiny_images(torch_twin, size):
         parity.relative_error(parity.run_ours(case, "float32")["y"], parity.run_twin(case)["y"])
         < SEEN
     )
+
+
+@pytest.mark.slow
+def test_the_whole_table_with_the_compiler_as_users_have_it(root):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxpercept", "parity"],
+        cwd=root,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from jaxpercept.evaluation.parity import gradients, inputs
 sys.path.insert(0, f"{__file__.rpartition('/')[0]}/golden")
 import make
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 FORWARD = 1e-5
 WITH_TORCH = importlib.util.find_spec("torch") is not None
 CASES = {

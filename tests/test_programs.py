@@ -9,6 +9,7 @@ import threading
 import jax
 import pytest
 from helpers import save_style
+from quick import FLAGS
 from test_imports import graph
 
 from jaxpercept.files import kept
@@ -32,7 +33,7 @@ assert jax.eval_shape(jax.grad(lambda x: model(x).sum()), x).shape == x.shape  #
 @pytest.fixture
 def process(root):
     """Runs code in a process with one device, and returns what it prints."""
-    variables = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    variables = os.environ | {"XLA_FLAGS": FLAGS}
 
     def process(code, cache, argument):
         done = subprocess.run(

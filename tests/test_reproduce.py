@@ -23,8 +23,6 @@ from jaxpercept.nets import net_file, transform_net, vgg, weights_file
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis.run import Progress, Result, style_grams
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

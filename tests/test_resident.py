@@ -15,7 +15,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 from jaxpercept.training import engines, loop, resident, runs
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 SIZE = 20
 
 

@@ -27,7 +27,6 @@ from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
 
 av = pytest.importorskip("av", reason="needs the extra `video`")
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 COUNT = 11
 VARYING = [40 * i + 13 * (i % 3) + 200 * (i > 5) for i in range(COUNT)]  # milliseconds
 

@@ -20,7 +20,6 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export, exported_net
 from jaxpercept.interop.runtimes import Loaded
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
     reason="needs OpenVINO: pip install 'jaxpercept[openvino]'",

@@ -12,7 +12,7 @@ from helpers import noise, save_noise, status
 
 from jaxpercept import images
 
-pytestmark = [pytest.mark.smoke, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = pytest.mark.smoke
 
 
 @pytest.fixture

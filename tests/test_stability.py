@@ -23,7 +23,7 @@ from jaxpercept.training import loop, views
 from jaxpercept.training.optimizers import make_optimizer
 from jaxpercept.training.step import TrainState, make_step
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 TINY = tiny("resize")
 draw = jax.jit(views.draw, static_argnums=0)

@@ -17,7 +17,7 @@ from jaxpercept.losses import terms
 from jaxpercept.nets import weights_file
 from jaxpercept.training import loop, start
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 NET = tiny("paper")
 
 

@@ -16,7 +16,7 @@ from jaxpercept.runtime import stopping
 from jaxpercept.synthesis import run as synthesis
 from jaxpercept.training import learn
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "signals_at_rest")
+pytestmark = pytest.mark.usefixtures("signals_at_rest")
 
 
 @pytest.mark.parametrize("number", stopping.SIGNALS)

@@ -12,9 +12,6 @@ from jaxpercept.inference import statistics, tiles
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import net_file, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
-
 SAME = {"padding": "same", "fit": "crop", "upsample": "transposed", "head_norm": True}
 ONE_BLOCK = {"blocks": 1}  # fewer norms, each of which is a pass with a program of its own
 # An imported net's fit, and a short reach.

@@ -9,8 +9,6 @@ from jaxpercept.inference import strokes
 from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.treatment import Treatment
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 class Darker:
     """A net that halves what it sees, and remembers its size."""

@@ -19,8 +19,6 @@ from jaxpercept.nets import layers, net_file, surgery, transform_net
 from jaxpercept.training import loop
 from jaxpercept.training.start import init_state
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 def count(net):
     return sum(int(np.prod(shape)) for shape in transform_net.shapes(net)[0].values())

@@ -22,8 +22,6 @@ from jaxpercept.nets import vgg
 from jaxpercept.synthesis import minimize, run, stage
 from jaxpercept.synthesis.settings import SynthesisConfig, check_size
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 LAYERS = ("relu1_1", "relu1_2")
 
 

@@ -8,8 +8,6 @@ from helpers import save_noise, save_style, status
 from jaxpercept.config import TrainConfig, superres_net
 from jaxpercept.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 
 @pytest.fixture
 def folder(tmp_path):

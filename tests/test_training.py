@@ -27,7 +27,7 @@ from jaxpercept.training.console import Console
 from jaxpercept.training.start import gram_targets, init_state
 from jaxpercept.training.step import make_step
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled", "cheap_trainings")
+pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 NET = tiny("paper")
 OBJECTIVE = config.ObjectiveConfig(

@@ -9,14 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import QUICK
 
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
 from jaxpercept.config.net import SUPERRES_PRESETS, superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.nets import layers, module, net_file, transform_net, weights_file
-
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 TINY = {name: net.scaled(0.125) for name, net in NET_PRESETS.items()}
 
@@ -82,9 +79,7 @@ def test_parameter_counts():
 def test_any_size_comes_back_exactly(name, size):
     params, stats = transform_net.init(TINY[name])
     x = jax.random.uniform(jax.random.key(0), (2, *size, 3))
-    y = jax.jit(
-        lambda p, x: transform_net.apply(TINY[name], p, stats, x)[0], compiler_options=QUICK
-    )(params, x)
+    y = jax.jit(lambda p, x: transform_net.apply(TINY[name], p, stats, x)[0])(params, x)
     assert y.shape == x.shape
     assert bool(jnp.isfinite(y).all())
 
@@ -101,7 +96,7 @@ def test_a_fresh_net_is_not_saturated_and_every_parameter_learns(name):
         y = transform_net.apply(config, p, stats, x, train=True)[0]
         return jnp.square(y - x).mean(), y
 
-    grads, y = jax.jit(jax.grad(loss, has_aux=True), compiler_options=QUICK)(params)
+    grads, y = jax.jit(jax.grad(loss, has_aux=True))(params)
     assert 0.02 < float(y.std()) < 0.4
     assert float(jnp.mean((y > 0.02) & (y < 0.98))) > 0.9
     dead = [k for k, g in grads.items() if k.endswith("kernel") and float(jnp.abs(g).max()) < 1e-8]

@@ -19,8 +19,6 @@ from jaxpercept.inference.model import Model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import geometry, transform_net
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
-
 BEST = dataclasses.replace(superres_net(4).scaled(0.15), blocks=2)
 NETS = {
     "best x4": BEST,

@@ -25,7 +25,6 @@ from jaxpercept.inference.treatment import enlarged
 from jaxpercept.interop.web import packages, site
 from jaxpercept.nets import geometry, net_file, shipped, transform_net, weights_file
 
-pytestmark = pytest.mark.usefixtures("quickly_compiled")
 LANCZOS = Image.Resampling.LANCZOS
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
 
