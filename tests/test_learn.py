@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxpercept import cli, config, images
-from jaxpercept.cli import learn as cli_learn
+from jaxpercept.cli import learn_job
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
@@ -133,7 +133,7 @@ def test_mistakes(place, line, message, capsys):
 
 def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatch):
     """The picture of what is learned has the style's name."""
-    monkeypatch.setattr(cli_learn, "_learn_all", lambda *_: 0)
+    monkeypatch.setattr(learn_job, "run", lambda *_: 0)
     monkeypatch.chdir(tmp_path)
     photo, painting = tmp_path / "a.jpg", place / "stripes.png"
     images.save_image(photo, images.load_image(painting))
@@ -167,7 +167,7 @@ def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
 def test_a_wrong_data_folder_is_named_before_anything_is_compiled(
     place, monkeypatch, capsys, tmp_path
 ):
-    monkeypatch.setattr(cli_learn, "_in_background", lambda work: pytest.fail("compiles"))
+    monkeypatch.setattr(learn_job, "_in_background", lambda work: pytest.fail("compiles"))
     (tmp_path / "empty").mkdir()
     for data in ("no-such", str(tmp_path / "empty")):
         line = ["train", "learn", str(place / "stripes.png"), "--out", str(tmp_path / "out")]
@@ -181,7 +181,7 @@ def test_the_step_is_compiled_before_the_net():
     one = types.SimpleNamespace(
         compile=lambda: done.append("step"), first=lambda name: lambda photo: done.append("net")
     )
-    cli_learn._compile(one, np.zeros((1, 8, 8, 3)))
+    learn_job._compile(one, np.zeros((1, 8, 8, 3)))
     assert done == ["step", "net"]
 
 
@@ -202,7 +202,7 @@ def test_a_mistake_while_the_step_is_compiled_waits_for_the_compiler():
         begun.set()
         go.wait(10)
 
-    wait = cli_learn._in_background(work)
+    wait = learn_job._in_background(work)
     assert begun.wait(10)
     assert daemons == [False]
     go.set()
