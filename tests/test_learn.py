@@ -164,6 +164,12 @@ def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
     assert "dot.png: 40x31 is too small to learn a style from" in capsys.readouterr().err
 
 
+def test_a_painting_of_a_single_colour_is_refused(tmp_path):
+    images.save_image(tmp_path / "grey.png", np.full((64, 64, 3), 0.5, np.float32))
+    with pytest.raises(InputError, match=r"grey\.png: is a single colour"):
+        learn.style_grams(None, tmp_path / "grey.png", {})
+
+
 def test_a_wrong_data_folder_is_named_before_anything_is_compiled(
     place, monkeypatch, capsys, tmp_path
 ):

@@ -52,9 +52,12 @@ def run(
     )
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
+    grams = {
+        name: learn.style_grams(learner.recipe, painting, phi)
+        for name, painting in paintings.items()
+    }
     status = 0
     for name, painting in paintings.items():
-        grams = learn.style_grams(learner.recipe, painting, phi)
         batches = data.make_dataset(
             source,
             batch_size=learn.BATCH,
@@ -68,7 +71,13 @@ def run(
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         row, steps, terms = learner.learn(
-            name, grams, phi, (b["target"] for b in batches), until, show=show, stopped=stopped
+            name,
+            grams[name],
+            phi,
+            (b["target"] for b in batches),
+            until,
+            show=show,
+            stopped=stopped,
         )
         batches.close()
         trained = time.monotonic()

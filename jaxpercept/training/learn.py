@@ -242,8 +242,10 @@ class Learner:
 def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objective.Grams:
     """Returns the painting's Gram matrices, (1, C, C) by layer. Its sides are rounded to multiples
     of 32, so that paintings share compiled programs. Raises InputError for a file that is not a
-    picture."""
+    picture, or is of a single colour."""
     image = images.load_image(painting)
+    if np.ptp(image, axis=(0, 1)).max() < 1 / 255:
+        raise InputError(f"{painting}: is a single colour, which is no style; give a painting")
     longer = recipe.style_size or max(image.shape[:2])
     h, w = images.fit(image.shape[0], image.shape[1], longer, "long")
     h, w = (max(32, round(side / 32) * 32) for side in (h, w))
