@@ -5,7 +5,8 @@
         --held-out content/ --json stability.json
 
 Fine-tunes the net with the same steps, photos and schedule: without the term, with noise and
-brightness alone, with motion alone, and with both. Scores each on films, as `evaluate video` does,
+brightness alone, with motion alone, with both, and with both for a term that compares features of
+VGG-16 instead of pixels. --kinds leaves some out. Scores each on films, as `evaluate video` does,
 and by the objective on photos that it has not seen. --out keeps the runs; the same command
 continues where it stopped.
 """
@@ -19,11 +20,17 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jax
+import jax.numpy as jnp
+from jax import Array
+
 from benchmarks import machine
 from jaxpercept import config, images
 from jaxpercept.evaluation import video
 from jaxpercept.evaluation.styles import held_out_objective
-from jaxpercept.nets import net_file, weights_file
+from jaxpercept.losses import motion, objective
+from jaxpercept.losses.terms import LossInputs, LossTerm
+from jaxpercept.nets import net_file, vgg, weights_file
 from jaxpercept.runtime import compilation_cache
 from jaxpercept.training import loop, views
 
@@ -32,7 +39,15 @@ CLEAN = {"NOISE": 0.0, "GAIN": 0.0}
 AS_IS = {name: getattr(views, name) for name in (*STILL, *CLEAN)}
 # The constants of `views` for each kind. UNAIDED trains without the term.
 UNAIDED = "none"
-KINDS = {UNAIDED: AS_IS, "noise": AS_IS | STILL, "motion": AS_IS | CLEAN, "both": AS_IS}
+FEATURES = "features"
+KINDS = {
+    UNAIDED: AS_IS,
+    "noise": AS_IS | STILL,
+    "motion": AS_IS | CLEAN,
+    "both": AS_IS,
+    FEATURES: AS_IS,
+}
+LAYER = "relu2_2"
 SIZE = 256
 MEASURES = ("lag1", "shift1", "shift4")
 
@@ -50,6 +65,12 @@ def main() -> None:
     )
     parser.add_argument("--held-out", nargs="+", required=True, metavar="D", help="photos to score")
     parser.add_argument("--weight", type=float, default=250, metavar="W", help="(default: 250)")
+    parser.add_argument(
+        "--feature-weight", type=float, default=1, metavar="W", help="of features (default: 1)"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="K", help="(default: all)"
+    )
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="(default: 300)")
     parser.add_argument(
         "--out", default="outputs/stability", metavar="DIR", help="(default: outputs/stability)"
@@ -63,9 +84,13 @@ def main() -> None:
     init = weights_file.resolve(given.init, "styles")
     photos = images.load_squares(images.list_images(given.held_out), SIZE)
     nets = {"before": init}
-    for kind, constants in KINDS.items():
-        with mock.patch.multiple(views, **constants):
-            nets[kind] = loop.train_whole(_config(given, str(init), kind))
+    for kind in given.kinds:
+        made = _config(given, str(init), kind)
+        terms = objective.make_terms(made.objective)
+        if kind == FEATURES:
+            terms = (*terms, feature_term(given.feature_weight))
+        with mock.patch.multiple(views, **KINDS[kind]):
+            nets[kind] = loop.train_whole(made, terms)
     clips = video.evaluate_video(
         given.clips,
         [str(net) for net in nets.values()],
@@ -85,8 +110,25 @@ def main() -> None:
         Path(given.json).write_text(json.dumps({**about, "nets": rows}, indent=1) + "\n")
 
 
+def feature_term(weight: float) -> LossTerm:
+    """Returns the mean square difference of the features of two views' pictures, of which one is
+    moved along the flow, where that leads inside."""
+    phi = vgg.load_vgg16()
+
+    def fn(inputs: LossInputs) -> Array:
+        second = inputs.second
+        assert second is not None
+        moved = motion.warped(inputs.output, second.flow)
+        ours, theirs = (vgg.vgg_features(phi, x, LAYER)[LAYER] for x in (second.output, moved))
+        seen = motion.inside(second.flow)
+        seen = jax.image.resize(seen, (*ours.shape[:3], 1), "nearest")
+        return (seen * jnp.square(ours - theirs)).mean((1, 2, 3))
+
+    return LossTerm("feature_stability", fn, weight, second_view=True)
+
+
 def _config(given: argparse.Namespace, init: str, kind: str) -> config.TrainConfig:
-    stability = 0.0 if kind == UNAIDED else given.weight
+    stability = 0.0 if kind in (UNAIDED, FEATURES) else given.weight
     weights = config.DEFAULT_WEIGHTS["reference"] | {"tv": 1e-5, "stability": stability}
     return config.TrainConfig(
         data=tuple(given.data),

@@ -52,10 +52,10 @@ def train(
     return _run(config, terms, on_log)[0]
 
 
-def train_whole(config: TrainConfig) -> Path:
+def train_whole(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Path:
     """Trains as `train` does, for a caller that goes on with the net. Raises
     `stopping.Interrupted` if the training was stopped; the same call resumes it."""
-    path, steps = _run(config)
+    path, steps = _run(config, terms)
     if steps < config.steps:
         raise stopping.Interrupted(signal.SIGINT)
     return path
