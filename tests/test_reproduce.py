@@ -169,7 +169,7 @@ def test_what_draws_level_and_what_never_does():
     assert report.crossing_chart("s", 8, [unit("a", None)]).shape == (480, 720, 3)
 
 
-def untrained(made):
+def untrained(made, terms=None):
     """Stands for a training: writes a net with its first weights."""
     path = Path(made.out) / "model.safetensors"
     header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
@@ -202,7 +202,7 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
         superres_steps=2,
         superres_schedule="constant",
     )
-    monkeypatch.setattr(superres.loop, "_run", lambda asked: run(replace(asked, steps=1)))
+    monkeypatch.setattr(superres.loop, "_run", lambda asked, _: run(replace(asked, steps=1)))
     with pytest.raises(stopping.Interrupted):
         report.reproduce(made)
     monkeypatch.setattr(superres.loop, "_run", run)
