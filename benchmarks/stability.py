@@ -86,9 +86,10 @@ def main() -> None:
     nets = {"before": init}
     for kind in given.kinds:
         made = _config(given, str(init), kind)
-        terms = objective.make_terms(made.objective)
+        terms = None
         if kind == FEATURES:
-            terms = (*terms, feature_term(given.feature_weight))
+            own = feature_term(given.feature_weight)
+            terms = (*objective.make_terms(made.objective), own)
         with mock.patch.multiple(views, **KINDS[kind]):
             nets[kind] = loop.train_whole(made, terms)
     clips = video.evaluate_video(

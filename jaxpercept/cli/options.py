@@ -37,10 +37,10 @@ def add_fields(
     for name, about in options(kind).items():
         if not about.help or name in leave_out or (about.only and command not in about.only):
             continue
-        flag, text = about.elsewhere.get(command, (about.flag, about.help))
+        _, text = about.elsewhere.get(command, ("", about.help))
         default = (shown or {}).get(name, words(defaults[name]))
         groups[about.group].add_argument(
-            flag or _flag(name),
+            flag(name, about, command),
             dest=name,
             required=about.required,
             help=sentence(text, about, default),
@@ -80,7 +80,8 @@ def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
     for name in found:
         other, idle = declared[name].idle_with
         if other and found.get(other, getattr(kind, other)) == idle:
-            say(f"note: {_flag(name)} does nothing with {_flag(other)} {idle}")
+            ours, beside = (flag(n, declared[n]) for n in (name, other))
+            say(f"note: {ours} does nothing with {beside} {idle}")
     return found
 
 
@@ -114,8 +115,10 @@ def sentence(text: str, about: Option, default: str) -> str:
     return f"{text} ({'; '.join(filter(None, named))})" if any(named) else text
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def flag(name: str, about: Option, command: str = "") -> str:
+    """Returns the flag of the field `name`, under a command that may name it otherwise."""
+    own, _ = about.elsewhere.get(command, (about.flag, ""))
+    return own or f"--{name.replace('_', '-')}"
 
 
 def either(choices: Collection[Any]) -> str:

@@ -6,7 +6,7 @@ python -m jaxpercept.cli.reference > docs/options.md
 from __future__ import annotations
 
 from jaxpercept import config
-from jaxpercept.cli.options import sentence, words
+from jaxpercept.cli.options import flag, sentence, words
 from jaxpercept.config.options import GROUPS, Option, options
 
 _RECIPE_KINDS = [
@@ -64,8 +64,7 @@ def _recipes() -> str:
             cells.append(f"{first:,}" if isinstance(first, int) else str(first))
             if first != second:
                 cells[-1] = f"{first // 4} N"
-        flag = option.elsewhere.get("superres", ("--" + name.replace("_", "-"), ""))[0]
-        rows.append(f"| `{flag}` | {' | '.join(cells)} |")
+        rows.append(f"| `{flag(name, option, 'superres')}` | {' | '.join(cells)} |")
     weights = [
         ", ".join(f"{name} {weight:g}" for name, weight in small["objective"].weights.items())
         for small, _ in made
@@ -75,9 +74,9 @@ def _recipes() -> str:
 
 
 def _row(name: str, prefix: str, about: Option, default: object) -> str:
-    flags = f"`{about.flag or '--' + name.replace('_', '-')}`"
-    for command, (flag, _) in about.elsewhere.items():
-        flags += f", in {command} `{flag}`"
+    flags = f"`{flag(name, about)}`"
+    for command in about.elsewhere:
+        flags += f", in {command} `{flag(name, about, command)}`"
     what = sentence(about.help, about, words(default)).replace("|", "\\|")
     if not prefix and name in _BY_RECIPE:
         what += ", in superres by the [recipe](#recipes)"
