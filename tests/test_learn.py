@@ -52,7 +52,7 @@ def taught(place):
     patch = pytest.MonkeyPatch()
     patch.setattr(learn, "SIZE", 32)
     clock = itertools.count()
-    learner, phi, shown = learn.Learner(str(place / "base.safetensors")), vgg.load_vgg16(), []
+    learner, phi, shown = learn.Learner(str(place / "base.safetensors"), 2), vgg.load_vgg16(), []
     grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     row, steps, terms = learner.learn(
@@ -75,6 +75,22 @@ def test_it_learns_and_shows_how_it_goes(taught):
     assert shown[0].terms["loss"] > 1.05 * terms["loss"]
     assert [p.share for p in shown] == sorted(p.share for p in shown)
     assert terms["loss"] == pytest.approx(terms["content"] + terms["style"])
+
+
+def test_the_mix_leads_from_the_mean_row_to_any_other(taught, place):
+    learner, row, *_ = taught
+    _, params, _, _ = net_file.load(place / "base.safetensors")
+    untrained = learner._untrained()
+    for i in range(2):
+        mixed = learner._row({**untrained, learn.MIX: np.eye(2, dtype="f")[i]}, learner._spread)
+        for name, values in mixed.items():
+            np.testing.assert_allclose(values, params[name][i], atol=1e-6)
+    alone = learner._row(untrained, learner._spread)
+    assert all(np.ptp(row[name] - alone[name]) > 0 for name in row)
+
+
+def test_longer_learning_sees_two_images_per_step():
+    assert [learn.batch_for(minutes) for minutes in (0.2, 1, 10)] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -140,7 +140,8 @@ class Learner:
     def __init__(self, steps, number):
         self.steps, self.number, self.recipe = steps, number, None
 
-    def __call__(self, base):
+    def __call__(self, base, batch):
+        self.batch = batch
         return self
 
     def compile(self):

@@ -46,7 +46,7 @@ def run(
         if arguments.data
         else data.Files([*samples.sample_files().values(), *photos])
     )
-    learner = learn.Learner(arguments.base)
+    learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
     shown = images.square(
         images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
     )
@@ -60,7 +60,7 @@ def run(
     for name, painting in paintings.items():
         batches = data.make_dataset(
             source,
-            batch_size=learn.BATCH,
+            batch_size=learner.batch,
             image_size=learn.SIZE,
             seed=arguments.seed,
             augment=True,
