@@ -22,6 +22,7 @@ os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # keeps its folder out of the keys
 
 import functools
+import gc
 import shutil
 import signal
 import tempfile
@@ -32,6 +33,7 @@ from types import ModuleType
 import jax
 import pytest
 import session_cache
+from jax._src import lru_cache
 from jaxtyping import install_import_hook
 
 _session: Path | None = None  # set only in the process that the user started
@@ -40,6 +42,8 @@ if "JAXPERCEPT_CACHE" not in os.environ:  # otherwise the user chose it, or a wo
     os.environ["JAXPERCEPT_CACHE"] = str(_session)
     session_cache.begin(session_cache.kept_folder(), _session)
 jax.config.update("jax_disable_most_optimizations", True)  # see quick.py
+# With a limit, jax reads the whole folder, under its lock, before it writes a program.
+lru_cache.LRUCache._evict_if_needed = lambda *_, **__: None
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if os.environ["JAXPERCEPT_CACHE"] != "off":
     jax.config.update("jax_compilation_cache_dir", os.environ["JAXPERCEPT_CACHE"])
@@ -74,6 +78,10 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    # Tracing makes much garbage that is freed without the collector, and the modules stay.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from jaxpercept import images
@@ -9,6 +11,13 @@ from jaxpercept.config import TrainConfig
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import transform_net
+
+
+@functools.cache
+def _photos(size: int) -> images.Float:
+    """Returns three sample photos, (3, size, size, 3)."""
+    photos = list(samples.sample_photos().values())[:3]
+    return np.stack([images.square(photo, size) for photo in photos])
 
 
 def sheet(
@@ -19,9 +28,7 @@ def sheet(
     enlargement stands between."""
     size, scale = config.image_size, config.net.scale
     size = size if scale == 1 else max(size, 288)
-    photos = np.stack(
-        [images.square(photo, size) for photo in list(samples.sample_photos().values())[:3]]
-    )
+    photos = _photos(size)
     small = photos
     if scale > 1:
         small = images.to_float(
