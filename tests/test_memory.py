@@ -33,7 +33,7 @@ def growth(folder, each=lambda: None):
         images.save_image(folder / "photos" / f"{i}.png", random.random((64, 64, 3)))
     made = dataclasses.replace(
         step_runs.pixel_config(folder / "photos", folder / "run"),
-        **{"steps": 50, "batch_size": 8, "image_size": 64},
+        **{"steps": 50, "batch_size": 8, "image_size": 32},
         **{"checkpoint_every": 100, "preview_every": 100},
     )
 

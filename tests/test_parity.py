@@ -23,8 +23,6 @@ from jaxpercept.evaluation import parity
 from jaxpercept.evaluation.parity import cases, gradients, inputs, net_cases
 from jaxpercept.nets import conv
 
-pytestmark = pytest.mark.usefixtures("optimised")
-
 # The project promises 1e-5. Rounding leaves up to 2e-6 in these small cases, with a factor of two.
 FORWARD, SEEN = 1e-5, 2e-6
 GRADIENT = 1e-10  # float64 leaves ~1e-15; 1e-6 is promised for whole networks

@@ -16,7 +16,7 @@ from jaxpercept.nets import transform_net, vgg
 from jaxpercept.training import engines, optimizers
 from jaxpercept.training.step import TrainState, make_step
 
-pytestmark = pytest.mark.usefixtures("torch_twin", "optimised")
+pytestmark = pytest.mark.usefixtures("torch_twin")
 HIGHEST = partial(jax.default_matmul_precision, "highest")
 PROBLEMS = {problem.name: problem for problem in gradients.problems()}
 each_problem = pytest.mark.parametrize(
