@@ -112,9 +112,11 @@ def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
     """Returns means over the pictures, and the weave over all their windows."""
     distance = evaluation.feature_distance(LAYERS)
     rows, pairs = [], []
-    for output, target in weave.measure(list(files), SCALE, upscale):
+    for file, (output, target) in zip(
+        files, weave.measure(list(files), SCALE, upscale), strict=True
+    ):
         pairs.append((output, target))
-        grey = bool((target[..., :1] == target).all())
+        grey = images.is_grey(file)
         rows.append(evaluation.score(output, target, SCALE, grey=grey) | distance(output, target))
     return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} | weave.weave(pairs)
 
