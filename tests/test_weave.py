@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import noise
 
-from benchmarks import weave
+from benchmarks import superres_peers, weave
+from jaxpercept import images
+from jaxpercept.evaluation import superres
+from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
@@ -54,3 +58,23 @@ def test_nets_do_not_draw_noise_as_stripes(name):
     found = weave.probe(lambda x: tiles.run(net, x), net.config.scale)
     assert found["x_band"] <= 0.3
     assert found["aniso"] <= 2
+
+
+def test_peers_are_scored_as_evaluate_superres_scores(tmp_path, monkeypatch):
+    """An RGB file with grey content is no grey file."""
+    grey = (255 * noise(0, 64, 64)[..., :1]).astype(np.uint8).repeat(3, -1)
+    images.save_image(tmp_path / "rgb.png", grey)
+    monkeypatch.setattr(superres_peers.evaluation, "feature_distance", lambda layers: lambda *_: {})
+    monkeypatch.setattr(superres_peers.weave, "weave", lambda pairs: {})
+    outputs = []
+
+    def upscale(small):
+        outputs.append(resampling.upscale(small[None], 4)[0])
+        return outputs[-1]
+
+    found = superres_peers.scores(upscale, [tmp_path / "rgb.png"])
+    expected = [
+        superres.score(images.to_uint8(outputs[0]), grey, 4, grey=as_grey)["psnr"]
+        for as_grey in (False, True)
+    ]
+    assert found["psnr"] == expected[0] != expected[1]
