@@ -78,7 +78,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
-    # Tracing makes much garbage that is freed without the collector, and the modules stay.
+
+
+def pytest_collection_finish() -> None:
+    """Lets Python's collector rest: it need not go through the modules again and again, while most
+    garbage of tracing is freed without it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

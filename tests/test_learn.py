@@ -80,12 +80,11 @@ def test_it_learns_and_shows_how_it_goes(taught):
 def test_the_mix_leads_from_the_mean_row_to_any_other(taught, place):
     learner, row, *_ = taught
     _, params, _, _ = net_file.load(place / "base.safetensors")
-    untrained = learner._untrained()
     for i in range(2):
-        mixed = learner._row({**untrained, learn.MIX: np.eye(2, dtype="f")[i]}, learner._spread)
-        for name, values in mixed.items():
+        one = {**learner._untrained, learn.MIX: np.eye(2, dtype="f")[i]}
+        for name, values in learn.row_of(one, learner._spread).items():
             np.testing.assert_allclose(values, params[name][i], atol=1e-6)
-    alone = learner._row(untrained, learner._spread)
+    alone = learn.row_of(learner._untrained, learner._spread)
     assert all(np.ptp(row[name] - alone[name]) > 0 for name in row)
 
 

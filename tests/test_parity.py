@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pytest
 from conftest import ROOT
-from quick import QUICK
 
 from jaxpercept.config import NET_PRESETS, TransformNetConfig
 from jaxpercept.errors import InputError
@@ -136,7 +135,7 @@ def test_gradients_in_float64(torch_twin, name, fast):
             return (case.ours({**some, **rest}, np.float64)["y"] * cotangent).sum()
 
         rest = {k: v for k, v in d.items() if k not in learn}
-        ours = jax.jit(jax.grad(loss), compiler_options=QUICK)({k: d[k] for k in learn}, rest)
+        ours = jax.jit(jax.grad(loss))({k: d[k] for k in learn}, rest)
         ours = {k: np.asarray(v) for k, v in ours.items()}
     norm = gradients.tree_norm(true)
     for key in learn:

@@ -102,6 +102,7 @@ class Learner:
         rows = set(surgery.style_parameters(net))
         self._start = {k: v.mean(0) for k, v in params.items() if k in rows}
         self._spread = {k: params[k] - mean[None] for k, mean in self._start.items()}
+        self._untrained = {**self._start, MIX: jnp.zeros(net.styles)}
         self._kernels = {k: v for k, v in params.items() if k not in rows}
         self._stats = stats
         self._terms = objective.of_one_view(objective.make_terms(self.recipe.objective))
@@ -117,17 +118,11 @@ class Learner:
         """Returns the net before learning: the mean of all styles of the shared net."""
         return self.model(name, self._start)
 
-    def _row(
-        self, trained: transform_net.Variables, spread: transform_net.Variables
-    ) -> transform_net.Variables:
-        mix = trained[MIX]
-        return {k: trained[k] + jnp.tensordot(mix, v, 1) for k, v in spread.items()}
-
     def _one_step(
         self,
         trained: transform_net.Variables,
         moments: Any,
-        share: Array,
+        fall: Array,
         batch: Array,
         spread: transform_net.Variables,
         kernels: transform_net.Variables,
@@ -137,7 +132,7 @@ class Learner:
         target = batch.astype(jnp.float32) / 255
 
         def loss(trained: transform_net.Variables) -> tuple[Array, dict[str, Array]]:
-            row = self._row(trained, spread)
+            row = row_of(trained, spread)
             output, _ = transform_net.apply(
                 self.config, {**kernels, **row}, self._stats, target, train=True
             )
@@ -154,11 +149,7 @@ class Learner:
         grads, means = jax.grad(loss, has_aux=True)(trained)
         updates, moments = self._optimizer.update(grads, moments, trained)
         rates = {k: MIX_RATE if k == MIX else RATE for k in trained}
-        return {k: v - share * rates[k] * updates[k] for k, v in trained.items()}, moments, means
-
-    def _untrained(self) -> transform_net.Variables:
-        styles = len(next(iter(self._spread.values())))
-        return {**self._start, MIX: jnp.zeros(styles)}
+        return {k: v - fall * rates[k] * updates[k] for k, v in trained.items()}, moments, means
 
     def compile(self) -> None:
         """Compiles the step from shapes alone. It may run in a thread beside other preparations."""
@@ -169,11 +160,11 @@ class Learner:
             k: jax.ShapeDtypeStruct(v, jnp.float32)
             for k, v in (vgg.shapes() | {f"preprocess.{k}": (3,) for k in ("mean", "std")}).items()
         }
-        trained = self._untrained()
+        trained = self._untrained
         moments = jax.eval_shape(self._optimizer.init, trained)
         batch = jax.ShapeDtypeStruct((self.batch, SIZE, SIZE, 3), jnp.uint8)
-        share = jax.ShapeDtypeStruct((), jnp.float32)
-        shapes = (trained, moments, share, batch, self._spread, self._kernels, phi, grams)
+        fall = jax.ShapeDtypeStruct((), jnp.float32)
+        shapes = (trained, moments, fall, batch, self._spread, self._kernels, phi, grams)
         self.compiled = self._step.lower(*shapes).compile()
 
     def learn(
@@ -195,7 +186,7 @@ class Learner:
         finite."""
         if self.compiled is None:
             self.compile()
-        trained = self._untrained()
+        trained = self._untrained
         moments = self._optimizer.init(trained)
         begun = shown = clock()
         step, terms = 0, dict[str, float]()
@@ -217,10 +208,10 @@ class Learner:
                     f"step {step}: the loss is not finite; is the painting a single colour?"
                 )
             if clock() - shown >= show_every:
-                row = self._row(trained, self._spread)
+                row = row_of(trained, self._spread)
                 show(Progress(step, share, terms, self.model(name, row)))
                 shown = clock()
-        return Result(self._row(trained, self._spread), step, terms)
+        return Result(row_of(trained, self._spread), step, terms)
 
     def _run(self, painting: Path, steps: int) -> configs.TrainConfig:
         """Returns what was done as a training's config, for the header."""
@@ -269,6 +260,15 @@ class Learner:
             arrays = dict(row)
         net_file.save(path, self.config, arrays, self._stats, header)
         return path
+
+
+def row_of(
+    trained: transform_net.Variables, spread: transform_net.Variables
+) -> transform_net.Variables:
+    """Returns the row that is being learned: its own numbers, plus the mix of the shared net's
+    rows, which `spread` has less their mean, (styles, C) by name."""
+    mixed = {k: jnp.tensordot(trained[MIX], v, 1, precision="highest") for k, v in spread.items()}
+    return {k: trained[k] + v for k, v in mixed.items()}
 
 
 def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objective.Grams:
