@@ -48,7 +48,7 @@ def main() -> None:
         "--steps", type=int, default=300, metavar="N", help="of each training (default: 300)"
     )
     parser.add_argument(
-        "--size", type=int, default=64, metavar="N", help="pixels a side (default: 64)"
+        "--size", type=int, default=64, metavar="N", help="pixels per side (default: 64)"
     )
     parser.add_argument(
         "--width",

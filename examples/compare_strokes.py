@@ -1,5 +1,5 @@
-"""Shows a large photo in one style with larger strokes, enlarged by our net and by bicubic
-interpolation, and with the strokes that the net paints. Above at screen size, below at 100 %.
+"""Shows a large photo in one style: with larger strokes, enlarged by our net or by bicubic
+interpolation, and with the net's own strokes. The top row is at screen size, the bottom at 100 %.
 
     python examples/compare_strokes.py photo.jpg -o strokes.jpg --style wave --at 0.5 0.4
 """

@@ -204,7 +204,7 @@ def test_what_cannot_be_saved_does_not_stop_the_rest(tiny, tmp_path):
 
 
 def test_a_result_that_its_format_cannot_hold_does_not_stop_the_rest(tmp_path):
-    """WebP holds at most 16,383 pixels a side."""
+    """WebP holds at most 16,383 pixels per side."""
     net = model(NETS["subpixel"])
     wide = images.save_image(tmp_path / "wide.webp", noise(16, 8_200))
     good = images.save_image(tmp_path / "good.webp", noise(16, 18))

@@ -198,7 +198,7 @@ def test_a_blend_needs_no_new_net(folder):
 def test_odd_files(folder):
     answers = visit(folder, "odd")["answers"]
     assert "not a picture" in answers["broken.jpg"]["message"]
-    assert "at least 16 pixels a side" in answers["dot.png"]["message"]
+    assert "at least 16 per side" in answers["dot.png"]["message"]
     assert answers["wide.png"]["message"] == ""
     assert images.load_uint8(folder / "painted-wide.png.png").shape == (102, 512, 3)
     clear = ours(folder, "stylize", "clear.png", "--style", "wave")

@@ -5,8 +5,8 @@ FILE.parquet:COLUMN, a column of names. INPUTs and OUT may be in an object store
 abfs://…. The outputs and their names are those of `stylize` and `upscale`. Films (.mp4, .mov,
 .webm, .mkv and others, with the extra `video`) are made as by `video`, one film per task.
 
-Give the same command again to make what is missing, and what has another input or other settings
-now. OUT/_bulk/errors.jsonl lists what failed, OUT/_bulk/manifest what was done.
+Give the same command again to make what is missing, or whose input or settings have changed.
+OUT/_bulk/errors.jsonl lists what failed, OUT/_bulk/manifest what was done.
 """
 
 from __future__ import annotations

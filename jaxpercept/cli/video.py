@@ -94,9 +94,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="against flicker: show the net frames in which this share, 0 to 0.9, is the mean of "
-        "the frames before, moved along the film's optical flow, and without the camera's motion; "
-        "strokes stay sharp; try 0.8; needs the extra `video` (default: 0)",
+        help="against flicker; strokes stay sharp: this share, 0 to 0.9, of what the net sees is "
+        "the mean of the frames before, moved along the film's optical flow, and the camera moves "
+        "by whole strides; try 0.8; needs the extra `video` (default: 0)",
     )
     option(
         "--smooth",

@@ -192,7 +192,7 @@ def make_dataset(
     if batch_size < 1 or image_size < 1 or not 0 <= index < count:
         raise InputError(
             f"batch size {batch_size}, image size {image_size}, shard {index} of {count}: "
-            "impossible"
+            "not allowed"
         )
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")

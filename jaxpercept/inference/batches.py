@@ -41,8 +41,8 @@ class Batch:
 class Batches:
     """Gathers images by size. A batch is ready when it is full. If too many pixels wait, the batch
     of the size that has waited longest is ready too. Each size has one batch length, set by its
-    first batch. With `alone`, batches that are not full are divided into images of their own
-    instead, so that each size has two lengths whatever comes in one job, and nothing is filled."""
+    first batch. With `alone`, images that do not fill a batch go one by one. Each size then has
+    at most two batch lengths, and no batch is filled up with copies."""
 
     def __init__(self, batch_size: int, *, alone: bool = False):
         self._most, self._alone = batch_size, alone

@@ -35,7 +35,7 @@ def check() -> None:
 
 def flow(first: NDArray[Any], second: NDArray[Any]) -> Float:
     """Returns (H, W, 2): how far each pixel of `first` has moved to the right and down in `second`,
-    in pixels. Both are (H, W, 3), float in [0, 1] or uint8, at least 16 pixels a side."""
+    in pixels. Both are (H, W, 3), float in [0, 1] or uint8, at least 16 pixels per side."""
     cv2 = _cv2()
     grey = [cv2.cvtColor(images.to_uint8(x), cv2.COLOR_RGB2GRAY) for x in (first, second)]
     made = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)

@@ -89,7 +89,7 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
     if config.scale > 1 and (factor or 0) > config.scale:
         raise InputError(
             f"{name}: a net of scale {config.scale} does not enlarge {width}x{height} "
-            f"{factor:.4g} times; give another --model, or less"
+            f"{factor:.4g} times; give another --model or a smaller factor"
         )
     seen, least = (height, width), geometry.least_side(config)
     if config.scale == 1:

@@ -69,8 +69,8 @@ def evaluate(
     active = check_terms(loss_terms, style_grams)
     if second is None and (lacking := [t.name for t in active if t.second_view]):
         raise InputError(
-            f"the loss term {lacking[0]!r} compares what a net makes of two views of a photo, and "
-            f"here is one; only a training has two: set its weight, --weights.{lacking[0]}, to 0"
+            f"the loss term {lacking[0]!r} compares two views of a photo, which only a training "
+            f"has; set its weight, --weights.{lacking[0]}, to 0"
         )
     wanted, target_wanted = (
         _union(t.features for t in active),

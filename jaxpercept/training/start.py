@@ -176,7 +176,7 @@ def _picture(path: str, size: int) -> images.Float:
         style = images.resize(style, size, "long")
     if min(style.shape[:2]) < 16:
         raise InputError(
-            f"{path}: {style.shape[1]}x{style.shape[0]} is too small; at least 16 a side"
+            f"{path}: {style.shape[1]}x{style.shape[0]} is too small; give at least 16 per side"
         )
     return style
 

@@ -145,9 +145,8 @@ def _speed(lab: Lab, units: list[Unit]) -> str:
     timed = lab.config.timed_iterations
     each = ", ".join(f"{u['evaluations_per_iteration']:.2f}" for u in units)
     lines.append(
-        f"\nSeconds of {timed} iterations, after {timed} others, multiplied: {each} evaluations an "
-        "iteration "
-        "by size. Net: the median of five calls, one image each.\n"
+        f"\nTimes are those of {timed} iterations, after {timed} others, multiplied. By size, an "
+        f"iteration takes {each} evaluations. Net: the median of five calls, one image each.\n"
     )
     return "\n".join(lines)
 

@@ -50,8 +50,8 @@ class Budget:
         self._left -= count
 
     def member(self, archive: zipfile.ZipFile, name: str) -> bytes:
-        """Reads a zip archive's member, stored or deflated, of which zipfile reads no more than the
-        size that the member declares. It unpacks other methods in whole blocks of any size."""
+        """Reads a stored or deflated member of a zip archive. Of these, zipfile reads no more than
+        the declared size. It unpacks other methods in blocks of any size."""
         info = archive.getinfo(name)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InputError(f"{name}: is packed by a method other than deflate; pack it again")

@@ -62,7 +62,7 @@ def load(file: BinaryIO, persistent: Callable[[Any], Storage]) -> Any:
     machine = _Machine(persistent)
     for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         if number >= MAX_OPCODES:
-            raise InputError(f"its pickle has more than {MAX_OPCODES:,} steps; no weights have")
+            raise InputError(f"its pickle has more than {MAX_OPCODES:,} steps; use another copy")
         if opcode.name == "STOP":
             return machine.take(1)[0]
         machine.do(opcode.name, argument)
@@ -126,7 +126,7 @@ class _Machine:
         lists = arguments if isinstance(arguments, tuple) else ()
         self.copied += sum(len(each) for each in lists if isinstance(each, list | tuple))
         if self.copied > MAX_COPIED:
-            raise InputError(f"its pickle copies more than {MAX_COPIED:,} values; no weights do")
+            raise InputError(f"its pickle copies more than {MAX_COPIED:,} values; use another copy")
 
     def take(self, count: int) -> list[Any]:
         """Removes and returns the topmost values."""

@@ -5,7 +5,7 @@ import { run, sessionOf } from './nets.js';
 import { rgba } from './pixels.js';
 import { tiles } from './scaling.js';
 
-const TILE = 320; // the most input pixels a side, without the overlap
+const TILE = 320; // the most input pixels per side, without the overlap
 
 // Enlarges RGBA bytes by `net`, {net, netScale, reach}, and hands `take` the result from the top,
 // some rows at a time. A net without a reach sees the whole at once.

@@ -116,9 +116,9 @@ function check(size, seen, least) {
   if (Math.min(height, width) < least) {
     throw new Refusal(
       String(seen) === String(size)
-        ? `This photo is ${width}×${height} pixels. A style needs at least ${least} pixels a side.`
+        ? `This photo is ${width}×${height} pixels. A style needs at least ${least} per side.`
         : `With these strokes the net would see ${width}×${height} pixels, and a style needs at ` +
-          `least ${least} a side. Choose finer strokes.`,
+          `least ${least} per side. Choose finer strokes.`,
     );
   }
   if (height * width > LARGEST_SEEN) {
@@ -159,7 +159,7 @@ async function finish(how) {
 async function enlarge({ scale, ...net }, progress) {
   const own = [photo.height, photo.width];
   if (Math.min(...own) < 8) {
-    throw new Refusal(`This photo is ${own[1]}×${own[0]} pixels; at least 8 a side are needed.`);
+    throw new Refusal(`This photo is ${own[1]}×${own[0]} pixels; at least 8 per side are needed.`);
   }
   const size = own.map((side) => side * scale);
   refuseLarge(size, `Enlarged ×${scale}`);
