@@ -123,6 +123,7 @@ BAD = {
         "give one number of at least 0",
     ),
     "onto itself": ("invert --content tall.png -o tall.png", "is the input itself"),
+    "onto the style": ("style --content tall.png --style style.png -o style.png", "input itself"),
     "several into one": ("invert --content tall.png chelsea.png -o x.png", "names one file"),
     "unknown convention": ("invert --content tall.png --losses lua", "paper, reference"),
     "unknown option": (

@@ -104,12 +104,12 @@ def _superres(arguments: argparse.Namespace) -> int:
     from jaxpercept.images.samples import sample_files
 
     photos = arguments.data or [str(file) for file in sample_files().values()]
-    images.list_images(photos)
+    found = images.list_images(photos)
     if arguments.sheet:
         images.check_writable_name(arguments.sheet)
-    for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
-        if file:
-            check_file(option, Path(file))
+    for name in ("json", "markdown", "sheet"):
+        if file := getattr(arguments, name):
+            check_file(f"--{name}", Path(file), found)
     from jaxpercept.evaluation import superres, superres_report
     from jaxpercept.runtime import compilation_cache
 

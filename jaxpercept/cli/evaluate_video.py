@@ -98,13 +98,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     options.check(arguments, size=Option(least=64), frames=Option(least=2))
     starts = [seconds("--from", text) or 0 for text in arguments.start]
-    for option, file in (("--json", arguments.json), ("--markdown", arguments.markdown)):
-        if file:
-            check_file(option, Path(file))
-    for option, file in (("--plot", arguments.plot), ("--sheet", arguments.sheet)):
-        if file:
-            check_file(option, Path(file))
-            images.check_writable_name(Path(file))
+    inputs = [*arguments.clips, *(arguments.style_image or ())]
+    for name in ("json", "markdown", "plot", "sheet"):
+        if file := getattr(arguments, name):
+            check_file(f"--{name}", Path(file), inputs)
+            if name in ("plot", "sheet"):
+                images.check_writable_name(file)
     from fractions import Fraction
 
     from jaxpercept.evaluation import video, video_report

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxpercept import config
-from jaxpercept.cli.outputs import namer, say, settled
+from jaxpercept.cli.outputs import check_file, namer, say, settled
 from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
@@ -46,6 +46,8 @@ def run(
         images.load_image(made.init)
     _check_sizes(made, inputs, loaded, styles, pictures)
     outputs = [name_output(found, label) for found in inputs]
+    for output in outputs:
+        check_file("-o", output, (*styles, made.init))
     with stopping.requests("stopping soon; the image so far will be saved") as stopped:
         _optimize(arguments, made, loaded, pictures, shares, outputs, stopped)
     return stopping.status(stopped[0]) if stopped else 0

@@ -167,8 +167,8 @@ def namer(
                 f"-o {out} names one file, but {len(inputs) * models} {kind.what}s are to be made; "
                 "give a folder"
             )
-        if not special and out.resolve() == inputs[0].path.resolve():
-            raise InputError(f"-o {out} is the input itself; give another name")
+        if not special:
+            check_file("-o", out, [inputs[0].path])
         return lambda found, label: out
     if out.exists() and not out.is_dir():
         raise InputError(
@@ -199,9 +199,11 @@ def _check_writable(out: Path) -> None:
         raise InputError(f"-o {out}: {place} cannot be written; choose another place")
 
 
-def check_file(option: str, path: Path) -> None:
-    """Raises InputError unless a file can be written at `path`, which `option` names. It is called
-    before any work."""
+def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Raises InputError unless a file can be written at `path`, which `option` names, and is none
+    of the `inputs`. It is called before any work."""
+    if path.resolve() in (Path(one).resolve() for one in inputs):
+        raise InputError(f"{option} {path} is the input itself; give another name")
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder; give a file")
     place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
