@@ -77,7 +77,7 @@ class _Decoding:
         self.begin = Fraction(container.start_time or 0, 1_000_000)
         self.step = 1 / film.rate
         self.length = Fraction(stream.duration or 0) * film.time_base
-        self.promised = _promised(container, stream)
+        self.promised = _promised(container, stream) - self.begin  # from time 0
         self.reformatter = library().video.reformatter.VideoReformatter()
         self.due: Fraction | None = None  # the time of the next frame
         self.last: Fraction | None = None
