@@ -434,6 +434,8 @@ def test_a_runs_own_pictures_are_no_training_data(folder):
     assert len(data.open_sources([folder])) == count + 1
     assert len(data.open_sources([folder], own=str(folder / "run"))) == count
     assert len(data.open_sources([folder], own=str(folder))) == count + 1  # then nothing is left
+    (folder / "run" / "previews").rename(folder / "previews")
+    assert len(data.open_sources([folder], own=str(folder))) == count
 
 
 def test_a_fifo_is_no_dataset(folder):

@@ -42,8 +42,11 @@ class Folder:
         self.folder = Path(folder)
         self.left_out: Counter[str] = Counter()
         files = walk_images(self.folder, left_out=self.left_out)
-        if own is not None and is_inside(ours := os.path.realpath(own), os.path.realpath(folder)):
-            files = [p for p in files if not is_inside(os.path.realpath(p), ours)]
+        if own is not None:
+            ours, real = os.path.realpath(own), os.path.realpath(folder)
+            ours = os.path.join(ours, "previews") if ours == real else ours
+            if is_inside(ours, real):
+                files = [p for p in files if not is_inside(os.path.realpath(p), ours)]
         names = [p.relative_to(self.folder).as_posix() for p in files]
         self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
         if not self.names:
