@@ -539,7 +539,7 @@ def test_a_lossless_webp_stays_lossless(photo, options, animated):
     assert not images.read(images.encode(picture, ".png")).lossless
 
 
-def test_transparent_colours_of_16_bits():
+def test_transparent_colours_of_2_and_16_bits():
     """Pillow writes no RGB of 16 bits, so the file is put together by hand."""
     grey = np.array([[0, 300], [40_000, 65_535]], np.uint16)
     picture = images.read(saved(grey, "PNG", transparency=300))
@@ -550,11 +550,12 @@ def test_transparent_colours_of_16_bits():
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )
 
-    row = b"\0" + np.array([[1000, 2000, 300], [60_000, 5, 9]], ">u2").tobytes()
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
-    data += chunk(b"tRNS", np.array([1000, 2000, 300], ">u2").tobytes())
-    data += chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
-    np.testing.assert_array_equal(images.read(data).alpha, [[0, 1]])
+    deep = np.array([[1000, 2000, 300], [60_000, 5, 9]], ">u2").tobytes()
+    for bits, kind, row, key in ((16, 2, deep, deep[:6]), (2, 0, b"\x40", b"\0\1")):
+        size = struct.pack(">IIBBBBB", 2, 1, bits, kind, 0, 0, 0)
+        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"tRNS", key)
+        data += chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+        np.testing.assert_array_equal(images.read(data).alpha, [[0, 1]])
 
 
 def test_portable_pixmaps_of_16_bits_say_so():

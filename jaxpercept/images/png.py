@@ -95,11 +95,14 @@ def implied_profile(image: Image.Image, grey: bool) -> tuple[bytes | None, tuple
 
 
 def key_of_8_bits(image: Image.Image) -> None:
-    """Cuts the transparent colour of an open PNG of 16 bits per colour, as Pillow cuts the pixels,
-    so that they can be equal."""
+    """Scales the transparent colour of an open PNG of 16 bits per colour, or of 2 or 4 bits of
+    grey, as Pillow scales the pixels, so that they can be equal."""
     key, tiles = image.info.get("transparency"), getattr(image, "tile", None)
-    if isinstance(key, tuple) and tiles and tiles[0][3] == "RGB;16B":
+    raw = tiles[0][3] if tiles else ""
+    if isinstance(key, tuple) and raw == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in key)
+    elif key and raw in ("L;2", "L;4"):
+        image.info["transparency"] = key * (85 if raw == "L;2" else 17)
 
 
 def _made(white: icc.XY, primaries: Sequence[icc.XY], curve: icc.Curve, grey: bool) -> bytes:
