@@ -393,6 +393,11 @@ def test_tiffs_of_16_bits_that_pillow_misreads(photo):
     picture = images.read(planes)
     np.testing.assert_array_equal(images.to_uint8(picture.pixels), photo)
     assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
+    how = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": [2]}
+    alpha = images.read(written(np.moveaxis(deep[..., [0, 1, 2, 0]], -1, 0), **how)).alpha
+    np.testing.assert_array_equal(images.to_uint8(alpha), photo[..., 0])
+    with pytest.raises(InputError, match="not an image that can be read"):
+        images.read(written(deep, photometric="cielab"))
     for values in (deep[..., 0], (photo[..., 0] / 255).astype(np.float32)):
         inverse = images.read(written(values, photometric="miniswhite")).pixels[..., 0]
         np.testing.assert_allclose(inverse, 1 - photo[..., 0] / 255, atol=1e-6)

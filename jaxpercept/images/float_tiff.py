@@ -19,7 +19,7 @@ _KEPT = (270, 271, 272, 274, 305, 306, 315, 33432)  # texts and the orientation,
 
 
 def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -> Image.Image:
-    """Opens the first page as an 8-bit RGB Pillow image. Raises `Image.UnidentifiedImageError` if
+    """Opens the first page as an 8-bit Pillow image. Raises `Image.UnidentifiedImageError` if
     the file is no TIFF of floating-point or 16-bit colour, and `InputError` for values outside
     [0, 1] or too many pixels."""
     if isinstance(source, bytes):
@@ -40,7 +40,8 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
     with tiff:
         sizes = dict(zip(page.axes, page.shape, strict=False))
         known = page.dtype is not None and (page.dtype.kind == "f" or page.dtype == np.uint16)
-        if not known or sorted(page.axes) != ["S", "X", "Y"] or sizes["S"] != 3:
+        usual = page.photometric in (1, 2) and (sizes.get("S") == 3 or page.extrasamples == (2,))
+        if not known or sorted(page.axes) != ["S", "X", "Y"] or not usual:
             raise Image.UnidentifiedImageError(name)
         if (count := sizes["Y"] * sizes["X"]) > max_pixels:
             raise InputError(

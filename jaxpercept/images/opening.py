@@ -134,7 +134,7 @@ def _has_planes(image: Image.Image) -> bool:
     """Returns whether a TIFF holds 16-bit colour in uncompressed planes, which Pillow misreads."""
     tags = _tiff_tags(image)
     planar, compression = tags.get(284), tags.get(259)  # TIFF 6.0, section 8
-    return (planar, compression) == (2, 1) and tags.get(258) == (16, 16, 16)
+    return (planar, compression) == (2, 1) and tags.get(258, ())[:3] == (16, 16, 16)
 
 
 def depth(image: Image.Image, name: str) -> tuple[int, bool]:
