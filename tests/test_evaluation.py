@@ -71,7 +71,7 @@ def test_names_and_schema(result):
 def test_a_bad_picture_is_named_and_the_rest_done(result):
     assert len(result["failed"]) == 2
     assert any(
-        "tiny.png: 40x28 is too small for ×4; at least 32" in line for line in result["failed"]
+        "tiny.png: 40x31 is too small for ×4; at least 32" in line for line in result["failed"]
     )
     assert any("broken.png" in line for line in result["failed"])
     assert sum(line.startswith("error: ") for line in result["lines"]) == 2

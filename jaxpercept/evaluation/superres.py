@@ -134,10 +134,11 @@ def score(
 
 
 def _target(path: Path, scale: int) -> NDArray[np.uint8]:
-    image = resampling.modcrop(images.load_uint8(path), scale)
+    whole = images.load_uint8(path)
+    image = resampling.modcrop(whole, scale)
     if min(image.shape[:2]) < (least := LEAST_INPUT * scale):
         raise InputError(
-            f"{path}: {image.shape[1]}x{image.shape[0]} is too small for ×{scale}; at least"
+            f"{path}: {whole.shape[1]}x{whole.shape[0]} is too small for ×{scale}; at least"
             f" {least} pixels per side"
         )
     return image
