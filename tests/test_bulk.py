@@ -332,7 +332,7 @@ def test_what_a_list_names(tmp_path):
     made = [recipe.Recipe(net="", how=HOW, label="wave")]
     outputs = [item.output for item in job.items(found, made, "s3://o/p?scheme=http", print)]
     assert outputs == ["data/a/x_wave.png", "b/c/y_wave.jpg", "z.gif_wave.png"]
-    (tmp_path / "names.txt").write_bytes(b"a\xff.png\n")
+    (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbfa\xff.png\n")
     (found,) = inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left).values()
     assert found.name == os.fsdecode(b"a\xff.png")
     (tmp_path / "names.txt").write_bytes(b"\x89PNG\0")

@@ -68,7 +68,7 @@ def _found(
 def _lines(file: str) -> list[str]:
     """Returns the names in a text file, one per line. Empty lines and lines that begin with # are
     skipped."""
-    text = places.read(file, "a list of names").decode(errors="surrogateescape")
+    text = places.read(file, "a list of names").decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
         raise InputError(f"{file}: is not a text file; give a list of names, one per line")
     names = map(str.strip, re.split(r"\r\n|\r|\n", text))  # other ends of lines may be in names
