@@ -281,6 +281,7 @@ BAD = {
     "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
     "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
     "codec": ("a.gif --codec x -o b.mp4 --style NET", "h264"),
+    "MOV": ("a.gif --codec vp9 -o b.mov --style NET", ".mov cannot hold it"),
     "too small": ("tiny.gif --style NET", "too small"),
     "standard output": ("a.gif -o - --style NET", "files only"),
     "no input": ("--style NET", "no input film"),

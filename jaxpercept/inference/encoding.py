@@ -76,8 +76,8 @@ def codec(suffix: str, how: Encoding) -> str:
             f"--codec {how.codec or name}: this build of PyAV has no encoder {name}; give "
             f"another of {', '.join(CODECS)}"
         )
-    if suffix == ".webm" and name not in ("libvpx-vp9", "libsvtav1"):
-        raise InputError(f"--codec {how.codec}: WebM cannot hold it; give vp9 or av1, or an .mp4")
+    if suffix == (".mov" if name in ("libvpx-vp9", "libsvtav1") else ".webm"):
+        raise InputError(f"--codec {how.codec}: {suffix} cannot hold it; give another or .mp4")
     return name
 
 
