@@ -17,8 +17,6 @@ import numpy as np
 
 from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
-from jaxpercept.config.options import summary
-from jaxpercept.errors import counted
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.runtime import allocator, compilation_cache, stopping
 from jaxpercept.training import (
@@ -86,7 +84,8 @@ def _run(
             if directory.writes():
                 directory.describe(folder, config, start.source.identity())
             with Log(config, console, int(state.step), last, on_log) as log:
-                _introduce(start, int(state.step), console)
+                if state.step < config.steps:
+                    console.say(start.in_words(int(state.step)))
                 final = _steps(start, state, stream, checkpoints, log, stopped)
                 if directory.writes():
                     path = result.write(start, final, log.last, stream)
@@ -234,19 +233,3 @@ def _show(config: TrainConfig, step: int, state: TrainState, log: Log) -> None:
     sheet = preview.sheet(config, state.params, state.stats)
     images.save_image(log.folder / "previews" / f"{step:08d}.jpg", sheet)
     log.preview(step, sheet)
-
-
-def _introduce(start: Start, step: int, console: Console) -> None:
-    c = start.config
-    if step >= c.steps:
-        return
-    weights = ", ".join(f"{t.name} {t.weight:g}" for t in start.terms)
-    reads = any(term.name == "content" for term in start.terms)
-    content = f", content at {'+'.join(c.objective.content_layers)}" if reads else ""
-    styles = f", styles {', '.join(style.name for style in start.styles)}" if start.styles else ""
-    console.say(
-        f"{c.out}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights}){content}, "
-        f"{counted(start.about_data['count'], 'image')}, "
-        f"{summary(c, c.task)}, {c.engine} on {jax.device_count()} "
-        f"{jax.devices()[0].device_kind}, steps {step + 1} to {c.steps}{styles}"
-    )

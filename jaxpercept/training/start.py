@@ -16,7 +16,8 @@ import numpy as np
 
 from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
-from jaxpercept.errors import InputError
+from jaxpercept.config.options import summary
+from jaxpercept.errors import InputError, counted
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
@@ -52,6 +53,20 @@ class Start:
     earlier: dict[str, Any]
     teacher: Model | None
     dtype: Any
+
+    def in_words(self, step: int) -> str:
+        """Returns the run's first line, when it goes on from `step`."""
+        c = self.config
+        weights = ", ".join(f"{t.name} {t.weight:g}" for t in self.terms)
+        reads = any(term.name == "content" for term in self.terms)
+        content = f", content at {'+'.join(c.objective.content_layers)}" if reads else ""
+        styles = f", styles {', '.join(style.name for style in self.styles)}" if self.styles else ""
+        return (
+            f"{c.out}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights})"
+            f"{content}, {counted(self.about_data['count'], 'image')}, "
+            f"{summary(c, c.task)}, {c.engine} on {jax.device_count()} "
+            f"{jax.devices()[0].device_kind}, steps {step + 1} to {c.steps}{styles}"
+        )
 
 
 def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Start:
