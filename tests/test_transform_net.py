@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxpercept.config import NET_PRESETS, RECIPES, TransformNetConfig
-from jaxpercept.config.net import SUPERRES_PRESETS, superres_net
+from jaxpercept.config.presets import SUPERRES_PRESETS, superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.nets import layers, module, net_file, transform_net, weights_file
 

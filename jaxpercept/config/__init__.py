@@ -12,16 +12,7 @@ with `options.option`. Sources stand beside the numbers:
 from __future__ import annotations
 
 from jaxpercept.config.applying import BATCH, EXPORTED, MAX_PIXELS, QUALITY, RUNTIMES
-from jaxpercept.config.net import (
-    DEFAULT_SCALE,
-    NET_HELP,
-    NET_PRESETS,
-    SCALES,
-    SUPERRES_PRESETS,
-    TransformNetConfig,
-    net_from_dict,
-    superres_net,
-)
+from jaxpercept.config.net import TransformNetConfig, net_from_dict
 from jaxpercept.config.objective import (
     CONVENTIONS,
     DEFAULT_WEIGHTS,
@@ -35,6 +26,14 @@ from jaxpercept.config.objective import (
     Convention,
     ObjectiveConfig,
     TermSpec,
+)
+from jaxpercept.config.presets import (
+    DEFAULT_SCALE,
+    NET_HELP,
+    NET_PRESETS,
+    SCALES,
+    SUPERRES_PRESETS,
+    superres_net,
 )
 from jaxpercept.config.recipes import RECIPES, SUPERRES_LOSSES, superres_recipe
 from jaxpercept.config.stored import objective_from_dict, to_dict, train_config_from_dict

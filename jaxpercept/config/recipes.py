@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jaxpercept.config.net import NET_PRESETS, superres_net
 from jaxpercept.config.objective import DEFAULT_WEIGHTS, ObjectiveConfig
+from jaxpercept.config.presets import NET_PRESETS, superres_net
 from jaxpercept.errors import Name, choose
 
 

@@ -6,9 +6,10 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
-from jaxpercept.config.net import NET_PRESETS, TransformNetConfig
+from jaxpercept.config.net import TransformNetConfig
 from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
 from jaxpercept.config.options import option, settle
+from jaxpercept.config.presets import NET_PRESETS
 from jaxpercept.errors import InputError, Name
 
 # How super-resolution's inputs are made, and the types that a net computes in.
