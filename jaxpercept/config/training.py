@@ -1,16 +1,16 @@
-"""The configuration of a training run."""
+"""The configuration of a training run: its options. `agreement` checks them against each other."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
+from jaxpercept.config import agreement
 from jaxpercept.config.net import TransformNetConfig
-from jaxpercept.config.objective import DEFAULT_OBJECTIVE, TERMS, ObjectiveConfig
+from jaxpercept.config.objective import DEFAULT_OBJECTIVE, ObjectiveConfig
 from jaxpercept.config.options import option, settle
 from jaxpercept.config.presets import NET_PRESETS
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError
 
 # How super-resolution's inputs are made, and the types that a net computes in.
 DEGRADATIONS = ("blur", "bicubic", "jpeg")
@@ -47,7 +47,7 @@ class TrainConfig:
         metavar="PATTERN",
         fixed=True,
     )
-    style_image: dataclasses.InitVar[str | os.PathLike[str] | None] = _NOT_GIVEN  # a single image
+    style_image: InitVar[str | os.PathLike[str] | None] = _NOT_GIVEN  # a single image
     style_images: tuple[str, ...] = ()  # one per style trained here; net.styles counts all styles
     image_size: int = option(
         256,
@@ -232,32 +232,7 @@ class TrainConfig:
         elif self.task != "multistyle" and len(self.style_images) == 1:
             object.__setattr__(self, "style_images", ())
         settle(self)
-        several, count = self.task == "multistyle", len(self.style_images)
-        most = {"style": 1, "multistyle": self.net.styles, "superres": 0}[self.task]
-        if several != bool(self.net.styles) or not several <= count <= most:
-            raise InputError(
-                f"task {self.task!r} with {count} style_images and net.styles {self.net.styles}: "
-                "'multistyle' needs at least one image and a net of as many styles; 'style' "
-                "takes one image"
-            )
-        for term in TERMS:
-            if term.only and self.task not in term.only and self.objective.weights.get(term.name):
-                raise InputError(
-                    Name(f"weights.{term.name}"), f" is not for the task {self.task!r}; set it to 0"
-                )
-        if self.cache == "device" and self.task == "superres":
-            raise InputError("cache 'device' is for style transfer, got task 'superres'")
-        if self.teacher is not None and self.task != "style":
-            raise InputError(Name("teacher"), f" is for task 'style', got {self.task!r}")
-        if self.teacher is not None and self.objective.weights.get("stability"):
-            raise InputError(
-                Name("teacher"),
-                " cannot be used together with ",
-                Name("weights.stability"),
-                ", which compares two views of a photo; set that weight to 0",
-            )
-        if self.only_new and not several:
-            raise InputError(f"only_new is for task 'multistyle', got {self.task!r}")
+        agreement.check(self)
 
     @property
     def trained_rows(self) -> range:
