@@ -36,7 +36,7 @@ from jaxpercept.nets import shipped, vgg, weights_file
 from jaxpercept.runtime import compilation_cache
 from jaxpercept.synthesis.run import Progress, score, synthesize
 from jaxpercept.synthesis.settings import SynthesisConfig
-from jaxpercept.training.learn import Recipe
+from jaxpercept.training.style_recipe import Recipe
 
 SHARED = "multi"
 TERMS = ("loss", "content", "style", "tv", "lpips")

@@ -12,7 +12,7 @@ from jaxpercept.config import TransformNetConfig, to_dict
 from jaxpercept.config.net import BOUNDS, net_from_dict
 from jaxpercept.errors import InputError, printable
 from jaxpercept.nets import headers, multistyle, net_file, transform_net, vgg, weights_file
-from jaxpercept.training import learn
+from jaxpercept.training import style_recipe
 
 SMALL = TransformNetConfig(stem=4, down=(4, 4), up=(4, 4), blocks=1)
 
@@ -201,4 +201,4 @@ def test_a_shared_net_with_damaged_settings_is_refused(settings):
     with pytest.raises(
         InputError, match=r"the shared net: its .* the file is damaged|must|allowed"
     ):
-        learn.Recipe.of({"training": {"config": settings}})
+        style_recipe.Recipe.of({"training": {"config": settings}})

@@ -14,6 +14,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn
+from jaxpercept.training.style_recipe import style_grams
 
 LAYERS = ["relu1_1"]
 OBJECTIVE = {
@@ -53,7 +54,7 @@ def taught(place):
     patch.setattr(learn, "SIZE", 32)
     clock = itertools.count()
     learner, phi, shown = learn.Learner(str(place / "base.safetensors"), 2), vgg.load_vgg16(), []
-    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+    grams = style_grams(learner.recipe, place / "stripes.png", phi)
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     row, steps, terms = learner.learn(
         "stripes",
@@ -182,7 +183,7 @@ def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
 def test_a_painting_of_a_single_colour_is_refused(tmp_path):
     images.save_image(tmp_path / "grey.png", np.full((64, 64, 3), 0.5, np.float32))
     with pytest.raises(InputError, match=r"grey\.png: is a single colour"):
-        learn.style_grams(None, tmp_path / "grey.png", {})
+        style_grams(None, tmp_path / "grey.png", {})
 
 
 def test_a_wrong_data_folder_is_named_before_anything_is_compiled(
@@ -208,7 +209,7 @@ def test_the_step_is_compiled_before_the_net():
 
 def test_a_step_is_done_even_if_the_time_is_over(taught, place):
     learner, phi = taught[0], vgg.load_vgg16()
-    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+    grams = style_grams(learner.recipe, place / "stripes.png", phi)
     batches = itertools.repeat(np.zeros((2, 32, 32, 3), np.uint8) + 99)
     assert learner.learn("stripes", grams, phi, batches, 0.0).steps == 1
 
@@ -232,7 +233,7 @@ def test_a_mistake_while_the_step_is_compiled_waits_for_the_compiler():
 
 def test_a_request_to_stop_ends_it_after_the_step(taught, place):
     learner, phi = taught[0], vgg.load_vgg16()
-    grams = learn.style_grams(learner.recipe, place / "stripes.png", phi)
+    grams = style_grams(learner.recipe, place / "stripes.png", phi)
 
     stopped = []
 

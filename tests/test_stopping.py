@@ -14,7 +14,7 @@ from jaxpercept.inference.model import Model
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis import run as synthesis
-from jaxpercept.training import learn
+from jaxpercept.training import learn, style_recipe
 
 pytestmark = pytest.mark.usefixtures("signals_at_rest")
 
@@ -168,7 +168,7 @@ class Learner:
 def test_learn_keeps_what_it_has(tmp_path, monkeypatch, capsys, number, steps):
     save_noise(tmp_path, ["a.png", "b.png"], 32, 36)
     monkeypatch.setattr(learn, "Learner", Learner(steps, number))
-    monkeypatch.setattr(learn, "style_grams", lambda *given: {})
+    monkeypatch.setattr(style_recipe, "style_grams", lambda *given: {})
     words = ["train", "learn", tmp_path / "a.png", tmp_path / "b.png", "--out", tmp_path / "out"]
     assert status(*words, "--data", tmp_path) == 128 + number
     kept = [path.name for path in (tmp_path / "out").glob("*.safetensors")]

@@ -38,6 +38,7 @@ def run(
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
     from jaxpercept.training import learn
+    from jaxpercept.training.style_recipe import style_grams
 
     compilation_cache.enable()
     out = Path(arguments.out)
@@ -53,8 +54,7 @@ def run(
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
     grams = {
-        name: learn.style_grams(learner.recipe, painting, phi)
-        for name, painting in paintings.items()
+        name: style_grams(learner.recipe, painting, phi) for name, painting in paintings.items()
     }
     status = 0
     for name, painting in paintings.items():

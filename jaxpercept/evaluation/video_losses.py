@@ -19,7 +19,7 @@ from jaxpercept.images import Float
 from jaxpercept.inference.model import Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import vgg
-from jaxpercept.training.learn import Recipe, style_grams
+from jaxpercept.training.style_recipe import Recipe, style_grams
 
 LOSSES = ("content", "style")
 Judge = Callable[[Float, Float], dict[str, float]]  # maps a picture and its photo to the LOSSES

@@ -24,12 +24,11 @@ import optax
 from jax import Array
 
 from jaxpercept import config as configs
-from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
-from jaxpercept.training.start import style_targets
+from jaxpercept.training.style_recipe import Recipe
 
 SIZE = 256  # better than 128² by 13 %
 RATE, MIX_RATE = 0.06, 0.02  # Adam's initial rates, of each number and of the mix of rows
@@ -41,28 +40,6 @@ def batch_for(minutes: float) -> int:
     """Returns how many images each step sees. Within a minute, more steps are worth more than two
     images per step; later, two images are better by 3 %."""
     return 1 if minutes < 3 else 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The shared net's training by its header, which a new style must match."""
-
-    objective: configs.ObjectiveConfig
-    style_size: int
-    clip: bool
-
-    @classmethod
-    def of(cls, header: dict[str, Any]) -> Recipe:
-        """Returns the recipe in a weights file's header, or the defaults of training if it has
-        none. Raises InputError for damaged settings."""
-        was = header.get("training", {}).get("config", {})
-        default = configs.TrainConfig(data=("photos",))
-        where, size = "the shared net", was.get("style_size", default.style_size)
-        if type(size) is not int or not 0 <= size <= 65_536:
-            raise InputError(f"{where}: its style size {size!r} is no size; the file is damaged")
-        given = was.get("objective")
-        objective = configs.objective_from_dict(given, where) if given else default.objective
-        return cls(objective, size, bool(was.get("clip", default.clip)))
 
 
 @dataclass(frozen=True)
@@ -269,17 +246,3 @@ def row_of(
     rows, which `spread` has less their mean, (styles, C) by name."""
     mixed = {k: jnp.tensordot(trained[MIX], v, 1, precision="highest") for k, v in spread.items()}
     return {k: trained[k] + v for k, v in mixed.items()}
-
-
-def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objective.Grams:
-    """Returns the painting's Gram matrices, (1, C, C) by layer. Its sides are rounded to multiples
-    of 32, so that paintings share compiled programs. Raises InputError for a file that is not a
-    picture, or is of a single colour."""
-    image = images.load_image(painting)
-    if np.ptp(image, axis=(0, 1)).max() < 1 / 255:
-        raise InputError(f"{painting}: is a single colour, which is no style; give a painting")
-    longer = recipe.style_size or max(image.shape[:2])
-    h, w = images.fit(image.shape[0], image.shape[1], longer, "long")
-    h, w = (max(32, round(side / 32) * 32) for side in (h, w))
-    scaled = images.resize(image, (h, w))
-    return style_targets(vgg_params, jnp.asarray(scaled)[None], recipe.objective.style_layers)
