@@ -116,7 +116,8 @@ def smallest_side(config: TransformNetConfig) -> int:
 def graph_code() -> bytes:
     """Returns the source of the code that writes ONNX graphs. Equal source gives an equal graph of
     a net."""
-    return Path(__file__).with_name("onnx_graph.py").read_bytes()
+    here = Path(__file__)
+    return b"".join(here.with_name(f"onnx_{part}.py").read_bytes() for part in ("graph", "nodes"))
 
 
 def onnx_bytes(model: Model) -> bytes:

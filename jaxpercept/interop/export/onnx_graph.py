@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from jaxpercept.config import TransformNetConfig
+from jaxpercept.interop.export.onnx_nodes import Builder
 from jaxpercept.nets import geometry
 
 OPSET = 18
@@ -30,7 +31,7 @@ def graph(
 ) -> onnx.ModelProto:
     """Returns the checked model. `params` are those of a net of one style, or of several for the
     input "blend". `about` is the file's metadata."""
-    b = _Builder({**params, **stats})
+    b = Builder({**params, **stats})
     rows = [name for name, value in params.items() if np.ndim(value) == 2]
     _blended(b, rows)
     x = b("Transpose", "image", perm=[0, 3, 1, 2])
@@ -56,84 +57,7 @@ def graph(
     return model
 
 
-class _Builder:
-    """Collects nodes. A call adds one and returns its output's name."""
-
-    def __init__(self, weights: Mapping[str, Any]):
-        self.weights = weights
-        self.blended: dict[str, str] = {}
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def __call__(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        output = name or f"{op.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-    def array(self, value: Any, dtype: Any = np.float32) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def integers(self, *values: int) -> str:
-        return self.array(values, np.int64)
-
-    def weight(self, name: str, layout: tuple[int, ...] | None = None) -> str:
-        if name in self.blended:
-            return self.blended[name]
-        value = np.asarray(self.weights[name], np.float32)
-        return self.array(np.ascontiguousarray(value.transpose(layout)) if layout else value)
-
-    def size(self, x: str, axis: int) -> str:
-        """Returns a side of `x`, (1,) int64."""
-        return self("Shape", x, start=axis, end=axis + 1)
-
-    def conv(self, x: str, name: str, *, stride: int = 1, padding: str) -> str:
-        kernel = np.shape(self.weights[f"{name}.kernel"])[0]
-        inputs = [self.weight(f"{name}.kernel", (3, 2, 0, 1))]
-        inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
-        half = kernel // 2
-        if padding == "reflect" and half:
-            x = self("Pad", x, self.integers(0, 0, half, half, 0, 0, half, half), mode="reflect")
-        laid: dict[str, Any] = {"pads": [half * (padding == "zero")] * 4}
-        if padding == "same":
-            laid = {"auto_pad": "SAME_UPPER"}
-        return self("Conv", x, *inputs, strides=[stride] * 2, kernel_shape=[kernel] * 2, **laid)
-
-    def up(self, x: str, name: str, method: str, padding: str) -> str:
-        if method == "nearest":
-            scales = self.array([1.0, 1.0, 2.0, 2.0])
-            x = self(
-                "Resize",
-                x,
-                "",
-                scales,
-                mode="nearest",
-                coordinate_transformation_mode="asymmetric",
-                nearest_mode="floor",
-            )
-            return self.conv(x, name, padding=padding)
-        if method == "subpixel":
-            return self(
-                "DepthToSpace", self.conv(x, name, padding=padding), blocksize=2, mode="DCR"
-            )
-        inputs = [self.weight(f"{name}.kernel", (2, 3, 0, 1))]
-        inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
-        # The kernel reaches 2n + 1 places. Torch leaves out the first, TensorFlow the last.
-        pads = [0, 0, 1, 1] if padding == "same" else [1, 1, 0, 0]
-        return self("ConvTranspose", x, *inputs, strides=[2, 2], kernel_shape=[3, 3], pads=pads)
-
-    def norm(self, x: str, name: str, config: TransformNetConfig) -> str:
-        if config.norm == "none":
-            return x
-        scale, bias = self.weight(f"{name}.scale"), self.weight(f"{name}.bias")
-        if config.norm == "instance":
-            return self("InstanceNormalization", x, scale, bias, epsilon=config.norm_eps)
-        mean, var = self.weight(f"{name}.mean"), self.weight(f"{name}.var")
-        return self("BatchNormalization", x, scale, bias, mean, var, epsilon=config.norm_eps)
-
-
-def _blended(b: _Builder, names: Sequence[str]) -> None:
+def _blended(b: Builder, names: Sequence[str]) -> None:
     """Mixes the styles' rows of these parameters in one product, of which each parameter takes a
     part."""
     if not names:
@@ -148,7 +72,7 @@ def _blended(b: _Builder, names: Sequence[str]) -> None:
         start = end
 
 
-def _encoded(b: _Builder, c: TransformNetConfig, x: str) -> str:
+def _encoded(b: Builder, c: TransformNetConfig, x: str) -> str:
     if c.input == "centered":
         return b("Sub", b("Mul", x, b.array(2.0)), b.array(1.0))
     x = b("Mul", x, b.array(255.0))
@@ -157,11 +81,11 @@ def _encoded(b: _Builder, c: TransformNetConfig, x: str) -> str:
     )
 
 
-def _mean(b: _Builder) -> str:
+def _mean(b: Builder) -> str:
     return b.array(np.reshape(_MEAN_BGR, (1, 3, 1, 1)))
 
 
-def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
+def _padded(b: Builder, c: TransformNetConfig, x: str) -> str:
     """Reflects the image up to a multiple of the stride, and by `start_padding`."""
     multiple = geometry.rounding(c)
     if multiple == 1 and not c.start_padding:
@@ -174,14 +98,14 @@ def _padded(b: _Builder, c: TransformNetConfig, x: str) -> str:
     )
 
 
-def _gated(b: _Builder, z: str, y: str, name: str) -> str:
+def _gated(b: Builder, z: str, y: str, name: str) -> str:
     """Applies the gate of `layers.ResidualBlock`."""
     gate = b.array(np.reshape(np.asarray(b.weights[f"{name}.gate"], np.float32), (1, -1, 1, 1)))
     clipped = b("Clip", y, b.array(-1.0), b.array(1.0))
     return b("Mul", z, b("Add", b("Mul", gate, clipped), b.array(1.0)))
 
 
-def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
+def _body(b: Builder, c: TransformNetConfig, z: str, image: str) -> str:
     """Adds every layer, and crops to the image's size times the scale."""
     before = z
 
@@ -215,7 +139,7 @@ def _body(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
     return b("Slice", z, b("Concat", *first, axis=0), b("Concat", *last, axis=0), b.integers(2, 3))
 
 
-def _decoded(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
+def _decoded(b: Builder, c: TransformNetConfig, z: str, image: str) -> str:
     if c.skip == "bicubic":
         return b("Add", _enlarged(b, image, c.scale), b("Mul", z, b.array(c.output_scale)))
     if c.output == "vgg_tanh":
@@ -232,7 +156,7 @@ def _decoded(b: _Builder, c: TransformNetConfig, z: str, image: str) -> str:
     return b("Add", b("Mul", z, b.array(c.output_scale)), b.array(0.5))
 
 
-def _enlarged(b: _Builder, x: str, scale: int) -> str:
+def _enlarged(b: Builder, x: str, scale: int) -> str:
     """Computes MATLAB's bicubic imresize: Keys' kernel with a = -0.5. For mirrored borders, the
     first two and the last two rows and columns are put around the image in reverse."""
     for axis in (2, 3):
