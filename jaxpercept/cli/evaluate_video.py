@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli import options
+from jaxpercept.cli.film_files import seconds
 from jaxpercept.cli.outputs import check_file, say, write_text
 from jaxpercept.config.options import Option
 
@@ -94,7 +95,6 @@ def add(kinds: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs `evaluate video`. Returns 0, or 1 if some clips could not be used."""
     from jaxpercept import images
-    from jaxpercept.cli.video import seconds
 
     options.check(arguments, size=Option(least=64), frames=Option(least=2))
     starts = [seconds("--from", text) or 0 for text in arguments.start]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxpercept.cli import runtimes
+from jaxpercept.cli.film_files import film_kind, find
 from jaxpercept.cli.outputs import ending, namer, say, settled
 from jaxpercept.errors import InputError
 
@@ -55,7 +56,6 @@ def chosen_net(arguments: argparse.Namespace, factor: float | None) -> Net:
 def run(arguments: argparse.Namespace, how: Treatment) -> int:
     """Enlarges films. Returns 0, or 1 if some of several failed. Raises InputError if all
     failed."""
-    from jaxpercept.cli.video import film_kind, find
     from jaxpercept.inference import containers, films, upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task
