@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import rows
+from benchmarks import command, rows
 from benchmarks.machine import describe
 from benchmarks.worker import OURS, Worker
+from jaxpercept.errors import reporting
 
 PEERS = (
     "torch",
@@ -155,11 +156,7 @@ def table(measured: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser(__doc__, prog="python -m benchmarks")
     rows.add_option(parser, list(rows.ROWS))
     parser.add_argument(
         "--peers",
@@ -200,14 +197,7 @@ def main() -> None:
     )  # contenders share a GPU's memory
     machine = describe()
     about = {"machine": machine, "precision": given.precision}
-    there = given.json and Path(given.json).exists()
-    kept = json.loads(Path(given.json).read_text()) if there else about | {"rows": []}
-    if differing := [f"{k} {kept[k]}" for k in about if kept[k] != about[k]]:
-        parser.error(
-            f"--json {given.json} has rows measured otherwise ({', '.join(differing)}); give "
-            "another file"
-        )
-    measured = {m["row"]: m for m in kept["rows"]}
+    measured = {m["row"]: m for m in command.kept(given.json, about, {"rows": []})["rows"]}
     for name in given.rows:
         with tempfile.TemporaryDirectory() as scratch:
             print(f"{name} …", file=sys.stderr, flush=True)
@@ -225,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

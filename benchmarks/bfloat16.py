@@ -9,12 +9,9 @@ the shortest time of each counts.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -25,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
 from jaxpercept.images import samples
@@ -37,7 +35,7 @@ DEEPEST = "relu4_3"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=15, help="per row (default 15)")
     parser.add_argument("--json", metavar="FILE")
     given = parser.parse_args()
@@ -47,8 +45,7 @@ def main() -> None:
         found[name] = compare(function, x, given.seconds)
         print(f"{name}: {found[name]}", flush=True)
     result = {"machine": describe(), "load_before": before, "load_after": load(), "rows": found}
-    if given.json:
-        Path(given.json).write_text(json.dumps(result, indent=1) + "\n")
+    command.keep(given.json, result)
 
 
 def rows() -> dict[str, tuple[Callable[[Array], Array], Array]]:

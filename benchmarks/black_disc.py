@@ -10,15 +10,13 @@ net's choice or the objective's.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import command, machine
 from jaxpercept import images
 from jaxpercept.evaluation.reproduce import lab, measure
 from jaxpercept.images import Float
@@ -32,9 +30,7 @@ RADIUS, INSIDE = 0.29, 0.23  # of the photo's side: the disc, and the part that 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", required=True, metavar="D", help="photos or folders")
     parser.add_argument(
         "--style", nargs="+", required=True, metavar="S", help="shipped names or weights files"
@@ -57,9 +53,8 @@ def main() -> None:
         if given.style_images:
             rows[name] |= optimised(name, tuple(given.style_images), photos[0], given.iterations)
         print(name, json.dumps(rows[name]), flush=True)
-    if given.json:
-        about = {"size": given.size, "photos": len(photos), "machine": machine.describe()}
-        Path(given.json).write_text(json.dumps({**about, "styles": rows}, indent=1) + "\n")
+    about = {"size": given.size, "photos": len(photos), "machine": machine.describe()}
+    command.keep(given.json, {**about, "styles": rows})
 
 
 def with_disc(photo: Float) -> Float:

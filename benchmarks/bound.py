@@ -8,8 +8,6 @@ less arithmetic, so a share may exceed 1.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -21,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import ours, rows
+from benchmarks import command, ours, rows
 from jaxpercept.config import PRECISIONS
 from jaxpercept.runtime import allocator
 
@@ -35,9 +33,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     rows.add_option(parser, list(rows.ROWS))
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
@@ -75,13 +71,12 @@ def main() -> None:
             f"share {bound / taken:.2f}",
             flush=True,
         )
-    if given.json:
-        about = {
-            "device": jax.devices()[0].device_kind,
-            "cores": os.cpu_count(),
-            "precision": given.precision,
-        }
-        Path(given.json).write_text(json.dumps(about | {"rows": found}, indent=1) + "\n")
+    about = {
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "precision": given.precision,
+    }
+    command.keep(given.json, about | {"rows": found})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ an actor on a node of one CPU computes with one thread.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -24,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from benchmarks.folder import make
 from jaxpercept import images
 from jaxpercept.images import samples
@@ -128,9 +128,7 @@ def costs(side: int, runs: int = 15) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--images", type=int, default=500, metavar="N", help="(default: 500)")
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="(default: 2)")
     parser.add_argument(
@@ -167,8 +165,7 @@ def main() -> None:
             result[f"more nodes / fewer, {figure}"] = round(many / few, 3)
     result["rows"] = rows
     print(json.dumps(result, indent=1))
-    if given.json:
-        Path(given.json).write_text(json.dumps(result, indent=1) + "\n")
+    command.keep(given.json, result)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ processor seconds per frame, in all threads.
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
 import os
 import statistics
 import tempfile
@@ -23,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
 from jaxpercept.images import samples
@@ -101,9 +100,7 @@ def parts(clip: Path, model: Model, count: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     option = parser.add_argument
     option("--frames", type=int, default=24, metavar="N", help="per turn (default: 24)")
     option("--turns", type=int, default=5, metavar="N", help="of each side (default: 5)")
@@ -160,7 +157,7 @@ def main() -> None:
             "share of processor seconds": work,
             "processor seconds per frame": each,
         }
-        Path(given.json).write_text(json.dumps(kept, indent=1) + "\n")
+        command.keep(given.json, kept)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ bfloat16`, the whole command in that runtime is a third. Everything is compiled 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from jaxpercept import images
 from jaxpercept.config import PRECISIONS, RUNTIMES
 from jaxpercept.images import samples
@@ -45,9 +44,7 @@ def make(folder: Path, count: int) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", metavar="D", help="photos, as infer.py takes them")
     parser.add_argument(
         "--images", type=int, default=500, metavar="N", help="at most (default: 500)"
@@ -124,7 +121,7 @@ def main() -> None:
             if other:
                 kept |= {"other": other[0].loaded.about, "faster": faster}
                 kept |= {"median_faster": float(np.median(faster))}
-            Path(given.json).write_text(json.dumps(kept, indent=1) + "\n")
+            command.keep(given.json, kept)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ import json
 import platform
 import threading
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import torch
 
+from benchmarks import command
 from benchmarks.peers import Objective
 from jaxpercept import images
 from jaxpercept.config import DEFAULT_WEIGHTS, ObjectiveConfig
@@ -198,9 +198,7 @@ def fastest(side: TorchSide, x: torch.Tensor) -> int:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument(
         "--data",
         nargs="+",
@@ -264,9 +262,7 @@ def main(argv: list[str] | None = None) -> dict:
         "rows": rows,
     }
     print(json.dumps({k: v for k, v in result.items() if k != "rows"}, indent=2))
-    if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+    command.keep(args.json, result)
     return result
 
 

@@ -10,7 +10,6 @@ busy machine disturbs less than elapsed time.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -22,9 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rows
+from benchmarks import command, rows
 from benchmarks.machine import describe, load
-from jaxpercept import files
 from jaxpercept.runtime import allocator
 
 OURS, KEPT, DEFAULT = "jaxpercept", "jaxpercept, freed memory kept", "jaxpercept, glibc's default"
@@ -174,11 +172,7 @@ def table(batch: int, found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.memory",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser(__doc__, prog="python -m benchmarks.memory")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4], metavar="N")
     parser.add_argument("--steps", type=int, default=50, metavar="N", help="default: 50")
     parser.add_argument(
@@ -189,9 +183,8 @@ def main() -> None:
     found = {str(b): measure(b, given.steps, given.contenders) for b in given.batches}
     for batch, measured in found.items():
         print(table(int(batch), measured), end="\n\n")
-    if given.json:
-        about = {"machine": describe(), "load": load(), "steps": given.steps, "batches": found}
-        files.write_text(Path(given.json), json.dumps(about, indent=1) + "\n")
+    about = {"machine": describe(), "load": load(), "steps": given.steps, "batches": found}
+    command.keep(given.json, about)
 
 
 if __name__ == "__main__":

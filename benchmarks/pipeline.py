@@ -7,13 +7,13 @@ of 270x300.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import command
 from jaxpercept import data, images
 
 
@@ -34,9 +34,7 @@ def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", metavar="D", help="as train.py takes them")
     parser.add_argument(
         "--size", type=int, default=256, metavar="PX", help="of the crops (default: 256)"

@@ -11,15 +11,14 @@ are held out. Expected: bfloat16 within 2 % and 3 % of float32.
 
 from __future__ import annotations
 
-import argparse
 import glob
-import json
 import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from benchmarks import command
 from jaxpercept import config, images
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
@@ -35,9 +34,7 @@ RUNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument(
         "--data", required=True, metavar="FOLDER", help=f"photos, more than {HELD_OUT}"
     )
@@ -136,7 +133,7 @@ def main() -> None:
         "init": given.init and Path(given.init).name,
         "device": jax.devices()[0].device_kind,
     }
-    Path(given.out).write_text(json.dumps({**settings, "runs": rows}, indent=2) + "\n")
+    command.keep(given.out, {**settings, "runs": rows})
 
 
 if __name__ == "__main__":

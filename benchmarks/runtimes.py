@@ -10,19 +10,17 @@ machine, compare processor seconds only. Needs the extras `openvino` and `export
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.machine import describe, load
-from jaxpercept import files, images
+from jaxpercept import images
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop import exported_net
@@ -101,11 +99,7 @@ def table(measured: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.runtimes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser(__doc__, prog="python -m benchmarks.runtimes")
     every = [*shipped.styles(), *weights_file.available("superres")]
     parser.add_argument("--nets", nargs="+", default=every, metavar="N", help="default: all")
     parser.add_argument(
@@ -129,9 +123,8 @@ def main() -> None:
         if found[what] > bound
     ]
     print("\n".join(beyond) or "every error is within the bound")
-    if given.json:
-        about = {"machine": describe(), "load": load(), "rounds": given.rounds, "rows": measured}
-        files.write_text(Path(given.json), json.dumps(about, indent=1) + "\n")
+    about = {"machine": describe(), "load": load(), "rounds": given.rounds, "rows": measured}
+    command.keep(given.json, about)
 
 
 if __name__ == "__main__":

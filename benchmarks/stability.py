@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from benchmarks import machine
+from benchmarks import command, machine
 from jaxpercept import config, images
 from jaxpercept.evaluation import video
 from jaxpercept.evaluation.styles import held_out_objective
@@ -53,9 +53,7 @@ MEASURES = ("lag1", "shift1", "shift4")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", required=True, metavar="D", help="training photos")
     parser.add_argument("--style-image", required=True, metavar="FILE", help="the painting")
     parser.add_argument("--init", required=True, metavar="FILE", help="a net or a shipped name")
@@ -105,10 +103,8 @@ def main() -> None:
         for clip, errors in clips.items():
             rows[kind][Path(clip).stem] = {k: errors[str(net)][k] for k in MEASURES}
         print(kind, json.dumps(rows[kind]), flush=True)
-    if given.json:
-        about = {"steps": given.steps, "weight": given.weight, "photos": len(photos)}
-        about |= {"machine": machine.describe()}
-        Path(given.json).write_text(json.dumps({**about, "nets": rows}, indent=1) + "\n")
+    about = {"steps": given.steps, "weight": given.weight, "photos": len(photos)}
+    command.keep(given.json, {**about, "machine": machine.describe(), "nets": rows})
 
 
 def feature_term(weight: float) -> LossTerm:

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
 from jaxpercept.images import samples
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--checkout", nargs="+", default=["."], metavar="DIR")
     parser.add_argument("--style", default="wave")
     parser.add_argument("--side", type=int, default=512)
@@ -48,8 +49,7 @@ def main() -> None:
         outputs = {Path(scratch, f"{i}.png").read_bytes() for i in range(len(given.checkout))}
     result = summary(given, found, len(outputs) == 1)
     print(json.dumps(result, indent=1))
-    if given.json:
-        Path(given.json).write_text(json.dumps(result, indent=1) + "\n")
+    command.keep(given.json, result)
 
 
 def run(checkout: Path, index: int, photo: Path, style: str) -> tuple[float, float]:

@@ -17,7 +17,6 @@ command continues after the last one.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import command, machine
 from jaxpercept import files, images
 from jaxpercept.errors import InputError, reporting
 from jaxpercept.evaluation.reproduce.lab import style_image
@@ -44,9 +43,7 @@ Distance = Callable[[Float, Float], float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="D", help="photos that no net was trained on"
     )
@@ -80,7 +77,8 @@ def main() -> None:
         "iterations": sorted(given.iterations),
         "objective": header["training"]["config"]["objective"],
     }
-    results = opened(Path(given.json), settings)
+    empty = {"machine": machine.describe(), "units": {}}
+    results = command.kept(given.json, {"settings": settings}, empty)
     distance, phi = lpips(), vgg.load_vgg16()
     made = optimisation(Recipe.of(header), given.iterations)
     for name, (style, nets) in styles.items():
@@ -131,18 +129,6 @@ def nets_by_style(
 
 def load_shared() -> dict[str, Any]:
     return weights_file.read_header(weights_file.resolve(SHARED, "styles"))
-
-
-def opened(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the results kept so far. Raises InputError if they were made with other settings."""
-    if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        if kept["settings"] != json.loads(json.dumps(settings)):
-            raise InputError(
-                f"{path} was made with other settings; give another --json, or delete it"
-            )
-        return kept
-    return {"settings": settings, "machine": machine.describe(), "units": {}}
 
 
 def optimisation(recipe: Recipe, marks: Sequence[int]) -> SynthesisConfig:

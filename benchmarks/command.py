@@ -1,0 +1,38 @@
+"""What the benchmarks' commands share: how they read their options and keep their figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxpercept import files
+from jaxpercept.errors import InputError
+
+
+def parser(about: str | None, **more: Any) -> argparse.ArgumentParser:
+    """Returns a parser whose `--help` says what the module's docstring says."""
+    kind = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=about, formatter_class=kind, **more)
+
+
+def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
+    """Returns the figures that an earlier call kept in `file`, or `empty`, with the settings.
+    Raises InputError if they were made with other settings."""
+    if not (file and Path(file).exists()):
+        return settings | empty
+    found: dict[str, Any] = json.loads(Path(file).read_text())
+    settings = json.loads(json.dumps(settings))
+    if differing := [k for k in settings if found.get(k) != settings[k]]:
+        raise InputError(
+            f"--json {file} was made with other settings ({', '.join(differing)}); give another "
+            "file, or delete it"
+        )
+    return found
+
+
+def keep(file: str | None, figures: Any) -> None:
+    """Writes the figures to `file`, if one is given."""
+    if file:
+        files.write_text(Path(file), json.dumps(figures, indent=1) + "\n")
