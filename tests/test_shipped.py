@@ -104,12 +104,12 @@ def test_a_style_stays_recognisable_and_is_no_copy(name, photo, features, unstyl
 
 def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(root)
-    train_styles = importlib.import_module("weights.train_styles")
-    monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
+    styles = importlib.import_module("weights.shipped_styles")
+    monkeypatch.setattr(styles, "FOLDER", tmp_path)
     one = types.SimpleNamespace(task="style")
     losses = {"first": 100.0, "little": 98.5, "much": 97.0}
     monkeypatch.setattr(
-        train_styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]]
+        styles, "held_out_objective", lambda made, path, photos: losses[held[path.stem]]
     )
     shipped, held = tmp_path / "wave.safetensors", {}
     for i, (name, kept) in enumerate([("first", "first"), ("little", "first"), ("much", "much")]):
@@ -132,9 +132,9 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
                 tmp_path / f"part-{name}.safetensors", arrays, fewer_header
             )
             held[part.stem] = name
-            train_styles.ship("wave", one, part, None, -1.0)
+            styles.ship("wave", one, part, None, -1.0)
             assert weights_file.read_header(shipped)["training"]["config"]["seed"] < i
-        train_styles.ship("wave", one, trained, None, 0.02)
+        styles.ship("wave", one, trained, None, 0.02)
         seed = weights_file.read_header(shipped)["training"]["config"]["seed"]
         held["wave"] = list(losses)[seed]
         assert held["wave"] == kept, before
@@ -143,11 +143,11 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
 
 def test_nets_are_judged_by_the_sample_photos_or_by_those_given(root, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(root)
-    train_styles = importlib.import_module("weights.train_styles")
-    assert train_styles.judges(None).shape == (4, 256, 256, 3)
+    styles = importlib.import_module("weights.shipped_styles")
+    assert styles.judges(None).shape == (4, 256, 256, 3)
     for i in range(2):
         images.save_image(tmp_path / "photos" / f"{i}.png", np.full((300, 280, 3), i, np.float32))
-    given = train_styles.judges([str(tmp_path / "photos")])
+    given = styles.judges([str(tmp_path / "photos")])
     assert (given.shape, given.mean((1, 2, 3)).tolist()) == ((2, 256, 256, 3), [0, 1])
 
 
@@ -155,10 +155,10 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(
     root, tmp_path, monkeypatch
 ):
     monkeypatch.syspath_prepend(root)
-    train_styles = importlib.import_module("weights.train_styles")
-    monkeypatch.setattr(train_styles, "FOLDER", tmp_path)
+    styles = importlib.import_module("weights.shipped_styles")
+    monkeypatch.setattr(styles, "FOLDER", tmp_path)
     made = config.TrainConfig(out=str(tmp_path / "run"))
-    assert train_styles.start("wave", made, None) is None
+    assert styles.start("wave", made, None) is None
     arrays, header = weights_file.read_weights(_path("wave"))
     own = weights_file.write_weights(tmp_path / "wave.safetensors", arrays, header)
     multi = weights_file.write_weights(
@@ -169,17 +169,17 @@ def test_a_style_starts_from_the_better_of_its_own_net_and_the_row_of_multi(
     for of_multi, best in ((1.0, f"{multi}:wave"), (3.0, str(own))):
         loss = {own.name: 2.0, multi.name: of_multi}
         monkeypatch.setattr(
-            train_styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name]
+            styles, "held_out_objective", lambda made, path, *_, loss=loss: loss[path.name]
         )
-        assert train_styles.start("wave", made, None) == best
-        assert train_styles.start("wave", made, None, "own") == str(own)
-        assert train_styles.start("wave", made, None, "some.safetensors") == "some.safetensors"
-        assert train_styles.start("wave", made, None, "multi") == f"{multi}:wave"
-    assert train_styles.start("udnie", made, None) == f"{multi}:udnie"
-    assert train_styles.start("multi", made, None) == str(multi)
+        assert styles.start("wave", made, None) == best
+        assert styles.start("wave", made, None, "own") == str(own)
+        assert styles.start("wave", made, None, "some.safetensors") == "some.safetensors"
+        assert styles.start("wave", made, None, "multi") == f"{multi}:wave"
+    assert styles.start("udnie", made, None) == f"{multi}:udnie"
+    assert styles.start("multi", made, None) == str(multi)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text('{"init": "where it began"}')
-    assert train_styles.start("wave", made, None) == "where it began"
+    assert styles.start("wave", made, None) == "where it began"
 
 
 def test_the_tiles_of_super_resolution_are_cut_from_three_kinds_of_photos(
