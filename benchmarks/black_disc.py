@@ -40,7 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=256, metavar="N", help="(default: 256)")
     parser.add_argument("--iterations", type=int, default=50, metavar="N", help="(default: 50)")
-    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
+    command.add_json(parser)
     given = parser.parse_args()
     compilation_cache.enable()
     squares = images.load_squares(images.list_images(given.data), given.size)

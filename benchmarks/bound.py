@@ -36,7 +36,7 @@ def main() -> None:
     parser = command.parser(__doc__)
     rows.add_option(parser, list(rows.ROWS))
     parser.add_argument("--precision", default="float32", choices=PRECISIONS)
-    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
+    command.add_json(parser)
     given = parser.parse_args()
     allocator.keep_freed_memory()
     side = SIDE.get(jax.default_backend(), 8192)

@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument(
         "--nodes", type=int, nargs="*", default=[1, 2], metavar="N", help="(default: 1 2)"
     )
-    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
+    command.add_json(parser)
     given = parser.parse_args()
     result: dict[str, Any] = {"images": given.images, "cores": os.cpu_count()}
     result["costs"] = {side: costs(side) for side in (256, 512, 1024)}

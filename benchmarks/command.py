@@ -17,6 +17,11 @@ def parser(about: str | None, **more: Any) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=about, formatter_class=kind, **more)
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds the option for `keep`."""
+    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
+
+
 def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> dict[str, Any]:
     """Returns the figures that an earlier call kept in `file`, or `empty`, with the settings.
     Raises InputError if they were made with other settings."""

@@ -106,7 +106,7 @@ def main() -> None:
     option("--turns", type=int, default=5, metavar="N", help="of each side (default: 5)")
     option("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
     option("--steady", type=float, default=0.0, metavar="X", help="that of video (default: 0)")
-    option("--json", metavar="FILE", help="where to keep the figures")
+    command.add_json(parser)
     given = parser.parse_args()
     allocator.keep_freed_memory()
     compilation_cache.enable()

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument(
         "--precision", default="float32", choices=PRECISIONS, help="of --runtime (default: float32)"
     )
-    parser.add_argument("--json", metavar="FILE", help="where to keep the figures")
+    command.add_json(parser)
     given = parser.parse_args()
     allocator.keep_freed_memory()
     compilation_cache.enable()

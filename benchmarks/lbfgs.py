@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the table there")
+    command.add_json(parser)
     args = parser.parse_args(argv)
     photos = (
         samples.sample_photos()

@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument(
         "--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS, metavar="C"
     )
-    parser.add_argument("--json", metavar="FILE", help="all figures")
+    command.add_json(parser)
     given = parser.parse_args()
     found = {str(b): measure(b, given.steps, given.contenders) for b in given.batches}
     for batch, measured in found.items():

@@ -107,7 +107,7 @@ def main() -> None:
     )
     parser.add_argument("--photos", type=int, default=3, metavar="N", help="default: 3")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
-    parser.add_argument("--json", metavar="FILE", help="all figures")
+    command.add_json(parser)
     given = parser.parse_args()
     compilation_cache.enable()
     measured = []

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument(
         "--out", default="outputs/stability", metavar="DIR", help="(default: outputs/stability)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
+    command.add_json(parser)
     given = parser.parse_args()
     if len(given.start) not in (1, len(given.clips)):
         parser.error("--from takes one value, or one for each of --clips")

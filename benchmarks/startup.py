@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--style", default="wave")
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", metavar="FILE")
+    command.add_json(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         photo = Path(scratch, "photo.png")

@@ -52,7 +52,7 @@ def main() -> None:
         metavar="DIR",
         help="folder of the runs (default: outputs/superres-images)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results here as well")
+    command.add_json(parser)
     given = parser.parse_args()
     photos = images.list_images(given.data)
     if len(photos) < max(given.images):

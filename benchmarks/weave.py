@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument(
         "--model", nargs="+", metavar="M", help="default: the shipped for bicubic inputs"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    command.add_json(parser)
     given = parser.parse_args()
     nets = [
         upscaling.load_upscaler(m, given.scale)
@@ -130,7 +130,7 @@ def main() -> None:
                 f"{row['windows']} windows"
             )
     if given.json:
-        given.json.write_text(superres_report.to_json(result))
+        Path(given.json).write_text(superres_report.to_json(result))
 
 
 if __name__ == "__main__":
