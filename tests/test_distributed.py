@@ -11,9 +11,10 @@ import sys
 import numpy as np
 import pytest
 import step_runs
+from helpers import save_noise
 from quick import FLAGS
 
-from jaxpercept import cli, images
+from jaxpercept import cli
 from jaxpercept.nets import weights_file
 from jaxpercept.training import loop
 
@@ -50,11 +51,7 @@ def free_port():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    random = np.random.default_rng(0)
-    for i in range(6):
-        images.save_image(
-            folder / "photos" / f"{i}.png", random.random((40, 48, 3)).astype(np.float32)
-        )
+    save_noise(folder / "photos", [f"{i}.png" for i in range(6)], 40, 48)
     return folder
 
 
@@ -165,9 +162,7 @@ def commands(root, title):
 def test_two_shells_on_one_machine_as_the_docs_have_it(root, folder):
     """Runs them as written, except for the interpreter's name and, if the port is taken, the
     port."""
-    images.save_image(
-        folder / "wave.jpg", np.random.default_rng(1).random((40, 40, 3)).astype(np.float32)
-    )
+    save_noise(folder, ["wave.jpg"], 40, 40)
     typed = [
         line.replace("python", sys.executable)
         for line in commands(root, "Two shells on one machine")

@@ -11,9 +11,10 @@ import sys
 import numpy as np
 import pytest
 import step_runs
+from helpers import save_noise
 from quick import FLAGS
 
-from jaxpercept import cli, images
+from jaxpercept import cli
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 from jaxpercept.training import loop, step
@@ -24,12 +25,7 @@ pytestmark = pytest.mark.usefixtures("cheap_trainings")
 
 @pytest.fixture
 def photos(tmp_path):
-    noise = np.random.default_rng(0)
-    for i in range(6):
-        images.save_image(
-            tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32)
-        )
-    return tmp_path / "photos"
+    return save_noise(tmp_path / "photos", [f"{i}.png" for i in range(6)], 24, 28)
 
 
 def command(photos, out, *more):

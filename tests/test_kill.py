@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import pytest
 import step_runs
+from helpers import save_noise
 
-from jaxpercept import images
 from jaxpercept.training import runs
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.start import init_state
@@ -25,12 +25,7 @@ KILLS = 24
 
 @pytest.fixture
 def photos(tmp_path):
-    noise = np.random.default_rng(0)
-    for i in range(6):
-        images.save_image(
-            tmp_path / "photos" / f"{i}.png", noise.random((24, 28, 3)).astype(np.float32)
-        )
-    return tmp_path / "photos"
+    return save_noise(tmp_path / "photos", [f"{i}.png" for i in range(6)], 24, 28)
 
 
 def start(root, photos, out):

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import save_noise, tiny
 
 from jaxpercept import config, data, images
 from jaxpercept.errors import InputError
@@ -31,12 +31,8 @@ def objective(**layers):
 @pytest.fixture
 def made(tmp_path):
     """Returns a run of one step."""
-    noise = np.random.default_rng(0)
-    for i in range(4):
-        images.save_image(
-            tmp_path / "photos" / f"{i}.png", noise.random((20, 24, 3)).astype(np.float32)
-        )
-    images.save_image(tmp_path / "style.png", noise.random((24, 20, 3)).astype(np.float32))
+    save_noise(tmp_path / "photos", [f"{i}.png" for i in range(4)], 20, 24)
+    save_noise(tmp_path, ["style.png"], 24, 20)
     return config.TrainConfig(
         data=(str(tmp_path / "photos"),),
         style_image=str(tmp_path / "style.png"),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from helpers import save_noise
 
 from jaxpercept import config, data, images
 from jaxpercept.config import superres_net
@@ -197,9 +198,7 @@ def test_presets_that_are_not():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(5):
-        images.save_image(folder / f"{i}.png", random.random((40, 48, 3)).astype(np.float32))
+    save_noise(folder, [f"{i}.png" for i in range(5)], 40, 48)
     images.save_image(folder / "small.png", np.zeros((20, 48, 3), np.float32))
     return folder
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import save_noise, tiny
 
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
@@ -46,10 +46,8 @@ PIXEL = {
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for i in range(6):
-        images.save_image(folder / f"{i}.png", random.random((40, 48, 3)).astype(np.float32))
-    images.save_image(folder.parent / "style.png", random.random((48, 32, 3)).astype(np.float32))
+    save_noise(folder, [f"{i}.png" for i in range(6)], 40, 48)
+    save_noise(folder.parent, ["style.png"], 48, 32)
     return folder
 
 
