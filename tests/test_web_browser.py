@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick
 from PIL import Image
 
 from jaxpercept import cli, images
@@ -291,7 +292,8 @@ def test_the_benchmark(tmp_path):
     small += ["--styles", "wave", "udnie", "--seconds", "3"]
     given = [*small, *(["--runtime", package] if package else [])]
     command = [sys.executable, "-m", "benchmarks.web", "--json", tmp_path / "web.json", *given]
-    subprocess.run(command, check=True, env={**os.environ, "CHROMIUM": CHROMIUM})
+    environment = {**os.environ, "CHROMIUM": CHROMIUM, "XLA_FLAGS": quick.FLAGS}
+    subprocess.run(command, check=True, env=environment)
     found = json.loads((tmp_path / "web.json").read_text())
     (row,) = found["rows"]
     assert row["webassembly, 2"]["ratio"] > 0
