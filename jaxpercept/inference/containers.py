@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
+from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
 READ_SUFFIXES = (
@@ -116,8 +117,9 @@ class _Decoding:
                     self._first(frame)
                 shape = size
                 count += 1
-                pixels = cache(partial(_upright, frame, self.reformatter))
-                yield Frame(pixels, at, length)
+                alpha = _alpha(frame, self.reformatter)
+                pixels = cache(partial(_upright, frame, self.reformatter, alpha))
+                yield Frame(pixels, at, length, alpha)
         if not count:
             raise InputError(f"{film.path}: has no frames; give another copy")
         if self.start == 0 and count < film.count - 2 and not self._all_shown():
@@ -167,6 +169,8 @@ class _Decoding:
             notes.append(f"high dynamic range ({transfer}) is converted to the standard range")
         elif depth > 8:
             notes.append(f"{depth} bits are converted to 8")
+        if self.stream.metadata.get("alpha_mode") == "1":  # of WebM, beside the pictures
+            notes.append("its transparency cannot be read; for that, convert it to .mov with qtrle")
 
     def time(self, frame: Any) -> tuple[Fraction, Fraction]:
         """Returns a frame's time and duration, with an estimate if the file does not give them."""
@@ -196,7 +200,18 @@ def _matrix(frame: Any) -> int:
     return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
 
 
-def _upright(frame: Any, reformatter: Any) -> NDArray[np.uint8]:
+def _alpha(frame: Any, reformatter: Any) -> NDArray[np.uint8] | None:
+    """Returns the opacity (H, W) of the upright frame, or None if all of it is opaque."""
+    if not (frame.format.has_palette or any(c.is_alpha for c in frame.format.components)):
+        return None
+    rgba = reformatter.reformat(frame, format="rgba").to_ndarray()
+    alpha = np.ascontiguousarray(_turned(rgba[..., 3:], frame)[..., 0])
+    return None if alpha.min() == 255 else alpha
+
+
+def _upright(
+    frame: Any, reformatter: Any, alpha: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Returns the frame as (H, W, 3) in sRGB."""
     space = {"src_colorspace": _matrix(frame), "dst_color_range": FULL, "interpolation": EXACT}
     full = int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
@@ -208,7 +223,8 @@ def _upright(frame: Any, reformatter: Any) -> NDArray[np.uint8]:
         rgb = hdr.to_standard(deep, hdr.NAMES[transfer])
     else:
         rgb = reformatter.reformat(frame, format="rgb24", **space).to_ndarray()
-    return np.ascontiguousarray(_turned(rgb, frame))
+    upright = np.ascontiguousarray(_turned(rgb, frame))
+    return upright if alpha is None else bled(upright, alpha)
 
 
 def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
