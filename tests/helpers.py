@@ -1,8 +1,10 @@
-"""Helpers of many test files: noise as images, folders of noise, a tiny style net, and the command
-line's exit status.
+"""Helpers of many test files: noise as images, folders of noise, a PNG of any kind, a tiny style
+net, and the command line's exit status.
 """
 
 import dataclasses
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,18 @@ def tiny(preset: str, **changes) -> config.TransformNetConfig:
 def noise(seed: int, *size: int) -> np.ndarray:
     """Returns uniform noise in [0, 1], (*size, 3)."""
     return np.random.default_rng(seed).random((*size, 3), np.float32)
+
+
+def png(rows, width: int, bits: int, kind: int, before=(), after=()) -> bytes:
+    """Returns a PNG, also of kinds that Pillow does not write. `rows` are each row's bytes, `kind`
+    the colour type, and chunks (name, data) come before and after the pixels."""
+    head = struct.pack(">IIBBBBB", width, len(rows), bits, kind, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    made = b"\x89PNG\r\n\x1a\n"
+    for name, data in [(b"IHDR", head), *before, (b"IDAT", pixels), *after, (b"IEND", b"")]:
+        made += struct.pack(">I", len(data)) + name + data
+        made += struct.pack(">I", zlib.crc32(name + data))
+    return made
 
 
 def save_noise(folder: Path, names, height: int, width: int) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import png
 from PIL import Image
 
 from jaxpercept.errors import InputError
@@ -95,22 +96,7 @@ def test_16_bit_grey_keeps_its_bits(tmp_path, name):
 
 def png16(rgb):
     """Returns a 16-bit RGB PNG, which Pillow reads but cannot write."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb)
-    head = struct.pack(">IIBBBBB", rgb.shape[1], rgb.shape[0], 16, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return png([row.astype(">u2").tobytes() for row in rgb], rgb.shape[1], 16, 2)
 
 
 def test_16_bit_colour_comes_out_within_one_step_of_8_bits(picture):

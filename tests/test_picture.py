@@ -6,11 +6,11 @@ import io
 import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import profiles
 import pytest
+from helpers import png
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from jaxpercept import images
@@ -550,16 +550,9 @@ def test_transparent_colours_of_2_and_16_bits():
     picture = images.read(saved(grey, "PNG", transparency=300))
     np.testing.assert_array_equal(picture.alpha, [[1, 0], [1, 1]])
 
-    def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
     deep = np.array([[1000, 2000, 300], [60_000, 5, 9]], ">u2").tobytes()
     for bits, kind, row, key in ((16, 2, deep, deep[:6]), (2, 0, b"\x40", b"\0\1")):
-        size = struct.pack(">IIBBBBB", 2, 1, bits, kind, 0, 0, 0)
-        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"tRNS", key)
-        data += chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+        data = png([row], 2, bits, kind, [(b"tRNS", key)])
         np.testing.assert_array_equal(images.read(data).alpha, [[0, 1]])
 
 

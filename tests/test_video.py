@@ -1,8 +1,10 @@
 """`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
 import dataclasses
+import struct
 import sys
 import types
+import zlib
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import profiles
 import pytest
 from film_files import TIMES, film, pictures, sound, times
-from helpers import save_style
+from helpers import png, save_style
 from PIL import Image
 
 from jaxpercept import config, files, images
@@ -67,6 +69,27 @@ def test_animations_keep_their_times_and_loops(net, tmp_path, suffix):
     out = tmp_path / f"b{suffix}"
     assert status("video", source, "--style", net, "-o", out) == 0
     assert shown(out) == ([40, 80, 120, 200], 3, (64, 48))
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind", "row", "key"),
+    [
+        (16, 0, b"\1\2\x64\0", b"\1\2"),
+        (16, 2, b"\1\2" * 3 + b"\x64\0" * 3, b"\1\2" * 3),
+        (2, 0, b"\x40", b"\0\1"),
+    ],
+)
+def test_animated_png_of_other_depths(tmp_path, bits, kind, row, key):
+    """The first of two pixels has the transparent colour."""
+    control = struct.pack(">IIIIHHBB", 2, 1, 0, 0, 1, 25, 0, 0)
+    before = [(b"acTL", bytes((0, 0, 0, 2, 0, 0, 0, 0))), (b"tRNS", key)]
+    before += [(b"fcTL", bytes(4) + control)]
+    again = (b"fdAT", b"\0\0\0\2" + zlib.compress(b"\0" + row))
+    after = [(b"fcTL", b"\0\0\0\1" + control), again]
+    (tmp_path / "a.png").write_bytes(png([row], 2, bits, kind, before, after))
+    found = list(animations.read(tmp_path / "a.png").frames)
+    assert [frame.alpha.tolist() for frame in found] == [[[0, 255]]] * 2
+    assert {frame.pixels[0, 1, 0] for frame in found} == {0 if bits == 2 else 0x64}
 
 
 def test_an_animation_without_a_loop_is_shown_once(net, tmp_path):

@@ -76,6 +76,7 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     if image.format == "PNG":
         profile, notes = png.implied_profile(image, grey=False)
         film.notes += notes
+        png.key_of_8_bits(image)
     first = 1 if image.info.get("default_image") else 0  # the still picture for other readers
     with image:
         for index in range(first, film.count):
@@ -88,11 +89,20 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
             duration = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
             if image.format == "GIF" and duration < _LEAST:
                 duration = _INSTEAD
-            rgba = np.asarray(_to_srgb(image.convert("RGBA"), profile, film))
+            rgba = np.asarray(_to_srgb(_rgba(image), profile, film))
             alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
             pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
             yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)
             start += duration
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    if image.mode != "I;16":
+        return image.convert("RGBA")
+    deep, key = np.asarray(image), image.info.get("transparency")  # Pillow would clip 16 bits
+    made = Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGBA")
+    made.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
+    return made
 
 
 def _to_srgb(frame: Image.Image, profile: bytes | None, film: Film) -> Image.Image:
