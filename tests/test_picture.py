@@ -556,6 +556,14 @@ def test_transparent_colours_of_2_and_16_bits():
         np.testing.assert_array_equal(images.read(data).alpha, [[0, 1]])
 
 
+def test_16_bit_grey_with_transparency_stays_grey():
+    linear = [(b"gAMA", struct.pack(">I", 100_000))]
+    picture = images.read(png([b"\x40\0\x80\0"], 1, 16, 4, linear))
+    made = opened(images.encode(picture, ".png"))
+    assert (made.mode, made.getpixel((0, 0))) == ("LA", (137, 128))
+    assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
+
+
 def test_portable_pixmaps_of_16_bits_say_so():
     data = b"P6 2 1 65535\n" + bytes(12)
     assert images.read(data).notes == ("its 16 bits per colour are cut to 8 bits",)

@@ -207,7 +207,11 @@ def as_stored(image: Image.Image, wanted: tuple[int, int]) -> tuple[int, int]:
 
 
 def has_one_channel(image: Image.Image) -> bool:
-    """Returns whether the image has one colour channel, apart from transparency."""
+    """Returns whether an image whose pixels are not read yet has one colour channel, apart from
+    transparency."""
+    tiles: Any = getattr(image, "tile", None) or [("",) * 4]
+    if tiles[0][3] == "LA;16B":  # of a PNG, which Pillow opens as RGBA
+        return True
     return image.mode in ("1", "L", "LA", "La") or is_deep(image)
 
 

@@ -72,13 +72,14 @@ def read(
                 f"{name}: {wanted[1]}x{wanted[0]} is {wanted[0] * wanted[1]:,} pixels, more than"
                 f" the limit of {max_pixels:,}; give a smaller --size or raise --max-pixels"
             )
-        about, grey = metadata.about(opened), has_one_channel(opened)
+        grey, about = has_one_channel(opened), metadata.about(opened)
         lossless = opened.format == "WEBP" and webp.is_lossless(source)
         deep = is_deep(opened)
         levels = depth(opened, name) if deep else None
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
             opened.draft(None, as_stored(opened, wanted))
         image = upright(opened)
+        image = image.convert("LA") if grey and image.mode == "RGBA" else image
         try:
             pixels = _pixels(image, name, profile, levels, wanted, method)
         except colour.UnusableProfile as error:
