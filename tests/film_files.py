@@ -30,7 +30,8 @@ def film(
         matrix = {"dst_colorspace": 1 if about.get("colorspace") == 1 else 5}
         matrix["dst_color_range"] = about.get("color_range", 1)
         for pixels, time in zip(frames, times, strict=True):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            kind = "rgb24" if pixels.shape[2] == 3 else "rgba"
+            frame = av.VideoFrame.from_ndarray(pixels, format=kind)
             frame = frame.reformat(format=pix, src_color_range=2, interpolation=0x46004, **matrix)
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             out.mux(stream.encode(frame))

@@ -396,13 +396,28 @@ def test_tiffs_of_16_bits_that_pillow_misreads(photo):
     how = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": [2]}
     alpha = images.read(written(np.moveaxis(deep[..., [0, 1, 2, 0]], -1, 0), **how)).alpha
     np.testing.assert_array_equal(images.to_uint8(alpha), photo[..., 0])
-    with pytest.raises(InputError, match="not an image that can be read"):
+    with pytest.raises(InputError, match="uint16, cielab, none"):
         images.read(written(deep, photometric="cielab"))
     for values in (deep[..., 0], (photo[..., 0] / 255).astype(np.float32)):
         inverse = images.read(written(values, photometric="miniswhite")).pixels[..., 0]
         np.testing.assert_allclose(inverse, 1 - photo[..., 0] / 255, atol=1e-6)
     with pytest.raises(InputError, match="signed 16-bit values; save it as unsigned"):
         images.read(written(deep[..., 0].astype(np.int16), photometric="minisblack"))
+    small = photo[..., 0]
+    two = np.dstack([small, np.full_like(small, 255)])
+    how = {"photometric": "minisblack"}
+    for data in (
+        *(written((small / 255).astype(kind), **how) for kind in ("float16", "float64")),
+        written(two, extrasamples=[1], **how),  # premultiplied
+        written(np.moveaxis(two, -1, 0), extrasamples=[2], planarconfig="separate", **how),
+    ):
+        picture = images.read(data)
+        np.testing.assert_array_equal(images.to_uint8(picture.pixels)[..., 2], small)
+        assert picture.grey
+    cmyka = written(photo[..., [0, 1, 2, 0, 1]], photometric="separated", extrasamples=[2])
+    for values in (cmyka, written(small.astype(np.int8), **how)):
+        with pytest.raises(InputError, match=r"int8, .*, none\) cannot be read; save it as 8-bit"):
+            images.read(values)
 
 
 def test_grey_of_12_bits():

@@ -1,6 +1,4 @@
-"""Opens the TIFFs that Pillow does not open (floating-point colour) or reads wrongly (uncompressed
-planes of 16 bits).
-"""
+"""Opens the TIFFs that Pillow does not open (floating point) or reads wrongly (some planes)."""
 
 from __future__ import annotations
 
@@ -19,9 +17,9 @@ _KEPT = (270, 271, 272, 274, 305, 306, 315, 33432)  # texts and the orientation,
 
 
 def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -> Image.Image:
-    """Opens the first page as an 8-bit Pillow image. Raises `Image.UnidentifiedImageError` if
-    the file is no TIFF of floating-point or 16-bit colour, and `InputError` for values outside
-    [0, 1] or too many pixels."""
+    """Opens the first page as an 8-bit Pillow image, or as "F" for floating-point grey. Raises
+    `Image.UnidentifiedImageError` if the file is no TIFF, and `InputError` for another kind of
+    TIFF, values outside [0, 1] or too many pixels."""
     if isinstance(source, bytes):
         start = source[:4]
     else:
@@ -39,24 +37,38 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
         raise Image.UnidentifiedImageError(name) from error
     with tiff:
         sizes = dict(zip(page.axes, page.shape, strict=False))
-        known = page.dtype is not None and (page.dtype.kind == "f" or page.dtype == np.uint16)
+        floats = page.dtype is not None and page.dtype.kind == "f"
+        known = floats or page.dtype in (np.uint8, np.uint16)
         usual = page.photometric in (1, 2) and (sizes.get("S") == 3 or page.extrasamples == (2,))
-        if not known or sorted(page.axes) != ["S", "X", "Y"] or not usual:
-            raise Image.UnidentifiedImageError(name)
+        usual = known and usual and sorted(page.axes) == ["S", "X", "Y"]
+        grey = floats and page.photometric == 1 and page.axes == "YX"
+        about = (page.dtype, page.photometric, page.compression)
+        kind = ", ".join(str(getattr(value, "name", value)).lower() for value in about)
+        unknown = InputError(
+            f"{name}: this kind of TIFF ({kind}) cannot be read; save it as 8-bit grey, RGB or "
+            "RGBA, uncompressed"
+        )
+        if not (usual or grey):
+            raise unknown
         if (count := sizes["Y"] * sizes["X"]) > max_pixels:
             raise InputError(
                 f"{name}: {sizes['X']}x{sizes['Y']} is {count:,} pixels, more than the limit"
                 f" of {max_pixels:,}; shrink it or raise --max-pixels"
             )
-        stored = np.moveaxis(page.asarray(), page.axes.index("S"), -1)
-        deep = stored.dtype == np.uint16
-        rgb = stored.astype(np.float32) / (65535 if deep else 1)
+        try:
+            stored = page.asarray()
+        except ValueError as error:  # its compression
+            raise unknown from error
+        if not grey:
+            stored = np.moveaxis(stored, page.axes.index("S"), -1)
+        rgb = stored.astype(np.float32) / (1 if floats else np.iinfo(stored.dtype).max)
         profile = page.iccprofile
         tags = {code: page.tags[code].value for code in _KEPT if code in page.tags}
     if not (np.isfinite(rgb).all() and rgb.min() >= 0 and rgb.max() <= 1):
         raise InputError(f"{name}: floating-point values outside [0, 1]; save it as 8 or 16 bit")
-    image = Image.fromarray(to_uint8(rgb))
-    image.info[CUT] = "16 bits per colour are" if deep else "floating-point colour is"
+    image = Image.fromarray(rgb if grey else to_uint8(rgb))
+    if not grey and stored.dtype != np.uint8:
+        image.info[CUT] = "floating-point colour is" if floats else "16 bits per colour are"
     exif = image.getexif()  # which the image keeps
     for code, value in tags.items():
         exif[code] = int(value) if code == ExifTags.Base.Orientation else value

@@ -112,7 +112,7 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
             image = float_tiff.opened(source, name, max_pixels)
         finally:
             Image.MAX_IMAGE_PIXELS = theirs
-    if _has_planes(image):
+    if _is_misread(image):
         image.close()
         image = float_tiff.opened(source, name, max_pixels)
     width, height = image.size
@@ -130,9 +130,14 @@ def _tiff_tags(image: Image.Image) -> Mapping[int, Any]:
     return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
 
 
-def _has_planes(image: Image.Image) -> bool:
-    """Returns whether a TIFF holds 16-bit colour in uncompressed planes, which Pillow misreads."""
+def _is_misread(image: Image.Image) -> bool:
+    """Returns whether Pillow misreads a TIFF: 16-bit colour in uncompressed planes, planes of grey
+    and alpha, signed 8 bits."""
     tags = _tiff_tags(image)
+    if tags.get(284) == 2 and image.mode in ("LA", "La"):
+        return True
+    if 2 in (tags.get(339) or ()) and tags.get(258, ())[:1] == (8,):
+        return True
     planar, compression = tags.get(284), tags.get(259)  # TIFF 6.0, section 8
     return (planar, compression) == (2, 1) and tags.get(258, ())[:3] == (16, 16, 16)
 

@@ -79,7 +79,7 @@ def read(
         if opened.format in ("JPEG", "MPO") and min(wanted) < min(height, width):
             opened.draft(None, as_stored(opened, wanted))
         image = upright(opened)
-        image = image.convert("LA") if grey and image.mode == "RGBA" else image
+        image = image.convert("LA") if grey and image.mode in ("RGBA", "La") else image
         try:
             pixels = _pixels(image, name, profile, levels, wanted, method)
         except colour.UnusableProfile as error:
