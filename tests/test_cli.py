@@ -109,6 +109,7 @@ def test_inputs_of_one_name_are_refused_before_any_work(shelf, tmp_path, capsys)
         said = capsys.readouterr().err
         assert "would both be written to" in said
         assert "rename one" in said
+        assert ("the folder that holds both" in said) == (given != ["c"])
         assert said.count("x.png") + said.count("X.png") == 2
     assert not (tmp_path / "out").exists()
     assert status("stylize", "c/x.png", "c/../c/x.png", "--style", "one", "-o", "out") == 0

@@ -49,10 +49,11 @@ def settle(
     for found in kept:
         for target in made[found]:
             if (other := makers.setdefault(_key(target), found)) != found:
+                apart = _key(other.path.parent) != _key(found.path.parent)
                 raise InputError(
                     f"{other.path} and {found.path} would both be written to {target}; rename one, "
-                    "give the folder that holds both, or run them one at a time, each with its "
-                    "own -o"
+                    f"{'give the folder that holds both, ' if apart else ''}or run them one at a "
+                    "time, each with its own -o"
                 )
     for found in kept:
         if _key(found.path) in others:
