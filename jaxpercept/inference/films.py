@@ -94,6 +94,8 @@ def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> F
     with contextlib.closing(film), contextlib.ExitStack() as stack:
         if task.target.suffix.lower() in ANIMATION_SUFFIXES:
             kept = None
+            if making.encoding != encoding.Encoding():
+                film.notes.append("--codec and --crf do nothing for an animation")
         else:
             key = segments.key(film.path, task.target, model, (how, making))
             kept = segments.Kept(stack.enter_context(Parts(task.target, key)))
