@@ -222,6 +222,11 @@ BAD = {
         "stylize P --style cut.safetensors",
         "is not a complete safetensors file",
     ),
+    "no weights": ("stylize P --style weird.xyz", "); give the net's .safetensors file"),
+    "style image too narrow": (
+        "train style --style-image P --data P2 --style-size 16",
+        "at least 16 per side, or a larger --style-size",
+    ),
     "no input": ("stylize --style one", "no input image"),
     "style image missing": (
         "train style --style-image none.jpg --data P2",

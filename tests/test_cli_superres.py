@@ -133,7 +133,7 @@ BAD = {
     "upscale: two sizes": ("upscale A --scale 3 --width 99", "give one of them"),
     "upscale: no width": ("upscale A --width 0", "--width 0 is not allowed"),
     "upscale: too wide": ("upscale A --width 999", "22.7 times larger is more than 8"),
-    "upscale: too sharp": ("upscale A --sharpness 2", "--sharpness 2 is not allowed"),
+    "upscale: too sharp": ("upscale A --sharpness 1.000001", "--sharpness 1.000001 is not"),
     "upscale: two nets": ("upscale A --sharpness 1 --model x4-pixel", "give one of them"),
     "upscale: none shipped": (
         "upscale A --scale 8",

@@ -546,7 +546,7 @@ def test_all_blends_and_a_sheet(shelf):
         ),
         (
             "train multistyle --style-image a.png --data x --init a.png",
-            "a.png: is not a complete safetensors file",
+            "a.png: is not a safetensors file",
         ),
     ],
 )

@@ -85,7 +85,7 @@ class TransformNetConfig:
         if not 0 < width <= 8:
             raise InputError(
                 Name("width"),
-                f" {width:g} is not allowed; give a factor above 0 and at most 8; 1 is the "
+                f" {width:.12g} is not allowed; give a factor above 0 and at most 8; 1 is the "
                 "preset's own width",
             )
 

@@ -128,7 +128,7 @@ def check(name: str, value: Any, about: Option) -> None:
         choose(name, value, about.choices)
     elif not about.allows(value):
         raise InputError(
-            name, f" {value:g} is not allowed; give {about.bounds or 'a finite number'}"
+            name, f" {value:.12g} is not allowed; give {about.bounds or 'a finite number'}"
         )
 
 

@@ -56,7 +56,7 @@ class Load:
             if min(image.shape[:2]) < self.size:
                 raise _TooSmall(
                     f"{name}: {image.shape[1]}x{image.shape[0]} is smaller than the patch of "
-                    f"{self.size}"
+                    f"{self.size}; give larger images or a smaller --patch-size"
                 )
             if image.nbytes <= self.room:  # two threads may store the same image, which is harmless
                 self.room -= image.nbytes

@@ -45,8 +45,7 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
         about = (page.dtype, page.photometric, page.compression)
         kind = ", ".join(str(getattr(value, "name", value)).lower() for value in about)
         unknown = InputError(
-            f"{name}: this kind of TIFF ({kind}) cannot be read; save it as 8-bit grey, RGB or "
-            "RGBA, uncompressed"
+            f"{name}: a TIFF of this kind ({kind}) cannot be read; save it as 8-bit RGB or RGBA"
         )
         if not (usual or grey):
             raise unknown

@@ -45,7 +45,7 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
     either net."""
     if not 0 <= sharpness <= 1:
         raise InputError(
-            Name("sharpness"), f" {sharpness:g} is not allowed; give 0 (softest) to 1 (sharpest)"
+            Name("sharpness"), f" {sharpness:.12g} is not allowed; give 0 (softest) to 1 (sharpest)"
         )
     names = _pair(scale)
     if not _has_pair(scale):

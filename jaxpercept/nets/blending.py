@@ -40,7 +40,7 @@ def blend(
     styles."""
     if not 0 <= at <= 1:
         raise InputError(
-            Name("at"), f" {at:g} is not allowed; give 0 (the first net) to 1 (the second)"
+            Name("at"), f" {at:.12g} is not allowed; give 0 (the first net) to 1 (the second)"
         )
     (path, a), (other, b) = load(first), load(second)
     if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:

@@ -180,9 +180,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]
             yield file, headers.parse(file.metadata() or {}, os.fspath(path))
     except (SafetensorError, OSError) as e:
         reason = str(e).split("\n")[0]
-        raise InputError(
-            f"{path}: is not a complete safetensors file ({reason}); download or convert it again"
-        ) from e
+        what, fix = "safetensors file", "give the net's .safetensors file"
+        if Path(path).suffix == ".safetensors":
+            what, fix = f"complete {what}", "download or convert it again"
+        raise InputError(f"{path}: is not a {what} ({reason}); {fix}") from e
 
 
 def check_size(path: str | os.PathLike[str]) -> None:

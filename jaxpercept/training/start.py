@@ -192,6 +192,7 @@ def _picture(path: str, size: int) -> images.Float:
     if min(style.shape[:2]) < 16:
         raise InputError(
             f"{path}: {style.shape[1]}x{style.shape[0]} is too small; give at least 16 per side"
+            + (", or a larger --style-size (0: the picture's own)" if size else "")
         )
     return style
 
