@@ -13,7 +13,6 @@ highest of the rounds. Needs the `test` extra, `onnxruntime` for that peer, and 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -207,8 +206,7 @@ def main() -> None:
         for contender, why in measured[name]["failed"].items():
             print(f"{name}: without {contender}: {why}", file=sys.stderr)
         done = [measured[n] for n in dict.fromkeys([*rows.ROWS, *measured]) if n in measured]
-        if given.json:
-            Path(given.json).write_text(json.dumps(about | {"rows": done}, indent=1) + "\n")
+        command.keep(given.json, about | {"rows": done})
         if given.markdown:
             text = f"`python -m benchmarks`, {machine}, {given.precision}.\n\n{table(done)}"
             Path(given.markdown).write_text(text)

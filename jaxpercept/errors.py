@@ -51,6 +51,11 @@ def choose(what: str, value: Any, allowed: Collection[Any]) -> None:
         raise InputError(what, f" {value!r:.100} is not known; {hint} one of: {listed}")
 
 
+def number(value: float) -> str:
+    """Returns a number with enough digits to tell it from the bound that it is beyond."""
+    return f"{value:.12g}"
+
+
 def counted(count: int, noun: str) -> str:
     """Returns "1 size" or "2 sizes"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

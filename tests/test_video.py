@@ -22,7 +22,14 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation.video import evaluate_video
 from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import containers, encoding, film_frames, film_progress, films
+from jaxpercept.inference import (
+    containers,
+    encoding,
+    film_colour,
+    film_frames,
+    film_progress,
+    films,
+)
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
@@ -220,7 +227,7 @@ def test_display_matrices_turn_and_mirror(matrix, wanted):
 
     frame = types.SimpleNamespace(side_data=[Side()], rotation=0)
     picture = pictures(1)[0]
-    np.testing.assert_array_equal(containers._turned(picture, frame), wanted(picture))
+    np.testing.assert_array_equal(film_colour.turned(picture, frame), wanted(picture))
 
 
 def test_odd_sizes_and_rotation(av, net, tmp_path, monkeypatch):
@@ -249,7 +256,7 @@ def test_odd_sizes_and_rotation(av, net, tmp_path, monkeypatch):
 
     with av.open(str(source)) as container:
         frame = next(container.decode(video=0))
-        upright, turned = (containers._upright(x, Reformatter()) for x in (frame, Turned(frame)))
+        upright, turned = (film_colour.upright(x, Reformatter()) for x in (frame, Turned(frame)))
     np.testing.assert_array_equal(turned, np.rot90(upright))
 
 

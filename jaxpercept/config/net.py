@@ -7,7 +7,7 @@ import numbers
 from dataclasses import dataclass
 from typing import Any
 
-from jaxpercept.errors import InputError, Name, choose
+from jaxpercept.errors import InputError, Name, choose, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class TransformNetConfig:
         if not 0 < width <= 8:
             raise InputError(
                 Name("width"),
-                f" {width:.12g} is not allowed; give a factor above 0 and at most 8; 1 is the "
+                f" {number(width)} is not allowed; give a factor above 0 and at most 8; 1 is the "
                 "preset's own width",
             )
 

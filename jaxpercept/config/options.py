@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxpercept.errors import InputError, Name, choose
+from jaxpercept.errors import InputError, Name, choose, number
 
 # The titles under which `--help` lists options, in this order, and their descriptions.
 GROUPS: dict[str, str] = {
@@ -128,7 +128,7 @@ def check(name: str, value: Any, about: Option) -> None:
         choose(name, value, about.choices)
     elif not about.allows(value):
         raise InputError(
-            name, f" {value:.12g} is not allowed; give {about.bounds or 'a finite number'}"
+            name, f" {number(value)} is not allowed; give {about.bounds or 'a finite number'}"
         )
 
 

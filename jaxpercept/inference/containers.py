@@ -14,21 +14,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
-from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
+from jaxpercept.inference.film_colour import BT601, BT709, BT2020, alpha_of, matrix, upright
 
 READ_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
     *(".wmv", ".flv", ".3gp", ".ogv"),
 )
-BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's and swscale's numbers
-# swscale's bicubic needs exact rounding: its default is off by 2 in 255 for full range.
-EXACT = 4 | 0x40000 | 0x2000 | 0x4000
 LONGEST = 3600  # seconds that a frame may last; a longer one comes of broken times
 
 
@@ -117,8 +111,8 @@ class _Decoding:
                     self._first(frame)
                 shape = size
                 count += 1
-                alpha = _alpha(frame, self.reformatter)
-                pixels = cache(partial(_upright, frame, self.reformatter, alpha))
+                alpha = alpha_of(frame, self.reformatter)
+                pixels = cache(partial(upright, frame, self.reformatter, alpha))
                 yield Frame(pixels, at, length, alpha)
         if not count:
             raise InputError(f"{film.path}: has no frames; give another copy")
@@ -162,7 +156,7 @@ class _Decoding:
         film, notes = self.film, self.film.notes
         if frame.rotation % 180:
             film.aspect = 1 / film.aspect
-        film.colorspace = BT709 if _matrix(frame) in (BT709, BT2020) else BT601
+        film.colorspace = BT709 if matrix(frame) in (BT709, BT2020) else BT601
         depth = max((c.bits for c in frame.format.components), default=8)
         if transfer := hdr.NAMES.get(int(frame.color_trc)):
             film.colorspace = BT709
@@ -187,56 +181,6 @@ class _Decoding:
         length = min(length, Fraction(LONGEST))
         self.last, self.due = at, at + length
         return at, length
-
-
-def _matrix(frame: Any) -> int:
-    """Returns the matrix of the frame's YUV. If the file does not name it, the frame's size
-    decides, as in players."""
-    space = int(frame.colorspace)
-    if space in (BT709, 9, 10):
-        return BT709 if space == BT709 else BT2020
-    if space in (5, 6, 4, 7):
-        return BT601
-    return BT709 if frame.height >= 720 or frame.width >= 1280 else BT601
-
-
-def _alpha(frame: Any, reformatter: Any) -> NDArray[np.uint8] | None:
-    """Returns the opacity (H, W) of the upright frame, or None if all of it is opaque."""
-    if not (frame.format.has_palette or any(c.is_alpha for c in frame.format.components)):
-        return None
-    rgba = reformatter.reformat(frame, format="rgba").to_ndarray()
-    alpha = np.ascontiguousarray(_turned(rgba[..., 3:], frame)[..., 0])
-    return None if alpha.min() == 255 else alpha
-
-
-def _upright(
-    frame: Any, reformatter: Any, alpha: NDArray[np.uint8] | None = None
-) -> NDArray[np.uint8]:
-    """Returns the frame as (H, W, 3) in sRGB."""
-    space = {"src_colorspace": _matrix(frame), "dst_color_range": FULL, "interpolation": EXACT}
-    full = int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
-    if not frame.format.is_rgb:
-        space["src_color_range"] = FULL if full else LIMITED
-    transfer = int(frame.color_trc)
-    if transfer in hdr.NAMES:
-        deep = reformatter.reformat(frame, format="rgb48le", **space).to_ndarray()
-        rgb = hdr.to_standard(deep, hdr.NAMES[transfer])
-    else:
-        rgb = reformatter.reformat(frame, format="rgb24", **space).to_ndarray()
-    upright = np.ascontiguousarray(_turned(rgb, frame))
-    return upright if alpha is None else bled(upright, alpha)
-
-
-def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
-    """Returns the picture as its display matrix asks: turned by quarters, mirrored, or both. A
-    point (x, y) is shown at (a x + c y, b x + d y), with y downwards (ISO/IEC 14496-12, 6.2.2)."""
-    for side in frame.side_data:
-        if side.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(side)[:20], "<i4").astype(np.int64)
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-            return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return np.rot90(rgb, round(frame.rotation / 90) % 4)  # counterclockwise
 
 
 def _promised(container: Any, stream: Any) -> Fraction:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxpercept.errors import InputError
 from jaxpercept.images.frames import Film, Frame
 from jaxpercept.inference import containers
-from jaxpercept.inference.containers import BT601, BT709, EXACT, FULL, LIMITED
+from jaxpercept.inference.film_colour import BT709, EXACT, FULL, LIMITED, usual_matrix
 
 # The suffixes that we write, with the muxer and its codec.
 MUXERS = {
@@ -118,7 +118,7 @@ def configure(
 
 def matrix(film: Film, height: int, width: int) -> int:
     """Returns the matrix of a written film, in swscale's numbers."""
-    return film.colorspace or (BT709 if height >= 720 or width >= 1280 else BT601)
+    return film.colorspace or usual_matrix(height, width)
 
 
 class Encoder:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxpercept.config import DEFAULT_SCALE, TransformNetConfig
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, number
 from jaxpercept.inference.model import Model, Net
 from jaxpercept.inference.upscaling import default_model, load_upscaler, net_scale, shipped
 from jaxpercept.nets import blending
@@ -45,7 +45,8 @@ def sharpened(scale: int, sharpness: float, *, precision: str = "float32") -> Mo
     either net."""
     if not 0 <= sharpness <= 1:
         raise InputError(
-            Name("sharpness"), f" {sharpness:.12g} is not allowed; give 0 (softest) to 1 (sharpest)"
+            Name("sharpness"),
+            f" {number(sharpness)} is not allowed; give 0 (softest) to 1 (sharpest)",
         )
     names = _pair(scale)
     if not _has_pair(scale):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, number
 from jaxpercept.images import Float
 from jaxpercept.inference import optical_flow
 
@@ -20,7 +20,7 @@ ALIKE = 0.1  # how far a channel of the photo may be from the last photo moved a
 def check(name: str, share: float) -> None:
     """Raises InputError for a share, called `name`, that is not allowed, or without OpenCV."""
     if not 0 <= share <= MOST:
-        raise InputError(Name(name), f" {share:.12g} is not allowed; give 0 to {MOST}")
+        raise InputError(Name(name), f" {number(share)} is not allowed; give 0 to {MOST}")
     if share:
         optical_flow.check()
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jaxpercept.config import TransformNetConfig
-from jaxpercept.errors import InputError, Name
+from jaxpercept.errors import InputError, Name, number
 from jaxpercept.nets import multistyle, net_file, weights_file
 from jaxpercept.nets.transform_net import Variables
 
@@ -40,7 +40,7 @@ def blend(
     styles."""
     if not 0 <= at <= 1:
         raise InputError(
-            Name("at"), f" {at:.12g} is not allowed; give 0 (the first net) to 1 (the second)"
+            Name("at"), f" {number(at)} is not allowed; give 0 (the first net) to 1 (the second)"
         )
     (path, a), (other, b) = load(first), load(second)
     if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:
