@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from jaxpercept import files
-from jaxpercept.cli.outputs import check_file, say, tell
+from jaxpercept.cli.outputs import say, tell
+from jaxpercept.cli.writable import check_file
 from jaxpercept.errors import InputError
 from jaxpercept.nets import weights_file
 

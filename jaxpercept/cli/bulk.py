@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from jaxpercept.cli import options, outputs, styles, stylize, upscale
+from jaxpercept.cli import options, outputs, styles, stylize, upscale, writable
 from jaxpercept.cli.outputs import say
 from jaxpercept.config.bulk import BulkConfig
 from jaxpercept.errors import InputError
@@ -113,7 +113,7 @@ def _check_folder(out: str) -> None:
     if out == "-" or images.names_a_file(places.bare(out)):
         raise InputError(f"-o {out} names one file; bulk writes a folder of them")
     if not places.is_uri(out):
-        outputs.check_folder(out)
+        writable.check_folder(out)
 
 
 def _stylize(arguments: argparse.Namespace) -> list[Recipe]:

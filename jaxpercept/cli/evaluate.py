@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from jaxpercept.cli import evaluate_video, options
-from jaxpercept.cli.outputs import check_file, say, write_text
+from jaxpercept.cli import evaluate_video, options, reports
+from jaxpercept.cli.outputs import say
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
 from jaxpercept.nets import weights_file
 
@@ -105,11 +104,7 @@ def _superres(arguments: argparse.Namespace) -> int:
 
     photos = arguments.data or [str(file) for file in sample_files().values()]
     found = images.list_images(photos)
-    if arguments.sheet:
-        images.check_writable_name(arguments.sheet)
-    for name in ("json", "markdown", "sheet"):
-        if file := getattr(arguments, name):
-            check_file(f"--{name}", Path(file), found)
+    reports.check(arguments, ("json", "markdown", "sheet"), found)
     from jaxpercept.evaluation import superres, superres_report
     from jaxpercept.runtime import compilation_cache
 
@@ -131,10 +126,5 @@ def _superres(arguments: argparse.Namespace) -> int:
     )
     table = superres_report.markdown(result)
     print(table, end="")
-    for option, file, text in (
-        ("--json", arguments.json, superres_report.to_json(result)),
-        ("--markdown", arguments.markdown, table),
-    ):
-        if file:
-            write_text(option, Path(file), text)
+    reports.write(arguments, json=superres_report.to_json(result), markdown=table)
     return 1 if result["failed"] else 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from jaxpercept.cli import options
+from jaxpercept.cli import options, reports
 from jaxpercept.cli.film_files import seconds
-from jaxpercept.cli.outputs import check_file, say, write_text
+from jaxpercept.cli.outputs import say
 from jaxpercept.config.options import Option
 
 _ABOUT = """Measure how much style nets flicker on films.
@@ -99,11 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check(arguments, size=Option(least=64), frames=Option(least=2))
     starts = [seconds("--from", text) or 0 for text in arguments.start]
     inputs = [*arguments.clips, *(arguments.style_image or ())]
-    for name in ("json", "markdown", "plot", "sheet"):
-        if file := getattr(arguments, name):
-            check_file(f"--{name}", Path(file), inputs)
-            if name in ("plot", "sheet"):
-                images.check_writable_name(file)
+    reports.check(arguments, ("json", "markdown", "plot", "sheet"), inputs)
     from fractions import Fraction
 
     from jaxpercept.evaluation import video, video_report
@@ -126,10 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     table = video_report.markdown(result)
     print(table, end="")
-    if arguments.json:
-        write_text("--json", Path(arguments.json), video_report.to_json(result))
-    if arguments.markdown:
-        write_text("--markdown", Path(arguments.markdown), table)
+    reports.write(arguments, json=video_report.to_json(result), markdown=table)
     if arguments.plot:
         images.save_image(arguments.plot, video_report.plot(result))
     if differences:

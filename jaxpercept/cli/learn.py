@@ -14,7 +14,8 @@ from pathlib import Path
 
 from jaxpercept import files
 from jaxpercept.cli import learn_job, options
-from jaxpercept.cli.outputs import check_folder, namer, settled
+from jaxpercept.cli.outputs import namer, settled
+from jaxpercept.cli.writable import check_folder
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.images.listing import is_inside

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxpercept import config
-from jaxpercept.cli.outputs import check_file, namer, say, settled
+from jaxpercept.cli.outputs import namer, say, settled
+from jaxpercept.cli.writable import check_file
 from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.runtime import stopping
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size

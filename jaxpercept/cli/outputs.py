@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept import files
+from jaxpercept.cli import writable
 from jaxpercept.config import QUALITY
 from jaxpercept.errors import InputError, choose, printable
 from jaxpercept.files import STANDARD
@@ -21,6 +21,7 @@ from jaxpercept.runtime import streams
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
+    from jaxpercept.inference.flow import Task
     from jaxpercept.inference.naming import NameOutput
 
 
@@ -115,9 +116,27 @@ def settled(
     return kept
 
 
-def title(path: Path) -> str:
-    """Returns the name of an input in messages."""
-    return "standard input" if path == STANDARD else str(path)
+def tasks(
+    sources: Mapping[Found, Any],
+    inputs: Iterable[Found],
+    label: str,
+    name_output: NameOutput,
+    suffix: str | None,
+) -> list[Task]:
+    """Returns what `process` has to do: each of the `inputs`, with the output that `label`, the
+    net's name, gives it. `suffix` is that of `--format`, or None."""
+    from jaxpercept import images
+    from jaxpercept.inference.flow import Task
+
+    return [
+        Task(
+            sources[found],
+            "standard input" if found.path == STANDARD else str(found.path),
+            name_output(found, label),
+            suffix or images.written_suffix(found.path),
+        )
+        for found in inputs
+    ]
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,7 @@ def namer(
     kind = kind or _images()
     special = out == STANDARD or files.is_special(out)
     if not special:
-        _check_writable(out)
+        writable.check(out)
     if out == STANDARD and streams.lacked_output:
         raise InputError("-o -: standard output is closed; open it, or give a file")
     if special or (kind.names_a_file(out) and not out.is_dir()):
@@ -168,7 +187,7 @@ def namer(
                 "give a folder"
             )
         if not special:
-            check_file("-o", out, [inputs[0].path])
+            writable.check_file("-o", out, [inputs[0].path])
         return lambda found, label: out
     if out.exists() and not out.is_dir():
         raise InputError(
@@ -179,45 +198,6 @@ def namer(
 
     written = kind.suffix
     return lambda found, label: naming.name(out, found, label, suffix or written(found.path))
-
-
-def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:
-    """Raises InputError unless files can be written below `out`, which `option` gave. It is called
-    before any work."""
-    if os.path.exists(out) and not os.path.isdir(out):
-        raise InputError(f"{option} {out} is a file; give a folder")
-    _check_writable(Path(out))
-
-
-def _check_writable(out: Path) -> None:
-    """Raises InputError unless `out` can be made or written. It is called before any work, and does
-    not make `out`."""
-    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    if place != out.absolute() and not place.is_dir():
-        raise InputError(f"-o {out}: {place} is a file, not a folder; choose another place")
-    if not os.access(place, os.W_OK):
-        raise InputError(f"-o {out}: {place} cannot be written; choose another place")
-
-
-def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Raises InputError unless a file can be written at `path`, which `option` names, and is none
-    of the `inputs`. It is called before any work."""
-    if path.resolve() in (Path(one).resolve() for one in inputs):
-        raise InputError(f"{option} {path} is the input itself; give another name")
-    if path.is_dir():
-        raise InputError(f"{option} {path} is a folder; give a file")
-    place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if not os.access(place, os.W_OK) or not (place.is_dir() or place == path.absolute()):
-        raise InputError(f"{option} {path}: {place} cannot be written; give another file")
-
-
-def write_text(option: str, path: Path, text: str) -> None:
-    """Writes a file, making folders as needed. If it cannot, raises an InputError that names
-    `option`."""
-    try:
-        files.write_text(path, text)
-    except InputError as e:
-        raise InputError(f"{option} {e}") from e
 
 
 def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") -> int:

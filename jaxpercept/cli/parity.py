@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from jaxpercept.cli import runtimes
-from jaxpercept.cli.outputs import check_file, write_text
+from jaxpercept.cli import reports, runtimes
 
 _ABOUT = """Compare every number with PyTorch on this device.
 
@@ -28,14 +26,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     runtimes.check_precision(arguments)
-    if arguments.json:
-        check_file("--json", Path(arguments.json))
+    reports.check(arguments, ("json",))
     from jaxpercept.evaluation import parity
 
     rows = parity.compare(arguments.precision)
     print(parity.report(rows))
-    if arguments.json:
-        write_text(
-            "--json", Path(arguments.json), json.dumps([vars(row) for row in rows], indent=2) + "\n"
-        )
+    reports.write(arguments, json=json.dumps([vars(row) for row in rows], indent=2) + "\n")
     return 0 if all(row.ok for row in rows) else 1

@@ -22,7 +22,7 @@ from jaxpercept.cli.outputs import (
     namer,
     say,
     settled,
-    title,
+    tasks,
 )
 from jaxpercept.config import BATCH, MAX_PIXELS
 from jaxpercept.config.options import Option
@@ -177,15 +177,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     given = styles.chosen(arguments.style, shipped.styles()[:1])
     keyed = styles.expanded(given)
-    from jaxpercept import images
-
     how = treatment(arguments)
     suffix = chosen_suffix(arguments)
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
     name_output = namer([*sources], len(keyed), Path(arguments.out), suffix)
     from jaxpercept.inference.file_jobs import Job
-    from jaxpercept.inference.flow import Task, process
+    from jaxpercept.inference.flow import process
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
@@ -196,15 +194,7 @@ def run(arguments: argparse.Namespace) -> int:
     job = Job(len(inputs) * len(models), say)
     for model in runtimes.chosen(arguments, models):
         process(
-            [
-                Task(
-                    sources[found],
-                    title(found.path),
-                    name_output(found, model.name),
-                    suffix or images.written_suffix(found.path),
-                )
-                for found in inputs
-            ],
+            tasks(sources, inputs, model.name, name_output, suffix),
             how,
             model,
             job,

@@ -24,7 +24,7 @@ from jaxpercept.cli.outputs import (
     namer,
     say,
     settled,
-    title,
+    tasks,
 )
 from jaxpercept.config import DEFAULT_SCALE, MAX_PIXELS, SCALES
 from jaxpercept.config.options import Option
@@ -150,33 +150,24 @@ def run(arguments: argparse.Namespace) -> int:
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
     name_output = namer([*sources], 1, Path(arguments.out), suffix)
-    from jaxpercept import images
     from jaxpercept.inference import upscaling
     from jaxpercept.inference.file_jobs import Job
-    from jaxpercept.inference.flow import Task, process
+    from jaxpercept.inference.flow import process
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     factor = upscaling.factor(arguments.scale, arguments.width, list(sources.values()))
     net = upscale_films.chosen_net(arguments, factor)
     label = upscaling.label(net, arguments.scale, arguments.width)
-    tasks = [
-        Task(
-            sources[found],
-            title(found.path),
-            name_output(found, label),
-            suffix or images.written_suffix(found.path),
-        )
-        for found in settled(sources, [label], name_output)
-    ]
+    inputs = settled(sources, [label], name_output)
     job = process(
-        tasks,
+        tasks(sources, inputs, label, name_output, suffix),
         treatment(arguments),
         net,
-        Job(len(tasks), say),
+        Job(len(inputs), say),
         skip_existing=arguments.skip_existing,
     )
-    return ending(job, missing, len(missing) + len(tasks))
+    return ending(job, missing, len(missing) + len(inputs))
 
 
 def _check_choices(arguments: argparse.Namespace) -> None:
