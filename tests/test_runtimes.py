@@ -10,11 +10,12 @@ import pytest
 from film_files import pictures
 from helpers import save_style
 from PIL import Image
-from test_export import RESIZE, model
+from test_export import NETS, RESIZE, model
 
 from jaxpercept import cli, images
 from jaxpercept.errors import InputError
 from jaxpercept.files import kept
+from jaxpercept.images import samples
 from jaxpercept.inference import tiles
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export, exported_net
@@ -162,6 +163,34 @@ def test_bfloat16(tmp_path):
     assert half.loaded.about.endswith((", bfloat16", ", float32"))  # depends on the processor
     x = np.random.default_rng(0).random((1, 64, 48, 3), np.float32)
     assert np.abs(half(x) - single(x)).mean() < 4 / 255
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "net", [NETS["superres gated"], NETS["paper"], dataclasses.replace(RESIZE, styles=2)]
+)
+def test_the_two_parts_of_a_bfloat16_graph_compute_the_whole(net):
+    from jaxpercept.interop.runtimes import openvino
+
+    net = model(net)
+    blend = [np.array([1, 3], np.float32)] if net.config.styles else []
+    core = openvino.shared_core()
+    parts = openvino.cut(export.onnx_bytes(net))
+    first, rest = (core.compile_model(part, "CPU", openvino.FLOAT32) for part in parts)
+    x = np.random.default_rng(0).random((2, 45, 50, 3), np.float32)
+    found = rest([first([x, *blend])[0], x, *blend])[0]
+    mixed = dataclasses.replace(net, mix=blend[0][None] / 4) if blend else net
+    np.testing.assert_allclose(found, mixed(x), atol=1e-4)
+
+
+@needs_openvino
+def test_bfloat16_rounds_a_shipped_style_little():
+    net = load_model("starry_night")
+    (half,) = exported_net.nets([net], "openvino", "bfloat16")
+    x = images.square(samples.sample_photos()["coffee"], 256)[None]
+    apart = 255 * np.abs(half(x) - np.asarray(net(x)))
+    assert apart.mean() <= 1
+    assert np.quantile(apart, 0.999) <= 4
 
 
 @pytest.mark.parametrize("command", ["stylize", "upscale", "video"])

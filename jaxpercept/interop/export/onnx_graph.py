@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.interop.export.onnx_nodes import Builder
+from jaxpercept.interop.runtimes import ENCODED
 from jaxpercept.nets import geometry
 
 OPSET = 18
@@ -109,12 +110,14 @@ def _body(b: Builder, c: TransformNetConfig, z: str, image: str) -> str:
     """Adds every layer, and crops to the image's size times the scale."""
     before = z
 
-    def relu_norm(x: str, name: str) -> str:
-        return b("Relu", b.norm(x, name, c))
+    def relu_norm(x: str, name: str, output: str = "") -> str:
+        return b("Relu", b.norm(x, name, c), name=output)
 
-    z = relu_norm(b.conv(z, "stem", padding=c.padding), "stem_norm")
-    for i in range(len(c.down)):
-        z = relu_norm(b.conv(z, f"down.{i}", stride=2, padding=c.padding), f"down_norm.{i}")
+    strided = len(c.down)
+    z = relu_norm(b.conv(z, "stem", padding=c.padding), "stem_norm", "" if strided else ENCODED)
+    for i in range(strided):
+        y = b.conv(z, f"down.{i}", stride=2, padding=c.padding)
+        z = relu_norm(y, f"down_norm.{i}", ENCODED if i == strided - 1 else "")
     inner = "valid" if c.start_padding else c.padding
     for i in range(c.blocks):
         name = f"blocks.{i}"

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+ENCODED = "encoded"  # in our graphs, the name of what the stem and the stride-2 layers make
+
 
 class Loaded(NamedTuple):
     """A graph that is ready to run. `run` maps its inputs, float32 in their order, to its output.
