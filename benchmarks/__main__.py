@@ -34,9 +34,10 @@ PEERS = (
     "torch compile channels_last",
     "onnxruntime",
     "openvino",
-    "openvino as it comes",  # bfloat16 on some processors
+    "openvino as it comes",
 )
 EXPORTED = ("onnxruntime", "openvino", "openvino as it comes")
+OTHER_PRECISION = EXPORTED[-1]  # bfloat16 on some processors: measured, but never the best peer
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # relative to a result's largest value
 
 
@@ -51,7 +52,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
             row.training or row.kind == "gradient" or given.precision != "float32"
         ):
             continue
-        precision = "bfloat16" if name == EXPORTED[-1] else given.precision
+        precision = "bfloat16" if name == OTHER_PRECISION else given.precision
         result = scratch / f"{name}.npy"
         try:
             workers[name] = Worker(name, row.name, weights, result, given.precision, given.threads)
@@ -108,12 +109,12 @@ def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> 
 
 
 def compare(times: dict[str, list[float]]) -> dict[str, Any]:
-    """Returns the best peer by its median, and its time / ours: the median, lowest and highest over
-    the rounds."""
-    peers = {name: statistics.median(seen) for name, seen in times.items() if name != OURS}
-    if not peers:
+    """Returns the best peer of the same precision, by its median, and its time / ours: the median,
+    lowest and highest over the rounds."""
+    peers = [name for name in times if name != OURS]
+    if not (equal := [name for name in peers if name != OTHER_PRECISION]):
         return {}
-    best = min(peers, key=lambda name: peers[name])
+    best = min(equal, key=lambda name: statistics.median(times[name]))
     ratios = {
         name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in peers
     }

@@ -5,7 +5,8 @@
 Each checkout of this project has a compilation cache of its own, which a first run fills. The
 checkouts then take turns. The results are processor seconds of the whole process (user and system,
 all threads), which a busy machine distorts less than elapsed time, and elapsed seconds beside them.
-The outputs of all checkouts are compared bit by bit.
+The outputs of all checkouts are compared bit by bit. --steps also times processes of the first
+checkout that stop earlier, so that the differences say what a start consists of.
 """
 
 from __future__ import annotations
@@ -29,6 +30,26 @@ from benchmarks.machine import describe, load
 from jaxpercept import images
 from jaxpercept.images import samples
 
+# Each does more than the one before.
+STEPS = {
+    "python": "pass",
+    "numpy and Pillow": "import numpy, PIL.Image",
+    "jax": "import PIL.Image, jax",
+    "jax's client": "import PIL.Image, jax; jax.devices()",
+    "our imports": "import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow",
+    "weights": """
+import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow
+from jaxpercept.inference.model import load_model
+net = load_model({style!r})""",
+    "the net, once": """
+import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow
+from jaxpercept.inference.model import load_model
+from jaxpercept.runtime import compilation_cache
+compilation_cache.enable()
+import numpy
+numpy.asarray(load_model({style!r})(numpy.zeros((1, {side}, {side}, 3), numpy.float32)))""",
+}
+
 
 def main() -> None:
     parser = command.parser(__doc__)
@@ -36,18 +57,29 @@ def main() -> None:
     parser.add_argument("--style", default="wave")
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", action="store_true", help="also time the steps of a start")
     command.add_json(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         photo = Path(scratch, "photo.png")
         sample = next(iter(samples.sample_photos().values()))
         images.save_image(photo, images.resize(sample, (given.side, given.side)))
-        found = [
-            [run(Path(c), i, photo, given.style) for i, c in enumerate(given.checkout)]
-            for _ in range(given.rounds + 1)
-        ]
+        found, steps = [], []
+        for _ in range(given.rounds + 1):
+            found += [[run(Path(c), i, photo, given.style) for i, c in enumerate(given.checkout)]]
+            if given.steps:
+                codes = [code.format(style=given.style, side=given.side) for code in STEPS.values()]
+                cache = photo.with_name("cache0")
+                steps += [[timed(["-c", code], Path(given.checkout[0]), cache) for code in codes]]
         outputs = {Path(scratch, f"{i}.png").read_bytes() for i in range(len(given.checkout))}
     result = summary(given, found, len(outputs) == 1)
+    if steps:
+        medians = np.median(np.array(steps)[1:], 0)
+        keys = ("processor_s", "elapsed_s")
+        result["steps"] = {
+            name: dict(zip(keys, row.tolist(), strict=True))
+            for name, row in zip(STEPS, medians, strict=True)
+        }
     print(json.dumps(result, indent=1))
     command.keep(given.json, result)
 
@@ -56,7 +88,11 @@ def run(checkout: Path, index: int, photo: Path, style: str) -> tuple[float, flo
     """Stylizes the photo by a checkout's command. Returns processor and elapsed seconds."""
     out = photo.with_name(f"{index}.png")
     words = ["infer.py", "stylize", str(photo), "--style", style, "-o", str(out)]
-    cache = photo.with_name(f"cache{index}")
+    return timed(words, checkout, photo.with_name(f"cache{index}"))
+
+
+def timed(words: list[str], checkout: Path, cache: Path) -> tuple[float, float]:
+    """Runs Python with these words. Returns processor and elapsed seconds."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
         [sys.executable, *words],
