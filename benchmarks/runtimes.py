@@ -44,12 +44,15 @@ def errors(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[
 
 
 def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:
-    """Returns medians of elapsed and of processor seconds, in turns with a rotating order."""
+    """Returns medians of elapsed and of processor seconds, in turns with a rotating order. Each
+    turn begins with a call that does not count: threads of ONNX Runtime spin for a while after
+    theirs, and would slow the next contender."""
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     names = list(calls)
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
+            calls[name]()
             begun = time.perf_counter(), time.process_time()
             calls[name]()
             seen[name].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
