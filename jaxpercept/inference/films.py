@@ -18,7 +18,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.files.parts import Parts
 from jaxpercept.images import animations
 from jaxpercept.images.frames import ANIMATION_SUFFIXES, Film, Frame
-from jaxpercept.inference import containers, encoding, film_progress, segments
+from jaxpercept.inference import containers, encoding, film_progress, film_reading, segments
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.film_frames import Making, Pools, outputs
 from jaxpercept.inference.flow import Task, failure
@@ -66,7 +66,7 @@ def open_film(path: Path, start: Fraction = Fraction(0), end: Fraction | None = 
     if the file holds none."""
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animations.read(files.regular(path, "a film"))
-    return containers.read(files.regular(path, "a film"), start, end)
+    return film_reading.read(files.regular(path, "a film"), start, end)
 
 
 def written_suffix(path: Path) -> str:

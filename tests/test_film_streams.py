@@ -1,0 +1,187 @@
+"""Films as other programs store them: their names, streams, times, colours and damage."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_files import TIMES, film, pictures, sound, times
+from test_film_input import made, sounding
+
+from jaxpercept.images.frames import Cut, Film
+from jaxpercept.inference import film_reading, films
+
+av = pytest.importorskip("av", reason="needs the extra `video`")
+DEFAULT, COVER = 1 << 0, 1 << 10  # FFmpeg's dispositions
+
+
+def streams(path, *about):
+    """Writes a film with a stream for each (codec, disposition, brightness or pitch, time)."""
+    with av.open(str(path), "w") as out:
+        made = []
+        for codec, disposition, value, start in about:
+            stream = out.add_stream(codec, rate=48000 if codec == "aac" else 25)
+            stream.disposition = disposition
+            if codec != "aac":
+                stream.width, stream.height = 64, 48
+                stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            made.append((stream, codec, disposition, value, start))
+        for stream, codec, disposition, value, start in made:
+            if codec == "aac":
+                wave = np.sin(np.arange(19200) / value).astype(np.float32)[None] / 3
+                frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = 48000, round(48000 * start)
+                packets = stream.encode(frame)
+            else:
+                packets = []
+                for i in range(1 if disposition & COVER else 10):
+                    grey = np.full((48, 64, 3), value, np.uint8)
+                    frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+                    frame.pts, frame.time_base = i + round(25 * start), Fraction(1, 25)
+                    packets += stream.encode(frame)
+            out.mux(packets + stream.encode(None))
+    return path
+
+
+def grey(path):
+    return next(films.open_film(path).frames).pixels.mean()
+
+
+def test_a_name_may_hold_a_colon_and_a_percent_sign(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source, target = Path("12:30 é%03d.mp4"), Path("o:ut") / "b:%d.mp4"
+    film(av, tmp_path / source, sound="aac")
+    job, _ = made(source, target)
+    assert not job.failed
+    assert times(av, tmp_path / target) == TIMES
+    assert sound(av, tmp_path / target) == sound(av, tmp_path / source)
+
+
+def test_titles_may_be_in_any_encoding(tmp_path):
+    source = tmp_path / "a.avi"
+    with av.open(str(source), "w") as out:
+        out.metadata["title"] = "CafeX"
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for pixels in pictures(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))
+    source.write_bytes(source.read_bytes().replace(b"CafeX", b"Caf\xe9 "))
+    assert not made(source, tmp_path / "b.mp4")[0].failed
+
+
+def test_the_default_streams_are_taken(tmp_path):
+    about = [("libx264", 0, 50, 0), ("libx264", DEFAULT, 200, 0)]
+    about += [("aac", 0, 20, 0), ("aac", DEFAULT, 5, 0)]
+    source, out = streams(tmp_path / "a.mkv", *about), tmp_path / "b.mkv"
+    assert not made(source, out)[0].failed
+    assert grey(out) == pytest.approx(200, abs=2)
+    with av.open(str(source)) as container:
+        second = [bytes(p) for p in container.demux(audio=1) if p.size]
+    assert [data for _, data in sound(av, out)] == second
+
+
+def test_a_cover_is_no_film(tmp_path):
+    film_too = streams(tmp_path / "a.mp4", ("mjpeg", COVER, 50, 0), ("libx264", 0, 200, 0))
+    assert not made(film_too, tmp_path / "b.mp4")[0].failed
+    assert grey(tmp_path / "b.mp4") == pytest.approx(200, abs=2)
+    music = streams(tmp_path / "m.mp4", ("aac", DEFAULT, 20, 0), ("mjpeg", COVER, 50, 0))
+    job, _ = made(music, tmp_path / "c.mp4")
+    assert job.failed == [f"{music}: has no video stream; give a film"]
+
+
+def test_an_unknown_codec_is_named_as_such(tmp_path):
+    source = film(av, tmp_path / "a.mkv")
+    source.write_bytes(source.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_XPEG4/ISO/AVC"))
+    job, _ = made(source, tmp_path / "b.mp4")
+    assert job.failed == [f"{source}: its video is in an unknown format; convert it to H.264"]
+
+
+def test_a_damaged_picture_does_not_end_the_film(tmp_path):
+    source = film(
+        av, tmp_path / "a.mp4", frames=pictures(60), times=range(0, 2400, 40), gop_size=20
+    )
+    with av.open(str(source)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][30]
+        place, size = packet.pos, packet.size
+    data = bytearray(source.read_bytes())
+    data[place : place + size] = b"\xff" * size
+    source.write_bytes(data)
+    job, _ = made(source, tmp_path / "b.mp4")
+    assert job.failed[0].startswith("a.mp4: damaged near 1.")
+    found = times(av, tmp_path / "b.mp4")
+    assert found[-1] == 2360
+    assert len(found) >= 57
+
+
+def test_an_avi_with_frames_held_back(tmp_path):
+    """AVI files hold no times, but the order of decoding."""
+    source = streams(tmp_path / "a.avi", ("libx264", 0, 200, 0))
+    with av.open(str(source)) as container:
+        assert container.streams.video[0].codec_context.has_b_frames
+    job, said = made(source, tmp_path / "b.mp4")
+    assert not job.failed
+    assert times(av, tmp_path / "b.mp4") == list(range(0, 400, 40))
+    assert not any("broken times" in line for line in said)
+
+
+def test_sound_whose_first_piece_is_cut_is_encoded_anew(tmp_path):
+    source = sounding(tmp_path / "a.mkv", "ac3", 48000, "stereo")
+    with av.open(str(source)) as container:
+        first = next(bytes(p) for p in container.demux(audio=0))
+    source.write_bytes(source.read_bytes().replace(first, b"\xff" * len(first)))
+    job, _ = made(source, tmp_path / "b.webm")
+    assert not job.failed
+    with av.open(str(tmp_path / "b.webm")) as container:
+        heard = sum(f.samples for f in container.decode(audio=0))
+    assert 0.3 < heard / 48000 < 0.45
+
+
+@pytest.mark.skipif("libmp3lame" not in av.codecs_available, reason="needs an MP3 encoder")
+def test_sound_at_a_rate_that_the_format_refuses(tmp_path):
+    source = sounding(tmp_path / "a.mkv", "libmp3lame", 11025, "mono")
+    job, said = made(source, tmp_path / "b.mp4")
+    assert not job.failed
+    assert any("cannot hold the sound (mp3float): it is re-encoded as aac" in line for line in said)
+    assert len(sound(av, tmp_path / "b.mp4")) > 2
+
+
+def test_sound_that_is_named_and_never_comes(tmp_path):
+    source = tmp_path / "a.ts"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.add_stream("mp2", rate=48000)
+        for i, pixels in enumerate(pictures(10)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    for name in ("b.mp4", "b.webm"):
+        assert not made(source, tmp_path / name)[0].failed
+        assert len(times(av, tmp_path / name)) == 10
+
+
+def test_frames_of_one_time_do_not_move_the_later_ones(tmp_path):
+    decoding = film_reading._Decoding.__new__(film_reading._Decoding)
+    decoding.film = Film(tmp_path, time_base=Fraction(1, 1000))
+    decoding.begin, decoding.step = Fraction(0), Fraction(1, 25)
+    decoding.due = decoding.last = decoding.delay = None
+    decoding.made_up = False
+
+    class Shown:
+        duration, time_base = 40, Fraction(1, 1000)
+
+        def __init__(self, pts):
+            self.pts = pts
+
+    found = [decoding.time(Shown(pts))[0] for pts in (0, 40, 40, 40, 80, 120, 160)]
+    assert [1000 * at for at in found] == [0, 40, 60, 80, 100, 120, 160]
+
+
+def test_a_part_before_the_first_picture(tmp_path):
+    """Seeking finds nothing there, and the file is opened again."""
+    source = streams(tmp_path / "a.mp4", ("libx264", 0, 200, 0.48), ("aac", 0, 20, 0))
+    cut = Cut(start=Fraction(2, 5), end=Fraction(4, 5))
+    found = list(cut.applied(film_reading.read(source, cut.start, cut.end)))
+    assert [frame.start for frame in found] == [Fraction(2 + i, 25) for i in range(8)]
