@@ -8,6 +8,7 @@ import pytest
 from film_files import TIMES, film, pictures, sound, times
 from test_film_input import made, sounding
 
+from jaxpercept.images import hdr
 from jaxpercept.images.frames import Cut, Film
 from jaxpercept.inference import film_reading, films
 
@@ -177,6 +178,43 @@ def test_frames_of_one_time_do_not_move_the_later_ones(tmp_path):
 
     found = [decoding.time(Shown(pts))[0] for pts in (0, 40, 40, 40, 80, 120, 160)]
     assert [1000 * at for at in found] == [0, 40, 60, 80, 100, 120, 160]
+
+
+def test_wide_colours_of_the_standard_range(tmp_path):
+    ramp = np.arange(0, 65536, 257, dtype=np.uint16)[None, :, None].repeat(3, 2)
+    grey = hdr.to_standard(ramp, hdr.WIDE)
+    assert np.abs(grey.astype(int) - np.arange(256)[None, :, None]).max() <= 1
+    red = np.array([0.6274, 0.0691, 0.0164])  # of BT.709, in BT.2020
+    red = np.where(red < 0.018, 4.5 * red, 1.099 * red**0.45 - 0.099)
+    flat = np.broadcast_to(np.round(255 * red).astype(np.uint8), (48, 64, 3))
+    about = {"colorspace": 9, "color_primaries": 9, "color_trc": 14}
+    source = film(av, tmp_path / "a.mp4", frames=[np.ascontiguousarray(flat)], times=[0], **about)
+    job, said = made(source, tmp_path / "b.mp4")
+    assert not job.failed
+    assert "a.mp4: the wide colours of BT.2020 are converted to those of BT.709" in said
+    middle = next(films.open_film(tmp_path / "b.mp4").frames).pixels[20:28, 28:36].mean((0, 1))
+    np.testing.assert_allclose(middle, (255, 0, 0), atol=12)
+
+
+def test_the_primaries_and_the_curve_of_a_film_stay(tmp_path):
+    about = {"colorspace": 5, "color_primaries": 5, "color_trc": 13}
+    source = film(av, tmp_path / "a.mp4", **about)
+    for name in ("b.mp4", "b.webm"):
+        assert not made(source, tmp_path / name)[0].failed
+        with av.open(str(tmp_path / name)) as container:
+            frame = next(container.decode(video=0))
+            assert (int(frame.color_primaries), int(frame.color_trc)) == (5, 13)
+
+
+def test_grey_films_have_the_full_range(tmp_path):
+    ramp = np.arange(256, dtype=np.uint8)[None].repeat(48, 0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 256, 48, "gray"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(ramp, format="gray")))
+        out.mux(stream.encode(None))
+    (frame,) = film_reading.read(tmp_path / "a.mkv").frames
+    assert np.abs(frame.pixels.astype(int) - ramp[..., None]).max() <= 1
 
 
 def test_a_part_before_the_first_picture(tmp_path):

@@ -52,6 +52,7 @@ class Film:
     time_base: the unit of the frames' times, in seconds.
     loop: how many times an animation is shown, 0 for an endless loop, None if the format has none.
     colorspace: the matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273).
+    primaries, transfer: those of its colours (H.273), or 0 for those that belong to its matrix.
     aspect: the width of a pixel over its height.
     notes: what reading changed, one line each.
     damage: what ended the film early.
@@ -64,6 +65,8 @@ class Film:
     time_base: Fraction = Fraction(1, 1000)
     loop: int | None = None
     colorspace: int | None = None
+    primaries: int = 0
+    transfer: int = 0
     aspect: Fraction = Fraction(1)
     notes: list[str] = field(default_factory=list)
     damage: str | None = None

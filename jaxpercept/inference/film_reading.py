@@ -16,7 +16,17 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
 from jaxpercept.images.frames import Film, Frame
 from jaxpercept.inference.containers import LONGEST, chosen, decoded, library, opened, reason
-from jaxpercept.inference.film_colour import BT601, BT709, BT2020, alpha_of, matrix, upright
+from jaxpercept.inference.film_colour import (
+    BT601,
+    BT709,
+    BT2020,
+    alpha_of,
+    beyond_standard,
+    lies,
+    matrix,
+    tags,
+    upright,
+)
 
 
 def read(path: Path, start: Fraction = Fraction(0), end: Fraction | None = None) -> Film:
@@ -159,15 +169,21 @@ class _Decoding:
 
     def _first(self, frame: Any) -> None:
         film, notes = self.film, self.film.notes
-        if frame.rotation % 180:
+        if frame.interlaced_frame:
+            notes.append("it is marked as interlaced, and is not deinterlaced")
+        if lies(frame):
             film.aspect = 1 / film.aspect
         film.colorspace = BT709 if matrix(frame) in (BT709, BT2020) else BT601
         depth = max((c.bits for c in frame.format.components), default=8)
-        if transfer := hdr.NAMES.get(int(frame.color_trc)):
-            film.colorspace = BT709
-            notes.append(f"high dynamic range ({transfer}) is converted to the standard range")
+        film.primaries, film.transfer = tags(frame)
+        if beyond := beyond_standard(frame):
+            film.colorspace, film.primaries, film.transfer = BT709, 0, 0
+        if beyond in hdr.NAMES.values():
+            notes.append(f"high dynamic range ({beyond}) is converted to the standard range")
         elif depth > 8:
             notes.append(f"{depth} bits are converted to 8")
+        if beyond == hdr.WIDE:
+            notes.append("the wide colours of BT.2020 are converted to those of BT.709")
         if self.stream.metadata.get("alpha_mode") == "1":  # of WebM, beside the pictures
             notes.append("its transparency cannot be read; for that, convert it to .mov with qtrle")
 
