@@ -9,7 +9,7 @@ from film_files import TIMES, film, pictures, sound, times
 from test_film_input import made, sounding
 
 from jaxpercept.images import hdr
-from jaxpercept.images.frames import Cut, Film
+from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import film_reading, films
 
 av = pytest.importorskip("av", reason="needs the extra `video`")
@@ -178,6 +178,20 @@ def test_frames_of_one_time_do_not_move_the_later_ones(tmp_path):
 
     found = [decoding.time(Shown(pts))[0] for pts in (0, 40, 40, 40, 80, 120, 160)]
     assert [1000 * at for at in found] == [0, 40, 60, 80, 100, 120, 160]
+
+
+def test_a_frame_is_shown_until_the_next():
+    """Films of a screen hold few frames, and their durations are too short."""
+    frames = [Frame(np.zeros((1, 1, 3), np.uint8), Fraction(t), Fraction(1)) for t in (0, 5, 6)]
+
+    def part(start, end=None):
+        cut = Cut(start=Fraction(start), end=None if end is None else Fraction(end))
+        return [(f.start, f.end) for f in cut.applied(Film(Path("x"), iter(frames)))]
+
+    assert part(3) == [(0, 2), (2, 3), (3, 4)]
+    assert part(3, 4) == [(0, 1)]
+    assert part(5) == [(0, 1), (1, 2)]
+    assert part(8) == []
 
 
 def test_wide_colours_of_the_standard_range(tmp_path):

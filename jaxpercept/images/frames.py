@@ -93,13 +93,25 @@ class Cut:
         return part if self.fps is None else self._resampled(part, self.fps)
 
     def _part(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        before: Frame | None = None  # the last frame that begins before the part
         for frame in frames:
+            if self.start > 0 and frame.start < self.start:
+                before = frame
+                continue
+            if before is not None and frame.start > self.start:  # it is shown until this one
+                yield self._cut(replace(before, duration=frame.start - before.start))
+            before = None
             if self.end is not None and frame.start >= self.end:
                 return
-            start = max(frame.start, self.start) if self.start > 0 else frame.start
-            if frame.end > start or frame.start >= start:
-                end = frame.end if self.end is None else min(frame.end, self.end)
-                yield _moved(frame, start - self.start, max(end - start, Fraction(0)))
+            yield self._cut(frame)
+        if before is not None and before.end > self.start:
+            yield self._cut(before)
+
+    def _cut(self, frame: Frame) -> Frame:
+        """Returns the part of a frame, with a time that begins at 0."""
+        start = max(frame.start, self.start) if self.start > 0 else frame.start
+        end = frame.end if self.end is None else min(frame.end, self.end)
+        return _moved(frame, start - self.start, max(end - start, Fraction(0)))
 
     def _resampled(self, frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
         """Yields, for each time k / fps, the frame that is shown then."""
