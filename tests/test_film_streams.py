@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from film_files import TIMES, film, pictures, sound, times
+from PIL import Image
 from test_film_input import made, sounding
 
-from jaxpercept.images import hdr
+from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import film_reading, films
 
@@ -229,6 +230,61 @@ def test_grey_films_have_the_full_range(tmp_path):
         out.mux(stream.encode(None))
     (frame,) = film_reading.read(tmp_path / "a.mkv").frames
     assert np.abs(frame.pixels.astype(int) - ramp[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize(("turn", "shape"), [(0, (48, 96)), (90, (96, 48)), (180, (48, 96))])
+def test_animations_of_films_whose_pixels_are_not_square(tmp_path, turn, shape):
+    source = tmp_path / "a.mp4"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        stream.set_display_rotation(turn)
+        for pixels in pictures(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))
+    for name in ("b.gif", "b.mp4"):
+        assert not made(source, tmp_path / name)[0].failed
+    with Image.open(tmp_path / "b.gif") as image:
+        assert image.size == shape[::-1]
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        aspect = Fraction(2, 3) if turn == 90 else Fraction(3, 2)
+        assert container.streams.video[0].sample_aspect_ratio == aspect
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_frames_of_no_time_are_shown_for_a_tenth_of_a_second(tmp_path, suffix):
+    first, *rest = (Image.fromarray(x) for x in pictures(4))
+    how = {"save_all": True, "append_images": rest, "duration": 0, "lossless": True}
+    first.save(tmp_path / f"a{suffix}", **how)
+    found = list(animations.read(tmp_path / f"a{suffix}").frames)
+    assert [f.start for f in found] == [Fraction(i, 10) for i in range(4)]
+
+
+def test_the_still_picture_of_an_animation_is_not_behind_its_frames(tmp_path):
+    still, *moving = (np.full((48, 64, 4), value, np.uint8) for value in (255, 100, 50))
+    for x in moving:
+        x[..., 3] = 255
+        x[:24] = 0
+    first, *rest = map(Image.fromarray, (still, *moving))
+    how = {"save_all": True, "append_images": rest, "default_image": True, "blend": 1}
+    first.save(tmp_path / "a.png", duration=40, **how)
+    found = list(animations.read(tmp_path / "a.png").frames)
+    assert [frame.alpha[0, 0] for frame in found] == [0, 0]
+
+
+def test_a_gif_frame_beyond_the_edge_is_cut(tmp_path):
+    frames = [Image.new("P", (8, 8), i) for i in range(2)]
+    for frame in frames:
+        frame.putpalette([255, 0, 0, 0, 255, 0])
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    second = data.rindex(b",\0\0\0\0\x08\0\x08\0")
+    data[second + 1 : second + 5] = b"\4\0\4\0"  # its place
+    (tmp_path / "a.gif").write_bytes(data)
+    found = list(animations.read(tmp_path / "a.gif").frames)
+    assert [frame.pixels.shape for frame in found] == [(8, 8, 3)] * 2
+    assert found[1].pixels[7, 7].tolist() == [0, 255, 0]
 
 
 def test_a_part_before_the_first_picture(tmp_path):

@@ -30,6 +30,7 @@ from jaxpercept.inference.treatment import Treatment
 
 READ_SUFFIXES = (*containers.READ_SUFFIXES, ".gif", ".apng")  # the suffixes searched for in folders
 WRITE_SUFFIXES = (*encoding.WRITE_SUFFIXES, *ANIMATION_SUFFIXES)
+_LONGEST_PIXEL = Fraction(4)  # the greatest width of a pixel over its height that is believed
 
 
 def process(
@@ -121,14 +122,17 @@ def _run(
         try:
             first = next(frames, None)
             if first is None and not done:
+                if film.damage:
+                    raise InputError(f"{task.name}: {film.damage}; give another copy")
                 raise InputError(
                     f"{task.name}: has no frames between --from and --to; give a longer part"
                 )
             frames = itertools.chain(() if first is None else [first], frames)
             if kept is None:
+                square = map(partial(_square, film), frames)
                 with files.replacing(task.target) as file:
                     suffix = task.target.suffix.lower()
-                    animations.write(file, suffix, frames, film.loop, how.quality)
+                    animations.write(file, suffix, square, film.loop, how.quality)
             else:
                 opaque = map(_opaque, frames)
                 segments.write(task.target, opaque, film, making.encoding, making.cut, kept)
@@ -141,6 +145,17 @@ def _run(
 
 def _say(job: Job, name: str, line: str) -> None:
     job.progress(f"{name}: {line}")
+
+
+def _square(film: Film, frame: Frame) -> Frame:
+    """Returns the frame with square pixels, for formats that have no others: the longer side of a
+    pixel decides. A shape that no camera makes is taken as a fault of the file."""
+    if film.aspect == 1 or not 1 / _LONGEST_PIXEL <= film.aspect <= _LONGEST_PIXEL:
+        return frame
+    height, width = frame.pixels.shape[:2]
+    size = max(height, round(height / film.aspect)), max(width, round(width * film.aspect))
+    alpha = None if frame.alpha is None else images.resize(frame.alpha, size)
+    return replace(frame, image=images.resize(frame.pixels, size), alpha=alpha)
 
 
 def _opaque(frame: Frame) -> Frame:
