@@ -27,7 +27,7 @@ def film(
         for name, value in about.items():
             setattr(context, name, value)
         noise = out.add_stream(sound, rate=48000) if sound else None
-        matrix = {"dst_colorspace": 1 if about.get("colorspace") == 1 else 5}
+        matrix = {"dst_colorspace": {1: 1, 9: 9}.get(about.get("colorspace"), 5)}
         matrix["dst_color_range"] = about.get("color_range", 1)
         for pixels, time in zip(frames, times, strict=True):
             kind = "rgb24" if pixels.shape[2] == 3 else "rgba"

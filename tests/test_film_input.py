@@ -7,7 +7,7 @@ import pytest
 from film_files import TIMES, film, pictures, sound, times
 
 from jaxpercept import config
-from jaxpercept.inference import containers, films
+from jaxpercept.inference import film_reading, films
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
@@ -146,10 +146,10 @@ def test_transparency_of_films_is_kept_or_its_loss_is_said(tmp_path):
     rgba[:24] = (255, 0, 0, 0)  # red is hidden
     rgba[24:, :, 3] = 255
     source = film(av, tmp_path / "a.mov", frames=[rgba], times=[0], codec="png", pix="rgba")
-    (frame,) = containers.read(source).frames
+    (frame,) = film_reading.read(source).frames
     np.testing.assert_array_equal(frame.alpha, rgba[..., 3])
     assert not made(source, tmp_path / "b.mp4")[0].failed
-    (frame,) = containers.read(tmp_path / "b.mp4").frames
+    (frame,) = film_reading.read(tmp_path / "b.mp4").frames
     assert frame.pixels[:20].min() > 250  # laid on white
     film(av, tmp_path / "a.webm", codec="libvpx-vp9", pix="yuva420p")
     _, said = made(tmp_path / "a.webm", tmp_path / "b.mp4")

@@ -23,11 +23,11 @@ from jaxpercept.evaluation.video import evaluate_video
 from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import (
-    containers,
     encoding,
     film_colour,
     film_frames,
     film_progress,
+    film_reading,
     films,
 )
 from jaxpercept.inference.file_jobs import Job
@@ -154,7 +154,7 @@ def test_a_size_that_changes_stops_the_film(av, tmp_path):
     job = films.process([Task(both, "both.ts", tmp_path / "o.mp4")], Treatment(), Plain(), Job(1))
     assert "its size changes from 64x48 to 96x64 at 0.360 s" in job.failed[0]
     assert not (tmp_path / "o.mp4").exists()
-    assert len(list(containers.read(both, end=Fraction(9, 25)).frames)) == 6
+    assert len(list(film_reading.read(both, end=Fraction(9, 25)).frames)) == 6
 
 
 def test_parts_and_rates(av, net, tmp_path):
@@ -171,7 +171,7 @@ def test_a_part_of_a_transport_stream(av, tmp_path):
     source = film(av, tmp_path / "a.ts", frames=pictures(100), times=range(0, 4000, 40))
     for start in (Fraction(1, 10), Fraction(2), Fraction(7, 2)):
         cut = Cut(start=start, end=start + Fraction(2, 5))
-        found = list(cut.applied(containers.read(source, start)))
+        found = list(cut.applied(film_reading.read(source, start)))
         assert found[0].start == 0
         assert found[-1].end == pytest.approx(0.4, abs=0.001)
         assert len(found) in (10, 11)
@@ -181,10 +181,10 @@ def test_a_matroska_film_that_is_cut_short(av, tmp_path):
     for start in (9000, 0):
         shown = range(start, start + 4000, 40)
         source = film(av, tmp_path / "a.mkv", frames=pictures(100), times=shown)
-        whole = containers.read(source)
+        whole = film_reading.read(source)
         assert (len(list(whole.frames)), whole.damage) == (100, None)
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    short = containers.read(source)
+    short = film_reading.read(source)
     count = len(list(short.frames))
     assert 20 < count < 80
     assert short.damage is not None
@@ -487,9 +487,10 @@ def test_broken_times_are_mended(tmp_path):
         pts, duration, time_base = None, 0, Fraction(1, 1000)
 
     made = Film(tmp_path, rate=Fraction(25))
-    decoding = containers._Decoding.__new__(containers._Decoding)
+    decoding = film_reading._Decoding.__new__(film_reading._Decoding)
     decoding.film, decoding.begin, decoding.step = made, Fraction(0), Fraction(1, 25)
     decoding.due = decoding.last = None
+    decoding.made_up = False
     found = [decoding.time(Broken()) for _ in range(3)]
     assert found == [(Fraction(i, 25), Fraction(1, 25)) for i in range(3)]
     assert len(made.notes) == 1

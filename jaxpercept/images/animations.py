@@ -23,7 +23,8 @@ from jaxpercept.images.frames import Film, Frame
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What Pillow raises for files that it cannot read.
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-_LEAST = Fraction(20, 1000)  # browsers show a shorter GIF frame for 0.1 s
+# Browsers show a shorter frame for 0.1 s.
+_LEAST = Fraction(20, 1000)  # of GIF; the other formats have no shortest time but 0
 _INSTEAD = Fraction(100, 1000)
 
 
@@ -73,6 +74,7 @@ def _loop(image: Image.Image) -> int:
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     start, profile = Fraction(0), image.info.get("icc_profile")
+    width, height = image.size  # Pillow enlarges a GIF by frames that lie beyond its edge
     if image.format == "PNG":
         profile, notes = png.implied_profile(image, grey=False)
         film.notes += notes
@@ -81,15 +83,18 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     with image:
         for index in range(first, film.count):
             try:
+                if index == first == 1:
+                    image.load()
+                    image.paste(0, (0, 0, *image.size))  # Pillow would draw on the still picture
                 image.seek(index)
                 image.load()
-            except (OSError, EOFError, SyntaxError, ValueError) as error:
+            except _BROKEN as error:
                 film.damage = f"damaged at frame {index + 1} of {film.count} ({str(error)[:100]})"
                 return
             duration = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
-            if image.format == "GIF" and duration < _LEAST:
+            if duration < (_LEAST if image.format == "GIF" else Fraction(1, 1000)):
                 duration = _INSTEAD
-            rgba = np.asarray(_to_srgb(_rgba(image), profile, film))
+            rgba = np.asarray(_to_srgb(_rgba(image), profile, film))[:height, :width]
             alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
             pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
             yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)

@@ -52,6 +52,7 @@ class Film:
     time_base: the unit of the frames' times, in seconds.
     loop: how many times an animation is shown, 0 for an endless loop, None if the format has none.
     colorspace: the matrix of the written film, 1 for BT.709 or 5 for BT.601 (ITU-T H.273).
+    primaries, transfer: those of its colours (H.273), or 0 for those that belong to its matrix.
     aspect: the width of a pixel over its height.
     notes: what reading changed, one line each.
     damage: what ended the film early.
@@ -64,6 +65,8 @@ class Film:
     time_base: Fraction = Fraction(1, 1000)
     loop: int | None = None
     colorspace: int | None = None
+    primaries: int = 0
+    transfer: int = 0
     aspect: Fraction = Fraction(1)
     notes: list[str] = field(default_factory=list)
     damage: str | None = None
@@ -90,13 +93,25 @@ class Cut:
         return part if self.fps is None else self._resampled(part, self.fps)
 
     def _part(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        before: Frame | None = None  # the last frame that begins before the part
         for frame in frames:
+            if self.start > 0 and frame.start < self.start:
+                before = frame
+                continue
+            if before is not None and frame.start > self.start:  # it is shown until this one
+                yield self._cut(replace(before, duration=frame.start - before.start))
+            before = None
             if self.end is not None and frame.start >= self.end:
                 return
-            start = max(frame.start, self.start) if self.start > 0 else frame.start
-            if frame.end > start or frame.start >= start:
-                end = frame.end if self.end is None else min(frame.end, self.end)
-                yield _moved(frame, start - self.start, max(end - start, Fraction(0)))
+            yield self._cut(frame)
+        if before is not None and before.end > self.start:
+            yield self._cut(before)
+
+    def _cut(self, frame: Frame) -> Frame:
+        """Returns the part of a frame, with a time that begins at 0."""
+        start = max(frame.start, self.start) if self.start > 0 else frame.start
+        end = frame.end if self.end is None else min(frame.end, self.end)
+        return _moved(frame, start - self.start, max(end - start, Fraction(0)))
 
     def _resampled(self, frames: Iterator[Frame], fps: Fraction) -> Iterator[Frame]:
         """Yields, for each time k / fps, the frame that is shown then."""

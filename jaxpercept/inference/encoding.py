@@ -109,7 +109,8 @@ def configure(
     context.pix_fmt = "yuv420p"
     context.sample_aspect_ratio = film.aspect.limit_denominator(1000)
     context.colorspace = 1 if matrix(film, height, width) == BT709 else 6  # H.273
-    context.color_primaries = context.color_trc = context.colorspace
+    context.color_primaries = film.primaries or context.colorspace
+    context.color_trc = film.transfer or context.colorspace
     context.color_range = LIMITED
     context.flags |= _GLOBAL_HEADER
     if name == "libx265" and suffix in (".mp4", ".m4v", ".mov"):

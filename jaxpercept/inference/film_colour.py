@@ -11,6 +11,8 @@ from jaxpercept.images import hdr
 from jaxpercept.images.bleeding import bled
 
 BT709, BT601, BT2020, LIMITED, FULL = 1, 5, 9, 1, 2  # PyAV's and swscale's numbers
+_MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: BT2020, 10: BT2020}  # by H.273's numbers
+_BT2020_PRIMARIES, _UNKNOWN = 9, (0, 2, 3)  # of H.273
 # swscale's bicubic needs exact rounding: its default is off by 2 in 255 for full range.
 EXACT = 4 | 0x40000 | 0x2000 | 0x4000
 
@@ -23,12 +25,30 @@ def usual_matrix(height: int, width: int) -> int:
 def matrix(frame: Any) -> int:
     """Returns the matrix of the frame's YUV. If the file does not name it, the frame's size
     decides, as in players."""
-    space = int(frame.colorspace)
-    if space in (BT709, 9, 10):
-        return BT709 if space == BT709 else BT2020
-    if space in (5, 6, 4, 7):
-        return BT601
-    return usual_matrix(frame.height, frame.width)
+    return _MATRICES.get(int(frame.colorspace)) or usual_matrix(frame.height, frame.width)
+
+
+def tags(frame: Any) -> tuple[int, int]:
+    """Returns the frame's primaries and transfer function as numbers of H.273, or 0 for unknown."""
+    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+    return 0 if primaries in _UNKNOWN else primaries, 0 if transfer in _UNKNOWN else transfer
+
+
+def beyond_standard(frame: Any) -> str | None:
+    """Returns what the frame's colours must be converted from, as `hdr.to_standard` takes it."""
+    wide = int(frame.color_primaries) == _BT2020_PRIMARIES
+    return hdr.NAMES.get(int(frame.color_trc)) or (hdr.WIDE if wide else None)
+
+
+def _range(frame: Any) -> int:
+    """Returns the range of the frame's YUV or grey. If the file does not name it, YUV is limited
+    and grey is full, as in FFmpeg."""
+    named = int(frame.color_range)
+    if frame.format.name.startswith("yuvj"):
+        return FULL
+    if named in (LIMITED, FULL):
+        return named
+    return FULL if len(frame.format.components) < 3 else LIMITED
 
 
 def alpha_of(frame: Any, reformatter: Any) -> NDArray[np.uint8] | None:
@@ -45,17 +65,20 @@ def upright(
 ) -> NDArray[np.uint8]:
     """Returns the frame as (H, W, 3) in sRGB."""
     space = {"src_colorspace": matrix(frame), "dst_color_range": FULL, "interpolation": EXACT}
-    full = int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
     if not frame.format.is_rgb:
-        space["src_color_range"] = FULL if full else LIMITED
-    transfer = int(frame.color_trc)
-    if transfer in hdr.NAMES:
+        space["src_color_range"] = _range(frame)
+    if beyond := beyond_standard(frame):
         deep = reformatter.reformat(frame, format="rgb48le", **space).to_ndarray()
-        rgb = hdr.to_standard(deep, hdr.NAMES[transfer])
+        rgb = hdr.to_standard(deep, beyond)
     else:
         rgb = reformatter.reformat(frame, format="rgb24", **space).to_ndarray()
     shown = np.ascontiguousarray(turned(rgb, frame))
     return shown if alpha is None else bled(shown, alpha)
+
+
+def lies(frame: Any) -> bool:
+    """Returns whether the display matrix turns the frame by a quarter."""
+    return turned(np.zeros((1, 2, 3), np.uint8), frame).shape[0] == 2
 
 
 def turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.files.parts import Parts
 from jaxpercept.images import animations
 from jaxpercept.images.frames import ANIMATION_SUFFIXES, Film, Frame
-from jaxpercept.inference import containers, encoding, film_progress, segments
+from jaxpercept.inference import containers, encoding, film_progress, film_reading, segments
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.film_frames import Making, Pools, outputs
 from jaxpercept.inference.flow import Task, failure
@@ -30,6 +30,7 @@ from jaxpercept.inference.treatment import Treatment
 
 READ_SUFFIXES = (*containers.READ_SUFFIXES, ".gif", ".apng")  # the suffixes searched for in folders
 WRITE_SUFFIXES = (*encoding.WRITE_SUFFIXES, *ANIMATION_SUFFIXES)
+_LONGEST_PIXEL = Fraction(4)  # the greatest width of a pixel over its height that is believed
 
 
 def process(
@@ -66,7 +67,7 @@ def open_film(path: Path, start: Fraction = Fraction(0), end: Fraction | None = 
     if the file holds none."""
     if path.suffix.lower() in ANIMATION_SUFFIXES:
         return animations.read(files.regular(path, "a film"))
-    return containers.read(files.regular(path, "a film"), start, end)
+    return film_reading.read(files.regular(path, "a film"), start, end)
 
 
 def written_suffix(path: Path) -> str:
@@ -121,14 +122,17 @@ def _run(
         try:
             first = next(frames, None)
             if first is None and not done:
+                if film.damage:
+                    raise InputError(f"{task.name}: {film.damage}; give another copy")
                 raise InputError(
                     f"{task.name}: has no frames between --from and --to; give a longer part"
                 )
             frames = itertools.chain(() if first is None else [first], frames)
             if kept is None:
+                square = map(partial(_square, film), frames)
                 with files.replacing(task.target) as file:
                     suffix = task.target.suffix.lower()
-                    animations.write(file, suffix, frames, film.loop, how.quality)
+                    animations.write(file, suffix, square, film.loop, how.quality)
             else:
                 opaque = map(_opaque, frames)
                 segments.write(task.target, opaque, film, making.encoding, making.cut, kept)
@@ -141,6 +145,17 @@ def _run(
 
 def _say(job: Job, name: str, line: str) -> None:
     job.progress(f"{name}: {line}")
+
+
+def _square(film: Film, frame: Frame) -> Frame:
+    """Returns the frame with square pixels, for formats that have no others: the longer side of a
+    pixel decides. A shape that no camera makes is taken as a fault of the file."""
+    if film.aspect == 1 or not 1 / _LONGEST_PIXEL <= film.aspect <= _LONGEST_PIXEL:
+        return frame
+    height, width = frame.pixels.shape[:2]
+    size = max(height, round(height / film.aspect)), max(width, round(width * film.aspect))
+    alpha = None if frame.alpha is None else images.resize(frame.alpha, size)
+    return replace(frame, image=images.resize(frame.pixels, size), alpha=alpha)
 
 
 def _opaque(frame: Frame) -> Frame:

@@ -22,9 +22,10 @@ def write(
     av = containers.library()
     muxer = encoding.MUXERS[suffix][0]
     options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+    place = containers.location(target)
     picture, end = None, Fraction(0)
     with encoding.reported(), contextlib.ExitStack() as stack:
-        out = stack.enter_context(av.open(target, "w", format=muxer, options=options))
+        out = stack.enter_context(av.open(place, "w", format=muxer, options=options))
         for segment in segments:
             if picture is None:
                 picture = _Picture(out, suffix, segment, film, how)

@@ -5,6 +5,7 @@ container cannot hold it.
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -14,27 +15,27 @@ from jaxpercept.inference import containers
 
 
 class Sound:
-    """The first sound stream of a film. Without sound, every method does nothing. What happens to
-    the sound, other than copying, is added to the film's notes."""
+    """The sound of a film that players choose. Without sound, every method does nothing. What
+    happens to the sound, other than copying, is added to the film's notes."""
 
     def __init__(self, out: Any, muxer: str, film: Film, cut: Cut):
-        av = containers.library()
         self.out, self.cut, self.film, self.copied = out, cut, film, True
         self.source: Any = None
         self.packets: Iterator[Any] = iter(())
         self.waiting: Any = None
         if film.loop is not None:
             return
-        self.source = av.open(str(film.path))
-        if not self.source.streams.audio:
-            return
-        stream = self.source.streams.audio[0]
-        if stream.codec_context is None:
-            film.notes.append("the sound is in an unknown format, and is left out")
+        self.source = containers.opened(film.path)
+        sounds = self.source.streams.audio
+        # a broadcast may name sound that it does not send, and then nobody knows its rate
+        known = [s for s in sounds if s.codec_context is not None and s.codec_context.sample_rate]
+        if (stream := containers.chosen(known)) is None:
+            if sounds:
+                film.notes.append("the sound is in an unknown format, and is left out")
             return
         self.offset = cut.start + Fraction(self.source.start_time or 0, 1_000_000)
         name = stream.codec_context.name
-        if _holds(out, muxer, name):
+        if _holds(muxer, stream):
             self.stream = out.add_stream_from_template(stream)
         else:
             codec = "libopus" if muxer == "webm" else "aac"
@@ -48,7 +49,7 @@ class Sound:
             self.stream = out.add_stream(codec, rate=rate)
             self.stream.codec_context.layout = layout
         if cut.start > 0:
-            with contextlib.suppress(av.FFmpegError):
+            with contextlib.suppress(containers.library().FFmpegError):
                 self.source.seek(int(self.offset / stream.time_base), stream=stream)
         self.packets = self._items(stream)
 
@@ -60,9 +61,12 @@ class Sound:
             self.source.close()
 
     def _items(self, stream: Any) -> Iterator[Any]:
-        """Yields packets, or frames to re-encode, from the cut's beginning up to any damage."""
+        """Yields packets, or frames to re-encode, from the cut's beginning up to any damage. What
+        cannot be decoded is left out: a stream that was cut begins with such a piece."""
         av = containers.library()
-        items = self.source.demux(stream) if self.copied else self.source.decode(stream)
+        items = self.source.demux(stream)
+        if not self.copied:
+            items = containers.decoded(self.source, stream, lambda error: None)
         due: Fraction | None = None
         with contextlib.suppress(OSError, av.FFmpegError):
             for item in items:
@@ -114,12 +118,21 @@ def _length(item: Any) -> Fraction:
     return Fraction(item.duration or 0) * Fraction(item.time_base)
 
 
-def _holds(out: Any, muxer: str, codec: str) -> bool:
+def _holds(muxer: str, stream: Any) -> bool:
+    """Returns whether a format can hold a stream. Only its writer knows, since some codecs are
+    allowed at some rates."""
+    av, codec = containers.library(), stream.codec_context.name
     if muxer in ("mp4", "mov") and codec in ("vorbis", "opus", "flac"):
         return codec == "opus" and muxer == "mp4"  # allowed, but hardly any player supports it
     if muxer == "mp4" and codec.startswith("pcm_"):
         return False
-    return codec in out.supported_codecs
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (OSError, av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _fitting(codec: str, source: Any) -> tuple[int, str] | None:
