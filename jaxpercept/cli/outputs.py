@@ -186,17 +186,17 @@ def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:
     before any work."""
     if os.path.exists(out) and not os.path.isdir(out):
         raise InputError(f"{option} {out} is a file; give a folder")
-    _check_writable(Path(out))
+    _check_writable(Path(out), option)
 
 
-def _check_writable(out: Path) -> None:
+def _check_writable(out: Path, option: str = "-o") -> None:
     """Raises InputError unless `out` can be made or written. It is called before any work, and does
     not make `out`."""
     place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     if place != out.absolute() and not place.is_dir():
-        raise InputError(f"-o {out}: {place} is a file, not a folder; choose another place")
+        raise InputError(f"{option} {out}: {place} is a file, not a folder; choose another place")
     if not os.access(place, os.W_OK):
-        raise InputError(f"-o {out}: {place} cannot be written; choose another place")
+        raise InputError(f"{option} {out}: {place} cannot be written; choose another place")
 
 
 def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
