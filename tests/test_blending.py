@@ -45,8 +45,9 @@ def test_every_array_is_the_average(nets, tmp_path):
 
 
 def test_nets_that_were_trained_apart_bring_a_warning(nets, capsys):
-    for second, warned in (("b", True), ("c", False)):
-        line = f"blend-weights a.safetensors {second}.safetensors --at 0.5 -o c.safetensors"
+    for second, out, warned in (("b", "c", True), ("c", "d", False)):
+        pair = f"a.safetensors {second}.safetensors"
+        line = f"blend-weights {pair} --at 0.5 -o {out}.safetensors"
         assert main(line.split()) == 0
         said = f"a.safetensors and {second}.safetensors have little in common"
         assert (said in capsys.readouterr().err) == warned
@@ -63,6 +64,7 @@ def test_the_ends_are_the_nets(nets, at, which):
     [
         ("a.safetensors b.safetensors --at 1.5 -o c.safetensors", "--at 1.5 is not allowed"),
         ("a.safetensors b.safetensors --at 0.5 -o c.png", "must end in .safetensors"),
+        ("a.safetensors b.safetensors --at 0.5 -o b.safetensors", "-o b.safetensors is the input"),
         ("a.safetensors nosuch --at 0.5 -o c.safetensors", "nosuch"),
         ("a.safetensors x2.safetensors --at 0.5 -o c.safetensors", "head_scale 4 and 2"),
     ],

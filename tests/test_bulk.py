@@ -19,7 +19,7 @@ from film_files import film, times
 from helpers import noise, save_noise, save_style, status
 from PIL import Image
 
-from jaxpercept import files, images
+from jaxpercept import config, files, images
 from jaxpercept.bulk import cluster, engine, films, inputs, job, manifest, places, recipe
 from jaxpercept.bulk.datasets import Columns
 from jaxpercept.bulk.ledger import Deaths, Ledger, State
@@ -31,6 +31,8 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference import segments
 from jaxpercept.inference.batches import Batches
 from jaxpercept.inference.treatment import Treatment
+from jaxpercept.nets import net_file, transform_net
+from jaxpercept.training.learn import Learner
 
 HOW = Treatment(stroke=None)
 
@@ -314,6 +316,18 @@ def test_a_recipe_carries_its_net(net, tmp_path):
     assert dataclasses.replace(made, how=Treatment()).settings != made.settings
 
 
+def test_a_recipe_carries_the_net_that_a_learned_style_needs(tmp_path):
+    tiny = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=2)
+    base, row = tmp_path / "base.safetensors", tmp_path / "row.safetensors"
+    styles = [{"name": name, "file": f"{name}.png", "sha256": ""} for name in "ab"]
+    net_file.save(base, tiny, *transform_net.init(tiny), {"styles": styles})
+    learner = Learner(str(base))
+    learner.save(row, styles[0], learner._start, 1)
+    made = recipe.stylizing(str(row), HOW)
+    base.unlink()
+    assert made.load().name == "row"
+
+
 def test_recipes_of_super_resolution():
     made = recipe.upscaling_by("x4-pixel", Treatment(factor=3.0, keep_grey=True))
     assert (made.label, made.scale, made.weights) == ("x4-pixel-by-3", 4, None)
@@ -424,9 +438,10 @@ def test_the_manifest_keeps_the_newest_record(tmp_path):
     kept.compact("all")
     again = Manifest(str(tmp_path))
     assert again.refresh() == [{"output": "x.png", "time": 1, "bytes": 1}]
-    places.write(manifest.part_name(str(tmp_path), "cut"), b'{"output": "x')
-    with pytest.raises(InputError, match=r"cut\.jsonl: is not part of a manifest"):
-        again.refresh()
+    for wrong in (b'{"output": "x', b"[1]", b"{}", b"[" * 100_000):
+        places.write(manifest.part_name(str(tmp_path), "cut"), wrong)
+        with pytest.raises(InputError, match=r"cut\.jsonl: is not part of a manifest"):
+            Manifest(str(tmp_path)).refresh()
 
 
 def test_what_does_not_fill_a_batch_is_done_alone():

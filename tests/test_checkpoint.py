@@ -2,7 +2,9 @@
 
 import dataclasses
 import logging
+import os
 import resource
+import tempfile
 
 import jax
 import numpy as np
@@ -46,6 +48,18 @@ def test_the_newest_comes_back_and_the_last_few_stay(tmp_path):
     assert about == {"seen": 5}
     assert found["step"] == 5
     np.testing.assert_array_equal(found["kernel"], state(5)["kernel"])
+
+
+@pytest.mark.parametrize("name", ["wave [final]", "a*b?", "a\\b", os.fsdecode(b"caf\xe9")])
+def test_folders_of_any_name(name, tmp_path, monkeypatch):
+    """Orbax takes some for patterns, saves, and then finds nothing."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    save(tmp_path / name / "checkpoints", 1)
+    found, about = restore(tmp_path / name / "checkpoints")
+    assert (found["step"], about) == (1, {"seen": 1})
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["checkpoints"]
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 def test_a_step_that_is_saved_stays_as_it_is(tmp_path):

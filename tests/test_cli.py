@@ -1,12 +1,14 @@
 """Command lines as a person types them: results, one-line errors, exit statuses."""
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -18,7 +20,7 @@ from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
 from jaxpercept.nets import net_file, transform_net
-from jaxpercept.training import loop
+from jaxpercept.training import loop, resident
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +367,8 @@ def write_only(made):
     out, net = Path(made.out), made.net.scaled(0.1)
     assert len(list((out / "photos").iterdir())) > 1
     assert images.load_image(made.style_image).shape == (512, 512, 3)
-    (out / "config.json").write_text(json.dumps(config.to_dict(made)))
+    chosen = dataclasses.replace(made, cache=resident.choose_cache(made, 2, jax.devices()))
+    (out / "config.json").write_text(json.dumps(config.to_dict(chosen)))
     header = {"task": "style", "training": {"steps": made.steps}}
     net_file.save(out / "model.safetensors", net, *transform_net.init(net), header)
     return out / "model.safetensors"
@@ -381,6 +384,7 @@ def test_the_demo_trains_and_stylizes(monkeypatch, tmp_path, capsys, trained):
     demo.run(argparse.Namespace(), out=out, steps=2, size=32)
     assert images.load_image(out / "chelsea.jpg").shape == (300, 451, 3)
     assert f"infer.py stylize PHOTO.jpg --style '{out}/" in capsys.readouterr().err
+    demo.run(argparse.Namespace(), out=out, steps=2, size=32)  # goes on, or says that it is done
     with pytest.raises(InputError, match="a trial with other settings"):
         demo.run(argparse.Namespace(), out=out, steps=3, size=32)
 
@@ -435,6 +439,22 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
             == 2
         )
         assert f"{option} -1 is not allowed" in capsys.readouterr().err
+
+
+FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\n9 bytes")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), FULL])
+def test_memory_that_does_not_suffice_is_one_line(shelf, tmp_path, monkeypatch, capsys, error):
+    def train(made):
+        raise error
+
+    monkeypatch.setattr(loop, "train", train)
+    style = shelf / "photos" / "a.png"
+    assert status("train", "style", "--style-image", style, "--data", shelf / "photos") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not enough memory (" in line
+    assert "--batch-size" in line
 
 
 def test_a_platform_that_is_not_here_is_one_line(root):

@@ -5,7 +5,9 @@ import pytest
 from helpers import status
 
 from jaxpercept import images
+from jaxpercept.cli import optimize_job
 from jaxpercept.images import samples
+from jaxpercept.synthesis.stage import Progress
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,12 @@ def test_a_loss_that_is_not_finite_is_one_line_and_status_1(capsys):
         == 1
     )
     assert "is not finite" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_last_line_of_a_stopped_optimisation_ends(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    one = np.ones(1)
+    shown = Progress(8, 8, 10, 100, one, {"loss": one}, 1.0, np.zeros((1, 8, 8, 3)), False)
+    for stopped, end in (([], " left"), ([15], " left\n")):
+        assert optimize_job._reporter([], stopped)(shown) == bool(stopped)
+        assert capsys.readouterr().err.endswith(end)

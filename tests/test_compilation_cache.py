@@ -92,3 +92,15 @@ def test_a_folder_that_cannot_be_made_is_said(enabled, tmp_path):
     (tmp_path / "file").write_text("")
     assert enabled(tmp_path / "file" / "cache")[0] is None
     assert enabled(tmp_path / "file")[0] is None
+
+
+def test_a_user_without_a_home_folder(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("JAXPERCEPT_CACHE", raising=False)
+    assert compilation_cache.own_folder() == (None, "this user has no home folder; set HOME")
+    monkeypatch.setenv("JAXPERCEPT_CACHE", "/cache")
+    assert str(compilation_cache.folder()) == "/cache"

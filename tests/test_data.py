@@ -2,6 +2,7 @@
 packing round-trips.
 """
 
+import errno
 import io
 import logging
 import multiprocessing
@@ -12,6 +13,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import save_noise
 from PIL import Image
 
 from jaxpercept import data
@@ -355,6 +357,22 @@ def test_failed_packing_leaves_nothing(folder, tmp_path, monkeypatch, prepare):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "photos"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_packing_into_an_empty_folder_that_stays(link, tmp_path, monkeypatch, prepare):
+    """It may be the current folder, a link or a mount point, which cannot be replaced."""
+    save_noise(tmp_path / "photos", ["a.png"], 40, 40)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / ".jaxpercept-1-0.tmp").touch()  # of a killed process
+    before = empty.stat().st_ino
+    monkeypatch.chdir(empty)
+    (tmp_path / "link").symlink_to(empty)
+    prepare(tmp_path / "photos", tmp_path / "link" if link else ".")
+    assert empty.stat().st_ino == before
+    assert not list(empty.glob(".*"))
+    assert describe([str(empty)])["count"] == 1
+
+
 @pytest.fixture
 def coco(tmp_path, tfds):
     from coco import Coco
@@ -436,6 +454,23 @@ def test_a_runs_own_pictures_are_no_training_data(folder):
     assert len(data.open_sources([folder], own=str(folder))) == count + 1  # then nothing is left
     (folder / "run" / "previews").rename(folder / "previews")
     assert len(data.open_sources([folder], own=str(folder))) == count
+
+
+def test_folders_that_may_not_be_read(folder, monkeypatch, caplog):
+    """Root may read all, so the tests pretend."""
+    (folder / "closed").mkdir()
+    closed, scandir = folder / "closed", os.scandir
+
+    def refused(path="."):
+        if os.fspath(path) == str(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    stream(folder)
+    assert f"{folder}: left out of the folders: 1 unreadable folder" in caplog.text
+    with pytest.raises(InputError, match=r"closed: no image .* folders: 1 unreadable folder"):
+        stream(closed)
 
 
 def test_a_fifo_is_no_dataset(folder):

@@ -182,6 +182,7 @@ def test_the_graph_is_one_that_runs_anywhere(name):
         ("net.safetensors x.onnx --size 64 64", "takes every size"),
         ("net.safetensors x.stablehlo --size 8 64", "at least 16 pixels per side"),
         ("net.safetensors net.safetensors/x.onnx", "cannot be written"),
+        ("net.safetensors net.safetensors --format onnx", "OUT net.safetensors is the input"),
     ],
 )
 def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):

@@ -55,7 +55,7 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys):
     for given, said in (
         ("none.jpg", "none.jpg"),
         ("none.jpg --size 3", "--size 3 is not allowed"),
-        ("none.jpg -o file", "a file, not a folder"),
+        ("none.jpg -o file", "-o file is a file; give a folder"),
     ):
         assert cli.main(["gallery", *given.split()]) == 2
         message = capsys.readouterr().err

@@ -7,13 +7,14 @@ import types
 
 import numpy as np
 import pytest
+from helpers import save_noise
 
 from jaxpercept import cli, config, images
 from jaxpercept.cli import learn_job
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
-from jaxpercept.training import learn
+from jaxpercept.training import learn, style_recipe
 from jaxpercept.training.style_recipe import style_grams
 
 LAYERS = ["relu1_1"]
@@ -97,7 +98,8 @@ def test_longer_learning_sees_two_images_per_step():
 def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
     learner, row, steps, *_ = taught
     path = place / f"kept_{whole}.safetensors"
-    learner.save(path, "stripes", place / "stripes.png", row, steps, whole=whole)
+    about = style_recipe.about(place / "stripes.png")
+    learner.save(path, about, row, steps, whole=whole)
     model = load_model(path)
     assert model.styles == ()
     x = np.random.default_rng(1).random((1, 24, 28, 3), np.float32)
@@ -111,7 +113,7 @@ def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
 def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tmp_path):
     learner, row, steps, *_ = taught
     path = tmp_path / "small.safetensors"
-    learner.save(path, "stripes", place / "stripes.png", row, steps)
+    learner.save(path, style_recipe.about(place / "stripes.png"), row, steps)
     base = write_base(tmp_path / "base.safetensors", styles=3, rows=[0, 1, 0])
     load_model(path)  # a net beside it, to which a row was added, has the same kernels
     write_base(base, seed=1)
@@ -133,8 +135,9 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
         ("{p}/none.png", "none.png"),
         ("{p}/stripes.png {p}/stripes.png", "two paintings would be called stripes"),
         ("{p}/stripes.png --out {p}/stripes.png", "stripes.png is a file; give a folder"),
+        ("{p}/stripes.png --out {p}/stripes.png/x", "error: --out "),
         ("{p}/stripes.png {p}/other.png --name x", "--name is for a single painting"),
-        ("{p}/stripes.png --name a:b", "--name 'a:b' is not allowed; it cannot be empty or 'all'"),
+        ("{p}/stripes.png --name a:b", "--name 'a:b' is not allowed; it cannot be empty, be 'all'"),
         ("{p}/stripes.png --name ..", "--name '..' is not allowed"),
         ("{p}/stripes.png --base no-such", "no-such"),
         ("{p}/stripes.png --base wave", "--base wave holds a single style"),
@@ -152,6 +155,7 @@ def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(learn_job, "run", lambda *_: 0)
     monkeypatch.chdir(tmp_path)
     photo, painting = tmp_path / "a.jpg", place / "stripes.png"
+    base = write_base(tmp_path / "base.safetensors")
     images.save_image(photo, images.load_image(painting))
     before = photo.read_bytes()
 
@@ -168,6 +172,8 @@ def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatc
     ):
         status, message = learn(*line)
         assert (status, said in message.replace("A.jpg", "a.jpg")) == (2, True), message
+    status, message = learn(painting, "--name", "base", "--base", base)
+    assert (status, "base.safetensors is an input, and would" in message) == (2, True)
     assert photo.read_bytes() == before
     assert learn(photo, "--name", "b")[0] == 0
     (tmp_path / "a.safetensors").touch()  # then the picture is of an earlier training
@@ -243,3 +249,26 @@ def test_a_request_to_stop_ends_it_after_the_step(taught, place):
         yield np.zeros((2, 32, 32, 3), np.uint8) + 99
 
     assert learner.learn("stripes", grams, phi, batches(), 9e9, stopped=stopped).steps == 2
+
+
+def test_files_may_change_while_a_style_is_learned(place, tmp_path, monkeypatch, capsys):
+    """And a photo that cannot be read is no reason to lose the style, or the other photos."""
+    painting, base = tmp_path / "stripes.png", write_base(tmp_path / "base.safetensors")
+    painting.write_bytes((place / "stripes.png").read_bytes())
+    save_noise(tmp_path / "on", ["b.png"], 32, 32)
+    (tmp_path / "on" / "a.png").write_bytes(b"no picture")
+
+    def learned_at_once(self, *_, **__):
+        painting.unlink()
+        base.unlink()
+        return learn.Result(self._start, 1, {"loss": 1.0})
+
+    monkeypatch.setattr(learn, "SIZE", 32)
+    monkeypatch.setattr(learn.Learner, "learn", learned_at_once)
+    monkeypatch.setattr(learn_job, "_in_background", lambda work: lambda: None)
+    line = [painting, "--base", base, "--on", tmp_path / "on", "--out", tmp_path / "out"]
+    assert cli.main(["train", "learn", *map(str, line)]) == 1
+    assert "a.png: not an image" in capsys.readouterr().err
+    assert (tmp_path / "out" / "b_stripes.png").is_file()
+    header = weights_file.read_header(tmp_path / "out" / "stripes.safetensors")
+    assert header["style"] == style_recipe.about(place / "stripes.png")

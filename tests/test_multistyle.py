@@ -5,6 +5,7 @@ line.
 import dataclasses
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -368,16 +369,19 @@ def test_a_warm_start_takes_rows_by_name(place, trained):
 
 def test_style_images_must_be_distinct_and_able_to_name_a_style(place, tmp_path):
     dots = str(place / "dots.png")
-    for name in ("a=b.png", "all.png", "x,y.png"):
-        with pytest.raises(InputError, match="rename the file"):
+    for name in ("a=b.png", "all.png", "x,y.png", f"{'x' * 201}.png"):
+        with pytest.raises(InputError, match=r"more than 200 .* rename the file"):
             style_plan.plan([str(tmp_path / name)])
     (tmp_path / "copy.png").write_bytes((place / "dots.png").read_bytes())
     for twice in (dots, str(tmp_path / "copy.png"), str(tmp_path / "dots.jpg")):
         (tmp_path / "dots.jpg").write_bytes(b"another")
         with pytest.raises(InputError, match=r"is the style dots \(dots.png\) again"):
             style_plan.plan([dots, twice])
-    with pytest.raises(InputError, match=r"none.png: cannot be read \(No such file"):
+    with pytest.raises(InputError, match=r"none.png: no such file; give the path of an image"):
         style_plan.plan(["none.png"])
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
+    with pytest.raises(InputError, match=r"pipe.png: is a FIFO"):
+        style_plan.plan([str(tmp_path / "pipe.png")])
 
 
 @pytest.mark.parametrize(

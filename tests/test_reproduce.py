@@ -227,8 +227,10 @@ BAD = {
     "--styles none": "none",
     "--init content": "noise, grey",
     "--data none --parts figure3": "none: no such file",
-    "--out file.txt": "file.txt is a file, not a folder",
+    "--out file.txt": "--out file.txt is a file; give a folder",
+    "--results file.txt/x": "error: --results file.txt/x: ",
     "--styles S --style-images P": "the style image of one (one.png, sha256",
+    "--styles S S --style-images Q": "--styles: two nets are called one; rename one of the files",
 }
 
 
@@ -236,7 +238,8 @@ BAD = {
 def test_bad_input_is_one_line(place, tmp_path, monkeypatch, capsys, line):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("")
-    words = {"S": str(place / "one.safetensors"), "P": str(place / "photos")}
+    words = {"S": str(place / "one.safetensors")}
+    words |= {"P": str(place / "photos"), "Q": str(place / "styles")}
     assert main(["reproduce", *(words.get(w, w) for w in line.split())]) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1
@@ -247,3 +250,26 @@ def test_the_drawn_style_of_a_shipped_net_needs_no_file():
     header = weights_file.read_header(weights_file.resolve("stained_glass", "styles"))
     image = lab.style_image("stained_glass", header["style"], ())
     np.testing.assert_array_equal(image, samples.drawn_style())
+
+
+def test_photos_of_one_name_are_all_used(place, tmp_path, monkeypatch):
+    """And the list of photos that nets were trained on is UTF-8 in every locale."""
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_text", lambda self, code="ascii": read(self).decode(code))
+    photo = (place / "photos" / "1.png").read_bytes()
+    for name in ("a/x.png", "b/x.png", "x-2.jpg", "x.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(photo)
+    found = lab.photos_by_name((str(tmp_path),))
+    assert sorted(str(path.relative_to(tmp_path)) for path in found.values()) == [
+        "a/x.png",
+        "b/x.png",
+        "x-2.jpg",
+        "x.jpg",
+    ]
+
+
+def test_a_link_to_nothing_is_no_style_image(tmp_path):
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is not among --style-images"):
+        lab.style_image("net", {"file": "a.png", "sha256": "0"}, (str(tmp_path),))

@@ -82,8 +82,13 @@ def test_a_run_as_a_page(two, tmp_path, capsys):
     assert pictures[-1] == "../a/previews/00000029.jpg"
     assert all((page.parent / picture).is_file() for picture in pictures)
     assert "&quot;task&quot;: &quot;style&quot;" in text
-    assert cli.main(["runs", two[0], "--page", two[0]]) == 2
-    assert "it is a folder" in capsys.readouterr().err
+    capsys.readouterr()
+    for given, said in ((two[0], "is a folder"), (f"{two[0]}/config.json", "is the input itself")):
+        assert cli.main(["runs", two[0], "--page", given]) == 2
+        printed = capsys.readouterr()
+        assert f"--page {given} {said}" in printed.err
+        assert not printed.out
+    assert runs.read_run(two[0]).config["steps"] == 40
 
 
 def test_a_run_ends_well_without_a_page(two, tmp_path):
@@ -148,3 +153,10 @@ def test_a_line_with_a_value_that_is_no_number(two, tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": null}\n')
     assert len(runs.whole_lines(path)) == 1
+
+
+def test_a_page_of_a_run_whose_name_is_not_utf8(two, tmp_path):
+    folder = (tmp_path / "a").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    images.save_image(folder / "previews" / "00000010.jpg", np.zeros((4, 4, 3), np.float32))
+    page = run_page.write(runs.read_run(str(folder)), tmp_path / "page.html")
+    assert 'src="caf%E9/previews/00000010.jpg"' in page.read_text("utf-8", "surrogateescape")

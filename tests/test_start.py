@@ -121,6 +121,14 @@ def test_photos_that_changed_are_counted_and_one_is_named(made, tmp_path):
         loop.train(on(made))
 
 
+def test_photos_in_another_order_are_named_so(made, tmp_path):
+    save_noise(tmp_path / "more", ["9.png"], 20, 24)
+    both = (*made.data, str(tmp_path / "more"))
+    loop.train(dataclasses.replace(made, data=both))
+    with pytest.raises(InputError, match=r"images: still 5, but in another order\)"):
+        loop.train(on(made, data=both[::-1]))
+
+
 def test_a_finished_run_says_that_it_is_finished(made, capsys):
     loop.train(made)
     capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import io
 import json
@@ -427,6 +428,24 @@ def test_two_runs_into_one_directory(photos, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         loop.train(make_config(photos, tmp_path / "run", **PIXEL), on_log=again)
+
+
+def test_a_net_without_its_checkpoints_is_not_replaced(photos, tmp_path):
+    net = tmp_path / "run" / "model.safetensors"
+    net.parent.mkdir()
+    net.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"a new run would replace it; give another --out"):
+        loop.train(make_config(photos, net.parent, **PIXEL))
+    assert net.read_bytes() == b"mine"
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with directory.locked(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
 
 
 def test_the_step_compiles_once(photos, tmp_path, monkeypatch):

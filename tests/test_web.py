@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 
 import numpy as np
@@ -22,7 +23,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.inference.treatment import enlarged
-from jaxpercept.interop.web import packages, site
+from jaxpercept.interop.web import packages, serve, site
 from jaxpercept.nets import geometry, net_file, shipped, transform_net, weights_file
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -47,6 +48,10 @@ def package(tmp_path, monkeypatch):
     return folder.parent
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def test_the_site_is_complete(tmp_path, package, monkeypatch):
     small = dataclasses.replace(config.superres_net(4), stem=8, blocks=1)
     enlarger = save(tmp_path / "x4.safetensors", small)
@@ -65,6 +70,10 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     light = save(tmp_path / "lines-light.safetensors", RESIZE.scaled(0.25))
     monkeypatch.setattr(shipped, "light", lambda name: light if name == single else None)
     out = tmp_path / "site"
+    with monkeypatch.context() as patched:
+        patched.setattr(site, "_style", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            site.write(out, [single], package=package)
     index = site.write(out, [single, multi, other], package=package)
     assert index == out / "index.html"
     about = json.loads((out / "site.json").read_text())
@@ -112,6 +121,7 @@ def test_errors_are_one_line(given, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "letter.txt").write_text("mine")
+    (tmp_path / "taken" / "site.json").write_text('{"name": "mine"}')  # of another program
     save_style(tmp_path / "a#b.safetensors")
     assert cli.main(["web", *given.split()]) == 2
     message = capsys.readouterr().err
@@ -273,3 +283,33 @@ def test_the_address_is_opened_on_a_desktop_only(desktop, opened, monkeypatch, c
     web._open("http://localhost:8000/")
     assert found == opened
     assert "http://localhost:8000/" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(site, "write", lambda *_, **__: pytest.fail("writes a site"))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        line = ["web", str(tmp_path / "site"), "--style", "wave", "--serve", "--port", port]
+        assert cli.main(line) == 2
+    assert f"--port {port}: Address already in use; give another port" in capsys.readouterr().err
+
+
+def test_a_port_without_a_server_is_said_to_do_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(site, "write", lambda out, *_, **__: out)
+    for more, said in ((["--port", "8000"], True), ([], False)):
+        assert cli.main(["web", str(tmp_path / "site"), "--style", "wave", *more]) == 0
+        assert ("note: --port does nothing without --serve" in capsys.readouterr().err) == said
+
+
+def test_a_browser_that_goes_away_is_no_error(tmp_path, capsys):
+    with serve.server(tmp_path, 0) as server:
+        for error in (BrokenPipeError("gone"), ConnectionResetError("gone"), ValueError("told")):
+            try:
+                raise error
+            except Exception:
+                server.handle_error(None, ("127.0.0.1", 1))
+    said = capsys.readouterr().err
+    assert "told" in said
+    assert "gone" not in said

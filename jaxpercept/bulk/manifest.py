@@ -144,8 +144,11 @@ def lines(records: Iterable[Record]) -> bytes:
 def _parsed(data: bytes, name: str) -> list[Record]:
     try:
         text = data.decode("utf-8", "surrogateescape")
-        return [json.loads(line) for line in text.split("\n") if line]
-    except ValueError as error:
+        records = [json.loads(line) for line in text.split("\n") if line]
+        if not all(isinstance(record["output"], str) for record in records):
+            raise TypeError("an output is no name")
+        return records
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f"{name}: is not part of a manifest ({error}); remove it, and its inputs are done again"
         ) from error

@@ -23,7 +23,7 @@ from jaxpercept.inference import sharpness, upscaling
 from jaxpercept.inference.model import Model, Net, digest, load_model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.interop import exported_net
-from jaxpercept.nets import multistyle, weights_file
+from jaxpercept.nets import learned, multistyle, weights_file
 
 _LIMITS = ("max_pixels", "tile")  # fields of a treatment that change no picture
 
@@ -126,8 +126,14 @@ def upscaling_by(model: str | None, how: Treatment, **more: Any) -> Recipe:
 
 
 def _weights(net: str, kind: str) -> bytes | None:
-    """Returns the bytes of a net's file, or None for a shipped net, which every machine has."""
+    """Returns the bytes of a net's file, or None for a shipped net, which every machine has. A file
+    that needs the file of another net is made whole."""
     file, _ = multistyle.split(net)
     if file in weights_file.available("styles") or file in weights_file.available("superres"):
         return None
-    return weights_file.resolve(file, kind).read_bytes()
+    path = weights_file.resolve(file, kind)
+    arrays, header = weights_file.read_weights(path)
+    if learned.BASE not in header:
+        return path.read_bytes()
+    whole = learned.completed(path, arrays, header)
+    return weights_file.encoded(whole, {k: v for k, v in header.items() if k != learned.BASE})

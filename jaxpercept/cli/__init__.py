@@ -45,8 +45,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         return _failed(f"{parser.prog}: error: {reason}", 2)
     except FloatingPointError as e:
         return _failed(f"{parser.prog}: stopped: {e}", 1)
-    except (RuntimeError, AssertionError):
-        if (problem := backend.problem()) is None:
+    except (RuntimeError, AssertionError, MemoryError) as e:
+        if (problem := backend.problem(e)) is None:
             raise
         return _failed(f"{parser.prog}: error: {problem}", 2)
     except KeyboardInterrupt as e:

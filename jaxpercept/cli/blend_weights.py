@@ -40,10 +40,11 @@ def _run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
     if out.suffix != weights_file.SUFFIX and not files.is_special(out):
         raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
-    check_file("-o", out)
+    given = arguments.first, arguments.second
+    check_file("-o", out, map(weights_file.resolve, given))
     from jaxpercept.nets import blending, net_file
 
-    config, params, stats, header = blending.blend(arguments.first, arguments.second, arguments.at)
+    config, params, stats, header = blending.blend(*given, arguments.at)
     net_file.save(out, config, params, stats, header)
     if (likeness := header["blend"]["likeness"]) < _ALIKE:
         say(

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace, out: Path = OUT, steps: int = 400, size: 
         image_size=size,
         optimizer="muon",
         schedule="cosine",
+        cache="host",  # "auto" would not equal the run's choice, in `_check_earlier`
         checkpoint_every=100,
         preview_every=100,
     )

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli.outputs import say, suffix_of
+from jaxpercept.cli.writable import check_file
 from jaxpercept.config import EXPORTED
 from jaxpercept.errors import InputError, choose
+from jaxpercept.nets import multistyle
 
 DESCRIPTION = """Write a trained net for other runtimes. OUT's suffix or --format names the
 format:
@@ -76,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
                 f"{arguments.out} names another format than --format {suffix[1:]}; leave out one"
             )
     choose("suffix of OUT", suffix, EXPORTED)
+    check_file("OUT", Path(arguments.out), [multistyle.find(arguments.model).path])
     from jaxpercept.inference.model import load_model
     from jaxpercept.interop.export import export
     from jaxpercept.runtime import compilation_cache

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jaxpercept.cli import options, styles, stylize
 from jaxpercept.cli.outputs import ending, say
-from jaxpercept.errors import InputError, counted
+from jaxpercept.cli.writable import check_folder
+from jaxpercept.errors import counted
 from jaxpercept.nets import shipped
 
 DESCRIPTION = """Write a page that shows every photo in every style.
@@ -59,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     options.check(arguments, size=stylize.LIMITS["size"])
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))
     out = Path(arguments.out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"-o {out} is a file, not a folder; give the name of a folder")
+    check_folder(out)
     from jaxpercept import images
 
     images.check_strength(arguments.strength)

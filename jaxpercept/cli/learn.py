@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             "--name is for a single painting; leave it out, and each style is named after its file"
         )
-    weights_file.resolve(arguments.base, "styles")
+    base = weights_file.resolve(arguments.base, "styles")
     paintings = [Path(given) for given in arguments.paintings]
     if arguments.name is not None:
         names = [multistyle.style_name(arguments.name, None)]
@@ -107,7 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
     out = Path(arguments.out)
     sheets = [out / f"{name}.jpg" for name in names]
-    _spare(sheets, [*paintings, *map(Path, arguments.data or ())])
+    made = [*sheets, *(sheet.with_suffix(weights_file.SUFFIX) for sheet in sheets)]
+    _spare(made, [base, *paintings, *map(Path, arguments.data or ())])
     photos = images.find_images(arguments.on, outputs=[out]) if arguments.on else []
     if photos:
         photos = settled(photos, names, namer(photos, len(names), out), sheets)
@@ -117,15 +118,15 @@ def run(arguments: argparse.Namespace) -> int:
         return learn_job.run(arguments, dict(zip(names, paintings, strict=True)), photos, stopped)
 
 
-def _spare(sheets: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raises InputError if a sheet would replace an input, or a picture in a folder of inputs. A
-    sheet beside the style of its name is an earlier one of ours."""
+def _spare(made: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raises InputError if a file to be made would replace an input, or a picture in a folder of
+    inputs. A picture beside the style of its name is an earlier one of ours."""
     given = [os.path.realpath(path) for path in inputs]
-    for sheet in sheets:
-        place = os.path.realpath(sheet)
-        inside = sheet.exists() and not sheet.with_suffix(".safetensors").exists()
+    for file in made:
+        place = os.path.realpath(file)
+        inside = file.exists() and not file.with_suffix(weights_file.SUFFIX).exists()
         if place in given or (inside and any(is_inside(place, folder) for folder in given)):
             raise InputError(
-                f"{sheet} is an input, and would be replaced by the picture of what is learned; "
+                f"{file} is an input, and would be replaced by what is learned, or by its picture; "
                 "give another folder with --out, or another --name"
             )

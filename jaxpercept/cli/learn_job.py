@@ -5,6 +5,7 @@ the styles, and paints the photos.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxpercept.cli.outputs import ending, namer, say
-from jaxpercept.errors import counted
+from jaxpercept.errors import InputError, counted
 from jaxpercept.runtime import stopping
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def run(
     from jaxpercept.images import samples
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
-    from jaxpercept.training import learn
-    from jaxpercept.training.style_recipe import style_grams
+    from jaxpercept.training import learn, style_recipe
 
     compilation_cache.enable()
     out = Path(arguments.out)
@@ -48,16 +48,19 @@ def run(
         else data.Files([*samples.sample_files().values(), *photos])
     )
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
-    shown = images.square(
-        images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
-    )
+    shown = images.square(_first(photos), learn.SIZE)
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
-    grams = {
-        name: style_grams(learner.recipe, painting, phi) for name, painting in paintings.items()
+    targets = {  # now, since files may change while a style is learned
+        name: (
+            style_recipe.style_grams(learner.recipe, painting, phi),
+            style_recipe.about(painting),
+            _shower(out / f"{name}.jpg", shown, painting, learn.SIZE),
+        )
+        for name, painting in paintings.items()
     }
     status = 0
-    for name, painting in paintings.items():
+    for name, (grams, about, show) in targets.items():
         batches = data.make_dataset(
             source,
             batch_size=learner.batch,
@@ -65,14 +68,13 @@ def run(
             seed=arguments.seed,
             augment=True,
         )
-        show = _shower(out / f"{name}.jpg", shown, painting, learn.SIZE)
         compiling()
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         row, steps, terms = learner.learn(
             name,
-            grams[name],
+            grams,
             phi,
             (b["target"] for b in batches),
             until,
@@ -84,9 +86,7 @@ def run(
         if not steps:
             raise stopping.Interrupted(stopped[0])
         show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
-        file = learner.save(
-            out / f"{name}.safetensors", name, painting, row, steps, whole=arguments.whole
-        )
+        file = learner.save(out / f"{name}.safetensors", about, row, steps, whole=arguments.whole)
         if photos:
             status |= _stylize(learner.model(name, row), found, out)
         say(
@@ -98,6 +98,23 @@ def run(
             return stopping.status(stopped[0])
         begun = time.monotonic()
     return status
+
+
+def _first(photos: Sequence[Path]) -> Any:
+    """Returns the first photo that can be read, or a sample if none is given. Raises InputError if
+    none can be read."""
+    from jaxpercept import images
+    from jaxpercept.images import samples
+
+    problems = []
+    for photo in photos:
+        try:
+            return images.load_image(photo)
+        except InputError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return samples.sample_photos()["chelsea"]
 
 
 def _compile(learner: Any, photo: Any) -> None:
@@ -162,7 +179,10 @@ def _reserve(photos: list[Path]) -> float:
     run."""
     from jaxpercept import images
 
-    sizes = [images.size_of(photo) for photo in photos]
+    sizes = []
+    for photo in photos:
+        with contextlib.suppress(InputError):  # reported when it is to be stylized
+            sizes.append(images.size_of(photo))
     cores = max(1, os.cpu_count() or 1)
     return 1 + sum(4 for _ in set(sizes)) + sum(h * w * 2e-6 for h, w in sizes) / cores
 

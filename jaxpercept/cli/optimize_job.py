@@ -178,7 +178,7 @@ def _reporter(frames: Sequence[Path], stopped: Sequence[int]) -> Callable[[Progr
             f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
         )
         live = sys.stderr.isatty()
-        end = "" if live and p.iteration < p.iterations else "\n"
+        end = "" if live and p.iteration < p.iterations and not stopped else "\n"
         print(("\r\x1b[K" if live else "") + line, end=end, file=sys.stderr, flush=True)
         return bool(stopped)
 

@@ -9,11 +9,10 @@ hours; --paper runs the full scale.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from jaxpercept.cli.options import add_fields, add_groups, given
 from jaxpercept.cli.outputs import say
-from jaxpercept.errors import InputError
+from jaxpercept.cli.writable import check_folder
 from jaxpercept.evaluation.reproduce.settings import PARTS, ReproduceConfig
 from jaxpercept.nets import multistyle
 
@@ -72,14 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
     made = make_config(arguments)
     for name in made.styles:
         multistyle.find(name, "styles")
-    for option, place in (("--out", made.out), ("--results", made.results)):
-        nearest = next(
-            p for p in (Path(place).absolute(), *Path(place).absolute().parents) if p.exists()
-        )
-        if not nearest.is_dir():
-            raise InputError(
-                f"{option} {place}: {nearest} is a file, not a folder; choose another place"
-            )
+    check_folder(made.out, "--out")
+    check_folder(made.results, "--results")
     from jaxpercept.evaluation.reproduce.report import reproduce
     from jaxpercept.runtime import compilation_cache
 

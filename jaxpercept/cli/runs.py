@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from jaxpercept.cli.outputs import tell
+from jaxpercept.cli.writable import check_file
 
 _ABOUT = """Print a table of training runs and plot their curves.
 
@@ -51,6 +52,10 @@ def _run(arguments: argparse.Namespace) -> None:
 
     path = Path(arguments.plot or Path(arguments.runs[0]) / "curves.png")
     images.check_writable_name(str(path))
+    read = [Path(run, name) for run in arguments.runs for name in ("config.json", "metrics.jsonl")]
+    for option, file in (("--plot", arguments.plot), ("--page", arguments.page)):
+        if file:
+            check_file(option, Path(file), read)
     found = [runs.read_run(folder) for folder in dict.fromkeys(arguments.runs)]
     tell(runs.table(found))
     tell(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -23,6 +24,7 @@ EPILOG = """examples:
   python -m jaxpercept web site/ --serve
   python -m jaxpercept web site/ --style wave multi runs/mine/model.safetensors
   python -m jaxpercept web site/ --runtime package/       # without npm: the unpacked package"""
+_PORT = 8000
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -56,8 +58,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--port",
         type=int,
-        default=8000,
-        help="port of --serve, 0 for any free one (default: %(default)s)",
+        help=f"port of --serve, 0 for any free one (default: {_PORT})",
     )
     parser.set_defaults(run=run)
 
@@ -65,6 +66,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs `web`."""
     options.check(arguments, port=Option(least=0, most=65_535))
+    if arguments.port is not None and not arguments.serve:
+        say("note: --port does nothing without --serve")
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
     for style in given:
         multistyle.find(style, "styles")
@@ -72,14 +75,17 @@ def run(arguments: argparse.Namespace) -> None:
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    try:
-        index = site.write(arguments.out, given, package=arguments.runtime, say=say)
-    except ImportError as e:
-        raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
-    if not arguments.serve:
+    listening: contextlib.AbstractContextManager[serve.Server | None] = contextlib.nullcontext()
+    if arguments.serve:  # first, so that a taken port is named before any work
+        listening = serve.server(arguments.out, _PORT if arguments.port is None else arguments.port)
+    with listening as server:
+        try:
+            index = site.write(arguments.out, given, package=arguments.runtime, say=say)
+        except ImportError as e:
+            raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
+        if server is not None:
+            serve.run(server, _open)
         say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
-    else:
-        serve.serve(index.parent, arguments.port, _open)
 
 
 def _open(url: str) -> None:

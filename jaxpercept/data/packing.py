@@ -19,6 +19,7 @@ from PIL import Image
 from jaxpercept import files
 from jaxpercept.config.options import Option, check
 from jaxpercept.data.sources import Folder
+from jaxpercept.data.tfds import INFO
 from jaxpercept.errors import InputError, Name
 from jaxpercept.images import encoding, fit, load_uint8
 
@@ -112,9 +113,11 @@ def prepare(
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; give a folder of images")
     source = Folder(folder)
+    files.remove_stale(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: exists already; give a new directory or delete it")
-    with files.reported(out), files.scratch(out.parent) as scratch:
+    empty = out.is_dir()  # it may be a link, a mount point or the current folder: it stays
+    with files.reported(out), files.scratch(out if empty else out.parent) as scratch:
         builder = PackedImages(
             folder=source, max_side=max_side, data_dir=scratch, file_format="array_record"
         )
@@ -129,8 +132,13 @@ def prepare(
             raise InputError(
                 f"{len(broken)} of {len(source)} images cannot be read, the first: {first}"
             )
-        Path(builder.data_dir).chmod(0o777 & ~_umask())
-        os.replace(builder.data_dir, out)
+        made = Path(builder.data_dir)
+        if empty:
+            for part in sorted(made.iterdir(), key=lambda p: p.name == INFO):  # the last one counts
+                os.replace(part, out / part.name)
+        else:
+            made.chmod(0o777 & ~_umask())
+            os.replace(made, out)
     count = len(source) - len(broken)
     return {"path": str(out), "count": count, "left_out": broken, "other": source.left_out}
 

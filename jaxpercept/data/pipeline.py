@@ -27,6 +27,7 @@ from jaxpercept.data.loading import WORDS, Load
 from jaxpercept.data.sources import Folder, Source, open_sources
 from jaxpercept.errors import InputError, printable
 from jaxpercept.images import left_out_line
+from jaxpercept.images.listing import UNREADABLE
 from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
@@ -200,7 +201,8 @@ def make_dataset(
     source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
     for part in getattr(source, "parts", [source]):
         if isinstance(part, Folder) and (line := left_out_line(part.left_out)):
-            log.info("%s: %s", part.folder, line)
+            level = logging.WARNING if UNREADABLE in part.left_out else logging.INFO
+            log.log(level, "%s", printable(f"{part.folder}: {line}"))
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     augment = crop == "patch" if augment is None else augment
     load = kind(source, image_size, crop, augment, shuffle, room // max(1, workers))

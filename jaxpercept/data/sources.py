@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from jaxpercept.data import tfds
 from jaxpercept.errors import InputError
 from jaxpercept.images.formats import READ_SUFFIXES
-from jaxpercept.images.listing import is_inside, walk_images
+from jaxpercept.images.listing import is_inside, left_out_line, walk_images
 
 
 class Source(Protocol):
@@ -50,9 +50,10 @@ class Folder:
         names = [p.relative_to(self.folder).as_posix() for p in files]
         self.names = [n for n in names if not any(_matches(n, pattern) for pattern in exclude)]
         if not self.names:
-            left = f"; all {len(names)} images in it are excluded" if names else ""
+            excluded = f"all {len(names)} images in it are excluded" if names else None
+            why = "".join(f"; {line}" for line in (excluded, left_out_line(self.left_out)) if line)
             raise InputError(
-                f"{self.folder}: no image to train on{left}; looked for {', '.join(READ_SUFFIXES)} "
+                f"{self.folder}: no image to train on{why}; looked for {', '.join(READ_SUFFIXES)} "
                 "in it and below"
             )
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from jaxpercept.errors import InputError
 
+INFO = "dataset_info.json"  # a dataset is complete with it
+
 
 class Tfds:
     """A TFDS dataset stored as ArrayRecord, read without TensorFlow. It gives the encoded bytes of
@@ -66,9 +68,8 @@ def prepared(path: Path) -> list[Path]:
     """Returns the TFDS dataset directories at `path` or up to three folders below (name, config,
     version). Other libraries also write a `dataset_info.json`, but no `features.json` beside it."""
     for below in ("", "*/", "*/*/", "*/*/*/"):
-        found = [file.parent for file in sorted(path.glob(f"{below}dataset_info.json"))]
-        names = ("dataset_info.json", "features.json")
-        if found := [f for f in found if all((f / name).is_file() for name in names)]:
+        found = [file.parent for file in sorted(path.glob(below + INFO))]
+        if found := [f for f in found if all((f / n).is_file() for n in (INFO, "features.json"))]:
             return found
     return []
 
@@ -103,8 +104,7 @@ def open_named(given: str) -> Tfds:
         raise InputError(
             f"{given}: not a dataset; write tfds:NAME, tfds:NAME/CONFIG or tfds:NAME/CONFIG:SPLIT"
         )
-    where = Path(wanted["data_dir"]).expanduser()
-    wanted["data_dir"] = str(where)
+    where = wanted["data_dir"] = os.path.expanduser(wanted["data_dir"])
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             builder = read_only_builder.builder_from_files(name, **wanted)

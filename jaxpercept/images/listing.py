@@ -18,6 +18,7 @@ from jaxpercept.images.formats import READ_SUFFIXES
 
 LeftOut = Counter[str]  # number of files left out, by suffix or kind
 OUTPUTS = "in the output folder"  # one of these kinds
+UNREADABLE = "unreadable folder"  # another
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -35,11 +36,16 @@ def walk_images(
     """Returns every image file under `folder` by suffix, in natural order. Subfolders and links are
     followed.
 
-    Hidden files are skipped. Files with other suffixes, FIFOs and devices are left out and counted
-    in `left_out`."""
+    Hidden files are skipped. Files with other suffixes, FIFOs, devices and folders that cannot be
+    read are left out and counted in `left_out`."""
     found: list[Path] = []
     wanted, seen = tuple(suffixes), set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+
+    def unreadable(_: OSError) -> None:
+        if left_out is not None:
+            left_out[UNREADABLE] += 1
+
+    for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()  # a link to a folder above

@@ -13,6 +13,7 @@ from typing import Any
 from jaxpercept.errors import InputError
 
 MAX_BYTES = 16 << 20  # for a safetensors file's whole header; ours take about 20,000
+LONGEST = 200  # characters of a style's name
 _MAX_DEPTH = 32
 _COUNT, _NUMBER, _NAME = "a whole number of at least 0", "a number", "a name"
 _STYLE = {"name": _NAME, "file": str, "sha256": str, "steps": _COUNT, "images": _COUNT}
@@ -53,7 +54,7 @@ def is_name(text: str) -> bool:
     """Returns whether a style may have this name, which becomes part of file names and command
     lines."""
     return (
-        0 < len(text) <= 200
+        0 < len(text) <= LONGEST
         and not set(text) & set(",=:/\\")
         and not any(unicodedata.category(c).startswith("C") for c in text)
     )

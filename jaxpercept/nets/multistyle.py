@@ -192,14 +192,15 @@ def style_name(name: str, given: str | os.PathLike[str] | None) -> str:
     """Returns `name` if it can name a style. Otherwise raises an InputError that names the file
     that gave it, or the option `--name` if no file did."""
     if name == ALL or not headers.is_name(name) or name.startswith("."):
+        cannot = (
+            f"be {ALL!r}, have more than {headers.LONGEST} characters, begin with a dot, or "
+            "contain ',', '=', ':', '/' or control characters"
+        )
         if given is None:
-            raise InputError(
-                f"--name {name!r} is not allowed; it cannot be empty or {ALL!r}, begin with a dot, "
-                "or contain ',', '=', ':', '/' or control characters"
-            )
+            raise InputError(f"--name {name!r:.80} is not allowed; it cannot be empty, {cannot}")
         raise InputError(
-            f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot be "
-            f"{ALL!r} or contain ',', '=', ':', '/' or control characters; rename the file"
+            f"{os.fspath(given)}: its name without suffix becomes the style's, which cannot "
+            f"{cannot}; rename the file"
         )
     return name
 

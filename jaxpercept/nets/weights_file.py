@@ -80,13 +80,18 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Pa
 def write_weights(
     path: str | os.PathLike[str], arrays: dict[str, np.ndarray], header: dict[str, Any]
 ) -> Path:
-    """Writes arrays and header atomically and makes the folder. Equal contents give equal bytes, so
-    that checksums can be compared. Raises InputError if it cannot write."""
+    """Writes arrays and header atomically and makes the folder. Raises InputError if it cannot
+    write."""
+    return files.write(path, encoded(arrays, header))
+
+
+def encoded(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> bytes:
+    """Returns the bytes of a weights file. Equal contents give equal bytes, so that checksums can
+    be compared."""
     # tobytes (inside save) would write a transposed view in the wrong order.
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     texts = {k: json.dumps(unicode(v)) for k, v in header.items()}
-    data = _ordered(save(contiguous, texts), header)
-    return files.write(path, data)
+    return _ordered(save(contiguous, texts), header)
 
 
 def unicode(value: Any) -> Any:

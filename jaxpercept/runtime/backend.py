@@ -1,13 +1,19 @@
-"""Explains why jax cannot compute: the requested platform is missing on this machine."""
+"""Explains why jax cannot compute: its memory is full, or the requested platform is missing on this
+machine.
+"""
 
 from __future__ import annotations
 
 import sys
 
 
-def problem() -> str | None:
-    """Returns a line for the user if $JAX_PLATFORMS names a platform that jax cannot start. Returns
-    None if it can, or if jax was never imported."""
+def problem(error: Exception) -> str | None:
+    """Returns a line for the user if the memory did not suffice, or if $JAX_PLATFORMS names a
+    platform that jax cannot start. Returns None for any other error."""
+    reason = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in reason:
+        why = reason[:200] or "no more can be had"
+        return f"not enough memory ({why}); give smaller images, or fewer at once (--batch-size)"
     if (jax := sys.modules.get("jax")) is None or not (asked := jax.config.jax_platforms):
         return None
     try:

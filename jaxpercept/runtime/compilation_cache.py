@@ -17,7 +17,7 @@ from pathlib import Path
 
 import jax
 
-from jaxpercept.errors import printable
+from jaxpercept.errors import InputError, printable
 
 VARIABLE = "JAXPERCEPT_CACHE"
 SWITCH = "jax_enable_compilation_cache"
@@ -27,10 +27,16 @@ _one_at_a_time = threading.RLock()
 
 
 def folder() -> Path:
-    """Returns the path of the user's cache."""
+    """Returns the path of the user's cache. Raises InputError if the user has no home folder, as in
+    some containers, and names no other."""
     given = os.environ.get(VARIABLE)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given and given != "off" else home / "jaxpercept"
+    if given and given != "off":
+        return Path(given)
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as e:
+        raise InputError("this user has no home folder; set HOME") from e
+    return home / "jaxpercept"
 
 
 def own_folder() -> tuple[Path | None, str]:
@@ -38,7 +44,10 @@ def own_folder() -> tuple[Path | None, str]:
     is empty if the user has turned it off."""
     if os.environ.get(VARIABLE) == "off":
         return None, ""
-    place = Path(os.path.abspath(folder()))
+    try:
+        place = Path(os.path.abspath(folder()))
+    except InputError as e:
+        return None, str(e)
     wrong = _made(place) or _foreign(place)
     return (None, wrong) if wrong else (place, "")
 

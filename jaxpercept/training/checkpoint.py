@@ -13,7 +13,9 @@ import errno
 import gc
 import logging
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ _REASONS = (
     errno.EACCES,
     errno.EIO,
 )
+_ODD = re.compile(r"[][*?\\\udc80-\udcff]")  # the last are bytes that are not UTF-8
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +53,7 @@ class Checkpoints:
         self._saving: int | None = None
         self._failed = False
         self._orbax = ocp.training.Checkpointer(
-            directory.absolute(),
+            _reached(directory, self._quiet),
             preservation_policy=ocp.training.preservation_policies.LatestN(KEEP),
             cleanup_tmp_directories=True,
         )
@@ -160,6 +163,20 @@ class Checkpoints:
         failed[step] = _first_line(error)
         said = f"checkpoint {step} is damaged ({failed[step]}); trying the previous one"
         log.warning("%s", printable(said))
+
+
+def _reached(directory: Path, stack: contextlib.ExitStack) -> Path:
+    """Returns an absolute path to the directory that Orbax can use: a link, if the directory's own
+    path has characters that Orbax takes for a pattern or cannot pass on."""
+    place = directory.absolute()
+    if not _ODD.search(str(place)):
+        return place
+    with files.reported(directory):
+        place.mkdir(parents=True, exist_ok=True)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jaxpercept-"))
+        link = Path(folder, "checkpoints")
+        link.symlink_to(place)
+    return link
 
 
 @contextlib.contextmanager

@@ -43,10 +43,12 @@ def locked(folder: Path) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
+        except BlockingIOError as e:
             raise InputError(
                 f"--out {folder}: another run is using it; give another directory"
             ) from e
+        except OSError:  # a file system without locks, as on some clusters
+            pass
         yield
 
 

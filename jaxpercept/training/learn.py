@@ -75,6 +75,7 @@ class Learner:
                 f"--base {base} holds a single style; give a net of many, such as multi"
             )
         self.base, self.batch, self.recipe = base, batch, Recipe.of(header)
+        self._shared = learned.base_of(base)
         self.config = dataclasses.replace(net, styles=0)
         rows = set(surgery.style_parameters(net))
         self._start = {k: v.mean(0) for k, v in params.items() if k in rows}
@@ -190,10 +191,10 @@ class Learner:
                 shown = clock()
         return Result(row_of(trained, self._spread), step, terms)
 
-    def _run(self, painting: Path, steps: int) -> configs.TrainConfig:
+    def _run(self, painting: str, steps: int) -> configs.TrainConfig:
         """Returns what was done as a training's config, for the header."""
         return configs.TrainConfig(
-            style_image=painting.name,
+            style_image=painting,
             style_size=self.recipe.style_size,
             net=self.config,
             objective=self.recipe.objective,
@@ -210,30 +211,30 @@ class Learner:
     def save(
         self,
         path: Path,
-        name: str,
-        painting: Path,
+        style: dict[str, str],
         row: transform_net.Variables,
         steps: int,
         *,
         whole: bool = False,
     ) -> Path:
         """Writes only the row, with a header that names the shared net, or with `whole` the whole
-        net of this style. `load_model` and `--style` take both."""
+        net of this style. `load_model` and `--style` take both. `style` is
+        `style_recipe.about` of the painting."""
         header: dict[str, Any] = {
             "task": "style",
             "grain": TRAINED_GRAIN,
-            "style": {"file": painting.name, "sha256": weights_file.sha256(painting)},
+            "style": style,
             "training": {
                 "steps": steps,
                 "images": steps * self.batch,
                 "learned_on": self.base,
-                "config": configs.to_dict(self._run(painting, steps)),
+                "config": configs.to_dict(self._run(style["file"], steps)),
             },
         }
         if whole:
             arrays = {**self._kernels, **row}
         else:
-            header[learned.BASE] = learned.base_of(self.base)
+            header[learned.BASE] = self._shared
             arrays = dict(row)
         net_file.save(path, self.config, arrays, self._stats, header)
         return path

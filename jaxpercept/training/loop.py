@@ -75,6 +75,8 @@ def _run(
         ):
             processes.check_same(checkpoints=checkpoints.steps)
             state, last = _resumed(start, checkpoints, stream)
+            if not int(state.step):
+                result.check_free(folder)
             if state.step > config.steps:  # its files tell of more steps
                 console.say(
                     f"{config.out}: had already finished at step {state.step}, beyond step "

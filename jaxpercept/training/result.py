@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxpercept import data
 from jaxpercept.config import to_dict
-from jaxpercept.errors import counted
+from jaxpercept.errors import InputError, counted
 from jaxpercept.inference.model import TRAINED_GRAIN
 from jaxpercept.nets import multistyle, net_file
 from jaxpercept.training import style_plan
@@ -16,6 +16,16 @@ from jaxpercept.training.start import Start
 from jaxpercept.training.step import TrainState
 
 FILE = "model.safetensors"
+
+
+def check_free(folder: Path) -> None:
+    """Raises InputError if a new run in this folder would replace a net, for example its --init or
+    that of an earlier run whose checkpoints are gone."""
+    if (path := folder / FILE).exists():
+        raise InputError(
+            f"{path}: is a net without checkpoints to go on from, and a new run would replace it; "
+            "give another --out, or move it away"
+        )
 
 
 def write(start: Start, state: TrainState, last: dict[str, float], stream: data.Batches) -> Path:

@@ -62,17 +62,18 @@ def _entries(config: TrainConfig) -> dict[str, Any]:
 def _other_images(start: Start, then: dict[str, Any]) -> str:
     """Returns how many of the training images changed, and the name of one."""
     count, before = start.about_data["count"], directory.images_of(Path(start.config.out))
-    if data.fingerprint(before) != then["fingerprint"]:  # an earlier version wrote none
-        if count == then["count"]:
-            return f"still {count}, but with other names or sizes"
-        return f"{then['count']} → {count}"
+    known = data.fingerprint(before) == then["fingerprint"]  # an earlier version wrote none
     old, new = _sizes(before), _sizes(start.source.identity())
     kinds = {
         "new": [name for name in new if name not in old],
         "gone": [name for name in old if name not in new],
         "of another size": [name for name in new if name in old and new[name] != old[name]],
     }
-    return ", ".join(_counted(kind, names) for kind, names in kinds.items() if names)
+    if known and any(kinds.values()):
+        return ", ".join(_counted(kind, names) for kind, names in kinds.items() if names)
+    if count != then["count"]:
+        return f"{then['count']} → {count}"
+    return f"still {count}, but " + ("in another order" if known else "with other names or sizes")
 
 
 def _counted(kind: str, names: Sequence[str]) -> str:

@@ -87,7 +87,7 @@ def _points(steps: Sequence[float], values: Sequence[float]) -> str:
 
 
 def _preview(path: Path, folder: Path) -> str:
-    address = quote(Path(os.path.relpath(path, folder)).as_posix())
+    address = quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
     step = path.stem.lstrip("0") or "0"
     return (
         f'<figure><img src="{address}" loading="lazy" alt="Preview at step {step}">'

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept.errors import InputError
+from jaxpercept.files import regular
 from jaxpercept.nets import multistyle, weights_file
 
 _NEEDS_INIT = "--only-new needs --init FILE: the net whose weights and styles stay as they are"
@@ -107,6 +108,7 @@ def _order(seed: int, number: int, styles: int) -> NDArray[np.int64]:
 def _style(file: str) -> multistyle.Style:
     name = multistyle.style_name(Path(file).stem, f"--style-image {file}")
     try:
-        return multistyle.Style(name, Path(file).name, weights_file.sha256(file))
+        digest = weights_file.sha256(regular(file, "an image"))
+        return multistyle.Style(name, Path(file).name, digest)
     except OSError as e:
         raise InputError(f"{file}: cannot be read ({e.strerror}); give an image file") from e

@@ -14,7 +14,7 @@ import numpy as np
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective
-from jaxpercept.nets import vgg
+from jaxpercept.nets import vgg, weights_file
 from jaxpercept.training.start import style_targets
 
 
@@ -38,6 +38,11 @@ class Recipe:
         given = was.get("objective")
         objective = config.objective_from_dict(given, where) if given else default.objective
         return cls(objective, size, bool(was.get("clip", default.clip)))
+
+
+def about(painting: Path) -> dict[str, str]:
+    """Returns what the header of a learned style says of its painting."""
+    return {"file": painting.name, "sha256": weights_file.sha256(painting)}
 
 
 def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objective.Grams:

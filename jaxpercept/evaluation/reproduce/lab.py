@@ -55,6 +55,9 @@ class Lab:
             if config.reads_styles
             else []
         )
+        found = [style.name for style in self.styles]
+        if twice := [name for name in found if found.count(name) > 1]:
+            raise InputError(f"--styles: two nets are called {twice[0]}; rename one of the files")
 
     @cached_property
     def phi(self) -> vgg.Params:
@@ -119,11 +122,17 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
         return samples.sample_photos()
     listed = weights_file.weights_dir() / "training-photos.csv"
     seen = (
-        {line.split(",")[0] for line in listed.read_text().splitlines()}
+        {line.split(",")[0] for line in listed.read_text("utf-8").splitlines()}
         if listed.exists()
         else set()
     )
-    found = {path.stem: path for path in images.list_images(data) if path.name not in seen}
+    found: dict[str, Float | Path] = {}
+    for path in images.list_images(data):
+        name, number = path.stem, 2
+        while name in found:
+            name, number = f"{path.stem}-{number}", number + 1
+        if path.name not in seen:
+            found[name] = path
     if not found:
         raise InputError(
             f"--data {' '.join(data)}: the styles were trained on all of these photos; give "
@@ -160,10 +169,17 @@ def style_image(net: str, style: Mapping[str, str], folders: tuple[str, ...]) ->
     if wanted == samples.DRAWN_SHA256:
         return samples.drawn_style()
     candidates = images.list_images(folders) if folders else []
-    path = next((path for path in candidates if weights_file.sha256(path) == wanted), None)
+    path = next((path for path in candidates if _hash(path) == wanted), None)
     if path is None:
         raise InputError(
             f"the style image of {net} ({style['file']}, sha256 {wanted[:12]}…) is not among "
             "--style-images; give it, or its folder"
         )
     return images.load_image(path)
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return weights_file.sha256(path)
+    except OSError:  # a link to nothing, or a file of someone else
+        return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from jaxpercept.errors import InputError
 
@@ -22,18 +24,27 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def server(folder: str | os.PathLike[str], port: int) -> http.server.ThreadingHTTPServer:
+class Server(http.server.ThreadingHTTPServer):
+    """A server on localhost."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints what went wrong, unless the browser has ended a request, as it does when a page
+        is loaded again."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def server(folder: str | os.PathLike[str], port: int) -> Server:
     """Returns a server of `folder` on localhost, not running yet. A `port` of 0 takes any free one.
     Raises InputError if the port is taken."""
     handler = functools.partial(_Handler, directory=os.fspath(folder))
     try:
-        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        return Server(("127.0.0.1", port), handler)
     except OSError as e:
         raise InputError(f"--port {port}: {e.strerror}; give another port") from e
 
 
-def serve(folder: str | os.PathLike[str], port: int, ready: Callable[[str], None]) -> None:
-    """Runs `server` until interrupted. `ready` gets the address."""
-    with server(folder, port) as running:
-        ready(f"http://localhost:{running.server_address[1]}/")
-        running.serve_forever()
+def run(server: Server, ready: Callable[[str], None]) -> None:
+    """Runs the server until interrupted. `ready` gets the address."""
+    ready(f"http://localhost:{server.server_address[1]}/")
+    server.serve_forever()

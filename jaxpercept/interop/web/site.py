@@ -53,6 +53,8 @@ def write(
         name: images.resize(photo, _SAMPLE, "long") if max(photo.shape) > _SAMPLE else photo
         for name, photo in sample_photos().items()
     }
+    if not (out / _MARK).exists():  # a stopped command can be given again
+        files.write_text(out / _MARK, json.dumps({"styles": []}) + "\n")
     about = {
         "runtime": _copy_runtime(out, runtime),
         "noise": _generator(),
@@ -67,12 +69,21 @@ def write(
 
 
 def _check_place(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / _MARK).is_file():
+    if out.is_dir() and any(out.iterdir()) and not _is_ours(out):
         raise InputError(
             f"{out}: is a folder with other files; give a new folder, or one that this command made"
         )
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, not a folder; give the name of a folder")
+
+
+def _is_ours(out: Path) -> bool:
+    """Returns whether this command made the folder, or has begun to."""
+    try:
+        about = json.loads(files.regular(out / _MARK, "a site's contents").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and isinstance(about.get("styles"), list)
 
 
 def _named(models: Sequence[Model]) -> dict[str, Model]:
