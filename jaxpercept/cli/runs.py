@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jaxpercept.cli import reports
 from jaxpercept.cli.outputs import tell
-from jaxpercept.cli.writable import check_file
 
 _ABOUT = """Print a table of training runs and plot their curves.
 
@@ -47,15 +47,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from jaxpercept import images
     from jaxpercept.training import run_page, runs
 
     path = Path(arguments.plot or Path(arguments.runs[0]) / "curves.png")
-    images.check_writable_name(str(path))
     read = [Path(run, name) for run in arguments.runs for name in ("config.json", "metrics.jsonl")]
-    for option, file in (("--plot", arguments.plot), ("--page", arguments.page)):
-        if file:
-            check_file(option, Path(file), read)
+    reports.check(arguments, ("plot", "page"), read)
     found = [runs.read_run(folder) for folder in dict.fromkeys(arguments.runs)]
     tell(runs.table(found))
     tell(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")
