@@ -28,7 +28,7 @@ def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> d
     if not (file and Path(file).exists()):
         return settings | empty
     found: dict[str, Any] = json.loads(Path(file).read_text())
-    settings = json.loads(json.dumps(settings))
+    settings = json.loads(_text(settings))
     if differing := [k for k in settings if found.get(k) != settings[k]]:
         raise InputError(
             f"--json {file} was made with other settings ({', '.join(differing)}); give another "
@@ -38,6 +38,18 @@ def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> d
 
 
 def keep(file: str | None, figures: Any) -> None:
-    """Writes the figures to `file`, if one is given."""
+    """Writes the figures to `file`, if one is given, with 6 significant digits."""
     if file:
-        files.write_text(Path(file), json.dumps(figures, indent=1) + "\n")
+        files.write_text(Path(file), _text(figures))
+
+
+def _text(figures: Any) -> str:
+    return json.dumps(_rounded(figures), indent=1) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
