@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 from film_files import TIMES, film, pictures, sound, times
 from PIL import Image
-from test_film_input import made, sounding
+from test_film_input import Plain, made, sounding
 
 from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import film_reading, films
+from jaxpercept.inference.encoding import Encoding
+from jaxpercept.inference.file_jobs import Job
+from jaxpercept.inference.film_frames import Making
+from jaxpercept.inference.flow import Task
+from jaxpercept.inference.treatment import Treatment
 
 av = pytest.importorskip("av", reason="needs the extra `video`")
 DEFAULT, COVER = 1 << 0, 1 << 10  # FFmpeg's dispositions
@@ -233,7 +238,7 @@ def test_grey_films_have_the_full_range(tmp_path):
 
 
 @pytest.mark.parametrize(("turn", "shape"), [(0, (48, 96)), (90, (96, 48)), (180, (48, 96))])
-def test_animations_of_films_whose_pixels_are_not_square(tmp_path, turn, shape):
+def test_formats_whose_pixels_are_square(tmp_path, turn, shape):
     source = tmp_path / "a.mp4"
     with av.open(str(source), "w") as out:
         stream = out.add_stream("libx264", rate=25)
@@ -243,10 +248,11 @@ def test_animations_of_films_whose_pixels_are_not_square(tmp_path, turn, shape):
         for pixels in pictures(3):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         out.mux(stream.encode(None))
-    for name in ("b.gif", "b.mp4"):
+    for name in ("b.gif", "b.webm", "b.mp4"):
         assert not made(source, tmp_path / name)[0].failed
-    with Image.open(tmp_path / "b.gif") as image:
-        assert image.size == shape[::-1]
+    for name in ("b.gif", "b.webm"):
+        *_, frame = films.open_film(tmp_path / name).frames
+        assert frame.pixels.shape[:2] == shape
     with av.open(str(tmp_path / "b.mp4")) as container:
         aspect = Fraction(2, 3) if turn == 90 else Fraction(3, 2)
         assert container.streams.video[0].sample_aspect_ratio == aspect
@@ -293,3 +299,17 @@ def test_a_part_before_the_first_picture(tmp_path):
     cut = Cut(start=Fraction(2, 5), end=Fraction(4, 5))
     found = list(cut.applied(film_reading.read(source, cut.start, cut.end)))
     assert [frame.start for frame in found] == [Fraction(2 + i, 25) for i in range(8)]
+
+
+def test_what_encoders_refuse_is_avoided_or_said(tmp_path):
+    source = film(av, tmp_path / "a.mkv", frames=pictures(3, 64, 66), times=[0, 1, 2])
+    fast = Making(encoding=Encoding(codec="av1"))
+    task = Task(source, "a.mkv", tmp_path / "b.mp4")
+    assert not films.process([task], Treatment(), Plain(), Job(1), fast).failed
+    assert times(av, tmp_path / "b.mp4") == [0, 1, 2]
+    narrow = film(av, tmp_path / "c.mkv", frames=pictures(1, 64, 40), times=[0])
+    task = Task(narrow, "c.mkv", tmp_path / "d.mp4")
+    job = films.process(
+        [task], Treatment(), Plain(), Job(1), Making(encoding=Encoding(codec="h265"))
+    )
+    assert job.failed == ["--codec h265: 40 pixels are too narrow for it; give another"]

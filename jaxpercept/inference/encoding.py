@@ -33,6 +33,7 @@ CODECS = tuple(_NAMES)
 _CRF = {"libx264": 17, "libx265": 19, "libvpx-vp9": 28, "libsvtav1": 28}  # equal quality to the eye
 
 
+_TELLING_ASPECT = ("libx264", "libx265")
 _GLOBAL_HEADER = 1 << 22  # headers beside the packets, as every format of ours has them
 
 
@@ -86,11 +87,20 @@ def rate(film: Film) -> Fraction:
     return film.rate.limit_denominator(100_000)
 
 
+def keeps_aspect(suffix: str, how: Encoding) -> bool:
+    """Returns whether a written film tells the shape of its pixels. In Matroska only the codec's
+    own header does, and VP9 and AV1 have no place for it."""
+    return MUXERS[suffix][0] not in ("matroska", "webm") or codec(suffix, how) in _TELLING_ASPECT
+
+
 def configure(
     context: Any, suffix: str, height: int, width: int, film: Film, how: Encoding
 ) -> None:
     """Sets up an encoder for frames (height, width). Equal arguments make equal encoders."""
     name = codec(suffix, how)
+    if name == "libx265" and width < 64:
+        raise InputError(f"--codec h265: {width} pixels are too narrow for it; give another")
+    context.framerate, context.time_base = rate(film), film.time_base
     options = {"crf": str(_CRF[name] if how.crf is None else how.crf)}
     if name == "libvpx-vp9":
         options |= {"b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"}
@@ -101,13 +111,14 @@ def configure(
         options |= {"x265-params": "log-level=none"}
     else:
         os.environ.setdefault("SVT_LOG", "1")  # only errors
+        context.framerate = min(context.framerate, Fraction(240))  # its limit; frames keep times
     if film.loop is not None and name in ("libx264", "libx265"):
         options["bf"] = "0"  # reordering makes MP4 lose the last frame's time
     context.options = options
-    context.framerate, context.time_base = rate(film), film.time_base
     context.width, context.height = width + width % 2, height + height % 2
     context.pix_fmt = "yuv420p"
-    context.sample_aspect_ratio = film.aspect.limit_denominator(1000)
+    if keeps_aspect(suffix, how):
+        context.sample_aspect_ratio = film.aspect.limit_denominator(1000)
     context.colorspace = 1 if matrix(film, height, width) == BT709 else 6  # H.273
     context.color_primaries = film.primaries or context.colorspace
     context.color_trc = film.transfer or context.colorspace

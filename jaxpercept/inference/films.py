@@ -128,11 +128,12 @@ def _run(
                     f"{task.name}: has no frames between --from and --to; give a longer part"
                 )
             frames = itertools.chain(() if first is None else [first], frames)
+            suffix = task.target.suffix.lower()
+            if kept is None or not encoding.keeps_aspect(suffix, making.encoding):
+                frames = map(partial(_square, film), frames)
             if kept is None:
-                square = map(partial(_square, film), frames)
                 with files.replacing(task.target) as file:
-                    suffix = task.target.suffix.lower()
-                    animations.write(file, suffix, square, film.loop, how.quality)
+                    animations.write(file, suffix, frames, film.loop, how.quality)
             else:
                 opaque = map(_opaque, frames)
                 segments.write(task.target, opaque, film, making.encoding, making.cut, kept)
