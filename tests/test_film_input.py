@@ -187,3 +187,32 @@ def test_films_that_hold_nothing(tmp_path, name, make):
     assert line.startswith(f"{tmp_path / name}: ")
     assert line.endswith(("give a film", "give another copy", "give a film, or another copy"))
     assert not (tmp_path / "out").exists()
+
+
+def test_interlaced_films_are_deinterlaced(tmp_path):
+    """A bar moves between the two fields of a frame. Woven together, its edges are combs."""
+
+    def bar(at):
+        picture = np.full((64, 96, 3), 40, np.uint8)
+        picture[16:48, at : at + 20] = 220
+        return picture
+
+    with av.open(tmp_path / "film.mpg", "w") as container:
+        options = {"flags": "+ildct+ilme", "b": "4M"}
+        stream = container.add_stream("mpeg2video", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for i in range(10):
+            woven = bar(6 * i)
+            woven[1::2] = bar(6 * i + 3)[1::2]
+            frame = av.VideoFrame.from_ndarray(woven, "rgb24")
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    for start in (Fraction(0), Fraction(1, 5)):
+        film = film_reading.read(tmp_path / "film.mpg", start)
+        frames = [f for f in film.frames if f.start >= start]
+        assert [f.start for f in frames] == [start + Fraction(i, 25) for i in range(len(frames))]
+        assert len(frames) == 10 - 25 * start
+        assert film.notes == ["it is interlaced, and is deinterlaced"]
+        combs = [np.abs(np.diff(f.pixels.astype(int), 2, axis=0))[20:42].mean() for f in frames]
+        assert max(combs) < 4

@@ -16,6 +16,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import hdr
 from jaxpercept.images.frames import Film, Frame
 from jaxpercept.inference.containers import LONGEST, chosen, decoded, library, opened, reason
+from jaxpercept.inference.deinterlacing import deinterlaced
 from jaxpercept.inference.film_colour import (
     BT601,
     BT709,
@@ -131,7 +132,7 @@ class _Decoding:
                 self.container.seek(
                     int((at + self.begin) / self.film.time_base), stream=self.stream
                 )
-                frames = decoded(self.container, self.stream, self._failed)
+                frames = self._decoded()
                 first = next(frames)
                 pts = None if self.made_up else first.pts
                 if pts is not None and self._shown(first, pts) <= self.start:
@@ -141,7 +142,18 @@ class _Decoding:
             self.container = opened(self.film.path)
             self.stream = self.container.streams[self.index]
             self.stream.thread_type = "AUTO"
-        return decoded(self.container, self.stream, self._failed)
+        return self._decoded()
+
+    def _decoded(self) -> Iterator[Any]:
+        base = self.film.time_base
+        frames = decoded(self.container, self.stream, self._failed)
+        return deinterlaced(
+            frames, base, lambda: self._note("it is interlaced, and is deinterlaced")
+        )
+
+    def _note(self, text: str) -> None:
+        if text not in self.film.notes:
+            self.film.notes.append(text)
 
     def _failed(self, error: Exception) -> None:
         """Is told of a picture that cannot be decoded."""
@@ -169,8 +181,6 @@ class _Decoding:
 
     def _first(self, frame: Any) -> None:
         film, notes = self.film, self.film.notes
-        if frame.interlaced_frame:
-            notes.append("it is marked as interlaced, and is not deinterlaced")
         if lies(frame):
             film.aspect = 1 / film.aspect
         film.colorspace = BT709 if matrix(frame) in (BT709, BT2020) else BT601
@@ -196,9 +206,7 @@ class _Decoding:
             elif not self.last < at <= self.last + LONGEST:
                 at = None
         if at is None:
-            note = "broken times of frames are replaced by those of a constant rate"
-            if note not in self.film.notes:
-                self.film.notes.append(note)
+            self._note("broken times of frames are replaced by those of a constant rate")
             at = Fraction(0) if self.due is None else self.due
         length = frame.duration * Fraction(frame.time_base) if frame.duration else self.step
         length = min(length, Fraction(LONGEST))
