@@ -1,11 +1,14 @@
 """Films as other programs store them: their names, streams, times, colours and damage."""
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from film_files import TIMES, film, pictures, sound, times
+from helpers import png
 from PIL import Image
 from test_film_input import Plain, made, sounding
 
@@ -313,3 +316,41 @@ def test_what_encoders_refuse_is_avoided_or_said(tmp_path):
         [task], Treatment(), Plain(), Job(1), Making(encoding=Encoding(codec="h265"))
     )
     assert job.failed == ["--codec h265: 40 pixels are too narrow for it; give another"]
+
+
+@pytest.mark.parametrize(("disposal", "wanted"), [(0, (255, 200)), (1, (0, 0)), (2, (255, 100))])
+def test_frames_of_an_animated_png_are_laid_over_each_other(tmp_path, disposal, wanted):
+    """A frame covers the second of two pixels, and the next one a half of it."""
+
+    def control(number, width, left, dispose, blend):
+        numbers = (number, width, 1, left, 0, 1, 25, dispose, blend)
+        return (b"fcTL", struct.pack(">5I2H2B", *numbers))
+
+    def more(number, *rgba):
+        return (b"fdAT", struct.pack(">I", number) + zlib.compress(bytes((0, *rgba))))
+
+    before = [(b"acTL", struct.pack(">2I", 3, 0)), control(0, 2, 0, 0, 0)]
+    after = [control(1, 1, 1, disposal, 1), more(2, 200, 200, 200, 255)]
+    after += [control(3, 1, 1, 0, 1), more(4, 50, 50, 50, 51)]
+    file = png([bytes((100, 100, 100, 255)) * 2], 2, 8, 6, before, after)
+    (tmp_path / "a.png").write_bytes(file)
+    first, second, third = animations.read(tmp_path / "a.png").frames
+    assert first.pixels[0, :, 0].tolist() == [100, 100]
+    assert second.pixels[0, :, 0].tolist() == [100, 200]
+    opacity, grey = wanted  # under the last frame, a fifth of which is seen
+    if opacity:
+        assert third.alpha is None
+        assert third.pixels[0, 1, 0] == round(0.2 * 50 + 0.8 * grey)
+    else:
+        assert (third.alpha[0, 1], third.pixels[0, 1, 0]) == (51, 50)
+
+
+def test_an_animated_png_that_is_cut_is_shown_up_to_its_end(tmp_path):
+    first, *rest = (Image.fromarray(x) for x in pictures(4))
+    first.save(tmp_path / "a.png", save_all=True, append_images=rest, duration=40)
+    data = (tmp_path / "a.png").read_bytes()
+    for end in (data.rindex(b"fcTL") + 6, data.rindex(b"fcTL") - 4, len(data) - 40):
+        (tmp_path / "a.png").write_bytes(data[:end])
+        found = animations.read(tmp_path / "a.png")
+        assert len(list(found.frames)) == 3
+        assert found.damage.startswith("damaged at frame 4 of 4 (")
