@@ -147,6 +147,17 @@ def test_sound_whose_first_piece_is_cut_is_encoded_anew(tmp_path):
     assert 0.3 < heard / 48000 < 0.45
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_an_encoder_puts_before_the_sound_moves_no_frame_in_matroska(tmp_path, name):
+    source = film(av, tmp_path / name, sound="aac")
+    assert not made(source, tmp_path / "b.mkv")[0].failed
+    assert times(av, tmp_path / "b.mkv") == TIMES
+    for path in (source, tmp_path / "b.mkv"):
+        with av.open(str(path)) as container:
+            heard = list(container.decode(audio=0))
+        assert (heard[0].pts, sum(frame.samples for frame in heard)) == (0, 18 * 1024)
+
+
 @pytest.mark.skipif("libmp3lame" not in av.codecs_available, reason="needs an MP3 encoder")
 def test_sound_at_a_rate_that_the_format_refuses(tmp_path):
     source = sounding(tmp_path / "a.mkv", "libmp3lame", 11025, "mono")
