@@ -293,18 +293,39 @@ def test_the_still_picture_of_an_animation_is_not_behind_its_frames(tmp_path):
     assert [frame.alpha[0, 0] for frame in found] == [0, 0]
 
 
-def test_a_gif_frame_beyond_the_edge_is_cut(tmp_path):
-    frames = [Image.new("P", (8, 8), i) for i in range(2)]
+def test_gifs_are_composed_as_in_browsers(tmp_path):
+    """A red picture, and squares in its corner: a green one that is taken away, a blue one of which
+    nothing is said, and a smaller red one."""
+    frames = [Image.new("P", (8, 8), colour) for colour in (0, 1, 2, 0)]
     for frame in frames:
-        frame.putpalette([255, 0, 0, 0, 255, 0])
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+        frame.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    frames[2].putpixel((0, 0), 0)
+    how = {"save_all": True, "append_images": frames[1:], "duration": 100, "disposal": [1, 2, 1, 1]}
+    frames[0].save(tmp_path / "a.gif", **how)
     data = bytearray((tmp_path / "a.gif").read_bytes())
-    second = data.rindex(b",\0\0\0\0\x08\0\x08\0")
-    data[second + 1 : second + 5] = b"\4\0\4\0"  # its place
+    places = [i for i in range(len(data)) if data[i:].startswith(b",\0\0\0\0\x08\0\x08\0")]
+    for place, corner in zip(places, (0, 4, 4, 6), strict=True):
+        data[place + 1] = data[place + 3] = corner  # the rest lies beyond the edge
+    data[places[2] - 5] = 0  # the disposal of the blue one
     (tmp_path / "a.gif").write_bytes(data)
     found = list(animations.read(tmp_path / "a.gif").frames)
-    assert [frame.pixels.shape for frame in found] == [(8, 8, 3)] * 2
-    assert found[1].pixels[7, 7].tolist() == [0, 255, 0]
+    assert [frame.pixels.shape for frame in found] == [(8, 8, 3)] * 4
+    assert all(frame.alpha is None for frame in found)
+    points = [["rgb"[frame.pixels[y, y].argmax()] for y in (0, 5, 7)] for frame in found]
+    assert points == [list("rrr"), list("rgg"), list("rbb"), list("rbr")]
+
+
+def test_a_gif_whose_first_frame_is_opaque_may_become_transparent(tmp_path):
+    first, second = (Image.new("P", (8, 8), i) for i in (0, 1))
+    for frame in (first, second):
+        frame.putpalette([255, 0, 0, 0, 255, 0])
+    second.paste(0, (0, 0, 8, 4))
+    second.info["transparency"] = 0
+    how = {"save_all": True, "append_images": [second], "duration": 100, "disposal": 2}
+    first.save(tmp_path / "a.gif", **how)
+    before, after = animations.read(tmp_path / "a.gif").frames
+    assert before.alpha is None
+    assert after.alpha[:, 0].tolist() == [0] * 4 + [255] * 4
 
 
 def test_a_part_before_the_first_picture(tmp_path):

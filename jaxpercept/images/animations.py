@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from jaxpercept.errors import InputError
-from jaxpercept.images import apng, colour, png
+from jaxpercept.images import apng, colour, gif, png
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
@@ -78,12 +78,14 @@ def _loop(image: Image.Image) -> int:
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     start, profile = Fraction(0), image.info.get("icc_profile")
-    width, height = image.size  # Pillow enlarges a GIF by frames that lie beyond its edge
     if image.format == "PNG":
         profile, notes = png.implied_profile(image, grey=False)
         film.notes += notes
     with image, film.path.open("rb") as file:
-        shown = apng.frames(file) if image.format == "PNG" else _composed(image)
+        if image.format == "GIF":
+            shown = gif.frames(file, *image.size)
+        else:
+            shown = apng.frames(file) if image.format == "PNG" else _webp(image)
         for index in range(film.count):
             try:
                 found, duration = next(shown)
@@ -93,15 +95,15 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
                 return
             if duration < (_LEAST if image.format == "GIF" else Fraction(1, 1000)):
                 duration = _INSTEAD
-            rgba = np.asarray(_to_srgb(Image.fromarray(found), profile, film))[:height, :width]
+            rgba = np.asarray(_to_srgb(Image.fromarray(found), profile, film))
             alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
             pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
             yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)
             start += duration
 
 
-def _composed(image: Image.Image) -> Iterator[tuple[NDArray[np.uint8], Fraction]]:
-    """Yields the frames (H, W, 4) of a GIF or a WebP, and their durations in seconds."""
+def _webp(image: Image.Image) -> Iterator[tuple[NDArray[np.uint8], Fraction]]:
+    """Yields the frames (H, W, 4) and their durations in seconds."""
     for index in itertools.count():
         image.seek(index)
         image.load()
