@@ -6,7 +6,9 @@ complete, so a long film needs another format.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -24,7 +26,10 @@ from jaxpercept.images.frames import Film, Frame
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What Pillow raises for files that it cannot read.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+_BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError),
+    *(IndexError, struct.error),  # of GIFs that end too early
+)
 # Browsers show a shorter frame for 0.1 s.
 _LEAST = Fraction(20, 1000)  # of GIF; the other formats have no shortest time but 0
 _INSTEAD = Fraction(100, 1000)
@@ -33,16 +38,17 @@ _INSTEAD = Fraction(100, 1000)
 def read(path: Path) -> Film:
     """Opens the film in an animation. Raises InputError for another kind of file or a single
     frame."""
-    try:
-        image = _opened(path)
-        count = getattr(image, "n_frames", 1)
-    except _BROKEN as error:
-        raise InputError(
-            f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
-        ) from error
-    if count < 2:
-        image.close()
-        raise InputError(f"{path}: is a single image, not an animation; use stylize for images")
+    with contextlib.ExitStack() as stack:
+        try:
+            image = stack.enter_context(_opened(path))
+            count = getattr(image, "n_frames", 1)
+        except _BROKEN as error:
+            raise InputError(
+                f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
+            ) from error
+        if count < 2:
+            raise InputError(f"{path}: is a single image, not an animation; use stylize for images")
+        stack.pop_all()
     if image.info.get("default_image"):
         count -= 1  # the still picture for other readers
     film = Film(path, count=count, loop=_loop(image))
