@@ -6,6 +6,9 @@ complete, so a long film needs another format.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -13,16 +16,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, png
+from jaxpercept.images import apng, colour, gif, png
 from jaxpercept.images.bleeding import bled
 from jaxpercept.images.frames import Film, Frame
 
 _FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 # What Pillow raises for files that it cannot read.
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+_BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError),
+    *(IndexError, struct.error),  # of GIFs that end too early
+)
 # Browsers show a shorter frame for 0.1 s.
 _LEAST = Fraction(20, 1000)  # of GIF; the other formats have no shortest time but 0
 _INSTEAD = Fraction(100, 1000)
@@ -31,16 +38,19 @@ _INSTEAD = Fraction(100, 1000)
 def read(path: Path) -> Film:
     """Opens the film in an animation. Raises InputError for another kind of file or a single
     frame."""
-    try:
-        image = _opened(path)
-        count = getattr(image, "n_frames", 1)
-    except _BROKEN as error:
-        raise InputError(
-            f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
-        ) from error
-    if count < 2:
-        image.close()
-        raise InputError(f"{path}: is a single image, not an animation; use stylize for images")
+    with contextlib.ExitStack() as stack:
+        try:
+            image = stack.enter_context(_opened(path))
+            count = getattr(image, "n_frames", 1)
+        except _BROKEN as error:
+            raise InputError(
+                f"{path}: cannot be read as an animation ({str(error)[:200]}); give a film"
+            ) from error
+        if count < 2:
+            raise InputError(f"{path}: is a single image, not an animation; use stylize for images")
+        stack.pop_all()
+    if image.info.get("default_image"):
+        count -= 1  # the still picture for other readers
     film = Film(path, count=count, loop=_loop(image))
     film.frames = _frames(image, film)
     return film
@@ -74,40 +84,37 @@ def _loop(image: Image.Image) -> int:
 
 def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     start, profile = Fraction(0), image.info.get("icc_profile")
-    width, height = image.size  # Pillow enlarges a GIF by frames that lie beyond its edge
     if image.format == "PNG":
         profile, notes = png.implied_profile(image, grey=False)
         film.notes += notes
-        png.key_of_8_bits(image)
-    first = 1 if image.info.get("default_image") else 0  # the still picture for other readers
-    with image:
-        for index in range(first, film.count):
+    with image, film.path.open("rb") as file:
+        if image.format == "GIF":
+            shown = gif.frames(file, *image.size)
+        else:
+            shown = apng.frames(file) if image.format == "PNG" else _webp(image)
+        for index in range(film.count):
             try:
-                if index == first == 1:
-                    image.load()
-                    image.paste(0, (0, 0, *image.size))  # Pillow would draw on the still picture
-                image.seek(index)
-                image.load()
-            except _BROKEN as error:
-                film.damage = f"damaged at frame {index + 1} of {film.count} ({str(error)[:100]})"
+                found, duration = next(shown)
+            except (*_BROKEN, StopIteration) as error:
+                reason = str(error)[:100] or "the file ends"
+                film.damage = f"damaged at frame {index + 1} of {film.count} ({reason})"
                 return
-            duration = Fraction(image.info.get("duration") or 0).limit_denominator(1000) / 1000
             if duration < (_LEAST if image.format == "GIF" else Fraction(1, 1000)):
                 duration = _INSTEAD
-            rgba = np.asarray(_to_srgb(_rgba(image), profile, film))[:height, :width]
+            rgba = np.asarray(_to_srgb(Image.fromarray(found), profile, film))
             alpha = None if rgba[..., 3].min() == 255 else rgba[..., 3]
             pixels = rgba[..., :3] if alpha is None else bled(rgba[..., :3], alpha)
             yield Frame(np.ascontiguousarray(pixels), start, duration, alpha)
             start += duration
 
 
-def _rgba(image: Image.Image) -> Image.Image:
-    if image.mode != "I;16":
-        return image.convert("RGBA")
-    deep, key = np.asarray(image), image.info.get("transparency")  # Pillow would clip 16 bits
-    made = Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGBA")
-    made.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
-    return made
+def _webp(image: Image.Image) -> Iterator[tuple[NDArray[np.uint8], Fraction]]:
+    """Yields the frames (H, W, 4) and their durations in seconds."""
+    for index in itertools.count():
+        image.seek(index)
+        image.load()
+        milliseconds = Fraction(image.info.get("duration") or 0).limit_denominator(1000)
+        yield np.asarray(image.convert("RGBA")), milliseconds / 1000
 
 
 def _to_srgb(frame: Image.Image, profile: bytes | None, film: Film) -> Image.Image:

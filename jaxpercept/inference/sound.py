@@ -51,6 +51,10 @@ class Sound:
         if cut.start > 0:
             with contextlib.suppress(containers.library().FFmpegError):
                 self.source.seek(int(self.offset / stream.time_base), stream=stream)
+        # What an encoder puts before the first sample has times below 0. Matroska has none, and
+        # would move all streams; its own header tells what to leave out.
+        mp4 = self.source.format.name.startswith("mov,")
+        self.primed = not (self.copied and muxer == "matroska" and mp4)
         self.packets = self._items(stream)
 
     def __enter__(self) -> Sound:
@@ -79,6 +83,8 @@ class Sound:
                 at = item.pts * base - self.offset
                 if due is not None and not -TOLERANCE <= at - due <= containers.LONGEST:
                     at = due  # the times begin anew, or jump
+                if not self.primed and at + _length(item) <= 0:
+                    continue
                 item.pts = round(at / base)
                 if self.copied:
                     item.dts = item.pts
