@@ -5,13 +5,12 @@ interpolation, and with the net's own strokes. The top row is at screen size, th
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import reporting
 from jaxpercept.inference import strokes, tiles
 from jaxpercept.inference.model import load_model
 
@@ -44,10 +43,7 @@ def main(arguments=None):
         help="middle of the part",
     )
     given = parser.parse_args(arguments)
-    try:
-        photo = images.load_uint8(given.photo)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    photo = images.load_uint8(given.photo)
     pictures = painted(photo, given.style)
     height, width = photo.shape[:2]
     side = min(given.side, height, width)
@@ -63,4 +59,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)
