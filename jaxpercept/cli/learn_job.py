@@ -51,6 +51,7 @@ def run(
     shown = images.square(
         images.load_image(photos[0]) if photos else samples.sample_photos()["chelsea"], learn.SIZE
     )
+    say("compiling the training step")
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
     grams = {
