@@ -49,9 +49,11 @@ def read(path: Path, start: Fraction = Fraction(0), end: Fraction | None = None)
         raise InputError(
             f"{path}: cannot be read as a film ({_reason(error)}); give a film, or another copy"
         ) from error
-    if not container.streams.video:
+    still = container.format.name == "image2" or container.format.name.endswith("_pipe")
+    if still or not container.streams.video:
         container.close()
-        raise InputError(f"{path}: has no video stream; give a film")
+        what = "is a picture; use stylize, or" if still else "has no video stream;"
+        raise InputError(f"{path}: {what} give a film")
     stream = container.streams.video[0]
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     base = stream.time_base or Fraction(1, 90000)
