@@ -29,10 +29,12 @@ def painted(photo, style):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("photo")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--style", default="wave")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photo", help="the photo")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the sheet")
+    parser.add_argument("--style", default="wave", help="(default: wave)")
     parser.add_argument("--side", type=int, default=360, help="width of each picture in pixels")
     parser.add_argument(
         "--at",
