@@ -25,6 +25,7 @@ from jax import Array
 from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import transform_net, vgg
@@ -115,4 +116,4 @@ def _layer(c: int, o: int, side: int) -> tuple[Callable[[Array], Array], Array]:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

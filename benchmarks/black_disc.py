@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks import command, machine
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation.reproduce import lab, measure
 from jaxpercept.images import Float
 from jaxpercept.inference.model import load_model
@@ -101,4 +102,4 @@ def _from_middle(photo: Float) -> Float:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

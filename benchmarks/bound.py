@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from benchmarks import command, ours, rows
 from jaxpercept.config import PRECISIONS
+from jaxpercept.errors import reporting
 from jaxpercept.runtime import allocator
 
 SIDE = {"cpu": 2048}  # of the matrices; 8192 keeps accelerators busy
@@ -80,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks import command
 from benchmarks.folder import make
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,4 +170,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 from jaxpercept.images.frames import Cut, Film, Frame
 from jaxpercept.inference import encoding, film_frames, films, muxing
@@ -161,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

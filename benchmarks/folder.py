@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import command
 from jaxpercept import images
 from jaxpercept.config import PRECISIONS, RUNTIMES
+from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 from jaxpercept.inference.batches import run_batches
 from jaxpercept.inference.flow import Task, process
@@ -125,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

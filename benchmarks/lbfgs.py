@@ -22,6 +22,7 @@ import torch
 from benchmarks import command
 from benchmarks.lbfgs_torch import OBJECTIVE, Clock, TorchSide, Turns, fastest, nchw
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation import torch_twin
 from jaxpercept.images import samples
 from jaxpercept.nets import vgg
@@ -167,4 +168,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks import command, rows
 from benchmarks.machine import describe, load
+from jaxpercept.errors import reporting
 from jaxpercept.runtime import allocator
 
 OURS, KEPT, DEFAULT = "jaxpercept", "jaxpercept, freed memory kept", "jaxpercept, glibc's default"
@@ -191,4 +192,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
     else:
-        main()
+        reporting(main)

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import command
 from jaxpercept import data, images
+from jaxpercept.errors import reporting
 
 
 def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float:
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks import command
 from jaxpercept import config, images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.images import samples
 from jaxpercept.training import loop, runs
@@ -137,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

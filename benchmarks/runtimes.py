@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop import exported_net
@@ -131,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

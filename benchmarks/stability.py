@@ -26,6 +26,7 @@ from jax import Array
 
 from benchmarks import command, machine
 from jaxpercept import config, images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation import video
 from jaxpercept.evaluation.styles import held_out_objective
 from jaxpercept.losses import motion, objective
@@ -148,4 +149,4 @@ def _config(given: argparse.Namespace, init: str, kind: str) -> config.TrainConf
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

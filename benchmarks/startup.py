@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 
 # Each does more than the one before.
@@ -138,4 +139,4 @@ def commit(checkout: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import command, machine
 from jaxpercept import config, images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation import superres
 from jaxpercept.training import loop
 
@@ -109,4 +110,4 @@ def _psnr(net: Path, photos: Sequence[str | Path]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

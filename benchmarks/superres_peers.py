@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from benchmarks import command, weave
 from jaxpercept import images
+from jaxpercept.errors import reporting
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.runtime import compilation_cache
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import command
-from jaxpercept import images
+from jaxpercept import files, images
+from jaxpercept.errors import InputError, reporting
 from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.images import resampling
@@ -67,11 +68,11 @@ def _windows(luma: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def weave(pairs: Iterator[Pair] | list[Pair]) -> dict[str, float]:
-    """Returns {"x_band", "aniso", "windows"} over all pairs. Raises ValueError if no window is
+    """Returns {"x_band", "aniso", "windows"} over all pairs. Raises InputError if no window is
     smooth."""
     power = np.concatenate([spectra(*pair) for pair in pairs])
     if not len(power):
-        raise ValueError("no window of the originals is smooth enough to count")
+        raise InputError("no window of the originals is smooth enough to count")
     across, diagonal = bands()
     mean = power.mean(0)
     return {
@@ -89,10 +90,10 @@ def probe(upscale: Callable[[images.Float], NDArray[Any]], scale: int) -> dict[s
 
 
 def measure(
-    files: list[Path], scale: int, upscale: Callable[[images.Float], Any]
+    paths: list[Path], scale: int, upscale: Callable[[images.Float], Any]
 ) -> Iterator[Pair]:
     """Yields output and original of each file."""
-    for path in files:
+    for path in paths:
         target = resampling.modcrop(images.load_uint8(path), scale)
         small = images.to_float(resampling.degrade(target, scale))
         yield images.to_uint8(upscale(small)), target
@@ -113,25 +114,28 @@ def main() -> None:
         for m in given.model or evaluation.trained_for("bicubic", given.scale)
     ]
     result: dict[str, Any] = {}
+
+    def found(place: str, name: str, row: dict[str, float]) -> None:
+        result.setdefault(place, {})[name] = row
+        print(
+            f"{place:12} {name:24} x_band {row['x_band']:.2f}  aniso {row['aniso']:5.1f}  "
+            f"{row['windows']} windows",
+            flush=True,
+        )
+
     for folder in given.data:
-        files = images.list_images(folder)
-        originals = [(t, t) for _, t in measure(files, given.scale, lambda x: x)]
-        found = {"original": weave(originals)}
+        paths, place = images.list_images(folder), Path(folder).name
+        originals = [(t, t) for _, t in measure(paths, given.scale, lambda x: x)]
+        found(place, "original", weave(originals))
         for net in nets:
-            found[net.name] = weave(measure(files, given.scale, lambda x, n=net: tiles.run(n, x)))
-        result[Path(folder).name] = found
-    result["noise probe"] = {
-        net.name: probe(lambda x, n=net: tiles.run(n, x), given.scale) for net in nets
-    }
-    for place, found in result.items():
-        for name, row in found.items():
-            print(
-                f"{place:12} {name:24} x_band {row['x_band']:.2f}  aniso {row['aniso']:5.1f}  "
-                f"{row['windows']} windows"
-            )
+            pairs = measure(paths, given.scale, lambda x, n=net: tiles.run(n, x))
+            found(place, net.name, weave(pairs))
+    for net in nets:
+        row = probe(lambda x, n=net: tiles.run(n, x), given.scale)
+        found("noise probe", net.name, row)
     if given.json:
-        Path(given.json).write_text(superres_report.to_json(result))
+        files.write_text(Path(given.json), superres_report.to_json(result))
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

@@ -33,6 +33,7 @@ import onnxruntime
 from benchmarks import command
 from benchmarks.machine import describe, load
 from jaxpercept import config
+from jaxpercept.errors import reporting
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop.web import packages, serve, site
 from jaxpercept.nets import net_file, shipped, transform_net
@@ -219,4 +220,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

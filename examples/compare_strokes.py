@@ -5,13 +5,12 @@ interpolation, and with the net's own strokes. The top row is at screen size, th
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.errors import InputError
+from jaxpercept.errors import reporting
 from jaxpercept.inference import strokes, tiles
 from jaxpercept.inference.model import load_model
 
@@ -30,10 +29,12 @@ def painted(photo, style):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("photo")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--style", default="wave")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photo", help="the photo")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the sheet")
+    parser.add_argument("--style", default="wave", help="(default: wave)")
     parser.add_argument("--side", type=int, default=360, help="width of each picture in pixels")
     parser.add_argument(
         "--at",
@@ -44,10 +45,7 @@ def main(arguments=None):
         help="middle of the part",
     )
     given = parser.parse_args(arguments)
-    try:
-        photo = images.load_uint8(given.photo)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    photo = images.load_uint8(given.photo)
     pictures = painted(photo, given.style)
     height, width = photo.shape[:2]
     side = min(given.side, height, width)
@@ -63,4 +61,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    reporting(main)

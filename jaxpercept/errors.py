@@ -33,7 +33,7 @@ class InputError(ValueError):
         return "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
 
 
-def reporting(main: Callable[[], None]) -> None:
+def reporting(main: Callable[[], object]) -> None:
     """Runs a script. An InputError ends it with one line on standard error and status 1."""
     try:
         main()

@@ -107,3 +107,9 @@ def test_a_net_of_no_known_style_is_named(tmp_path):
         patch.setattr(style_table, "load_model", lambda name: one)
         with pytest.raises(InputError, match=r"the style image of one .a.png, sha256 0"):
             style_table.nets_by_style((str(tmp_path),), [])
+
+
+def test_a_users_mistake_ends_a_benchmark_in_one_line(root):
+    for path in (root / "benchmarks").glob("*.py"):
+        begun = path.read_text().partition('if __name__ == "__main__":')[2]
+        assert " main()" not in begun, f"{path.name}: give main to errors.reporting"

@@ -20,7 +20,17 @@ from helpers import noise, save_noise, save_style, status
 from PIL import Image
 
 from jaxpercept import config, files, images
-from jaxpercept.bulk import cluster, engine, films, inputs, job, manifest, places, recipe
+from jaxpercept.bulk import (
+    cluster,
+    engine,
+    films,
+    inputs,
+    job,
+    manifest,
+    places,
+    recipe,
+    report,
+)
 from jaxpercept.bulk.datasets import Columns
 from jaxpercept.bulk.ledger import Deaths, Ledger, State
 from jaxpercept.bulk.manifest import Item, Manifest
@@ -41,6 +51,13 @@ HOW = Treatment(stroke=None)
 def net(tmp_path_factory):
     """The file of a tiny style net."""
     return str(save_style(tmp_path_factory.mktemp("net") / "tiny.safetensors"))
+
+
+def test_the_wait_for_the_first_output_is_told(monkeypatch):
+    monkeypatch.setattr(report, "EVERY", 0.0)
+    said = []
+    report.Report(10, said.append).show(State(), 1)
+    assert said == ["[0/10] 0.0% · 1 worker starting"]
 
 
 @pytest.fixture

@@ -139,6 +139,14 @@ def test_what_is_refused_before_any_work(style, tmp_path, monkeypatch, capsys, m
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+def test_a_film_among_photos_is_named_with_its_command(style, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(saved(PHOTO, "PNG"))
+    (tmp_path / "b.mp4").write_bytes(b"film")
+    assert stylize(style, tmp_path / "a.png", tmp_path / "b.mp4", "-o", tmp_path / "out") == 1
+    assert "b.mp4: is a film; give it to the command video" in capsys.readouterr().err
+    assert len(os.listdir(tmp_path / "out")) == 1
+
+
 def test_enlarged_pictures_have_no_dark_fringe_and_keep_16_bits(tmp_path):
     net = dataclasses.replace(config.superres_net(2).scaled(0.15), blocks=1)
     path = tmp_path / "sr.safetensors"

@@ -10,7 +10,7 @@ from PIL import Image
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
-from jaxpercept.inference import films, optical_flow, steadying
+from jaxpercept.inference import film_progress, films, optical_flow, steadying
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.film_frames import Making
 from jaxpercept.inference.flow import Task
@@ -89,7 +89,8 @@ def test_shifts_show_what_does_not_move_along():
     assert video.shift_error(pattern, x, 1) == pytest.approx(0.1 * 0.5**0.5, rel=0.05)
 
 
-def test_the_command(tmp_path, capsys):
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(film_progress, "SAID", 0.0)
     weights = tmp_path / "one.safetensors"
     tiny = config.NET_PRESETS["resize"].scaled(0.1)
     net_file.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
@@ -108,6 +109,7 @@ def test_the_command(tmp_path, capsys):
     assert width == 8 + 9 * (240 + 8)  # three frames
     assert 144 < height < 240  # one row
     said = capsys.readouterr()
+    assert "a.webp: 3 of 7 frames\n" in said.err
     assert "| input |" in said.out
     assert "bad.gif" in said.err
     assert "a.webp: 7 frames of the 9 asked for" in said.err

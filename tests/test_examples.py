@@ -95,8 +95,15 @@ def test_strokes_compared(example, tmp_path, monkeypatch):
     file = images.save_image(tmp_path / "photo.png", photo)
     made.main([str(file), "-o", str(tmp_path / "sheet.png"), "--side", "40"])
     assert images.load_image(tmp_path / "sheet.png").shape[1] > 3 * 40
-    with pytest.raises(SystemExit, match=r"error: .*missing\.jpg"):
-        made.main(["missing.jpg", "-o", str(tmp_path / "sheet.png")])
+
+
+@pytest.mark.parametrize("wrong", [["missing.jpg"], ["photo.png", "--style", "nosuch"]])
+def test_a_mistake_in_comparing_strokes_is_one_line(root, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(tmp_path)
+    images.save_image("photo.png", np.zeros((32, 32, 3), np.float32))
+    monkeypatch.setattr(sys, "argv", ["compare_strokes.py", *wrong, "-o", "sheet.png"])
+    with pytest.raises(SystemExit, match=f"^error: .?{wrong[-1]}"):
+        runpy.run_path(str(root / "examples" / "compare_strokes.py"), run_name="__main__")
 
 
 @pytest.mark.parametrize(

@@ -114,19 +114,20 @@ def test_tensorboard_gets_scalars_and_previews(whole):
     )
 
 
+class Clock:
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
 def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatch, capsys):
     class Device:
         def __init__(self, used):
             self.memory_stats = lambda: used and {"bytes_in_use": used}
-
-    class Clock:
-        now = 100.0
-
-        def monotonic(self):
-            return self.now
-
-        def passes(self, seconds):
-            self.now += seconds
 
     clock = Clock()
     monkeypatch.setattr(log, "time", clock)
@@ -152,6 +153,27 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
         "input_wait": 0.75,
         "device_mb": 3,
     }
+
+
+def test_slow_steps_between_logged_ones_are_shown(photos, tmp_path, monkeypatch, capsys):
+    clock = Clock()
+    monkeypatch.setattr(log, "time", clock)
+    made = make_config(photos, tmp_path / "run", log_every=4)
+    directory.describe(tmp_path / "run", made, [])
+    with Console(True) as console, log.Log(made, console, 0, {}, None) as logged:
+        logged.waiting(clock.passes, 5)
+        assert logged.compiling(lambda seconds: clock.passes(seconds) or "program", 30) == "program"
+        for step in range(1, 5):
+            clock.passes(6)
+            logged.step(step, {"loss": 3.0}, {})
+    shown = "loss 3  0.67 images/s  6000 ms/step  input wait 0%"
+    assert capsys.readouterr().err.splitlines() == [
+        "compiling the training step",
+        f"step 1/6  {shown}  0:00:30 left",
+        f"step 3/6  {shown}  0:00:18 left",
+        f"step 4/6  {shown}  0:00:12 left",
+    ]
+    assert [line["step"] for line in runs.read_run(str(tmp_path / "run")).lines] == [4]
 
 
 def test_the_weights_file_describes_itself(whole, photos):

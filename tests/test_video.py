@@ -306,6 +306,7 @@ BAD = {
     "unknown suffix": ("a.gif -o b.xyz --style NET", "b.xyz"),
     "not written": ("a.gif -o b.wmv --style NET", "films are not written as '.wmv'"),
     "one picture": ("still.png --style NET", "a single image, not an animation"),
+    "one photo": ("still.jpg --style NET", "still.jpg: is a picture; use stylize"),
     "no such file": ("none.mp4 --style NET", "none.mp4"),
     "times": ("a.gif --from 5 --to 4 --style NET", "--to 4 is not after --from"),
     "no time": ("a.gif --from x --style NET", "--from 'x' is not a time"),
@@ -323,7 +324,8 @@ BAD = {
 def test_bad_input_is_one_line(net, tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
     animation(tmp_path / "a.gif")
-    images.save_image(tmp_path / "still.png", pictures(1)[0])
+    for suffix in (".png", ".jpg"):
+        images.save_image(tmp_path / f"still{suffix}", pictures(1)[0])
     small = [Image.fromarray(x[:8, :8]) for x in pictures(2)]
     small[0].save("tiny.gif", save_all=True, append_images=small[1:])
     before = sorted(p.name for p in tmp_path.rglob("*"))

@@ -6,6 +6,7 @@ from helpers import noise
 
 from benchmarks import superres_peers, weave
 from jaxpercept import images
+from jaxpercept.errors import InputError
 from jaxpercept.evaluation import superres
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
@@ -47,7 +48,7 @@ def test_only_smooth_windows_count():
     busy[::2, :64] = 0
     found = weave.weave([(GREY, busy)])
     assert found["windows"] == 13 * 5
-    with pytest.raises(ValueError, match="smooth enough"):
+    with pytest.raises(InputError, match="smooth enough"):
         weave.weave([(GREY[:, :64], busy[:, :64])])
 
 

@@ -43,7 +43,9 @@ def with_black(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def main() -> None:
     """Runs the command above."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=Path, required=True, metavar="D", help="folder of photos")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     given: Any = parser.parse_args()

@@ -86,7 +86,9 @@ def most_detailed(tiles: list[Tile], share: float) -> list[Tile]:
 
 def main() -> None:
     """Runs the command above."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for option in ("--large", "--square", "--small", "--out"):
         parser.add_argument(option, type=Path, required=True, metavar="FOLDER")
     given: Any = parser.parse_args()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxpercept.bulk.ledger import State
+from jaxpercept.errors import counted
 
 EVERY = 5.0  # seconds between lines of progress
 _STAGES = ("fetch", "decode", "net", "encode", "write", "record", "wait", "all")
@@ -40,7 +41,7 @@ class Report:
         share = (done + failed) / self.total
         line = f"[{done + failed}/{self.total}] {share:.1%}"
         if not done:
-            return f"{line} · {actors} workers are starting"
+            return f"{line} · {counted(actors, 'worker')} starting"
         rate = done / (now - self._begun)
         left = (self.total - done - failed) / rate
         line += f" · {rate:.1f} images/s · {_clock(left)} to go · {failed} failed"

@@ -30,6 +30,14 @@ _TRANSFORM_NET = """Convert another project's trained style net, exactly.
 
 docs/import.md says more, also on licences."""
 
+_VGG16_EXAMPLE = """example:
+  jaxpercept convert vgg16 vgg16.pth vgg16.safetensors
+  python train.py style --vgg vgg16.safetensors --style-image wave.jpg --data photos/"""
+
+_NET_EXAMPLE = """example:
+  jaxpercept convert transform-net candy.pth candy.safetensors --from pytorch-examples
+  python infer.py stylize photo.jpg --style candy.safetensors -o out.jpg"""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `convert` command."""
@@ -41,12 +49,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     kinds = convert.add_subparsers(
         metavar="KIND", required=True, title="kinds", parser_class=type(convert)
     )
-    vgg16 = kinds.add_parser("vgg16", help="read the loss network", description=_VGG16)
+    vgg16 = kinds.add_parser(
+        "vgg16", help="read the loss network", description=_VGG16, epilog=_VGG16_EXAMPLE
+    )
     vgg16.add_argument("src", metavar="SRC", help="file to read")
     vgg16.add_argument("dst", metavar="DST", help="safetensors file to write")
     vgg16.set_defaults(run=_convert_vgg16)
     net = kinds.add_parser(
-        "transform-net", help="read a trained style net", description=_TRANSFORM_NET
+        "transform-net",
+        help="read a trained style net",
+        description=_TRANSFORM_NET,
+        epilog=_NET_EXAMPLE,
     )
     net.add_argument(
         "src", metavar="SRC", help="file to read, or a TensorFlow checkpoint's folder or prefix"

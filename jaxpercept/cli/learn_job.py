@@ -49,6 +49,7 @@ def run(
     )
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
     shown = images.square(_first(photos), learn.SIZE)
+    say("compiling the training step")
     compiling = _in_background(lambda: _compile(learner, shown[None]))
     phi = vgg.load_vgg16()
     targets = {  # now, since files may change while a style is learned

@@ -83,11 +83,14 @@ def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, An
     images, including the folder `out`. Adds a line to `missing` for each input that does not
     exist."""
     from jaxpercept import images
+    from jaxpercept.inference.containers import READ_SUFFIXES as FILM_SUFFIXES
 
     left_out: Counter[str] = Counter()
     sources: dict[Found, Any] = {}
     for found in images.find_images(inputs, missing, left_out, [out]):
         try:
+            if found.path.suffix.lower() in FILM_SUFFIXES:
+                raise InputError(f"{found.path}: is a film; give it to the command video")
             sources[found] = images.fetch(found.path)
         except InputError as error:
             missing.append(str(error))

@@ -17,7 +17,10 @@ what that number format costs."""
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `parity` command."""
     parser = commands.add_parser(
-        "parity", help="compare every number with PyTorch", description=_ABOUT
+        "parity",
+        help="compare every number with PyTorch",
+        description=_ABOUT,
+        epilog="example:\n  jaxpercept parity --json parity.json",
     )
     runtimes.add_precision(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the table to this file")

@@ -12,11 +12,18 @@ _ABOUT = """Pack the images under FOLDER, with its subfolders, into a TFDS datas
 The dataset consists of ArrayRecord files and needs no TensorFlow. Train on it with
 --data OUT."""
 
+_EPILOG = """example:
+  jaxpercept prepare photos/ packed/ --max-side 640
+  python train.py style --style-image wave.jpg --data packed/ --out runs/wave"""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the `prepare` command."""
     parser = commands.add_parser(
-        "prepare", help="pack a folder of images into a dataset", description=_ABOUT
+        "prepare",
+        help="pack a folder of images into a dataset",
+        description=_ABOUT,
+        epilog=_EPILOG,
     )
     parser.add_argument("folder", metavar="FOLDER", help="folder of images")
     parser.add_argument("out", metavar="OUT", help="folder of the dataset")

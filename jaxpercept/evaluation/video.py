@@ -9,6 +9,7 @@ own error and with the net's objective.
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -24,7 +25,7 @@ from jaxpercept.errors import InputError, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut, Film
-from jaxpercept.inference import films, optical_flow, smoothing
+from jaxpercept.inference import film_progress, films, optical_flow, smoothing
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
@@ -94,7 +95,8 @@ def evaluate_video(
             plain = {name: _single(net) for name, net in nets.items()}
             name = str(clip) if [*clips].count(clip) == 1 else f"{clip} from {float(begin):g} s"
             watched = partial(watch, name) if watch else None
-            result["clips"][name] = measured(seen, calls, lags, judges, watched, plain)
+            told = _told(f"{clip}: ", len(seen), progress)
+            result["clips"][name] = measured(seen, calls, lags, judges, watched, plain, told)
         except InputError as error:
             result["failed"].append(str(error))
             progress(f"error: {error}")
@@ -115,18 +117,22 @@ def measured(
     judges: Mapping[str, Judge] | None = None,
     watch: Callable[..., object] | None = None,
     plain: Mapping[str, Outputs] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Returns the numbers of one clip, frames (H, W, 3) in [0, 1] of one size. For "input" and each
     of `nets`, they are the error at each of `lags` that the clip is long enough for, the error of
     each neighbouring pair, and how much a shift changes its output on the first frame. `judges`
     give the losses of the nets of their names. `watch` gets each net's name, the frame's index, the
     number of frames, the frame, the picture, its difference to the one at the first lag, and where
-    that is reliable. The shifts are measured on `plain`, if `nets` need to see a film in order."""
+    that is reliable. The shifts are measured on `plain`, if `nets` need to see a film in order.
+    `progress` gets the number of frames that are done."""
     calls: dict[str, Outputs] = {INPUT: lambda x: x, **nets}
     squares: dict[tuple[str, int], list[float]] = defaultdict(list)
     losses: dict[tuple[str, str], list[float]] = defaultdict(list)
     window: deque[tuple[Float, dict[str, Float]]] = deque(maxlen=max(lags) + 1)
     for index, frame in enumerate(frames):
+        if index and progress:
+            progress(index)
         window.append((frame, {name: np.asarray(call(frame)) for name, call in calls.items()}))
         for name, judged in (judges or {}).items():
             for loss, value in judged(window[-1][1][name], frame).items():
@@ -167,6 +173,19 @@ def shift_error(net: Outputs, image: Float, pixels: int) -> float:
     inside = np.s_[edge:-edge, edge : whole - pixels - edge]
     apart = a[:, : whole - pixels][inside] - b[:, pixels:][inside]
     return float(np.sqrt(np.mean(apart**2)))
+
+
+def _told(start: str, count: int, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Returns a function of the frames done that prints them every few seconds."""
+    said = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= film_progress.SAID:
+            said = time.monotonic()
+            say(f"{start}{done} of {counted(count, 'frame')}")
+
+    return told
 
 
 def _first(film: Film, count: int, start: Fraction) -> Iterator[Float]:

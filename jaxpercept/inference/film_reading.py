@@ -40,6 +40,9 @@ def read(path: Path, start: Fraction = Fraction(0), end: Fraction | None = None)
         raise InputError(
             f"{path}: cannot be read as a film ({reason(error)}); give a film, or another copy"
         ) from error
+    if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+        container.close()
+        raise InputError(f"{path}: is a picture; use stylize, or give a film")
     if (stream := chosen(container.streams.video)) is None:
         unknown = any(s.codec_context is None for s in container.streams.video)
         container.close()

@@ -21,6 +21,7 @@ from jaxpercept.training.console import Console
 from jaxpercept.training.runs import whole_lines
 
 OnLog = Callable[[dict[str, float]], None]
+_SILENCE = 10.0  # seconds after which a step is shown that is not logged
 
 
 class Log:
@@ -37,7 +38,7 @@ class Log:
     ):
         self.config, self.folder, self.last = config, Path(config.out), dict(last)
         self._console, self._on_log = console, on_log
-        self._clock = self._begun = time.monotonic()
+        self._clock = self._begun = self._said = time.monotonic()
         self._first = self._logged = first
         self._waited = 0.0
         self._lines: TextIO | None = None
@@ -61,6 +62,14 @@ class Log:
         self._waited += time.monotonic() - begun
         return result
 
+    def compiling(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Says that fn compiles the step, and returns fn(*args). Rates count from its end."""
+        self._console.say("compiling the training step", live=True)
+        result = fn(*args)
+        self._clock, self._waited = time.monotonic(), 0.0
+        self._begun = self._clock
+        return result
+
     def steps(
         self, steps: Sequence[int], metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
     ) -> None:
@@ -71,16 +80,24 @@ class Log:
             self.step(number, {name: values[i] for name, values in found.items()}, batch)
 
     def step(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
-        """Checks a step's metrics and, every `log_every` steps, writes and prints them. Raises
-        FloatingPointError if they are not finite."""
+        """Checks a step's metrics and, every `log_every` steps, writes and prints them. On a slow
+        machine, steps between are printed too. Raises FloatingPointError if they are not finite."""
         values = {
             name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")
         }
         finite.check(self.folder, step, values, batch)
-        self.last = values
-        if self._lines is None or (step % self.config.log_every and step != self.config.steps):
+        self.last, now = values, time.monotonic()
+        logged = step % self.config.log_every == 0 or step == self.config.steps
+        if self._lines is None or not (logged or now - self._said >= _SILENCE):
             return
-        line = self._measured(step, values)
+        line, self._said = self._measured(step, values, now), now
+        if logged:
+            self._write(step, line)
+            self._clock, self._logged, self._waited = now, step, 0.0
+        self._console.say(self._progress(line, values, now), live=True)
+
+    def _write(self, step: int, line: dict[str, Any]) -> None:
+        assert self._lines is not None
         with files.reported(self.folder / "metrics.jsonl", directory.RESUMES):
             self._lines.write(json.dumps(line) + "\n")
             self._lines.flush()
@@ -89,17 +106,15 @@ class Log:
                 self._board.add_scalar(name, value, step)
         if self._on_log is not None:
             self._on_log(line)
-        self._console.say(self._progress(line, values), live=True)
 
     def preview(self, step: int, sheet: np.ndarray) -> None:
         """Writes an image (H, W, 3) to TensorBoard."""
         if self._board is not None:
             self._board.add_image("preview", sheet, step, dataformats="HWC")
 
-    def _measured(self, step: int, values: dict[str, float]) -> dict[str, Any]:
-        now = time.monotonic()
+    def _measured(self, step: int, values: dict[str, float], now: float) -> dict[str, Any]:
         seconds, steps, used = max(now - self._clock, 1e-9), step - self._logged, _device_mb()
-        line = {
+        return {
             "step": step,
             **values,
             "images_per_s": round(steps * self.config.batch_size / seconds, 3),
@@ -107,12 +122,10 @@ class Log:
             "input_wait": round(self._waited / seconds, 4),
             **({} if used is None else {"device_mb": used}),
         }
-        self._clock, self._logged, self._waited = now, step, 0.0
-        return line
 
-    def _progress(self, line: dict[str, Any], values: dict[str, float]) -> str:
+    def _progress(self, line: dict[str, Any], values: dict[str, float], now: float) -> str:
         step, steps = line["step"], self.config.steps
-        left = (self._clock - self._begun) / (step - self._first) * (steps - step)
+        left = (now - self._begun) / (step - self._first) * (steps - step)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         memory = f"  {line['device_mb']} MB on the device" if "device_mb" in line else ""
         return (

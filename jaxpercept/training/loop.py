@@ -124,7 +124,7 @@ def _steps(
         batch, number = log.waiting(next_batches, stream, config, part), part[-1]
         arguments = {k: engine.shard(v) for k, v in batch.items()}, *constants
         if program is None:
-            program = compiled(jitted, state, *arguments)
+            program = log.compiling(compiled, jitted, state, *arguments)
         state, metrics = program(state, *arguments)
         if pending is not None:
             log.steps(*pending)
