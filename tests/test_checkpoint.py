@@ -1,10 +1,13 @@
 """Checkpoints alone, with a state of two arrays: what is kept, damaged files, a full disk."""
 
 import dataclasses
+import errno
 import logging
 import os
 import resource
 import tempfile
+import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -142,6 +145,22 @@ def test_a_full_disk_is_one_error_and_the_one_before_is_good(tmp_path, request):
     found, about = restore(tmp_path, size)
     assert about == {"seen": 1}
     np.testing.assert_array_equal(found["kernel"], state(1, size)["kernel"])
+
+
+def test_a_folder_that_cannot_be_written_leaves_no_thread(tmp_path, monkeypatch):
+    """Orbax's threads would wait for the new folder for five minutes, and print tracebacks."""
+    save(tmp_path, 1)
+    mkdir, before = os.mkdir, threading.enumerate()
+
+    def refused(path, *args, **kwargs):
+        if tmp_path in Path(path).parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return mkdir(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "mkdir", refused)
+    with pytest.raises(InputError, match=r"checkpoint 2 could not be saved \(Permission denied\)"):
+        save(tmp_path, 2)
+    assert not [t for t in threading.enumerate() if t not in before and not t.daemon]
 
 
 def test_metadata_that_lacks_what_a_run_saves_gives_way_too(tmp_path):

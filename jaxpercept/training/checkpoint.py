@@ -86,6 +86,8 @@ class Checkpoints:
             return
         self._saving = step
         try:
+            with files.scratch(self._directory):
+                pass  # where Orbax cannot make a folder, its threads wait for five minutes
             self._orbax.save_async(step, state, force=True, custom_metadata=about)
         except Exception as e:
             raise self._cannot_save(e) from e
