@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks import command, rows, runtimes, style_table
 from jaxpercept.errors import InputError
+from weights import dark_photos
 
 
 @pytest.fixture
@@ -113,3 +115,11 @@ def test_a_users_mistake_ends_a_benchmark_in_one_line(root):
     for path in (root / "benchmarks").glob("*.py"):
         begun = path.read_text().partition('if __name__ == "__main__":')[2]
         assert " main()" not in begun, f"{path.name}: give main to errors.reporting"
+
+
+def test_a_broken_photo_is_named_by_dark_photos(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"no photo")
+    out = ["--out", str(tmp_path / "dark")]
+    monkeypatch.setattr(sys, "argv", ["dark_photos", "--photos", str(tmp_path), *out])
+    with pytest.raises(InputError, match=r"a\.jpg: not an image"):
+        dark_photos.main()

@@ -2,6 +2,7 @@
 and the commands of docs/scaling.md as written there.
 """
 
+import argparse
 import json
 import os
 import socket
@@ -15,8 +16,9 @@ from helpers import save_noise
 from quick import FLAGS
 
 from jaxpercept import cli
+from jaxpercept.cli import train_options
 from jaxpercept.nets import weights_file
-from jaxpercept.training import loop
+from jaxpercept.training import loop, processes
 
 
 def start(root, arguments, **kwargs):
@@ -136,6 +138,14 @@ def test_what_distributed_does_not_take(given, capsys):
     line = "train superres --scale 2 --loss pixel --data x --distributed"
     assert cli.main([*line.split(), given]) == 2
     assert "auto, or COORDINATOR,NUM,ID as in" in capsys.readouterr().err
+
+
+def test_a_process_says_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(processes, "join", lambda coordinator: coordinator)
+    arguments = argparse.Namespace(distributed="host:1,2,0")
+    assert train_options.joined(arguments) == ("host:1", 2, 0)
+    said = "process 0: waiting until all 2 processes have come to host:1\n"
+    assert capsys.readouterr().err == said
 
 
 def test_auto_outside_a_cluster_is_a_one_line_error(root, folder):

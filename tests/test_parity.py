@@ -158,7 +158,9 @@ def test_total_variation_has_the_gradient_of_the_authors_lua(torch_twin):
 
 
 def test_the_table(torch_twin):
-    rows = parity.compare("float32", depths=("loss",))
+    begun = []
+    rows = parity.compare("float32", depths=("loss",), progress=begun.append)
+    assert set(begun) == {row.name for row in rows}
     text = parity.report(rows)
     assert all(row.ok for row in rows)
     assert f"{len(rows)} rows, all within what is allowed" in text

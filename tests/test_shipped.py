@@ -9,7 +9,7 @@ import types
 import jax
 import numpy as np
 import pytest
-from helpers import save_noise
+from helpers import save_noise, status
 
 from jaxpercept import config, images
 from jaxpercept.evaluation import superres
@@ -29,6 +29,11 @@ def test_what_is_shipped():
 
 def test_every_style_credits_its_work():
     assert all(len(shipped.credit(name).split(", ")) >= 3 for name in shipped.styles())
+
+
+def test_a_misspelt_style_of_the_shared_net_is_suggested(capsys):
+    assert status("stylize", "x.jpg", "--style", "tulp") == 2
+    assert "--style tulp: no style of this name (did you mean tulip?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [*STYLES, *SUPERRES])

@@ -65,7 +65,7 @@ def test_a_run_made_with_lists_and_paths_resumes_itself(made, tmp_path):
     assert header["training"]["steps"] == 3
 
 
-def test_a_style_image_that_is_overwritten_or_deleted_while_the_run_goes_on(made, tmp_path):
+def test_a_style_image_that_is_overwritten_or_deleted_while_the_run_goes_on(made, tmp_path, capsys):
     style, init = tmp_path / "style.png", tmp_path / "init.safetensors"
     shutil.copy(loop.train(dataclasses.replace(made, out=str(tmp_path / "first"))), init)
     before = weights_file.sha256(style)
@@ -81,6 +81,7 @@ def test_a_style_image_that_is_overwritten_or_deleted_while_the_run_goes_on(made
     header = weights_file.read_header(loop.train(again, on_log=disturb))
     assert header["style"] == {"file": "style.png", "sha256": before}
     assert header["training"]["steps"] == 4
+    assert f", init {init}, 4 images" in capsys.readouterr().err
 
 
 def test_every_file_is_hashed_once_and_the_photos_are_listed_once(made, tmp_path, monkeypatch):

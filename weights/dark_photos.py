@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from jaxpercept import errors, images
+from jaxpercept.images import opening
 
 EVERY, EXPOSURE = 4, 0.3
 GAMMA = 2.2
@@ -53,7 +54,7 @@ def main() -> None:
     chosen = images.list_images(given.photos)[::EVERY]
     given.out.mkdir(parents=True, exist_ok=True)
     for i, path in enumerate(chosen):
-        with Image.open(path) as file:
+        with opening.reported(str(path)), Image.open(path) as file:
             photo = file.convert("RGB")
         copy = with_black(photo, rng) if i % 2 else underexposed(photo)
         copy.save(given.out / f"dark-{path.stem}.jpg", quality=95)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 
 from jaxpercept.cli import reports, runtimes
+from jaxpercept.cli.outputs import say
 
+_SILENCE = 5.0  # seconds between lines of progress
 _ABOUT = """Compare every number with PyTorch on this device.
 
 Runs every layer, block, net, loss and gradient here and in PyTorch with the same
@@ -32,7 +35,15 @@ def _run(arguments: argparse.Namespace) -> int:
     reports.check(arguments, ("json",))
     from jaxpercept.evaluation import parity
 
-    rows = parity.compare(arguments.precision)
+    said = time.monotonic()
+
+    def progress(name: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _SILENCE:
+            said = time.monotonic()
+            say(name)
+
+    rows = parity.compare(arguments.precision, progress=progress)
     print(parity.report(rows))
     reports.write(arguments, json=json.dumps([vars(row) for row in rows], indent=2) + "\n")
     return 0 if all(row.ok for row in rows) else 1

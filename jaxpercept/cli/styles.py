@@ -10,19 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle
+from jaxpercept.errors import InputError, did_you_mean
+from jaxpercept.nets import multistyle, shipped, weights_file
 
 if TYPE_CHECKING:
     from jaxpercept.inference.model import Model
 
 
 def chosen(given: Sequence[str] | None, default: Sequence[str]) -> Sequence[str]:
-    """Returns the value of `--style`, or the default. Raises InputError if there is neither, and
-    for a picture."""
+    """Returns the value of `--style`, or the default. Raises InputError if there is neither, for a
+    picture, and for a misspelt style."""
     if found := given or default:
         for one in found:
             _refuse_picture(one)
+            _refuse_misspelt(one)
         return found
     raise InputError(
         "no style is shipped here; give a weights file: --style runs/mine/model.safetensors"
@@ -37,6 +38,18 @@ def _refuse_picture(style: str) -> None:
             f"{style}: --style takes a trained style, and this is a picture; learn its style in a "
             f"minute: python train.py learn {shlex.quote(style)} --on PHOTO"
         )
+
+
+def _refuse_misspelt(style: str) -> None:
+    """Raises InputError for nearly the name of a style of a shipped multi-style net, since the
+    names of the nets, which others list, do not hold it."""
+    nets = weights_file.available("styles")
+    if style.isidentifier() and style not in nets and not os.path.exists(style):
+        rows = [row for net in nets for row in shipped.rows(net)]
+        if style not in rows and (hint := did_you_mean(style, rows)):
+            raise InputError(
+                f"--style {style}: no style of this name{hint}; `stylize --list-styles` lists all"
+            )
 
 
 def expanded(chosen: Sequence[str]) -> dict[Any, str]:

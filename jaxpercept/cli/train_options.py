@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxpercept import config
 from jaxpercept.cli.options import Groups, add_fields, add_groups, add_weights, given
+from jaxpercept.cli.outputs import say
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle
 
@@ -83,6 +84,7 @@ def joined(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[N
                 "10.0.0.1:1234,2,0 for the first of two processes (ID from 0 to NUM - 1)"
             )
         coordinator = address, count, number
+        say(f"process {number}: waiting until all {count} processes have come to {address}")
     from jaxpercept.training import processes
 
     return processes.join(coordinator)

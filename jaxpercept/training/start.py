@@ -60,10 +60,13 @@ class Start:
         weights = ", ".join(f"{t.name} {t.weight:g}" for t in self.terms)
         reads = any(term.name == "content" for term in self.terms)
         content = f", content at {'+'.join(c.objective.content_layers)}" if reads else ""
+        nets = "".join(
+            f", {name} {file}" for name in ("init", "teacher", "vgg") if (file := getattr(c, name))
+        )
         styles = f", styles {', '.join(style.name for style in self.styles)}" if self.styles else ""
         return (
             f"{c.out}: {c.task}, net {c.net.preset}, losses {c.objective.losses} ({weights})"
-            f"{content}, {counted(self.about_data['count'], 'image')}, "
+            f"{content}{nets}, {counted(self.about_data['count'], 'image')}, "
             f"{summary(c, c.task)}, {c.engine} on {jax.device_count()} "
             f"{jax.devices()[0].device_kind}, steps {step + 1} to {c.steps}{styles}"
         )

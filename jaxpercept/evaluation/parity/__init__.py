@@ -54,9 +54,14 @@ class Row:
     ok: bool
 
 
-def compare(precision: str = "float32", depths: Collection[str] = DEPTHS) -> list[Row]:
+def compare(
+    precision: str = "float32",
+    depths: Collection[str] = DEPTHS,
+    progress: Callable[[str], object] = lambda line: None,
+) -> list[Row]:
     """Compares on the default device, which takes a minute or two on a CPU. `depths` selects parts
-    of the comparison. Raises InputError for another precision, or if torch is not installed."""
+    of the comparison. `progress` gets the name of each before it is compared. Raises InputError for
+    another precision, or if torch is not installed."""
     choose("precision", precision, PRECISIONS)
     if importlib.util.find_spec("torch") is None:
         raise InputError(
@@ -66,6 +71,7 @@ def compare(precision: str = "float32", depths: Collection[str] = DEPTHS) -> lis
     errors: dict[tuple[str, str], float] = {}
     for case in cases.all_cases():
         if case.depth in depths:
+            progress(f"{case.depth}: {case.name}")
             ours, twin = run_ours(case, precision), run_twin(case)
             for key, value in twin.items():
                 row = case.depth, f"{case.name} {key}" if case.depth == "vgg" else case.name
@@ -76,6 +82,7 @@ def compare(precision: str = "float32", depths: Collection[str] = DEPTHS) -> lis
     ]
     if "gradient" in depths:
         for problem in gradients.problems():
+            progress(f"gradient: {problem.name}")
             error, torch_error = gradients.compare(problem, precision, _context(precision))
             allowed = (
                 TIMES_TORCH * torch_error
