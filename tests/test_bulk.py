@@ -559,7 +559,8 @@ def test_a_cluster_that_never_answers_is_given_up(tmp_path, root):
     fake.mkdir()
     (fake / "data.py").write_text("")
     (fake / "__init__.py").write_text(
-        "import time\n"
+        "import os, time\n"
+        "assert os.environ['RAY_ENABLE_AUTO_CONNECT'] == '0'  # starts no Ray by itself\n"
         "def is_initialized(): return False\n"
         "def init(**how): time.sleep(30)\n"
         "def shutdown(): pass\n"

@@ -36,6 +36,8 @@ def ray() -> Any:
 def connected(config: BulkConfig) -> Iterator[Any]:
     """Yields the module `ray`, connected: to the caller's Ray if it is running, else to the cluster
     at `config.address`, else to one that runs on this machine until the context ends."""
+    # or a thread that outlives an interrupted job would start another Ray
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     library = ray()
     if library.is_initialized():
         yield library
