@@ -44,14 +44,16 @@ def logged(out):
 
 
 def kill_sometime(process, out, dice):
-    """Kills one time in four at any moment of its first seconds, else within a second of its first
-    new step. Returns where it was."""
+    """Kills one time in four at any moment of its first seconds, else within a second and ten steps
+    of its first new step, so that all kills find a run that is not done. Returns where it was."""
     before, deadline = logged(out), time.monotonic() + 120
     if dice.random() < 0.25:
         deadline = time.monotonic() + dice.uniform(0.5, 5)
     while logged(out) <= before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(dice.uniform(0, 1))
+    deadline = time.monotonic() + dice.uniform(0, 1)
+    while logged(out) < before + 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.kill()
     process.wait()
     if list((out / "checkpoints").glob("*tmp*")):
