@@ -12,6 +12,7 @@ checkout that stop earlier, so that the differences say what a start consists of
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -31,24 +32,20 @@ from jaxpercept import images
 from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 
-# Each does more than the one before.
+# What each step adds to those before it.
 STEPS = {
     "python": "pass",
     "numpy and Pillow": "import numpy, PIL.Image",
-    "jax": "import PIL.Image, jax",
-    "jax's client": "import PIL.Image, jax; jax.devices()",
-    "our imports": "import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow",
+    "jax": "import jax",
+    "jax's client": "jax.devices()",
+    "our imports": "import jaxpercept.inference.flow",
     "weights": """
-import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow
 from jaxpercept.inference.model import load_model
 net = load_model({style!r})""",
     "the net, once": """
-import PIL.Image, jax; jax.devices(); import jaxpercept.inference.flow
-from jaxpercept.inference.model import load_model
 from jaxpercept.runtime import compilation_cache
 compilation_cache.enable()
-import numpy
-numpy.asarray(load_model({style!r})(numpy.zeros((1, {side}, {side}, 3), numpy.float32)))""",
+numpy.asarray(net(numpy.zeros((1, {side}, {side}, 3), numpy.float32)))""",
 }
 
 
@@ -69,7 +66,8 @@ def main() -> None:
         for _ in range(given.rounds + 1):
             found += [[run(Path(c), i, photo, given.style) for i, c in enumerate(given.checkout)]]
             if given.steps:
-                codes = [code.format(style=given.style, side=given.side) for code in STEPS.values()]
+                whole = itertools.accumulate(STEPS.values(), "{}\n{}".format)
+                codes = [code.format(style=given.style, side=given.side) for code in whole]
                 cache = photo.with_name("cache0")
                 steps += [[timed(["-c", code], Path(given.checkout[0]), cache) for code in codes]]
         outputs = {Path(scratch, f"{i}.png").read_bytes() for i in range(len(given.checkout))}

@@ -10,13 +10,14 @@ from PIL import Image
 from jaxpercept import config, images
 from jaxpercept.cli import main
 from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
-from jaxpercept.inference import film_progress, films, optical_flow, steadying
+from jaxpercept.inference import films, optical_flow, steadying
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.film_frames import Making
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import Model
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import net_file, transform_net
+from jaxpercept.runtime import progress
 
 pytest.importorskip("cv2", reason="needs the extra `video`")
 
@@ -90,7 +91,7 @@ def test_shifts_show_what_does_not_move_along():
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(film_progress, "SAID", 0.0)
+    monkeypatch.setattr(progress, "SAID", 0.0)
     weights = tmp_path / "one.safetensors"
     tiny = config.NET_PRESETS["resize"].scaled(0.1)
     net_file.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})

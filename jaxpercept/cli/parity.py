@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 
 from jaxpercept.cli import reports, runtimes
 from jaxpercept.cli.outputs import say
+from jaxpercept.runtime.progress import seldom
 
-_SILENCE = 5.0  # seconds between lines of progress
 _ABOUT = """Compare every number with PyTorch on this device.
 
 Runs every layer, block, net, loss and gradient here and in PyTorch with the same
@@ -35,15 +34,7 @@ def _run(arguments: argparse.Namespace) -> int:
     reports.check(arguments, ("json",))
     from jaxpercept.evaluation import parity
 
-    said = time.monotonic()
-
-    def progress(name: str) -> None:
-        nonlocal said
-        if time.monotonic() - said >= _SILENCE:
-            said = time.monotonic()
-            say(name)
-
-    rows = parity.compare(arguments.precision, progress=progress)
+    rows = parity.compare(arguments.precision, progress=seldom(say))
     print(parity.report(rows))
     reports.write(arguments, json=json.dumps([vars(row) for row in rows], indent=2) + "\n")
     return 0 if all(row.ok for row in rows) else 1

@@ -9,7 +9,6 @@ own error and with the net's objective.
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -25,11 +24,12 @@ from jaxpercept.errors import InputError, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut, Film
-from jaxpercept.inference import film_progress, films, optical_flow, smoothing
+from jaxpercept.inference import films, optical_flow, smoothing
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
 from jaxpercept.nets import geometry
+from jaxpercept.runtime.progress import seldom
 
 LAGS = (1, 5, 10)
 SHIFTS = (1, 4)  # in pixels; 4 is the stride of our nets
@@ -95,7 +95,7 @@ def evaluate_video(
             plain = {name: _single(net) for name, net in nets.items()}
             name = str(clip) if [*clips].count(clip) == 1 else f"{clip} from {float(begin):g} s"
             watched = partial(watch, name) if watch else None
-            told = _told(f"{clip}: ", len(seen), progress)
+            told = partial(_tell, seldom(progress), clip, len(seen))
             result["clips"][name] = measured(seen, calls, lags, judges, watched, plain, told)
         except InputError as error:
             result["failed"].append(str(error))
@@ -108,6 +108,10 @@ def evaluate_video(
     if not result["clips"]:
         raise InputError("no film could be measured; see the lines above")
     return result
+
+
+def _tell(tell: Callable[[str], object], clip: object, count: int, done: int) -> None:
+    tell(f"{clip}: {done} of {counted(count, 'frame')}")
 
 
 def measured(
@@ -173,19 +177,6 @@ def shift_error(net: Outputs, image: Float, pixels: int) -> float:
     inside = np.s_[edge:-edge, edge : whole - pixels - edge]
     apart = a[:, : whole - pixels][inside] - b[:, pixels:][inside]
     return float(np.sqrt(np.mean(apart**2)))
-
-
-def _told(start: str, count: int, say: Callable[[str], None]) -> Callable[[int], None]:
-    """Returns a function of the frames done that prints them every few seconds."""
-    said = time.monotonic()
-
-    def told(done: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= film_progress.SAID:
-            said = time.monotonic()
-            say(f"{start}{done} of {counted(count, 'frame')}")
-
-    return told
 
 
 def _first(film: Film, count: int, start: Fraction) -> Iterator[Float]:

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from jaxpercept.images.frames import Cut, Film, Frame
-
-SAID = 5.0  # seconds between lines of progress
+from jaxpercept.runtime import progress
 
 
 def told(
@@ -21,7 +20,7 @@ def told(
         now = time.monotonic()
         if done == first:
             begun = said = now
-        elif now - said >= SAID:
+        elif now - said >= progress.SAID:
             said = now
             rate = (done - first) / (now - begun)
             left = ""

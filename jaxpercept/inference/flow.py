@@ -23,6 +23,7 @@ from jaxpercept.inference.batches import Batch, Batches
 from jaxpercept.inference.file_jobs import Job, Writer, ahead, overlapping
 from jaxpercept.inference.model import Net
 from jaxpercept.inference.treatment import Treatment
+from jaxpercept.runtime import backend
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def failure(name: str, error: Exception) -> InputError:
     if isinstance(error, InputError):
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in reason:
+    if backend.out_of_memory(error):
         return InputError(
             f"{name}: too large for memory; shrink it, give a smaller --size, or give --tile"
         )

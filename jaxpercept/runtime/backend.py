@@ -7,12 +7,16 @@ from __future__ import annotations
 import sys
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Returns whether the memory did not suffice, by Python or by XLA."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 def problem(error: Exception) -> str | None:
     """Returns a line for the user if the memory did not suffice, or if $JAX_PLATFORMS names a
     platform that jax cannot start. Returns None for any other error."""
-    reason = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in reason:
-        why = reason[:200] or "no more can be had"
+    if out_of_memory(error):
+        why = " ".join(str(error).split())[:200] or "no more can be had"
         return f"not enough memory ({why}); give smaller images, or fewer at once (--batch-size)"
     if (jax := sys.modules.get("jax")) is None or not (asked := jax.config.jax_platforms):
         return None
