@@ -25,23 +25,12 @@ from jaxpercept.errors import reporting
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
 from jaxpercept.interop import exported_net
+from jaxpercept.interop.runtimes import BOUND, errors
 from jaxpercept.nets import shipped, weights_file
 from jaxpercept.runtime import compilation_cache
 
 JAX = "jax float32"
 CONTENDERS = ("openvino float32", "openvino bfloat16", "onnxruntime float32")
-BOUND = {"mean": 1.0, "p999": 4.0}  # in units of 1/255
-
-
-def errors(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> dict[str, float]:
-    """Returns the errors over all values of all images, in units of 1/255."""
-    pairs = zip(found, expected, strict=True)
-    apart = 255 * np.concatenate([np.abs(a - b).ravel() for a, b in pairs])
-    return {
-        "mean": float(apart.mean(dtype=np.float64)),
-        "p999": float(np.quantile(apart, 0.999)),
-        "largest": float(apart.max()),
-    }
 
 
 def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, dict[str, float]]:

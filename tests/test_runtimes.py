@@ -19,7 +19,7 @@ from jaxpercept.images import samples
 from jaxpercept.inference import tiles
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export, exported_net
-from jaxpercept.interop.runtimes import Loaded
+from jaxpercept.interop.runtimes import ENCODED, PIXELS, Loaded
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None,
@@ -167,20 +167,53 @@ def test_bfloat16(tmp_path):
 
 @needs_openvino
 @pytest.mark.parametrize(
-    "net", [NETS["superres gated"], NETS["paper"], dataclasses.replace(RESIZE, styles=2)]
+    ("net", "start"),
+    [
+        (NETS["superres gated"], ENCODED),
+        (NETS["paper"], ENCODED),
+        (dataclasses.replace(RESIZE, styles=2), ENCODED),
+        (dataclasses.replace(RESIZE, styles=2), PIXELS),
+    ],
 )
-def test_the_two_parts_of_a_bfloat16_graph_compute_the_whole(net):
+def test_the_two_parts_of_a_bfloat16_graph_compute_the_whole(net, start):
     from jaxpercept.interop.runtimes import openvino
 
     net = model(net)
     blend = [np.array([1, 3], np.float32)] if net.config.styles else []
     core = openvino.shared_core()
-    parts = openvino.cut(export.onnx_bytes(net))
+    parts = openvino.cut(export.onnx_bytes(net), start)
     first, rest = (core.compile_model(part, "CPU", openvino.FLOAT32) for part in parts)
     x = np.random.default_rng(0).random((2, 45, 50, 3), np.float32)
     found = rest([first([x, *blend])[0], x, *blend])[0]
     mixed = dataclasses.replace(net, mix=blend[0][None] / 4) if blend else net
     np.testing.assert_allclose(found, mixed(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_where_bfloat16_starts_is_measured_once_for_a_blend(supported, monkeypatch):
+    """Nothing is kept on a processor without bfloat16, where every start is exact."""
+    net = model(dataclasses.replace(RESIZE, styles=2))
+    a, b = (dataclasses.replace(net, mix=row[None]) for row in np.eye(2, dtype=np.float32))
+    starts, real, measured = [], exported_net._start, []
+
+    def load(data, precision="float32", start=ENCODED):
+        rounded = precision == "bfloat16" and supported
+        starts.append((precision, start))
+        wrong = 0.05 if rounded and start == PIXELS else 0.0
+        return Loaded(lambda x, blend: x + wrong * blend[1], precision if rounded else "float32")
+
+    def measure(*given):
+        measured.append(given[0].mix.tolist())
+        return real(*given)
+
+    monkeypatch.setattr(exported_net.openvino, "load", load)
+    monkeypatch.setitem(exported_net.LOAD, "openvino", load)
+    monkeypatch.setattr(exported_net, "_start", measure)
+    monkeypatch.setattr(export, "checked", lambda *given: 0.0)
+    for _ in range(2):
+        exported_net.nets([a, b, a], "openvino", "bfloat16")
+    assert measured == [[[1, 0]], [[0, 1]]] * (1 if supported else 2)
+    assert starts.count(("bfloat16", ENCODED)) == 2 * supported
 
 
 @needs_openvino

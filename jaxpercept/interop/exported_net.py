@@ -9,19 +9,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxpercept import images
 from jaxpercept.config import TransformNetConfig, choose
 from jaxpercept.errors import InputError
 from jaxpercept.files import kept
+from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
-from jaxpercept.interop.runtimes import Loaded, onnxruntime, openvino
+from jaxpercept.interop.runtimes import (
+    BOUND,
+    ENCODED,
+    PIXELS,
+    Loaded,
+    errors,
+    onnxruntime,
+    openvino,
+)
 from jaxpercept.runtime import compilation_cache
 
 MOST = 64  # graphs kept, of 1 to 7 MB each
+MARGIN = 0.75  # of the bound on the sample photos, since other photos may be worse
 LOAD = {"openvino": openvino.load, "onnxruntime": onnxruntime.load}
 
 
@@ -59,38 +71,77 @@ class ExportedNet:
 
 def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> list[ExportedNet]:
     """Returns the nets in a runtime of `RUNTIMES` other than jax. Blends of one net share its
-    graph.
+    graph. In bfloat16, each blend keeps as many layers in float32 as it needs.
 
     Raises InputError for an unknown runtime or one that is not installed, for a precision that it
     does not have, and if its results differ from the net's."""
     choose("--runtime", runtime, LOAD)
-    made: dict[str, Loaded] = {}
-    for model in models:
-        if (key := _key(model)) not in made:
-            made[key] = _loaded(model, key, runtime, precision)
-    return [ExportedNet(model, made[_key(model)]) for model in models]
+    made: dict[tuple[str, bytes], Loaded] = {}
+
+    def loaded(model: Model) -> Loaded:
+        key = _key(model)
+        blend = b"" if precision == "float32" else _blend(model)
+        if (key, blend) not in made:
+            made[key, blend] = _loaded(model, key, runtime, precision)
+        return made[key, blend]
+
+    return [ExportedNet(model, loaded(model)) for model in models]
 
 
 def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
     """Loads the net's graph from the cache. If it is missing or damaged there, or if `runtime`
     cannot read it, it is made, checked in `runtime`, and kept."""
-    load = LOAD[runtime]
     cache, _ = compilation_cache.own_folder()
     path = cache and cache / "graphs" / f"{key}.onnx{kept.SUFFIX}"
     if path and (data := kept.read(path)) is not None:
         try:
-            return load(data, precision)
+            return _in_precision(model, data, path, runtime, precision)
         except InputError:  # the user's mistake, not the graph's fault
             raise
         except Exception:  # each runtime has its own errors
             pass
     plain = replace(model, mix=None, dtype=None)
     data = export.onnx_bytes(plain)
-    export.checked(plain, load(data).run, f"--runtime {runtime}: its output")
-    loaded = load(data, precision)
+    export.checked(plain, LOAD[runtime](data).run, f"--runtime {runtime}: its output")
+    loaded = _in_precision(model, data, path, runtime, precision)
     if path:
         kept.keep(path, data, MOST)
     return loaded
+
+
+def _in_precision(
+    model: Model, data: bytes, path: Path | None, runtime: str, precision: str
+) -> Loaded:
+    """Loads the graph. Where bfloat16 starts in it is measured once for a blend, and kept."""
+    if runtime != "openvino" or precision == "float32":
+        return LOAD[runtime](data, precision)
+    name = hashlib.sha256(data + _blend(model)).hexdigest()[:32]
+    beside = path and path.parent.with_name(precision) / f"{name}{kept.SUFFIX}"
+    start = ((beside and kept.read(beside)) or b"").decode()
+    if start not in (PIXELS, ENCODED):
+        start = _start(model, data, precision)
+    loaded = openvino.load(data, precision, start)
+    if beside and precision in loaded.about:  # a processor without it shows no error
+        kept.keep(beside, start.encode(), 16 * MOST)
+    return loaded
+
+
+def _start(model: Model, data: bytes, precision: str) -> str:
+    """Returns PIXELS if bfloat16 then keeps MARGIN of the bound on two sample photos, and ENCODED
+    otherwise."""
+    side = 256 // model.config.scale
+    photos = [images.square(photo, side)[None] for photo in [*sample_photos().values()][:2]]
+    exact, fast = (
+        [np.asarray(ExportedNet(model, loaded)(photo)) for photo in photos]
+        for loaded in (openvino.load(data), openvino.load(data, precision, PIXELS))
+    )
+    found = errors(fast, exact)
+    within = all(found[name] <= MARGIN * bound for name, bound in BOUND.items())
+    return PIXELS if within else ENCODED
+
+
+def _blend(model: Model) -> bytes:
+    return b"" if model.mix is None else np.asarray(model.mix, np.float32).tobytes()
 
 
 def _key(model: Model) -> str:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.interop.export.onnx_nodes import Builder
-from jaxpercept.interop.runtimes import ENCODED
+from jaxpercept.interop.runtimes import ENCODED, PIXELS
 from jaxpercept.nets import geometry
 
 OPSET = 18
@@ -75,11 +75,11 @@ def _blended(b: Builder, names: Sequence[str]) -> None:
 
 def _encoded(b: Builder, c: TransformNetConfig, x: str) -> str:
     if c.input == "centered":
-        return b("Sub", b("Mul", x, b.array(2.0)), b.array(1.0))
-    x = b("Mul", x, b.array(255.0))
-    return (
-        x if c.input == "raw" else b("Sub", b("Gather", x, b.integers(2, 1, 0), axis=1), _mean(b))
-    )
+        return b("Sub", b("Mul", x, b.array(2.0)), b.array(1.0), name=PIXELS)
+    if c.input == "raw":
+        return b("Mul", x, b.array(255.0), name=PIXELS)
+    x = b("Gather", b("Mul", x, b.array(255.0)), b.integers(2, 1, 0), axis=1)
+    return b("Sub", x, _mean(b), name=PIXELS)
 
 
 def _mean(b: Builder) -> str:
