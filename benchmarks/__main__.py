@@ -1,19 +1,21 @@
-"""Compares speed with PyTorch (eager and compiled, both memory formats), ONNX Runtime and OpenVINO,
-with the same weights, work and machine.
+"""Compares speed with PyTorch (eager and compiled, both memory formats), ONNX Runtime, OpenVINO
+and MNN, with the same weights, work and machine.
 
     python -m benchmarks --json docs/results/benchmarks.json --markdown docs/results/benchmarks.md
 
 Every contender is a process of its own. They take turns, in an order that rotates from round to
 round, and their results are compared before anything is timed. The results are medians over the
 rounds, and the best peer's time divided by ours (above 1: we are faster) with the lowest and
-highest of the rounds. Needs the `test` extra, `onnxruntime` for that peer, and a C++ compiler for
-`torch compile`.
+highest of the rounds. Needs the `test` extra, a C++ compiler for `torch compile`, and the packages
+`openvino` and `MNN` for those peers. `--python` adds our own code in other interpreters, with their
+versions of jax; they are compared, but are no peers.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -25,7 +27,7 @@ import numpy as np
 from benchmarks import command, rows
 from benchmarks.machine import describe
 from benchmarks.worker import OURS, Worker
-from jaxpercept.errors import reporting
+from jaxpercept.errors import InputError, reporting
 
 PEERS = (
     "torch",
@@ -35,9 +37,10 @@ PEERS = (
     "onnxruntime",
     "openvino",
     "openvino as it comes",
+    "mnn",
 )
-EXPORTED = ("onnxruntime", "openvino", "openvino as it comes")
-OTHER_PRECISION = EXPORTED[-1]  # bfloat16 on some processors: measured, but never the best peer
+OTHER_PRECISION = PEERS[-2]  # bfloat16 on some processors: measured, but never the best peer
+EXPORTED = ("onnxruntime", "openvino", OTHER_PRECISION, "mnn")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # relative to a result's largest value
 
 
@@ -47,15 +50,17 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     rows.write_weights(row, weights)
     workers: dict[str, Worker] = {}
     failed: dict[str, str] = {}
-    for name in (OURS, *given.peers):
+    for name in (OURS, *given.peers, *(f"{OURS} in {path}" for path in given.python)):
         if name in EXPORTED and (
             row.training or row.kind == "gradient" or given.precision != "float32"
         ):
             continue
         precision = "bfloat16" if name == OTHER_PRECISION else given.precision
-        result = scratch / f"{name}.npy"
+        result = scratch / f"{name.replace('/', '_')}.npy"
         try:
-            workers[name] = Worker(name, row.name, weights, result, given.precision, given.threads)
+            worker = Worker(name, row.name, weights, result, given.precision, given.threads)
+            other = name.startswith(OURS) and name != OURS
+            workers[f"{OURS}, jax {worker.about['version']}" if other else name] = worker
             check(name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[precision])
         except (RuntimeError, ValueError) as e:
             failed[name] = str(e)
@@ -111,12 +116,13 @@ def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> 
 def compare(times: dict[str, list[float]]) -> dict[str, Any]:
     """Returns the best peer of the same precision, by its median, and its time / ours: the median,
     lowest and highest over the rounds."""
-    peers = [name for name in times if name != OURS]
+    others = [name for name in times if name != OURS]
+    peers = [name for name in others if not name.startswith(OURS)]
     if not (equal := [name for name in peers if name != OTHER_PRECISION]):
         return {}
     best = min(equal, key=lambda name: statistics.median(times[name]))
     ratios = {
-        name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in peers
+        name: [b / a for a, b in zip(times[OURS], times[name], strict=True)] for name in others
     }
     return {
         "best_peer": best,
@@ -187,11 +193,21 @@ def main() -> None:
         help="of the peers (default: all)",
     )
     parser.add_argument(
+        "--python",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="other interpreters with jax, such as venv313/bin/python",
+    )
+    parser.add_argument(
         "--precision", default="float32", choices=TOLERANCE, help="of both sides (default: float32)"
     )
     parser.add_argument("--json", metavar="FILE", help="all figures; rows measured before are kept")
     parser.add_argument("--markdown", metavar="FILE", help="the table")
     given = parser.parse_args()
+    for path in given.python:
+        if not shutil.which(path):
+            raise InputError(f"--python {path}: not a program; give an interpreter's file")
     os.environ.setdefault(
         "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
     )  # contenders share a GPU's memory

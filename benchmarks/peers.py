@@ -1,6 +1,6 @@
-"""The other side of every row: PyTorch (eager or compiled, either memory format), ONNX Runtime and
-OpenVINO, on the same weights, as their users would write it. They use NCHW inside and return NHWC,
-as ours do. They run on a CUDA device if there is one.
+"""The other side of every row: PyTorch (eager or compiled, either memory format), ONNX Runtime,
+OpenVINO and MNN, on the same weights, as their users would write it. They use NCHW inside and
+return NHWC, as ours do. PyTorch runs on a CUDA device if there is one.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def build(
         return _onnxruntime(module, x, threads)
     if peer.startswith("openvino"):
         return _openvino(module, x, threads, as_it_comes=peer == OPENVINO_AS_IT_COMES)
+    if peer == "mnn":
+        return _mnn(module, x, threads, weights.with_suffix(".mnn"))
     if "compile" in peer:
         from torch._inductor import config as inductor
 
@@ -145,6 +147,35 @@ def _openvino(
     compiled = core.compile_model(core.read_model(data), "CPU", settings)
     request, last, fed = compiled.create_infer_request(), compiled.output(names[-1]), x.numpy()
     return lambda: np.moveaxis(request.infer([fed], share_inputs=True)[last], 1, -1)
+
+
+def _mnn(module: nn.Module, x: Tensor, threads: int, converted: Path) -> Callable[[], Any]:
+    """Runs in float32. The converter is called directly: MNN's own command for it installs packages
+    and reports every conversion over the network."""
+    import _tools
+    from MNN import expr
+    from MNN import nn as runtime
+
+    data, names = _exported(module, x)
+    graph = converted.with_suffix(".onnx")
+    graph.write_bytes(data)
+    _tools.mnnconvert(
+        ["", "-f", "ONNX", "--modelFile", str(graph), "--MNNModel", str(converted), "--bizCode", ""]
+    )
+    settings = {"backend": 0, "numThread": threads, "precision": "high", "power": "high"}
+    manager = runtime.create_runtime_manager((settings,))
+    net = runtime.load_module_from_file(
+        str(converted), ["x"], names[-1:], runtime_manager=manager, shape_mutable=False
+    )
+    fed = x.numpy()
+
+    def infer() -> Any:
+        given = expr.placeholder(list(fed.shape), expr.NCHW)
+        given.write(fed)
+        made = expr.convert(net.forward(given), expr.NCHW)
+        return np.moveaxis(np.reshape(made.read(), made.shape), 1, -1)
+
+    return infer
 
 
 def _result(y: Tensor) -> Any:

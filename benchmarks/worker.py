@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import numpy as np
 from benchmarks import rows
 from jaxpercept.runtime import allocator
 
-OURS = "jaxpercept"
+OURS = "jaxpercept"  # "jaxpercept in FILE" runs it in that interpreter
 
 
 class Worker:
@@ -33,8 +34,9 @@ class Worker:
     ):
         self.contender = contender
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
+        _, _, python = contender.partition(f"{OURS} in ")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", row],
+            [python or sys.executable, "-m", "benchmarks.worker", row],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if contender != OURS else None,
@@ -108,13 +110,14 @@ def serve(row: str) -> None:
 def _build(
     contender: str, row: str, weights: str, result: str, precision: str, threads: int
 ) -> Any:
-    if contender == OURS:
+    if contender.startswith(OURS):
         import jax
 
         from benchmarks import ours
 
         call = ours.build(rows.named(row), Path(weights), precision)
-        about = {"version": jax.__version__, "device": jax.devices()[0].device_kind}
+        used = f"{jax.__version__}, Python {platform.python_version()}"
+        about = {"version": used, "device": jax.devices()[0].device_kind}
     else:
         import torch
 
@@ -122,7 +125,9 @@ def _build(
 
         call = peers.build(contender, rows.named(row), Path(weights), precision, threads)
         about = {"version": torch.__version__, "device": peers.DEVICE}
-        if library := next((n for n in ("onnxruntime", "openvino") if contender.startswith(n)), ""):
+        if library := next(
+            (n for n in ("onnxruntime", "openvino", "mnn") if contender.startswith(n)), ""
+        ):
             about["version"] = version(library)
     np.save(result, np.asarray(call(), np.float32))
     return about, call

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import command, rows, runtimes, style_table
+from benchmarks.__main__ import OTHER_PRECISION, compare
+from benchmarks.worker import OURS
 from jaxpercept.errors import InputError
 from weights import dark_photos
 
@@ -48,16 +50,33 @@ def test_errors_are_counted_in_steps_of_255():
     assert seen["p999"] <= 51
 
 
-def test_exported_peers_give_what_torch_gives(torch, peers, tmp_path):
-    if find_spec("openvino") is None:  # not importorskip: imported so, it would fork to report that
-        pytest.skip("needs OpenVINO: pip install 'jaxpercept[openvino]'")
+@pytest.mark.parametrize("peer", ["openvino", "mnn"])
+def test_exported_peers_give_what_torch_gives(torch, peers, tmp_path, peer):
+    package = {"openvino": "openvino", "mnn": "MNN"}[peer]
+    if find_spec(package) is None:  # not importorskip: imported so, OpenVINO forks to report that
+        pytest.skip(f"needs {peer}: pip install {package}")
     module = torch.nn.Conv2d(3, 4, 3).eval()
     x = torch.rand(1, 3, 16, 20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.onnx.export without dynamo
-        found = peers._openvino(module, x, 1, as_it_comes=False)()
+        if peer == "mnn":
+            found = peers._mnn(module, x, 1, tmp_path / "net.mnn")()
+        else:
+            found = peers._openvino(module, x, 1, as_it_comes=False)()
     expected = module(x).detach().permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_neither_another_precision_nor_our_own_code_is_the_best_peer():
+    times = {
+        OURS: [2.0, 2.0],
+        "torch": [4.0, 5.0],
+        OTHER_PRECISION: [1.0, 1.0],
+        f"{OURS}, jax 1.0, Python 3.99": [1.0, 1.0],
+    }
+    found = compare(times)
+    assert (found["best_peer"], found["ratio"]) == ("torch", 2.25)
+    assert found["ratios"] == dict(zip(list(times)[1:], (2.25, 0.5, 0.5), strict=True))
 
 
 def test_a_net_is_level_with_the_first_iteration_that_is_as_good():
