@@ -173,7 +173,7 @@ def _mnn(module: nn.Module, x: Tensor, threads: int, converted: Path) -> Callabl
         given = expr.placeholder(list(fed.shape), expr.NCHW)
         given.write(fed)
         made = expr.convert(net.forward(given), expr.NCHW)
-        return np.moveaxis(np.reshape(made.read(), made.shape), 1, -1)
+        return np.moveaxis(np.array(made.read()).reshape(made.shape), 1, -1)  # MNN frees it
 
     return infer
 
