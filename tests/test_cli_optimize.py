@@ -120,6 +120,10 @@ BAD = {
         "invert --content tall.png --sizes 16 8 --weights.dark 1",
         "images of 10x16: dark_loss: expected images (N, H, W, 3) of at least 16x16",
     ),
+    "standard output": (
+        "invert --content tall.png --layer relu1_1 -o -",
+        "-: unknown image suffix",
+    ),
     "empty": ("invert --content tall.png --out=", "-o is empty; give a value"),
     "not a number": (
         "style --content tall.png --style style.png --style-weights nan",

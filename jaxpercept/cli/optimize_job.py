@@ -48,6 +48,7 @@ def run(
     _check_sizes(made, inputs, loaded, styles, pictures)
     outputs = [name_output(found, label) for found in inputs]
     for output in outputs:
+        images.check_writable_name(output)  # now, and not when the image is finished
         check_file("-o", output, (*styles, made.init))
     with stopping.requests("stopping soon; the image so far will be saved") as stopped:
         _optimize(arguments, made, loaded, pictures, shares, outputs, stopped)
