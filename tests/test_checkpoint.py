@@ -5,9 +5,11 @@ import errno
 import logging
 import os
 import resource
+import sys
 import tempfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -145,6 +147,25 @@ def test_a_full_disk_is_one_error_and_the_one_before_is_good(tmp_path, request):
     found, about = restore(tmp_path, size)
     assert about == {"seen": 1}
     np.testing.assert_array_equal(found["kernel"], state(1, size)["kernel"])
+
+
+def test_what_the_threads_of_a_failed_save_report_later_is_silent(
+    tmp_path, monkeypatch, caplog, files_of_100_kb
+):
+    others = []
+    monkeypatch.setattr(sys, "unraisablehook", others.append)
+    with pytest.raises(InputError) as raised:
+        save(tmp_path, 1, size=60_000)
+    caplog.clear()
+    found = raised.value.__cause__
+    log = logging.getLogger("asyncio")
+    log.error("Task exception was never retrieved", exc_info=found)
+    closed = RuntimeError("Event loop is closed")
+    sys.unraisablehook(SimpleNamespace(exc_type=RuntimeError, exc_value=closed))
+    assert not caplog.records
+    assert not others
+    log.error("Task exception was never retrieved", exc_info=closed)  # of another's task
+    assert len(caplog.records) == 1
 
 
 def test_a_folder_that_cannot_be_written_leaves_no_thread(tmp_path, monkeypatch):

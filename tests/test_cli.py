@@ -225,6 +225,27 @@ BAD = {
         "is not a complete safetensors file",
     ),
     "no weights": ("stylize P --style weird.xyz", "); give the net's .safetensors file"),
+    "weights of another project": (
+        "stylize P --style candy.pth",
+        "`jaxpercept convert --help` says how to make one",
+    ),
+    "a picture in the place of weights": (
+        "convert vgg16 bad.jpg small.png",
+        "DST small.png is not allowed; the name must end in .safetensors",
+    ),
+    "two figures in one file": (
+        "evaluate superres --scale 4 --data P --json x.txt --markdown ./x.txt",
+        "--json and --markdown both name ./x.txt; give two files",
+    ),
+    "no whole number": (
+        "stylize P --style one --size 1e9",
+        "--size '1e9' is not allowed; give a whole number",
+    ),
+    "no number": (
+        "stylize P --style one --strength half",
+        "--strength 'half' is not allowed; give a number",
+    ),
+    "prepare: a file": ("prepare bad.jpg out", "bad.jpg: is not a folder; give a folder of"),
     "style image too narrow": (
         "train style --style-image P --data P2 --style-size 16",
         "at least 16 per side, or a larger --style-size",
@@ -287,6 +308,7 @@ def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.jpg").write_bytes(b"no")
     (tmp_path / "weird.xyz").write_bytes(b"")
+    (tmp_path / "candy.pth").write_bytes(b"")
     images.save_image("small.png", np.zeros((12, 40, 3), np.float32))
     (tmp_path / "vgg.safetensors").symlink_to(ROOT / "weights" / "vgg16-imagenet.safetensors")
     whole = (shelf / "weights" / "styles" / "one.safetensors").read_bytes()
@@ -302,6 +324,11 @@ def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
 
 def parse(line):
     return train_cli.make_config(build_parser("jaxpercept").parse_args(line.split()))
+
+
+def test_an_empty_argument_has_its_name_in_the_help(capsys):
+    assert status("stylize", "", "--style", "wave") == 2
+    assert "error: INPUT is empty; give a value" in capsys.readouterr().err
 
 
 def test_options_override_the_preset():

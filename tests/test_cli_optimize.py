@@ -7,6 +7,7 @@ from helpers import status
 from jaxpercept import images
 from jaxpercept.cli import optimize_job
 from jaxpercept.images import samples
+from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.stage import Progress
 
 
@@ -119,6 +120,10 @@ BAD = {
         "invert --content tall.png --sizes 16 8 --weights.dark 1",
         "images of 10x16: dark_loss: expected images (N, H, W, 3) of at least 16x16",
     ),
+    "standard output": (
+        "invert --content tall.png --layer relu1_1 -o -",
+        "-: unknown image suffix",
+    ),
     "empty": ("invert --content tall.png --out=", "-o is empty; give a value"),
     "not a number": (
         "style --content tall.png --style style.png --style-weights nan",
@@ -160,6 +165,16 @@ def test_the_last_line_of_a_stopped_optimisation_ends(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     one = np.ones(1)
     shown = Progress(8, 8, 10, 100, one, {"loss": one}, 1.0, np.zeros((1, 8, 8, 3)), False)
-    for stopped, end in (([], " left"), ([15], " left\n")):
-        assert optimize_job._reporter([], stopped)(shown) == bool(stopped)
-        assert capsys.readouterr().err.endswith(end)
+    for stopped in ([], [15]):
+        with Console() as console:
+            assert optimize_job._reporter([], stopped, console)(shown) == bool(stopped)
+            assert capsys.readouterr().err.endswith(" left")
+        assert capsys.readouterr().err == "\n"
+
+
+def test_it_says_that_it_compiles(capsys):
+    assert (
+        status(f"optimize invert --content chelsea.png --layer relu1_1 {SMALL} -o compiled.png")
+        == 0
+    )
+    assert capsys.readouterr().err.splitlines()[1] == "compiling the iteration"

@@ -132,7 +132,10 @@ BAD = {
     "upscale: scale": ("upscale A --scale 9", "--scale 9 is not allowed; give more than 1"),
     "upscale: two sizes": ("upscale A --scale 3 --width 99", "give one of them"),
     "upscale: no width": ("upscale A --width 0", "--width 0 is not allowed"),
-    "upscale: too wide": ("upscale A --width 999", "22.7 times larger is more than 8"),
+    "upscale: too wide": (
+        "upscale A --width 999",
+        "--width 999 is more than 8 times the input's 44 pixels; give at most 352, or",
+    ),
     "upscale: too sharp": ("upscale A --sharpness 1.000001", "--sharpness 1.000001 is not"),
     "upscale: two nets": ("upscale A --sharpness 1 --model x4-pixel", "give one of them"),
     "upscale: none shipped": (
@@ -252,7 +255,11 @@ def test_a_width_for_photos_of_all_sizes(shelf, tmp_path, capsys):
     assert [images.size_of(p)[1] for p in sorted((tmp_path / "out").iterdir())] == [99, 99]
     said = capsys.readouterr().err
     assert "tiny.png: a net of scale 4 does not enlarge 8x8 12.38 times" in said
+    assert "another --model or a smaller --width, at most 32" in said
     assert "wide.png: is 132 pixels wide already, and becomes smaller" in said
+    more = ("--model", "x4-pixel", "-o", tmp_path / "named")
+    assert status("upscale", tmp_path / "in", "--width", 99, *more) == 1
+    assert len(list((tmp_path / "named").iterdir())) == 2
 
 
 def test_evaluate_prints_and_saves(shelf, tmp_path, capsys):

@@ -473,6 +473,16 @@ def test_folders_that_may_not_be_read(folder, monkeypatch, caplog):
         stream(closed)
 
 
+def test_photos_beside_a_dataset_are_said_to_be_left_out(folder, prepare, caplog):
+    count = len(data.open_sources([folder]))
+    prepare(folder, folder / "packed")
+    assert len(data.open_sources([folder / "packed"])) == count
+    assert not caplog.records
+    assert len(data.open_sources([folder])) == count
+    said = f"{folder}: only the dataset {folder / 'packed'} is read, and not the {count} images"
+    assert said in caplog.text
+
+
 def test_a_fifo_is_no_dataset(folder):
     (folder / "features.json").write_text("{}")
     os.mkfifo(folder / "dataset_info.json")

@@ -332,6 +332,33 @@ def test_a_gif_whose_first_frame_is_opaque_may_become_transparent(tmp_path):
     assert after.alpha[:, 0].tolist() == [0] * 4 + [255] * 4
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng"])
+def test_nothing_shines_through_a_frame_that_is_not_the_first_transparent_one(tmp_path, suffix):
+    """Opaque, twice the same, with a changed corner, with a hole, opaque again, with a hole."""
+    whole = np.random.default_rng(0).integers(0, 4, (16, 24, 3), np.uint8) * 80
+    corner = whole.copy()
+    corner[:4, :4] = 255
+    hole = np.full((16, 24), 255, np.uint8)
+    hole[8:] = 0
+    shown = [(whole, None), (whole, None), (corner, None), (whole, hole), (whole, None)]
+    shown.append((corner, hole[::-1]))
+    tenth = Fraction(1, 10)
+    frames = [Frame(pixels, i * tenth, tenth, alpha) for i, (pixels, alpha) in enumerate(shown)]
+    path = tmp_path / f"a{suffix}"
+    with path.open("wb") as file:
+        animations.write(file, suffix, frames, 0, 100)
+    found = list(animations.read(path).frames)
+    assert found[-1].end == 6 * tenth
+    times = {frame.start: frame for frame in found}
+    for i, (pixels, alpha) in enumerate(shown):
+        frame = times[max(start for start in times if start <= i * tenth)]
+        opaque = np.ones((16, 24), bool) if alpha is None else alpha > 0
+        seen = np.ones((16, 24), bool) if frame.alpha is None else frame.alpha > 0
+        np.testing.assert_array_equal(seen, opaque)
+        if suffix == ".gif":
+            np.testing.assert_array_equal(frame.pixels[opaque], pixels[opaque])
+
+
 def test_a_part_before_the_first_picture(tmp_path):
     """Seeking finds nothing there, and the file is opened again."""
     source = streams(tmp_path / "a.mp4", ("libx264", 0, 200, 0.48), ("aac", 0, 20, 0))

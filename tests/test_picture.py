@@ -579,6 +579,16 @@ def test_16_bit_grey_with_transparency_stays_grey():
     assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
 
 
+def test_16_bit_grey_with_a_transparent_level_keeps_its_hole():
+    row = struct.pack(">3H", 7, 30_000, 40_000)
+    picture = images.read(png([row], 3, 16, 0, [(b"tRNS", struct.pack(">H", 7))]))
+    for suffix in (".png", ".tif"):
+        made = opened(images.encode(picture, suffix))
+        assert made.mode == "LA"
+        assert np.asarray(made)[0, :, 1].tolist() == [0, 255, 255]
+    assert picture.notes == ("its 16 bits per colour are cut to 8 bits",)
+
+
 def test_portable_pixmaps_of_16_bits_say_so():
     data = b"P6 2 1 65535\n" + bytes(12)
     assert images.read(data).notes == ("its 16 bits per colour are cut to 8 bits",)

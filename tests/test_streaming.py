@@ -11,6 +11,7 @@ from jaxpercept.images import samples
 from jaxpercept.inference import statistics, tiles
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import net_file, transform_net
+from jaxpercept.runtime import backend
 
 SAME = {"padding": "same", "fit": "crop", "upsample": "transposed", "head_norm": True}
 ONE_BLOCK = {"blocks": 1}  # fewer norms, each of which is a pass with a program of its own
@@ -94,12 +95,12 @@ def test_moments_of_parts():
 
 def test_chosen_by_the_memory_at_hand(monkeypatch):
     net = model("resize")
-    monkeypatch.setattr(tiles, "_memory", lambda: 1 << 30)
+    monkeypatch.setattr(backend, "memory_left", lambda: 1 << 30)
     assert tiles.choose(net, 1024, 1024) == 0
     assert tiles.choose(net, 10_000, 10_000) == tiles.TILE
     assert tiles.choose(model("reference"), 9_999, 10_000) == 0
     monkeypatch.undo()
-    assert tiles._memory() > 1 << 26
+    assert backend.memory_left() > 1 << 26
 
 
 def test_an_image_that_fits_into_a_tile_is_not_cut():

@@ -200,6 +200,13 @@ def test_small_images_name_the_layers_that_fit(phi, photos):
         run.synthesize(SynthesisConfig(objective=made, sizes=(12,)), photos, vgg_params=phi)
 
 
+@pytest.mark.parametrize("sizes", [{"sizes": (300_000,)}, {"style_size": 300_000}])
+def test_sizes_far_beyond_the_memory_are_refused(phi, photos, style, sizes):
+    terms = objective.make_terms(config_of().objective)
+    with pytest.raises(InputError, match=r"300000x300000 needs at least 9.22e\+04 GB of memory"):
+        run.try_sizes(config_of(**sizes), terms, phi, photos[0], [style])
+
+
 def test_a_loss_that_is_not_finite_stops(phi, photos):
     terms = [LossTerm("root", lambda inputs: jnp.sqrt(inputs.target - 0.9).sum((1, 2, 3)))]
     contents = [np.ones((8, 8, 3), np.float32), photos[0][:8, :8]]

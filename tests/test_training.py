@@ -23,8 +23,8 @@ from jaxpercept import config, images
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
 from jaxpercept.nets import net_file, transform_net, vgg, weights_file
+from jaxpercept.runtime.console import Console
 from jaxpercept.training import directory, engines, log, loop, runs
-from jaxpercept.training.console import Console
 from jaxpercept.training.start import gram_targets, init_state
 from jaxpercept.training.step import make_step
 

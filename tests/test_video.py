@@ -405,6 +405,11 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
         assert said in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
     moving = animation(tmp_path / "c.gif", loop=3)
+    black, white = (Image.new("RGB", (8, 8), color) for color in ("black", "white"))
+    black.save(tmp_path / "small.gif", save_all=True, append_images=[white])
+    several = (moving, tmp_path / "small.gif", "--width", 100, "-o", tmp_path / "several")
+    assert status("upscale", *several, *line[2:]) == 1
+    assert "small.gif: a net of scale 2 does not enlarge 8x8 12.5 times" in capsys.readouterr().err
     assert status("upscale", moving, *line[2:], "-o", tmp_path / "d.gif") == 0
     assert shown(tmp_path / "d.gif") == ([40, 80, 120, 200], 3, (128, 96))
     assert status("upscale", moving, *line[2:], "-o", tmp_path / "d.png") == 0

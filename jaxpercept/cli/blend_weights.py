@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jaxpercept import files
 from jaxpercept.cli.outputs import say, tell
-from jaxpercept.cli.writable import check_file
-from jaxpercept.errors import InputError
+from jaxpercept.cli.writable import check_weights
 from jaxpercept.nets import weights_file
 
 _ALIKE = 0.6  # below it, neither net was trained on from the other
@@ -38,10 +36,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out)
-    if out.suffix != weights_file.SUFFIX and not files.is_special(out):
-        raise InputError(f"-o {out} is not allowed; the name must end in {weights_file.SUFFIX}")
     given = arguments.first, arguments.second
-    check_file("-o", out, map(weights_file.resolve, given))
+    check_weights("-o", out, map(weights_file.resolve, given))
     from jaxpercept.nets import blending, net_file
 
     config, params, stats, header = blending.blend(*given, arguments.at)

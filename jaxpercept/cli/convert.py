@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
 
 from jaxpercept.cli.outputs import tell
+from jaxpercept.cli.writable import check_weights
 
 _VGG16 = """Convert VGG-16's 13 convolutions into a file for --vgg.
 
@@ -70,6 +72,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _convert_vgg16(arguments: argparse.Namespace) -> None:
+    check_weights("DST", Path(arguments.dst), [arguments.src])
     from jaxpercept.interop.convert import convert_vgg16
 
     header = convert_vgg16(arguments.src, arguments.dst)
@@ -80,6 +83,7 @@ def _convert_vgg16(arguments: argparse.Namespace) -> None:
 
 
 def _convert_transform_net(arguments: argparse.Namespace) -> None:
+    check_weights("DST", Path(arguments.dst), [arguments.src])
     from jaxpercept.interop.convert import convert_transform_net
 
     header = convert_transform_net(arguments.src, arguments.dst, arguments.source)

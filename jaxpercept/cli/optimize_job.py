@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from jaxpercept.cli.outputs import namer, say, settled
 from jaxpercept.cli.writable import check_file
 from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.runtime import stopping
+from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def run(
     _check_sizes(made, inputs, loaded, styles, pictures)
     outputs = [name_output(found, label) for found in inputs]
     for output in outputs:
+        images.check_writable_name(output)  # now, and not when the image is finished
         check_file("-o", output, (*styles, made.init))
     with stopping.requests("stopping soon; the image so far will be saved") as stopped:
         _optimize(arguments, made, loaded, pictures, shares, outputs, stopped)
@@ -112,25 +113,27 @@ def _optimize(
         run.try_sizes(made, terms, params, loaded[indices[0]], pictures)
     _introduce(made, len(loaded))
     saved = 0
-    for indices in groups.values():
-        if stopped:
-            say(f"{len(loaded) - saved} of {len(loaded)} images were not begun")
-            return
-        frames = [_frames(Path(arguments.out), outputs[i]) for i in indices]
-        result = run.synthesize(
-            made,
-            [loaded[i] for i in indices],
-            pictures,
-            style_weights=shares,
-            vgg_params=params,
-            progress=_reporter(frames, stopped),
-        )
-        for i, image in zip(indices, result.images, strict=True):
-            if getattr(arguments, "preserve_color", False):
-                colours = images.resize(loaded[i], image.shape[:2])
-                image = images.preserve_color(image, colours)
-            say(str(images.save_image(outputs[i], image)))
-            saved += 1
+    with Console() as console:
+        for indices in groups.values():
+            if stopped:
+                console.say(f"{len(loaded) - saved} of {len(loaded)} images were not begun")
+                return
+            frames = [_frames(Path(arguments.out), outputs[i]) for i in indices]
+            console.say("compiling the iteration", live=True)
+            result = run.synthesize(
+                made,
+                [loaded[i] for i in indices],
+                pictures,
+                style_weights=shares,
+                vgg_params=params,
+                progress=_reporter(frames, stopped, console),
+            )
+            for i, image in zip(indices, result.images, strict=True):
+                if getattr(arguments, "preserve_color", False):
+                    colours = images.resize(loaded[i], image.shape[:2])
+                    image = images.preserve_color(image, colours)
+                console.say(str(images.save_image(outputs[i], image)))
+                saved += 1
 
 
 def _introduce(made: SynthesisConfig, count: int) -> None:
@@ -156,7 +159,9 @@ def _frames(out: Path, output: Path) -> Path:
     return out / "frames" / output.relative_to(out).with_suffix("")
 
 
-def _reporter(frames: Sequence[Path], stopped: Sequence[int]) -> Callable[[Progress], bool]:
+def _reporter(
+    frames: Sequence[Path], stopped: Sequence[int], console: Console
+) -> Callable[[Progress], bool]:
     """Returns a function that prints progress, saves frames numbered 1, 2, 3, … as films need them,
     and returns whether to stop."""
     from jaxpercept import images
@@ -177,9 +182,7 @@ def _reporter(frames: Sequence[Path], stopped: Sequence[int]) -> Callable[[Progr
             f"evaluations  {terms}  "
             f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
         )
-        live = sys.stderr.isatty()
-        end = "" if live and p.iteration < p.iterations and not stopped else "\n"
-        print(("\r\x1b[K" if live else "") + line, end=end, file=sys.stderr, flush=True)
+        console.say(line, live=True)
         return bool(stopped)
 
     return report

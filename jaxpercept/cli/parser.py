@@ -76,13 +76,18 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found = super().parse_args(args, namespace)
         flags = self.flags()
+        shown = {a.dest: str(a.metavar) for a in self._reached()._actions if not a.option_strings}
         for name, value in vars(found).items():
             if any(item == "" for item in (value if isinstance(value, list) else [value])):
-                self.error(f"{flags.get(name, name)} is empty; give a value")
+                self.error(f"{(flags | shown).get(name, name)} is empty; give a value")
         return found
 
     def error(self, message: str) -> NoReturn:
         known = self._reached()._options()
+        if number := re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message):
+            option, kind, given = number.groups()
+            kind = "a whole number" if kind == "int" else "a number"
+            message = f"{option.split('/')[-1]} {given} is not allowed; give {kind}"
         stray = re.search(r"unrecognized arguments: (\S+)", message)
         wrong = re.search(r"invalid choice: '(.*?)'", message)
         unknown = (

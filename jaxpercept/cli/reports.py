@@ -17,10 +17,12 @@ def check(
     arguments: argparse.Namespace, names: Iterable[str], inputs: Iterable[str | Path] = ()
 ) -> None:
     """Raises InputError unless a file can be written wherever an option of these names says, and
-    is none of the `inputs`."""
-    inputs = list(inputs)
+    is none of the `inputs` and of the other files."""
+    inputs, others = list(inputs), dict[Path, str]()
     for name in names:
         if file := getattr(arguments, name):
+            if (other := others.setdefault(Path(file).resolve(), name)) != name:
+                raise InputError(f"--{other} and --{name} both name {file}; give two files")
             check_file(f"--{name}", Path(file), inputs)
             if name in _PICTURES:
                 from jaxpercept import images

@@ -150,14 +150,19 @@ def run(arguments: argparse.Namespace) -> int:
     missing: list[str] = []
     sources = find(arguments.inputs, missing, Path(arguments.out))
     name_output = namer([*sources], 1, Path(arguments.out), suffix)
+    from jaxpercept import images
     from jaxpercept.inference import upscaling
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import process
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
-    factor = upscaling.factor(arguments.scale, arguments.width, list(sources.values()))
-    net = upscale_films.chosen_net(arguments, factor)
+    factor = upscaling.factor(
+        arguments.scale, arguments.width, list(sources.values()), lambda one: images.size_of(one)[1]
+    )
+    # A photo that the given --model does not enlarge to --width fails alone.
+    wanted = factor if arguments.model is None else arguments.scale
+    net = upscale_films.chosen_net(arguments, wanted)
     label = upscaling.label(net, arguments.scale, arguments.width)
     inputs = settled(sources, [label], name_output)
     job = process(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,23 +69,12 @@ def run(arguments: argparse.Namespace, how: Treatment) -> int:
     inputs, missing = find(arguments.inputs, out, containers.READ_SUFFIXES)
     name_output = namer(inputs, 1, out, kind=film_kind())
     compilation_cache.enable()
-    net = chosen_net(arguments, _factor(arguments, [one.path for one in inputs]))
+    paths = [one.path for one in inputs]
+    factor = upscaling.factor(arguments.scale, arguments.width, paths, films.width)
+    net = chosen_net(arguments, factor)
     label = upscaling.label(net, arguments.scale, arguments.width)
     inputs = settled(inputs, [label], name_output)
     tasks = [Task(one.path, str(one.path), name_output(one, label)) for one in inputs]
     job = Job(len(tasks), say)
     films.process(tasks, how, net, job, skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(tasks), "film")
-
-
-def _factor(arguments: argparse.Namespace, paths: Sequence[Path]) -> float | None:
-    """Returns the largest enlargement that is asked for. Films that cannot be read do not count."""
-    from jaxpercept.inference import films
-
-    if arguments.width is None:
-        return arguments.scale
-    found = []
-    for path in paths:
-        with contextlib.suppress(InputError):
-            found.append(arguments.width / films.width(path))
-    return max(found, default=None)

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxpercept import files
 from jaxpercept.errors import InputError
+from jaxpercept.nets import weights_file
 
 
 def check_folder(out: str | os.PathLike[str], option: str = "-o") -> None:
@@ -35,3 +37,13 @@ def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> No
     place = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not os.access(place, os.W_OK) or not (place.is_dir() or place == path.absolute()):
         raise InputError(f"{option} {path}: {place} cannot be written; give another file")
+
+
+def check_weights(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Does what `check_file` does for a weights file. Its name tells it from a picture, which would
+    be lost."""
+    if path.suffix != weights_file.SUFFIX and not files.is_special(path):
+        raise InputError(
+            f"{option} {path} is not allowed; the name must end in {weights_file.SUFFIX}"
+        )
+    check_file(option, path, inputs)

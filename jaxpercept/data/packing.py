@@ -111,7 +111,8 @@ def prepare(
     if max_side is not None:
         check(Name("max_side"), max_side, Option(least=16))
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: no such folder; give a folder of images")
+        what = "is not a folder" if Path(folder).exists() else "no such folder"
+        raise InputError(f"{folder}: {what}; give a folder of images")
     source = Folder(folder)
     files.remove_stale(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import logging
 import os
 from bisect import bisect_right
 from collections import Counter
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jaxpercept.data import tfds
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, counted, printable
 from jaxpercept.images.formats import READ_SUFFIXES
 from jaxpercept.images.listing import is_inside, left_out_line, walk_images
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -155,7 +158,23 @@ def _open_one(given: str, exclude: Sequence[str], own: str | None) -> Source:
         raise InputError(
             f"{given}: several TFDS datasets; give one of {', '.join(map(str, prepared[:4]))}"
         )
-    return tfds.open_folder(prepared[0], given) if prepared else tfds.open_named(given)
+    if not prepared:
+        return tfds.open_named(given)
+    _say_beside(path, prepared[0])
+    return tfds.open_folder(prepared[0], given)
+
+
+def _say_beside(folder: Path, dataset: Path) -> None:
+    """Warns of images in `folder` beside the dataset, which alone is read."""
+    beside = [p for p in walk_images(folder) if dataset not in p.parents]
+    if beside:
+        log.warning(
+            "%s: only the dataset %s is read, and not the %s beside it; to use these too, move "
+            "them to a folder of their own and give both",
+            printable(str(folder)),
+            printable(str(dataset)),
+            counted(len(beside), "image"),
+        )
 
 
 def open_sources(

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import struct
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -136,7 +137,14 @@ def write(
     times: list[int] = []
     images = _images(frames, times, Fraction(1, 100) if kind == "GIF" else Fraction(1, 1000))
     first = next(images)
-    rest = list(images) if kind == "PNG" else images  # Pillow reads them twice
+    rest: Iterable[Image.Image] = images
+    if kind == "PNG":
+        rest = list(images)  # Pillow reads them twice
+    elif kind == "GIF":
+        # One transparent frame decides how all are taken away.
+        held = deque(map(_paletted, images))
+        clears = first.mode == "RGBA" or any("transparency" in image.info for image in held)
+        rest = (held.popleft() for _ in range(len(held)))
     how: dict[str, Any] = {"save_all": True, "append_images": rest, "duration": times}
     if kind != "GIF" or not loop:
         how["loop"] = loop or 0
@@ -145,7 +153,7 @@ def write(
     if kind == "WEBP":
         how |= {"quality": 80 if quality is None else quality, "method": 4, "minimize_size": False}
     elif kind == "GIF":
-        how |= {"disposal": 2 if first.mode == "RGBA" else 1, "optimize": False}
+        how |= {"disposal": 2 if clears else 1, "optimize": False}
     first.save(file, kind, **how)
 
 
@@ -166,3 +174,15 @@ def _images(frames: Iterable[Frame], times: list[int], unit: Fraction) -> Iterat
         if frame.alpha is not None:
             rgb.putalpha(Image.fromarray(frame.alpha))
         yield rgb
+
+
+def _paletted(image: Image.Image) -> Image.Image:
+    """Returns the image with a palette, as Pillow writes it into a GIF, in a quarter of the
+    memory."""
+    made = image.convert("P", palette=Image.Palette.ADAPTIVE)
+    if image.mode == "RGBA" and made.palette is not None:
+        colours = made.palette.colors
+        clear = [number for colour, number in colours.items() if tuple(colour)[3:] == (0,)]
+        if clear:
+            made.info["transparency"] = clear[0]
+    return made

@@ -236,7 +236,8 @@ def notes_on(image: Image.Image) -> tuple[str, ...]:
     raw = str(tiles[0][3]) if tiles else ""
     largest = re.search(r"\d+", raw) if image.format == "PPM" else None
     deep = ";16" in raw or (largest is not None and int(largest[0]) > 255)
-    if image.mode not in ("1", "L") and not is_deep(image) and deep:
+    kept = is_deep(image) and "transparency" not in image.info
+    if image.mode not in ("1", "L") and not kept and deep:
         notes.append("its 16 bits per colour are cut to 8 bits")
     if float_tiff.CUT in image.info:
         notes.append(f"its {image.info[float_tiff.CUT]} cut to 8 bits")

@@ -128,7 +128,8 @@ def _checked(x: NDArray[Any]) -> NDArray[Any]:
 
 def _image(picture: Picture, x: NDArray[Any], alpha: NDArray[Any] | None, kind: str) -> Image.Image:
     grey = picture.grey and _is_neutral(x)
-    if grey and picture.bits == 16 and x.dtype != np.uint8 and kind in (PNG, TIFF):
+    deep = picture.bits == 16 and x.dtype != np.uint8 and alpha is None  # as Pillow can hold it
+    if grey and deep and kind in (PNG, TIFF):
         levels = np.clip(x[..., 0], 0, 1) * np.float32(65535) + np.float32(0.5)
         return Image.fromarray(levels.astype(np.uint16))
     image = Image.fromarray(to_uint8(x[..., 0] if grey else x))

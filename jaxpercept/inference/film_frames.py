@@ -154,6 +154,7 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
             f"{path}: its frames become {width * scale}x{height * scale}, more than the limit of "
             f"{how.max_pixels:,} pixels; {smaller} or raise --max-pixels"
         )
+    treatment.check_factor(how, model, str(path), height, width)
     if min(height, width) < (least := geometry.least_side(model.config)):
         raise InputError(
             f"{path}: {width}x{height} is too small; give at least {least} pixels per side{larger}"

@@ -6,12 +6,9 @@ Style nets also need the statistics of the whole image: see `statistics`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +17,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference import cutting, statistics
 from jaxpercept.inference.model import Net, in_jax
 from jaxpercept.nets import geometry
+from jaxpercept.runtime import backend
 
 TILE = 768  # the side of a style net's tiles in pixels, without the overlap
 TILE_OUTPUT = 1024  # the side of a tile's output where tiles cost no more
@@ -39,7 +37,7 @@ def choose(model: Net, height: int, width: int, tile: int | None = None) -> int:
         return side if many and geometry.seamless(config) else 0
     if in_jax(model) is None or not statistics.fits(model, height, width):
         return 0
-    return TILE if LIVE * 4 * config.stem * height * width > _memory() else 0
+    return TILE if LIVE * 4 * config.stem * height * width > backend.memory_left() else 0
 
 
 def run(
@@ -69,15 +67,3 @@ def run(
             "--tile"
         )
     return cutting.assembled(model, x, side, lambda seen: np.asarray(model(seen)), deep=deep)
-
-
-def _memory() -> int:
-    """Returns how many bytes this machine, or the accelerator, has left."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    info = Path("/proc/meminfo")
-    lines = dict(line.split(":") for line in info.read_text().splitlines()) if info.exists() else {}
-    if "MemAvailable" in lines:
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

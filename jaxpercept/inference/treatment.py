@@ -85,12 +85,7 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
             f"{name}: {what}, {count:,} pixels, more than the limit of {treatment.max_pixels:,}; "
             f"{fix} or raise --max-pixels"
         )
-    factor = treatment.factor if treatment.width is None else treatment.width / width
-    if config.scale > 1 and (factor or 0) > config.scale:
-        raise InputError(
-            f"{name}: a net of scale {config.scale} does not enlarge {width}x{height} "
-            f"{factor:.4g} times; give another --model or a smaller factor"
-        )
+    check_factor(treatment, model, name, height, width)
     seen, least = (height, width), geometry.least_side(config)
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width, least)
@@ -102,6 +97,18 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
             f"side{larger}"
         )
     return Sizes(file, (height, width), seen)
+
+
+def check_factor(treatment: Treatment, model: Net, name: str, height: int, width: int) -> None:
+    """Raises InputError if a picture of this size becomes larger than the net can make it."""
+    scale = model.config.scale
+    factor = treatment.factor if treatment.width is None else treatment.width / width
+    if scale > 1 and (factor or 0) > scale:
+        fix = "factor" if treatment.width is None else f"--width, at most {scale * width}"
+        raise InputError(
+            f"{name}: a net of scale {scale} does not enlarge {width}x{height} {factor:.4g} times; "
+            f"give another --model or a smaller {fix}"
+        )
 
 
 def read(

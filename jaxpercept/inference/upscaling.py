@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from jaxpercept import images
 from jaxpercept.config import SCALES, net_from_dict
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.inference.model import Model, Net, load_model
 from jaxpercept.nets import weights_file
+
+Source = TypeVar("Source")
 
 
 def shipped(scale: int) -> dict[str, dict[str, Any]]:
@@ -26,19 +27,29 @@ def shipped(scale: int) -> dict[str, dict[str, Any]]:
 
 
 def factor(
-    scale: float | None, width: int | None, sources: Sequence[images.Source]
+    scale: float | None,
+    width: int | None,
+    sources: Sequence[Source],
+    width_of: Callable[[Source], int],
 ) -> float | None:
-    """Returns how many times larger the images are to become, the largest factor of all. Returns
-    None if neither `scale` nor `width` is set. Files that cannot be read do not count, and neither
-    do those that no net enlarges so far, unless there are no others: they fail alone later."""
+    """Returns how many times larger the images or films are to become, the largest factor of all.
+    Returns None if neither `scale` nor `width` is set. Files that cannot be read do not count, and
+    neither do those that no net enlarges so far: they fail alone later. Raises InputError if no net
+    enlarges any of them so far. `width_of` returns a file's width."""
     if width is None:
         return scale
     found = []
     for source in sources:
         with contextlib.suppress(InputError):
-            found.append(width / images.size_of(source)[1])
-    within = [one for one in found if one <= max(SCALES)]
-    return max(within or found, default=None)
+            found.append(width_of(source))
+    most = max(SCALES) * max(found, default=width)
+    if width > most:
+        raise InputError(
+            Name("width"),
+            f" {width} is more than {max(SCALES)} times the input's {max(found)} pixels; give at "
+            f"most {most}, or enlarge in two steps",
+        )
+    return max((width / one for one in found if width <= max(SCALES) * one), default=None)
 
 
 def net_scale(factor: float, has_nets: Callable[[int], Any] = shipped) -> int:

@@ -27,6 +27,7 @@ from jaxpercept.nets import headers
 
 Shapes = Mapping[str, tuple[int, ...]]
 SUFFIX = ".safetensors"
+_OF_OTHERS = (".pth", ".pt", ".ckpt", ".npz", ".t7", ".h5", ".onnx")  # what `convert` may read
 LARGEST = 1e12  # a layer with larger weights overflows float32
 _DTYPES = ("F16", "F32", "F64")
 _KINDS = {"transform_net": "a transform net's", "vgg16": "a VGG-16"}
@@ -188,6 +189,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, Any]]
         what, fix = "safetensors file", "give the net's .safetensors file"
         if Path(path).suffix == ".safetensors":
             what, fix = f"complete {what}", "download or convert it again"
+        elif Path(path).suffix.lower() in _OF_OTHERS:
+            fix = "`jaxpercept convert --help` says how to make one from other projects' files"
         raise InputError(f"{path}: is not a {what} ({reason}); {fix}") from e
 
 

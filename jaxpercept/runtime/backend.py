@@ -1,10 +1,12 @@
-"""Explains why jax cannot compute: its memory is full, or the requested platform is missing on this
-machine.
+"""Tells how much memory is left, and explains why jax cannot compute: its memory is full, or the
+requested platform is missing on this machine.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -28,3 +30,17 @@ def problem(error: Exception) -> str | None:
             "what there is, or install jax for that device (pip install 'jaxpercept[cuda]')"
         )
     return None
+
+
+def memory_left() -> int:
+    """Returns how many bytes this machine, or the accelerator, has left."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    info = Path("/proc/meminfo")
+    lines = dict(line.split(":") for line in info.read_text().splitlines()) if info.exists() else {}
+    if "MemAvailable" in lines:
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

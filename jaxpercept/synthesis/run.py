@@ -24,10 +24,13 @@ from jaxpercept.images import Float
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import vgg
+from jaxpercept.runtime import backend
 from jaxpercept.synthesis.minimize import State
 from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, check_size
 from jaxpercept.synthesis.stage import Job, Progress
 from jaxpercept.training.start import style_targets
+
+_BYTES = 4 * 64 * 4  # of a pixel at least: four activations of the loss network's 64 channels
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,24 @@ def try_sizes(
     height, width = content.shape[:2]
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
+        _check_memory(config, *fitted)
+        for style in styles:
+            longest = size if config.style_size is None else config.style_size
+            tall, wide = style.shape[:2]
+            _check_memory(config, *images.fit(tall, wide, longest or max(tall, wide), "long"))
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
+
+
+def _check_memory(config: SynthesisConfig, height: int, width: int) -> None:
+    """Raises InputError if an image is far too large for the memory. Linux would kill the
+    process."""
+    needed, left = _BYTES * height * width, backend.memory_left()
+    if config.layers and needed > left:
+        raise InputError(
+            f"{width}x{height} needs at least {needed / 1e9:.3g} GB of memory, and "
+            f"{left / 1e9:.3g} GB are left; give smaller ",
+            Name("sizes"),
+        )
 
 
 def score(

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import re
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,10 +186,8 @@ def _failed_saves_silenced(failed: Callable[[], bool]) -> Iterator[None]:
     """Silences the logs of a failed save, which is one InputError here. Orbax also logs its
     traceback from several threads, asyncio logs those of further arrays, and TensorStore logs a
     line for every array that it can no longer report. Hundreds of lines would bury the one that
-    says what to do."""
-
-    def no_traceback(record: logging.LogRecord) -> bool:
-        return not record.exc_info and "Failed to json parse" not in record.getMessage()
+    says what to do. Those threads go on until the process ends, and so does the silence if a save
+    `failed`."""
 
     def hook(found: Any) -> None:
         if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
@@ -197,16 +195,22 @@ def _failed_saves_silenced(failed: Callable[[], bool]) -> Iterator[None]:
 
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     for logger in loggers:
-        logger.addFilter(no_traceback)
+        logger.addFilter(_is_not_of_a_save)
     before, sys.unraisablehook = sys.unraisablehook, hook
     try:
         yield
     finally:
-        if failed():
-            gc.collect()  # its reports come now, not later
-        sys.unraisablehook = before
-        for logger in loggers:
-            logger.removeFilter(no_traceback)
+        if not failed():
+            sys.unraisablehook = before
+            for logger in loggers:
+                logger.removeFilter(_is_not_of_a_save)
+
+
+def _is_not_of_a_save(record: logging.LogRecord) -> bool:
+    if record.exc_info:
+        told = "".join(traceback.format_exception(*record.exc_info))
+        return not re.search("orbax|tensorstore", told)
+    return "Failed to json parse" not in record.getMessage()
 
 
 def _first_line(error: Exception) -> str:

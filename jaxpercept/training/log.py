@@ -16,8 +16,8 @@ import numpy as np
 
 from jaxpercept import files
 from jaxpercept.config import TrainConfig
+from jaxpercept.runtime.console import Console
 from jaxpercept.training import directory, finite
-from jaxpercept.training.console import Console
 from jaxpercept.training.runs import whole_lines
 
 OnLog = Callable[[dict[str, float]], None]

@@ -19,6 +19,7 @@ from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.runtime import allocator, compilation_cache, stopping
+from jaxpercept.runtime.console import Console
 from jaxpercept.training import (
     directory,
     finite,
@@ -31,7 +32,6 @@ from jaxpercept.training import (
     style_plan,
 )
 from jaxpercept.training.checkpoint import Checkpoints
-from jaxpercept.training.console import Console
 from jaxpercept.training.log import Log, OnLog
 from jaxpercept.training.start import Start, prepare, style_targets
 from jaxpercept.training.step import TrainState, make_step

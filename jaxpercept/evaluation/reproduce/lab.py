@@ -99,6 +99,7 @@ class Lab:
                 "--out, or delete it"
             )
         begun = time.monotonic()
+        self.say(f"{name}: compiling and measuring")
         result, picture = measure()
         unit = {"settings": settings, **result}
         if picture is not None:

@@ -85,7 +85,7 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
             problems.append(f"not finite: {theirs}")
         else:
             arrays[ours] = value.transpose(axes)
-    problems += [f"extra {theirs}" for theirs in found.arrays if theirs not in known]
+    problems += [f"extra {theirs}" for theirs in sorted(found.arrays) if theirs not in known]
     if problems:
         raise InputError(f"{src}: not a net of {source}: {'; '.join(problems)}")
     return arrays

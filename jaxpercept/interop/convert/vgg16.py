@@ -73,7 +73,7 @@ def _check(src: Path, found: Source) -> None:
     expected = expected_shapes()
     named = {k: found.names.get(k, k) for k in expected}
     problems = [f"missing {named[k]}" for k in expected if k not in found.arrays]
-    problems += [f"extra {k}" for k in found.extra]
+    problems += [f"extra {k}" for k in sorted(found.extra)]
     for key, shape in expected.items():
         if (value := found.arrays.get(key)) is None:
             continue
