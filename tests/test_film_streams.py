@@ -4,6 +4,7 @@ import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from test_film_input import Plain, made, sounding
 from jaxpercept.errors import InputError
 from jaxpercept.images import animations, hdr
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import film_reading, films
+from jaxpercept.inference import containers, film_reading, films
 from jaxpercept.inference.encoding import Encoding
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.film_frames import Making
@@ -79,6 +80,15 @@ def test_titles_may_be_in_any_encoding(tmp_path):
         out.mux(stream.encode(None))
     source.write_bytes(source.read_bytes().replace(b"CafeX", b"Caf\xe9 "))
     assert not made(source, tmp_path / "b.mp4")[0].failed
+
+
+@pytest.mark.parametrize(("version", "options"), [("18.1.0", ["metadata_errors"]), ("19.0.2", [])])
+def test_films_open_with_the_options_of_their_pyav(monkeypatch, version, options):
+    seen = []
+    stand_in = SimpleNamespace(__version__=version, open=lambda name, **rest: seen.extend(rest))
+    monkeypatch.setattr(containers, "library", lambda: stand_in)
+    containers.opened(Path("a.mp4"))
+    assert seen == options
 
 
 def test_the_default_streams_are_taken(tmp_path):
@@ -157,6 +167,17 @@ def test_what_an_encoder_puts_before_the_sound_moves_no_frame_in_matroska(tmp_pa
         with av.open(str(path)) as container:
             heard = list(container.decode(audio=0))
         assert (heard[0].pts, sum(frame.samples for frame in heard)) == (0, 18 * 1024)
+
+
+def test_a_cut_from_mp4_to_matroska_loses_no_sound(tmp_path):
+    """A decoder may leave out as much as the file's header says; it is before the cut."""
+    source, out = film(av, tmp_path / "a.mp4", sound="aac"), tmp_path / "b.mkv"
+    job = Job(1, lambda line: None)
+    cut = Making(cut=Cut(start=Fraction(1, 10)))
+    films.process([Task(source, source.name, out)], Treatment(grain=0.0), Plain(), job, cut)
+    with av.open(str(out)) as container:
+        heard = list(container.decode(audio=0))
+    assert (heard[0].pts, sum(frame.samples for frame in heard)) == (7, 13 * 1024)
 
 
 @pytest.mark.skipif("libmp3lame" not in av.codecs_available, reason="needs an MP3 encoder")

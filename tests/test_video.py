@@ -219,13 +219,7 @@ def test_display_matrices_turn_and_mirror(matrix, wanted):
     a, b, c, d = matrix
     values = np.array([[a, b, 0], [c, d, 0], [0, 0, 1 << 14]], "<i4") * 65536
 
-    class Side:
-        type = types.SimpleNamespace(name="DISPLAYMATRIX")
-
-        def __bytes__(self):
-            return values.tobytes()
-
-    frame = types.SimpleNamespace(side_data=[Side()], rotation=0)
+    frame = types.SimpleNamespace(side_data={"DISPLAYMATRIX": values.tobytes()}, rotation=0)
     picture = pictures(1)[0]
     np.testing.assert_array_equal(film_colour.turned(picture, frame), wanted(picture))
 

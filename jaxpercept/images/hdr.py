@@ -24,7 +24,7 @@ _TO_709 = np.array(
 def to_standard(rgb: NDArray[np.uint16], transfer: str) -> NDArray[np.uint8]:
     """Converts (H, W, 3) of 16 bits, PQ, HLG or WIDE, to 8 bits of BT.709. The value 1 is diffuse
     white, and the highlights of PQ and HLG are compressed below it."""
-    light = _light(transfer)[rgb] @ _TO_709.T
+    light: NDArray[Any] = _light(transfer)[rgb] @ _TO_709.T
     if transfer != WIDE:
         peak = np.maximum(light.max(-1, keepdims=True), 1e-6)
         over = np.maximum(peak - _KNEE, 0)

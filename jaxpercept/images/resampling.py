@@ -27,17 +27,17 @@ SIGMA = 1.0  # the blur before downsampling, Johnson et al. 2016, section 4.2
 _BLUR_RADIUS = 4  # in σ; beyond it the Gaussian is below 1e-3 of a grey level
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cubic(x: NDArray[Any]) -> NDArray[np.float64]:
     x = np.abs(x)
     near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-def _lanczos3(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lanczos3(x: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
 
 
-def _box(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _box(x: NDArray[Any]) -> NDArray[np.float64]:
     return np.where((x >= -0.5) & (x < 0.5), 1.0, 0.0)
 
 

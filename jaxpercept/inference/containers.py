@@ -39,7 +39,9 @@ def location(path: str | Path) -> str:
 
 def opened(path: Path) -> Any:
     """Opens a film file for reading. Its titles may be in any encoding."""
-    return library().open(location(path), metadata_errors="replace")
+    av = library()
+    older = int(av.__version__.partition(".")[0]) < 19  # later ones always do so, without an option
+    return av.open(location(path), **({"metadata_errors": "replace"} if older else {}))
 
 
 def chosen(streams: Iterable[Any]) -> Any:

@@ -84,10 +84,9 @@ def lies(frame: Any) -> bool:
 def turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
     """Returns the picture as its display matrix asks: turned by quarters, mirrored, or both. A
     point (x, y) is shown at (a x + c y, b x + d y), with y downwards (ISO/IEC 14496-12, 6.2.2)."""
-    for side in frame.side_data:
-        if side.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(side)[:20], "<i4").astype(np.int64)
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-            return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    if (side := frame.side_data.get("DISPLAYMATRIX")) is not None:
+        a, b, _, c, d = np.frombuffer(bytes(side)[:20], "<i4").astype(np.int64)
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+        return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return np.rot90(rgb, round(frame.rotation / 90) % 4)  # counterclockwise

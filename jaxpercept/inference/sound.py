@@ -22,6 +22,7 @@ class Sound:
         self.out, self.cut, self.film, self.copied = out, cut, film, True
         self.source: Any = None
         self.packets: Iterator[Any] = iter(())
+        self.lead = Fraction(0)  # seconds before the beginning that are written too
         self.waiting: Any = None
         if film.loop is not None:
             return
@@ -52,9 +53,12 @@ class Sound:
             with contextlib.suppress(containers.library().FFmpegError):
                 self.source.seek(int(self.offset / stream.time_base), stream=stream)
         # What an encoder puts before the first sample has times below 0. Matroska has none, and
-        # would move all streams; its own header tells what to leave out.
+        # would move all streams, except for what its header tells to leave out.
         mp4 = self.source.format.name.startswith("mov,")
         self.primed = not (self.copied and muxer == "matroska" and mp4)
+        left_out = getattr(stream.codec_context, "initial_padding", 0)  # copied since PyAV 19
+        if not self.primed:
+            self.lead = Fraction(left_out, stream.codec_context.sample_rate)
         self.packets = self._items(stream)
 
     def __enter__(self) -> Sound:
@@ -78,12 +82,12 @@ class Sound:
                 if item.pts is None or (self.copied and item.dts is None):
                     continue
                 base = Fraction(item.time_base)
-                if due is None and self.cut.start > 0 and item.pts * base < self.offset:
+                if due is None and self.cut.start > 0 and item.pts * base < self.offset - self.lead:
                     continue
                 at = item.pts * base - self.offset
                 if due is not None and not -TOLERANCE <= at - due <= containers.LONGEST:
                     at = due  # the times begin anew, or jump
-                if not self.primed and at + _length(item) <= 0:
+                if not self.primed and at + _length(item) <= -self.lead:
                     continue
                 item.pts = round(at / base)
                 if self.copied:
