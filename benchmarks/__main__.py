@@ -50,6 +50,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     rows.write_weights(row, weights)
     workers: dict[str, Worker] = {}
     failed: dict[str, str] = {}
+    apart: dict[str, float] = {}
     for name in (OURS, *given.peers, *(f"{OURS} in {path}" for path in given.python)):
         if name in EXPORTED and (
             row.training or row.kind == "gradient" or given.precision != "float32"
@@ -60,8 +61,10 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
         try:
             worker = Worker(name, row.name, weights, result, given.precision, given.threads)
             other = name.startswith(OURS) and name != OURS
-            workers[f"{OURS}, jax {worker.about['version']}" if other else name] = worker
-            check(name, np.load(result), np.load(scratch / f"{OURS}.npy"), TOLERANCE[precision])
+            key = f"{OURS}, jax {worker.about['version']}" if other else name
+            workers[key] = worker
+            results = np.load(result), np.load(scratch / f"{OURS}.npy")
+            apart[key] = check(name, *results, TOLERANCE[precision])
         except (RuntimeError, ValueError) as e:
             failed[name] = str(e)
             if name == OURS or isinstance(e, ValueError):
@@ -85,6 +88,7 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
         name: {
             "seconds": statistics.median(times[name]),
             "rounds": times[name],
+            "differs": apart[name],
             "first_s": worker.about["first_s"],
             "peak_mib": worker.close(),
             "version": worker.about["version"],
@@ -101,8 +105,9 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     }
 
 
-def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> None:
-    """Raises ValueError if a result differs from ours."""
+def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> float:
+    """Returns the largest difference from our result, relative to its largest value. Raises
+    ValueError if it exceeds the tolerance."""
     if theirs.shape != ours.shape:
         raise ValueError(f"{name} gives {theirs.shape}, {OURS} {ours.shape}")
     worst = float(np.abs(theirs - ours).max() / np.abs(ours).max())
@@ -111,6 +116,7 @@ def check(name: str, theirs: np.ndarray, ours: np.ndarray, tolerance: float) -> 
             f"{name} differs from {OURS} by {worst:.2g} of the largest value; allowed is "
             f"{tolerance}"
         )
+    return worst
 
 
 def compare(times: dict[str, list[float]]) -> dict[str, Any]:
