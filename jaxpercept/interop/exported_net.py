@@ -117,11 +117,10 @@ def _in_precision(
         return LOAD[runtime](data, precision)
     name = hashlib.sha256(data + _blend(model)).hexdigest()[:32]
     beside = path and path.parent.with_name(precision) / f"{name}{kept.SUFFIX}"
-    start = ((beside and kept.read(beside)) or b"").decode()
-    if start not in (PIXELS, ENCODED):
-        start = _start(model, data, precision)
+    known = ((beside and kept.read(beside)) or b"").decode()
+    start = known if known in (PIXELS, ENCODED) else _start(model, data, precision)
     loaded = openvino.load(data, precision, start)
-    if beside and precision in loaded.about:  # a processor without it shows no error
+    if beside and start != known and precision in loaded.about:  # others show no error
         kept.keep(beside, start.encode(), 16 * MOST)
     return loaded
 
