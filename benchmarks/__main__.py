@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks import command, rows
 from benchmarks.machine import describe
-from benchmarks.worker import OURS, Worker
+from benchmarks.worker import OPENVINO_AS_IT_COMES, OURS, Worker
 from jaxpercept.errors import InputError, reporting
 
 PEERS = (
@@ -36,10 +36,12 @@ PEERS = (
     "torch compile channels_last",
     "onnxruntime",
     "openvino",
-    "openvino as it comes",
+    OPENVINO_AS_IT_COMES,
     "mnn",
 )
-OTHER_PRECISION = PEERS[-2]  # bfloat16 on some processors: measured, but never the best peer
+OTHER_PRECISION = (
+    OPENVINO_AS_IT_COMES  # bfloat16 on some processors: measured, but never the best peer
+)
 EXPORTED = ("onnxruntime", "openvino", OTHER_PRECISION, "mnn")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # relative to a result's largest value
 
@@ -51,23 +53,26 @@ def measure(row: rows.Row, given: argparse.Namespace, scratch: Path) -> dict[str
     workers: dict[str, Worker] = {}
     failed: dict[str, str] = {}
     apart: dict[str, float] = {}
-    for name in (OURS, *given.peers, *(f"{OURS} in {path}" for path in given.python)):
+    ours: Any = None  # our result
+    elsewhere = [(OURS, path) for path in given.python]
+    for name, python in [(n, sys.executable) for n in (OURS, *given.peers)] + elsewhere:
         if name in EXPORTED and (
             row.training or row.kind == "gradient" or given.precision != "float32"
         ):
             continue
         precision = "bfloat16" if name == OTHER_PRECISION else given.precision
-        result = scratch / f"{name.replace('/', '_')}.npy"
+        result, first = scratch / "result.npy", ours is None
         try:
-            worker = Worker(name, row.name, weights, result, given.precision, given.threads)
-            other = name.startswith(OURS) and name != OURS
-            key = f"{OURS}, jax {worker.about['version']}" if other else name
+            how = given.precision, given.threads, python
+            worker = Worker(name, row.name, weights, result, *how)
+            theirs = np.load(result)
+            ours = theirs if first else ours
+            key = name if first or name != OURS else f"{OURS}, jax {worker.about['version']}"
             workers[key] = worker
-            results = np.load(result), np.load(scratch / f"{OURS}.npy")
-            apart[key] = check(name, *results, TOLERANCE[precision])
+            apart[key] = check(key, theirs, ours, TOLERANCE[precision])
         except (RuntimeError, ValueError) as e:
-            failed[name] = str(e)
-            if name == OURS or isinstance(e, ValueError):
+            failed[name if first or name != OURS else python] = str(e)
+            if first or isinstance(e, ValueError):
                 raise SystemExit(f"{row.name}: {e}") from e
     times: dict[str, list[float]] = {name: [] for name in workers}
     turn = given.seconds or (5.0 if row.training else 1.0)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from benchmarks import rows
 from benchmarks.torch_modules import Features, Objective, Transform
+from benchmarks.worker import OPENVINO_AS_IT_COMES
 from jaxpercept.config import ObjectiveConfig
 from jaxpercept.interop.runtimes import openvino
 from jaxpercept.nets import net_file
 
-OPENVINO_AS_IT_COMES = "openvino as it comes"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -23,20 +23,27 @@ import numpy as np
 from benchmarks import rows
 from jaxpercept.runtime import allocator
 
-OURS = "jaxpercept"  # "jaxpercept in FILE" runs it in that interpreter
+OURS = "jaxpercept"
+OPENVINO_AS_IT_COMES = "openvino as it comes"
 
 
 class Worker:
     """The parent's end of the connection."""
 
     def __init__(
-        self, contender: str, row: str, weights: Path, result: Path, precision: str, threads: int
+        self,
+        contender: str,
+        row: str,
+        weights: Path,
+        result: Path,
+        precision: str,
+        threads: int,
+        python: str = sys.executable,
     ):
         self.contender = contender
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
-        _, _, python = contender.partition(f"{OURS} in ")
         self.process = subprocess.Popen(
-            [python or sys.executable, "-m", "benchmarks.worker", row],
+            [python, "-m", "benchmarks.worker", row],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if contender != OURS else None,
@@ -110,7 +117,7 @@ def serve(row: str) -> None:
 def _build(
     contender: str, row: str, weights: str, result: str, precision: str, threads: int
 ) -> Any:
-    if contender.startswith(OURS):
+    if contender == OURS:
         import jax
 
         from benchmarks import ours

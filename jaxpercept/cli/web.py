@@ -85,7 +85,11 @@ def run(arguments: argparse.Namespace) -> None:
             raise InputError(f"ONNX files need {e.name}: pip install 'jaxpercept[export]'") from e
         if server is not None:
             serve.run(server, _open)
-        say(f"{index}: a browser opens it only from a server; the same command with --serve is one")
+        else:
+            say(
+                f"{index}: a browser opens it only from a server; the same command with "
+                "--serve is one"
+            )
 
 
 def _open(url: str) -> None:

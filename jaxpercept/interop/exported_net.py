@@ -91,11 +91,10 @@ def nets(models: Sequence[Model], runtime: str, precision: str = "float32") -> l
 def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
     """Loads the net's graph from the cache. If it is missing or damaged there, or if `runtime`
     cannot read it, it is made, checked in `runtime`, and kept."""
-    cache, _ = compilation_cache.own_folder()
-    path = cache and cache / "graphs" / f"{key}.onnx{kept.SUFFIX}"
+    path = _path("graphs", f"{key}.onnx")
     if path and (data := kept.read(path)) is not None:
         try:
-            return _in_precision(model, data, path, runtime, precision)
+            return _in_precision(model, key, data, runtime, precision)
         except InputError:  # the user's mistake, not the graph's fault
             raise
         except Exception:  # each runtime has its own errors
@@ -103,25 +102,29 @@ def _loaded(model: Model, key: str, runtime: str, precision: str) -> Loaded:
     plain = replace(model, mix=None, dtype=None)
     data = export.onnx_bytes(plain)
     export.checked(plain, LOAD[runtime](data).run, f"--runtime {runtime}: its output")
-    loaded = _in_precision(model, data, path, runtime, precision)
+    loaded = _in_precision(model, key, data, runtime, precision)
     if path:
         kept.keep(path, data, MOST)
     return loaded
 
 
-def _in_precision(
-    model: Model, data: bytes, path: Path | None, runtime: str, precision: str
-) -> Loaded:
+def _path(folder: str, name: str) -> Path | None:
+    """Returns a place in the user's cache, if there is one."""
+    cache, _ = compilation_cache.own_folder()
+    return cache and cache / folder / f"{name}{kept.SUFFIX}"
+
+
+def _in_precision(model: Model, key: str, data: bytes, runtime: str, precision: str) -> Loaded:
     """Loads the graph. Where bfloat16 starts in it is measured once for a blend, and kept."""
     if runtime != "openvino" or precision == "float32":
         return LOAD[runtime](data, precision)
-    name = hashlib.sha256(data + _blend(model)).hexdigest()[:32]
-    beside = path and path.parent.with_name(precision) / f"{name}{kept.SUFFIX}"
-    known = ((beside and kept.read(beside)) or b"").decode()
+    name = hashlib.sha256(key.encode() + _blend(model)).hexdigest()[:32]
+    path = _path(precision, name)
+    known = ((path and kept.read(path)) or b"").decode()
     start = known if known in (PIXELS, ENCODED) else _start(model, data, precision)
     loaded = openvino.load(data, precision, start)
-    if beside and start != known and precision in loaded.about:  # others show no error
-        kept.keep(beside, start.encode(), 16 * MOST)
+    if path and start != known and precision in loaded.about:  # others show no error
+        kept.keep(path, start.encode(), 16 * MOST)
     return loaded
 
 

@@ -129,8 +129,9 @@ def _body(b: Builder, c: TransformNetConfig, z: str, image: str) -> str:
         z = _gated(b, z, y, name) if c.gate else z
     for i in range(len(c.up)):
         z = relu_norm(b.up(z, f"up.{i}", c.upsample, c.padding), f"up_norm.{i}")
-    blocks = c.padding != "same" and c.head_size > 1 and geometry.rounding(c) % 2 == 0
-    z = (b.block_conv if blocks and c.head_scale == 1 else b.conv)(z, "head", padding=c.padding)
+    even = c.padding != "same" and geometry.rounding(c) % 2 == 0
+    in_blocks = even and c.head_scale == 1 and c.head_size > 1
+    z = (b.block_conv if in_blocks else b.conv)(z, "head", padding=c.padding)
     z = b.norm(z, "head_norm", c) if c.head_norm else z
     z = b("DepthToSpace", z, blocksize=c.head_scale, mode="DCR") if c.head_scale > 1 else z
     wanted = [b("Mul", b.size(image, axis), b.integers(c.scale)) for axis in (2, 3)]

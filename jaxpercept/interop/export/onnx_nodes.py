@@ -44,13 +44,18 @@ class Builder:
         """Returns a side of `x`, (1,) int64."""
         return self("Shape", x, start=axis, end=axis + 1)
 
+    def reflected(self, x: str, count: int) -> str:
+        """Adds so many reflected pixels on each side."""
+        around = self.integers(0, 0, count, count, 0, 0, count, count)
+        return self("Pad", x, around, mode="reflect")
+
     def conv(self, x: str, name: str, *, stride: int = 1, padding: str) -> str:
         kernel = np.shape(self.weights[f"{name}.kernel"])[0]
         inputs = [self.weight(f"{name}.kernel", (3, 2, 0, 1))]
         inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
         half = kernel // 2
         if padding == "reflect" and half:
-            x = self("Pad", x, self.integers(0, 0, half, half, 0, 0, half, half), mode="reflect")
+            x = self.reflected(x, half)
         laid: dict[str, Any] = {"pads": [half * (padding == "zero")] * 4}
         if padding == "same":
             laid = {"auto_pad": "SAME_UPPER"}
@@ -69,8 +74,7 @@ class Builder:
             inputs += [self.array(np.tile(np.asarray(self.weights[f"{name}.bias"]), 4))]
         pads = [half, half, half + 1, half + 1]
         if padding == "reflect":
-            around = self.integers(0, 0, half, half, 0, 0, half, half)
-            x, pads = self("Pad", x, around, mode="reflect"), [0] * 4
+            x, pads = self.reflected(x, half), [0] * 4
         shape = [len(kernel) + 1] * 2
         y = self("Conv", x, *inputs, strides=[2, 2], kernel_shape=shape, pads=pads)
         return self("DepthToSpace", y, blocksize=2, mode="DCR")

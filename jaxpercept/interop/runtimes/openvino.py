@@ -54,7 +54,8 @@ def cut(data: bytes, start: str) -> tuple[Any, Any]:
     """Returns the graph up to `start`, and the rest, which takes that before the graph's inputs.
     Where `start` is PIXELS, the image goes from one to the other in two parts, of which bfloat16
     holds the first exactly and the second almost."""
-    ops = library().opset13
+    openvino = library()
+    ops = openvino.opset13
     models = [shared_core().read_model(data) for _ in range(2)]
     first, rest = (
         next(o for op in model.get_ops() for o in op.outputs() if start in o.get_names())
@@ -72,8 +73,8 @@ def cut(data: bytes, start: str) -> tuple[Any, Any]:
     for use in rest.get_target_inputs():
         use.replace_source_output(given.output(0))
     parts = (
-        library().Model([first], models[0].get_parameters()),
-        library().Model(models[1].get_results(), [given, *models[1].get_parameters()]),
+        openvino.Model([first], models[0].get_parameters()),
+        openvino.Model(models[1].get_results(), [given, *models[1].get_parameters()]),
     )
     parts[1].validate_nodes_and_infer_types()
     return parts
@@ -81,13 +82,12 @@ def cut(data: bytes, start: str) -> tuple[Any, Any]:
 
 def _stem(x: Any) -> Any:
     """Returns the convolution that takes `x`, padded or not."""
-    users = [use.get_node() for use in x.get_target_inputs()]
-    found = [user for user in users if user.get_type_name() == "Convolution"]
-    return (
-        found[0]
-        if found
-        else _stem(next(user for user in users if user.get_type_name() == "Pad").output(0))
-    )
+    while True:
+        nodes = [use.get_node() for use in x.get_target_inputs()]
+        users = {node.get_type_name(): node for node in nodes}
+        if "Convolution" in users:
+            return users["Convolution"]
+        x = users["Pad"].output(0)
 
 
 @functools.cache
