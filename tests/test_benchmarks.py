@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from importlib.util import find_spec
@@ -112,6 +113,13 @@ def test_figures_made_with_other_settings_are_not_continued(tmp_path):
     assert command.kept(path, made, empty)["units"] == {"wave": {}}
     with pytest.raises(InputError, match=r"other settings \(settings\)"):
         command.kept(path, {"settings": {"size": 128}}, empty)
+
+
+def test_result_files_have_six_digits_and_one_line(tmp_path):
+    path = tmp_path / "made" / "x.json"
+    command.keep(str(path), {"a": [1 / 3, (2, 1e-7 / 3)], "b": {"psnr": math.inf}, "c": 123456789})
+    told = '{"a":[0.333333,[2,3.33333e-08]],"b":{"psnr":"inf"},"c":123456789}\n'
+    assert path.read_text() == told
 
 
 def test_a_net_of_no_known_style_is_named(tmp_path):
