@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Groups = dict[tuple[int, int], list[tuple[Task, Picture]]]  # by height and width
 
+_FLAGS = {"sizes": "--sizes", "style_size": "--style-size"}
+
 
 def run(
     arguments: argparse.Namespace,
@@ -175,7 +177,7 @@ def _optimize(
             run.try_sizes(made, terms, params, group[0][1].pixels, pictures)
         except InputError as error:
             for task, _ in groups.pop(size):
-                job.fail(InputError(f"{task.name}: {error.with_flags({'sizes': '--sizes'})}"))
+                job.fail(InputError(f"{task.name}: {error.with_flags(_FLAGS)}"))
     left = sum(map(len, groups.values()))
     if left:
         console.say(optimize_progress.introduction(made, left))
