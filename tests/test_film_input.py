@@ -170,6 +170,21 @@ def test_transparency_of_films_is_kept_or_its_loss_is_said(tmp_path, monkeypatch
     assert any("transparency cannot be read" in line for line in said)
 
 
+def test_no_packet_of_sound_without_a_length_is_lost(tmp_path):
+    """Matroska does not say how long a packet of ALAC lasts, and MP4 leaves out the last one."""
+    source = tmp_path / "a.mkv"
+    sounding(source, "alac", 48000, "mono")
+    assert not made(source, tmp_path / "b.mp4")[0].failed
+    before, after = (samples(path) for path in (source, tmp_path / "b.mp4"))
+    assert before == after > 0
+
+
+def samples(path):
+    """Returns how many samples of sound are decoded."""
+    with av.open(str(path)) as container:
+        return sum(frame.samples for frame in container.decode(audio=0))
+
+
 def empty(path):
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25)
