@@ -179,3 +179,8 @@ def test_each_failure_is_told_once(style, tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("none.png: no such file") == told.count("bad.png: not an image") == 1
     assert told.endswith("error: none of the 2 images could be done\n")
+    other = save_style(tmp_path / "other.safetensors")
+    assert stylize(style, bad, "--style", other, "-o", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert told.count("bad.png: not an image") == 1
+    assert told.endswith("error: the image could not be done\n")

@@ -216,8 +216,12 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     if job.skipped:
         say(f"{len(job.skipped)} of {job.total} {what}s existed already")
     if not job.written and not job.skipped:
+        if len(failed) == 1 and job.total == 1:  # the only line that was not printed yet
+            raise InputError(failed[0])
         raise InputError(
-            failed[0] if len(failed) == 1 else f"none of the {count} {what}s could be done"
+            f"none of the {count} {what}s could be done"
+            if count > 1
+            else f"the {what} could not be done"
         )
     return 1 if failed else 0
 
