@@ -170,7 +170,7 @@ def _apply(
 
 
 def save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: Task) -> Path:
-    """Finishes and writes a net's `output` for a picture. Raises InputError if that fails."""
+    """Finishes and writes the `output` made for a picture. Raises InputError if that fails."""
     try:
         finished = treatment.finish(how, picture, output)
         if task.take is not None:
