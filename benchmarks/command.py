@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxpercept import files
 from jaxpercept.errors import InputError
+from jaxpercept.files import results
 
 
 def parser(about: str | None, **more: Any) -> argparse.ArgumentParser:
@@ -28,7 +29,7 @@ def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> d
     if not (file and Path(file).exists()):
         return settings | empty
     found: dict[str, Any] = json.loads(Path(file).read_text())
-    settings = json.loads(_text(settings))
+    settings = json.loads(results.encoded(settings))
     if differing := [k for k in settings if found.get(k) != settings[k]]:
         raise InputError(
             f"--json {file} was made with other settings ({', '.join(differing)}); give another "
@@ -38,18 +39,6 @@ def kept(file: str | None, settings: dict[str, Any], empty: dict[str, Any]) -> d
 
 
 def keep(file: str | None, figures: Any) -> None:
-    """Writes the figures to `file`, if one is given, with 6 significant digits."""
+    """Writes the figures to `file`, if one is given, as `results` encodes them."""
     if file:
-        files.write_text(Path(file), _text(figures))
-
-
-def _text(figures: Any) -> str:
-    return json.dumps(_rounded(figures), indent=1) + "\n"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(v) for v in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        files.write_text(Path(file), results.encoded(figures))

@@ -18,7 +18,6 @@ import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -33,20 +32,17 @@ from jaxpercept.losses import motion, objective
 from jaxpercept.losses.terms import LossInputs, LossTerm
 from jaxpercept.nets import net_file, vgg, weights_file
 from jaxpercept.runtime import compilation_cache
-from jaxpercept.training import loop, views
+from jaxpercept.training import loop
+from jaxpercept.training.views import USUAL, Ranges
 
-STILL = {"WHOLE": 0, "SHIFT": 0.0, "ZOOM": 0.0, "TURN": 0.0, "FIELD": 0.0}
-CLEAN = {"NOISE": 0.0, "GAIN": 0.0}
-AS_IS = {name: getattr(views, name) for name in (*STILL, *CLEAN)}
-# The constants of `views` for each kind. UNAIDED trains without the term.
-UNAIDED = "none"
+UNAIDED = "none"  # trains without the term
 FEATURES = "features"
 KINDS = {
-    UNAIDED: AS_IS,
-    "noise": AS_IS | STILL,
-    "motion": AS_IS | CLEAN,
-    "both": AS_IS,
-    FEATURES: AS_IS,
+    UNAIDED: USUAL,
+    "noise": Ranges(whole=0, shift=0.0, zoom=0.0, turn=0.0, field=0.0),
+    "motion": Ranges(noise=0.0, gain=0.0),
+    "both": USUAL,
+    FEATURES: USUAL,
 }
 LAYER = "relu2_2"
 SIZE = 256
@@ -89,8 +85,7 @@ def main() -> None:
         if kind == FEATURES:
             own = feature_term(given.feature_weight)
             terms = (*objective.make_terms(made.objective), own)
-        with mock.patch.multiple(views, **KINDS[kind]):
-            nets[kind] = loop.train_whole(made, terms)
+        nets[kind] = loop.train_whole(made, terms, KINDS[kind])
     clips = video.evaluate_video(
         given.clips,
         [str(net) for net in nets.values()],

@@ -17,7 +17,6 @@ command continues after the last one.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ def main() -> None:
             unit["nets"] = dict(
                 zip(nets, scored(made, pictures, content, style, phi, distance), strict=True)
             )
-            files.write_text(Path(given.json), json.dumps(results) + "\n")
+            command.keep(given.json, results)
             print(f"{name} {photo.name}: {', '.join(nets)}", flush=True)
     table = markdown(results)
     print(table)

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import command
-from jaxpercept import files, images
+from jaxpercept import images
 from jaxpercept.errors import InputError, reporting
-from jaxpercept.evaluation import metrics, superres_report
+from jaxpercept.evaluation import metrics
 from jaxpercept.evaluation import superres as evaluation
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
@@ -133,8 +133,7 @@ def main() -> None:
     for net in nets:
         row = probe(lambda x, n=net: tiles.run(n, x), given.scale)
         found("noise probe", net.name, row)
-    if given.json:
-        files.write_text(Path(given.json), superres_report.to_json(result))
+    command.keep(given.json, result)
 
 
 if __name__ == "__main__":

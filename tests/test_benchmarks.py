@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import warnings
 from importlib.util import find_spec
@@ -14,6 +16,7 @@ from benchmarks import command, rows, runtimes, style_table
 from benchmarks.__main__ import OTHER_PRECISION, compare
 from benchmarks.worker import OURS
 from jaxpercept.errors import InputError
+from jaxpercept.files import results
 from weights import dark_photos
 
 
@@ -112,6 +115,20 @@ def test_figures_made_with_other_settings_are_not_continued(tmp_path):
     assert command.kept(path, made, empty)["units"] == {"wave": {}}
     with pytest.raises(InputError, match=r"other settings \(settings\)"):
         command.kept(path, {"settings": {"size": 128}}, empty)
+
+
+def test_result_files_have_six_digits_and_one_line(tmp_path):
+    path = tmp_path / "made" / "x.json"
+    command.keep(str(path), {"a": [1 / 3, (2, 1e-7 / 3)], "b": {"psnr": math.inf}, "c": 123456789})
+    told = '{"a":[0.333333,[2,3.33333e-08]],"b":{"psnr":"inf"},"c":123456789}\n'
+    assert path.read_text() == told
+
+
+def test_committed_results_are_what_a_rerun_writes(root):
+    folder = root / "docs" / "results"
+    for path in {*folder.rglob("*.json")} - {folder / "styles" / "table.json"}:  # from before
+        text = path.read_text()
+        assert text == results.encoded(json.loads(text)), f"{path}: write it by files.results"
 
 
 def test_a_net_of_no_known_style_is_named(tmp_path):

@@ -168,3 +168,19 @@ def test_enlarged_pictures_have_no_dark_fringe_and_keep_16_bits(tmp_path):
     seen = picture.alpha > 0
     assert 0.2 < seen.mean() < 0.6
     assert np.abs(picture.pixels - opaque.pixels)[seen].max() < 2 / 255
+
+
+def test_each_failure_is_told_once(style, tmp_path, capsys):
+    (bad := tmp_path / "bad.png").write_bytes(b"no image")
+    (film := tmp_path / "x.mp4").touch()
+    assert stylize(style, film, "-o", tmp_path / "out") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert stylize(style, bad, tmp_path / "none.png", "-o", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert told.count("none.png: no such file") == told.count("bad.png: not an image") == 1
+    assert told.endswith("error: none of the 2 images could be done\n")
+    other = save_style(tmp_path / "other.safetensors")
+    assert stylize(style, bad, "--style", other, "-o", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert told.count("bad.png: not an image") == 1
+    assert told.endswith("error: the image could not be done\n")

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from helpers import status
+from PIL import Image
+from test_picture import exif_of_a_phone, saved
 
 from jaxpercept import images
-from jaxpercept.cli import optimize_job
+from jaxpercept.cli import optimize_progress
 from jaxpercept.images import samples
 from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.stage import Progress
@@ -84,6 +86,37 @@ def test_invert_and_texture(tmp_path, capsys):
     )
 
 
+def test_a_photo_keeps_what_it_says_and_a_bad_file_costs_only_itself(tmp_path, capsys):
+    photo = (255 * samples.sample_photos()["coffee"][:16, :24]).astype(np.uint8)
+    opacity = np.linspace(0, 255, 16 * 24).reshape(16, 24, 1).astype(np.uint8)
+    (tmp_path / "seen.png").write_bytes(saved(np.dstack([photo, opacity]), "PNG", dpi=(300, 300)))
+    (tmp_path / "phone.jpg").write_bytes(saved(photo, "JPEG", exif=exif_of_a_phone()))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    line = "optimize style --style style.png --style-layers relu1_1 --content-layers relu1_1"
+    line += f" {SMALL} --optimizer adam --sizes 12 --content"
+    assert status(f"{line} broken.png none.png seen.png phone.jpg -o out") == 1
+    told = capsys.readouterr().err
+    assert told.count("broken.png: not an image") == told.count("none.png: no such file") == 1
+    made = images.read(tmp_path / "out" / "seen_style.png")
+    assert made.about.dpi == pytest.approx((300, 300), abs=0.1)
+    small = images.resize(opacity[..., 0] / np.float32(255), (8, 12))
+    np.testing.assert_allclose(made.alpha, small, atol=1 / 255)
+    with Image.open(tmp_path / "out" / "phone_style.jpg") as written:
+        assert written.size == (8, 12)
+        assert written.getexif()[0x8298] == "(c) me"
+        assert "icc_profile" in written.info
+    before = (tmp_path / "out" / "seen_style.png").read_bytes()
+    assert status(f"{line} seen.png phone.jpg -o out --skip-existing") == 0
+    assert (tmp_path / "out" / "seen_style.png").read_bytes() == before
+    assert "2 of 2 images existed already" in capsys.readouterr().err
+    assert status(f"{line} phone.jpg -o bare.jpg --strip") == 0
+    with Image.open("bare.jpg") as written:
+        assert not dict(written.getexif())
+    texture = "optimize texture --style seen.png --layers relu1_1"
+    assert status(f"{texture} {SMALL} --optimizer adam --sizes 12 -o texture.png") == 0
+    assert images.read("texture.png").alpha is None
+
+
 BAD = {
     "too small": (
         "style --content tall.png --style style.png --style-layers relu5_3",
@@ -120,10 +153,12 @@ BAD = {
         "invert --content tall.png --sizes 16 8 --weights.dark 1",
         "images of 10x16: dark_loss: expected images (N, H, W, 3) of at least 16x16",
     ),
-    "standard output": (
-        "invert --content tall.png --layer relu1_1 -o -",
-        "-: unknown image suffix",
+    "frames to standard output": (
+        "invert --content tall.png --layer relu1_1 --save-every 1 -o -",
+        "-o -: the frames of --save-every need a name; give a file or a folder",
     ),
+    "unknown format": ("invert --content tall.png --format exr", "--format 'exr' is not known"),
+    "no photo": ("invert --content broken.png", "broken.png: not an image that can be read"),
     "empty": ("invert --content tall.png --out=", "-o is empty; give a value"),
     "not a number": (
         "style --content tall.png --style style.png --style-weights nan",
@@ -143,6 +178,7 @@ BAD = {
 @pytest.mark.parametrize("case", list(BAD))
 def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, case):
     line, expected = BAD[case]
+    (tmp_path / "broken.png").write_bytes(b"no image")
     before = sorted(tmp_path.rglob("*"))
     assert status(f"optimize {line}") == 2
     errors = capsys.readouterr().err.strip().splitlines()
@@ -167,7 +203,7 @@ def test_the_last_line_of_a_stopped_optimisation_ends(monkeypatch, capsys):
     shown = Progress(8, 8, 10, 100, one, {"loss": one}, 1.0, np.zeros((1, 8, 8, 3)), False)
     for stopped in ([], [15]):
         with Console() as console:
-            assert optimize_job._reporter([], stopped, console)(shown) == bool(stopped)
+            assert optimize_progress.reporter([], stopped, console)(shown) == bool(stopped)
             assert capsys.readouterr().err.endswith(" left")
         assert capsys.readouterr().err == "\n"
 

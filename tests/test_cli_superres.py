@@ -154,6 +154,10 @@ BAD = {
         "upscale A --max-pixels 28159",
         "44x40 would become 176x160, 28,160 pixels",
     ),
+    "upscale: too large before it is reduced": (
+        "upscale A --scale 2.5 --max-pixels 28159",
+        "44x40 would become 176x160 before it is reduced, 28,160 pixels",
+    ),
     "upscale: several into one": ("upscale P -o x.png", "names one file"),
     "upscale: onto itself": ("upscale A -o A", "is the input itself"),
     "stylize: a super-resolution net": ("stylize A --style x4.safetensors", "choose a style net"),

@@ -19,7 +19,12 @@ from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics, parity
 from jaxpercept.evaluation.parity import net_cases
 from jaxpercept.inference.model import load_model
-from jaxpercept.interop.convert import convert_transform_net, lengstrom
+from jaxpercept.interop.convert import (
+    FORMATS,
+    convert_transform_net,
+    convert_vgg16,
+    lengstrom,
+)
 from jaxpercept.nets import net_file, weights_file
 
 NEAR = 1 / 255  # the promise; measured errors are 100 times smaller
@@ -247,6 +252,24 @@ def test_files_of_other_formats(tmp_path):
         convert_transform_net(tmp_path / "x.jpg", tmp_path / "y", "keras")
     with pytest.raises(InputError, match="is the source itself"):
         convert_transform_net(tmp_path / "x.jpg", tmp_path / "x.jpg", "pytorch-examples")
+
+
+@pytest.mark.parametrize(
+    ("header", "use"),
+    [
+        ({"kind": "transform_net", "task": "style"}, "infer.py stylize PHOTO --style"),
+        ({"kind": "transform_net", "task": "superres"}, "infer.py upscale PHOTO --model"),
+        ({"kind": "vgg16"}, "train.py style --style-image PAINTING --data PHOTOS --vgg"),
+    ],
+)
+def test_our_own_files_need_no_conversion(tmp_path, header, use):
+    ours = weights_file.write_weights(tmp_path / "x.safetensors", {"a": np.zeros(2)}, header)
+    already = f"x.safetensors: is a weights file of this project already .*{use} {ours}$"
+    for source in FORMATS:
+        with pytest.raises(InputError, match=already):
+            convert_transform_net(ours, tmp_path / "y.safetensors", source)
+    with pytest.raises(InputError, match=already):
+        convert_vgg16(ours, tmp_path / "y.safetensors")
 
 
 def test_a_tensorflow_checkpoint(peer, variables, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from jaxpercept import config, images
 from jaxpercept.config import superres_net
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation import metrics, styles, superres, superres_report
+from jaxpercept.files import results
 from jaxpercept.images import resampling, samples
 from jaxpercept.nets import net_file, transform_net
 
@@ -63,9 +64,7 @@ def test_names_and_schema(result):
         assert entry["psnr"] == pytest.approx(
             np.mean([s["psnr"] for s in entry["images"].values()])
         )
-    json.loads(
-        superres_report.to_json({k: v for k, v in result.items() if k not in ("sheet", "lines")})
-    )
+    json.loads(results.encoded({k: v for k, v in result.items() if k not in ("sheet", "lines")}))
 
 
 def test_a_bad_picture_is_named_and_the_rest_done(result):

@@ -13,6 +13,7 @@ from jaxpercept.inference.model import Model
 from jaxpercept.interop import export
 from jaxpercept.interop.runtimes import Loaded, onnxruntime
 from jaxpercept.nets import net_file, transform_net
+from jaxpercept.runtime import backend
 
 RESIZE = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=2)
 NETS = {
@@ -63,6 +64,15 @@ def test_stablehlo_equals_the_net(name, tmp_path):
 
 def test_stablehlo_of_one_odd_size(tmp_path):
     assert export.export(model(RESIZE), tmp_path / "net.stablehlo", size=(33, 46)) < 1e-4
+
+
+def test_a_size_far_beyond_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "memory_left", lambda: 10**9)
+    needed = (
+        f"--size 20000 20000 needs at least {32 * RESIZE.stem * 0.4:.3g} GB of memory, and 1 GB"
+    )
+    with pytest.raises(InputError, match=f"{needed} are left; give a smaller one, or none"):
+        export.export(model(RESIZE), tmp_path / "x.stablehlo", size=(20_000, 20_000))
 
 
 def test_what_is_not_equal_is_not_kept(tmp_path, monkeypatch):

@@ -5,9 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from film_files import TIMES, film, pictures, sound, times
+from PIL import Image
 
 from jaxpercept import config
-from jaxpercept.inference import film_reading, films
+from jaxpercept.inference import containers, film_reading, films
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.treatment import Treatment
@@ -141,7 +142,7 @@ def test_deep_films_are_converted_and_it_is_said_once(tmp_path, about, note):
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
 
-def test_transparency_of_films_is_kept_or_its_loss_is_said(tmp_path):
+def test_transparency_of_films_is_kept_or_its_loss_is_said(tmp_path, monkeypatch):
     rgba = np.full((48, 64, 4), 200, np.uint8)
     rgba[:24] = (255, 0, 0, 0)  # red is hidden
     rgba[24:, :, 3] = 255
@@ -151,9 +152,37 @@ def test_transparency_of_films_is_kept_or_its_loss_is_said(tmp_path):
     assert not made(source, tmp_path / "b.mp4")[0].failed
     (frame,) = film_reading.read(tmp_path / "b.mp4").frames
     assert frame.pixels[:20].min() > 250  # laid on white
-    film(av, tmp_path / "a.webm", codec="libvpx-vp9", pix="yuva420p")
-    _, said = made(tmp_path / "a.webm", tmp_path / "b.mp4")
+    how = {"pix": "yuva420p", "options": {"crf": "4", "auto-alt-ref": "0"}, "bit_rate": 1_000_000}
+    for codec in ("libvpx", "libvpx-vp9"):
+        clip, kept = tmp_path / "a.webm", tmp_path / f"{codec}.png"
+        film(av, clip, frames=[rgba] * 3, times=[0, 40, 80], codec=codec, **how)
+        for frame in film_reading.read(clip, start=Fraction(4, 100)).frames:
+            assert frame.alpha[:20].max() < 8  # red was hidden
+            assert frame.alpha[28:].min() > 247
+            assert np.abs(frame.pixels[28:].astype(int) - 200).max() < 8
+        job, said = made(clip, kept)
+        assert not job.failed
+        assert not any("transparency cannot be read" in line for line in said)
+        with Image.open(kept) as written:
+            assert written.convert("RGBA").getpixel((5, 5))[3] < 8
+    monkeypatch.setattr(containers, "_WITH_ALPHA", {})
+    _, said = made(clip, tmp_path / "b.mp4")
     assert any("transparency cannot be read" in line for line in said)
+
+
+def test_no_packet_of_sound_without_a_length_is_lost(tmp_path):
+    """Matroska does not say how long a packet of ALAC lasts, and MP4 leaves out the last one."""
+    source = tmp_path / "a.mkv"
+    sounding(source, "alac", 48000, "mono")
+    assert not made(source, tmp_path / "b.mp4")[0].failed
+    before, after = (samples(path) for path in (source, tmp_path / "b.mp4"))
+    assert before == after > 0
+
+
+def samples(path):
+    """Returns how many samples of sound are decoded."""
+    with av.open(str(path)) as container:
+        return sum(frame.samples for frame in container.decode(audio=0))
 
 
 def empty(path):

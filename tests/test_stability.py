@@ -111,10 +111,21 @@ def test_views_are_near_their_photos_and_follow_from_seed_step_and_place_alone()
     even = jnp.ptp(flow, (1, 2)).max(-1) == 0
     assert 0 < even.sum() < 8  # some whole shifts, some smooth flows
     np.testing.assert_array_equal(flow[even], jnp.round(flow[even]))
-    assert 0 < jnp.abs(flow[even]).max() <= views.WHOLE
+    assert 0 < jnp.abs(flow[even]).max() <= views.USUAL.whole
     assert jnp.abs(flow).max() < 16
     apart = jnp.abs(view - warped(x, flow))
     assert 0.002 < apart.mean() < 0.03
+
+
+def test_each_part_of_a_view_can_be_left_out():
+    x, still = photos(8), {"whole": 0, "shift": 0.0, "zoom": 0.0, "turn": 0.0, "field": 0.0}
+    noisy, flow = views.draw(5, jnp.int32(7), jnp.int32(0), x, views.Ranges(**still))
+    assert not flow.any()
+    assert not np.array_equal(noisy, x)
+    clean = views.Ranges(noise=0.0, gain=0.0)
+    view, flow = views.draw(5, jnp.int32(7), jnp.int32(0), x, clean)
+    np.testing.assert_array_equal(flow, draw(5, jnp.int32(7), jnp.int32(0), x)[1])
+    np.testing.assert_allclose(view, jnp.clip(warped(x, flow), 0, 1), atol=1e-6)
 
 
 def test_noise_of_each_size_has_the_deviation_asked_for():
@@ -165,6 +176,14 @@ def test_a_resumed_run_sees_the_same_views_with_a_term_of_ones_own(folder, tmp_p
     assert lines[0] == lines[1]
     assert len(lines[0]) == 3
     assert all(hold > 0 for _, hold in lines[0])
+
+
+def test_a_training_draws_views_of_the_ranges_asked_for(folder, tmp_path, monkeypatch):
+    drawn, of = views.draw, []
+    monkeypatch.setattr(views, "draw", lambda *given: of.append(given[-1]) or drawn(*given))
+    still = views.Ranges(whole=0, shift=0.0, zoom=0.0, turn=0.0, field=0.0)
+    loop.train_whole(made(folder, tmp_path, steps=1), ranges=still)
+    assert set(of) == {still}
 
 
 def test_several_devices_draw_what_one_draws():

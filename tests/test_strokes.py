@@ -103,3 +103,13 @@ def test_too_few_pixels_for_a_stroke(photo):
     job = process([Task(photo, "photo", photo.with_name("o.png"))], Treatment(stroke=8.0), Darker())
     assert "12x8 is too small" in job.failed[0]
     assert "a smaller --stroke" in job.failed[0]
+
+
+def test_the_limit_of_pixels_counts_what_is_made_on_the_way(photo):
+    """97x61 is seen as 48x30, and enlarged to 192x120."""
+    at_most = {"stroke": 2.0, "max_pixels": 192 * 120}
+    assert paint(photo, **at_most)[0] == [(30, 48)]
+    fails = Treatment(stroke=2.0, max_pixels=192 * 120 - 1)
+    job = process([Task(photo, "photo", photo.with_name("o.png"))], fails, Darker())
+    assert "photo: 97x61 would become 192x120 before it is reduced, 23,040" in job.failed[0]
+    assert "shrink it, give another --stroke or raise --max-pixels" in job.failed[0]

@@ -21,7 +21,7 @@ from quick import FLAGS
 from jaxpercept import images
 from jaxpercept.inference import file_jobs, treatment
 from jaxpercept.inference.flow import Task, process
-from jaxpercept.inference.model import LIVE, Model, load_model
+from jaxpercept.inference.model import PROGRAMS, Model, load_model
 from jaxpercept.inference.model import _compiled as compiled
 from jaxpercept.inference.treatment import Treatment
 
@@ -193,7 +193,7 @@ def test_only_the_programs_of_the_last_sizes_are_kept(model, monkeypatch):
         model(np.zeros((1, 16, width, 3), np.float32))
     gc.collect()
     assert len(live()) == before
-    assert compiled.cache_info().maxsize == LIVE
+    assert compiled.cache_info().maxsize == PROGRAMS
 
 
 MANY_SIZES = """

@@ -200,10 +200,17 @@ def test_small_images_name_the_layers_that_fit(phi, photos):
         run.synthesize(SynthesisConfig(objective=made, sizes=(12,)), photos, vgg_params=phi)
 
 
-@pytest.mark.parametrize("sizes", [{"sizes": (300_000,)}, {"style_size": 300_000}])
-def test_sizes_far_beyond_the_memory_are_refused(phi, photos, style, sizes):
+@pytest.mark.parametrize(
+    ("sizes", "fix"),
+    [
+        ({"sizes": (300_000,)}, "give smaller sizes"),
+        ({"style_size": 300_000}, "give a smaller style_size"),
+    ],
+)
+def test_sizes_far_beyond_the_memory_are_refused(phi, photos, style, sizes, fix):
     terms = objective.make_terms(config_of().objective)
-    with pytest.raises(InputError, match=r"300000x300000 needs at least 9.22e\+04 GB of memory"):
+    needed = r"300000x300000 needs at least 9.22e\+04 GB of memory"
+    with pytest.raises(InputError, match=f"{needed}, and .* GB are left; {fix}$"):
         run.try_sizes(config_of(**sizes), terms, phi, photos[0], [style])
 
 

@@ -393,6 +393,7 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
     for words, said in (
         (["--width", 200], "a net of scale 2 cannot enlarge 3.125 times"),
         (["--max-pixels", 5000], "shrink it or raise --max-pixels"),
+        (["--width", 96, "--max-pixels", 5000], "64x48 would become 128x96 before it is reduced"),
         (["--format", "png"], "--format png is for images"),
     ):
         assert status(*line, *words, "-o", tmp_path / "bad") == 2

@@ -5,6 +5,7 @@
 
 import base64
 import dataclasses
+import graphlib
 import io
 import json
 import re
@@ -95,6 +96,15 @@ def test_the_site_is_complete(tmp_path, package, monkeypatch):
     site.write(out, [single], package=package)
     assert not (out / "nets" / "both.onnx").exists()
     assert (out / "sw-files.js").read_text().split(";")[0] != shell.split(";")[0]
+
+
+def test_the_scripts_are_short_and_import_one_way(root):
+    static = root / "jaxpercept" / "interop" / "web" / "static"
+    texts = {path.name: path.read_text() for path in static.glob("*.js")}
+    assert not [name for name, text in texts.items() if text.count("\n") > 250]
+    needs = {name: set(re.findall(r"from '\./(.+?)'", text)) for name, text in texts.items()}
+    assert {"app.js", "worker.js"} <= {*graphlib.TopologicalSorter(needs).static_order()}
+    assert set().union(*needs.values()) <= texts.keys()
 
 
 def test_the_page_asks_no_other_server(root):

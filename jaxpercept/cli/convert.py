@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
 from jaxpercept.cli.outputs import tell
@@ -84,13 +83,8 @@ def _convert_vgg16(arguments: argparse.Namespace) -> None:
 
 def _convert_transform_net(arguments: argparse.Namespace) -> None:
     check_weights("DST", Path(arguments.dst), [arguments.src])
-    from jaxpercept.interop.convert import convert_transform_net
+    from jaxpercept.interop.convert import convert_transform_net, own
 
     header = convert_transform_net(arguments.src, arguments.dst, arguments.source)
-    command = (
-        "infer.py stylize PHOTO --style"
-        if header["task"] == "style"
-        else "infer.py upscale PHOTO --model"
-    )
-    made = shlex.quote(arguments.dst)
-    tell(f"{arguments.dst}: {header['format']}. Use it with: {command} {made}")
+    use = own.command(arguments.dst, header)
+    tell(f"{arguments.dst}: {header['format']}. Use it with: {use}")

@@ -7,6 +7,7 @@ import argparse
 from jaxpercept.cli import evaluate_video, options, reports
 from jaxpercept.cli.outputs import say
 from jaxpercept.config import DEGRADATIONS, SCALES, VGG_LAYERS, choose
+from jaxpercept.files import results
 from jaxpercept.nets import weights_file
 
 _SUPERRES = """Score super-resolution nets, and nearest, bicubic and Lanczos interpolation.
@@ -126,5 +127,5 @@ def _superres(arguments: argparse.Namespace) -> int:
     )
     table = superres_report.markdown(result)
     print(table, end="")
-    reports.write(arguments, json=superres_report.to_json(result), markdown=table)
+    reports.write(arguments, json=results.encoded(result), markdown=table)
     return 1 if result["failed"] else 0

@@ -8,6 +8,7 @@ from jaxpercept.cli import options, reports
 from jaxpercept.cli.film_files import seconds
 from jaxpercept.cli.outputs import say
 from jaxpercept.config.options import Option
+from jaxpercept.files import results
 
 _ABOUT = """Measure how much style nets flicker on films.
 
@@ -121,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     table = video_report.markdown(result)
     print(table, end="")
-    reports.write(arguments, json=video_report.to_json(result), markdown=table)
+    reports.write(arguments, json=results.encoded(result), markdown=table)
     if arguments.plot:
         images.save_image(arguments.plot, video_report.plot(result))
     if differences:

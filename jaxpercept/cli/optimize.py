@@ -20,6 +20,7 @@ from jaxpercept.cli.options import (
     given,
     given_weights,
 )
+from jaxpercept.cli.outputs import add_written
 from jaxpercept.errors import InputError, Name
 from jaxpercept.synthesis.settings import SynthesisConfig
 
@@ -39,7 +40,7 @@ a film of the optimisation (frames are numbered 1, 2, 3, ...):
   ffmpeg -i film_frames/film_%05d.jpg film.mp4
 
 Ctrl-C, SIGTERM and SIGHUP stop within --report-every iterations and save the image as it
-is then."""
+is then. Exit status: 0 all done, 1 some images failed, 2 all failed."""
 
 STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; equation 5 of
 Johnson et al. 2016).
@@ -161,9 +162,7 @@ def _add_common(
     without: Collection[str] = (),
 ) -> None:
     """Adds the options that the kinds share. `leave_out` are fields, and `without` are terms."""
-    groups["run"].add_argument(
-        "-o", "--out", default="outputs", metavar="OUT", help="file or folder (default: outputs)"
-    )
+    add_written(groups["run"])
     for made in (SynthesisConfig, config.ObjectiveConfig):
         add_fields(groups, made, kind, shown={"init": init}, leave_out=leave_out)
     groups["objective"].add_argument(
@@ -220,4 +219,5 @@ def run_texture(arguments: argparse.Namespace) -> int:
         arguments.style[:1],
         arguments.style,
         f"texture-{made.objective.style_layers[-1]}",
+        keeps=False,
     )

@@ -1,26 +1,34 @@
 """What `optimize` does once its options are known: checks the images, optimises those of one size
-together, prints progress, and saves.
+together, and saves them. An error in one file is recorded, and the others are still optimised.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept import config
-from jaxpercept.cli.outputs import namer, say, settled
+from jaxpercept import config, files
+from jaxpercept.cli import optimize_progress
+from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, settled, tasks
 from jaxpercept.cli.writable import check_file
 from jaxpercept.errors import InputError, Name, counted
+from jaxpercept.files import STANDARD
 from jaxpercept.runtime import stopping
 from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
 
 if TYPE_CHECKING:
-    from jaxpercept.images import Float, Found
-    from jaxpercept.synthesis.run import Progress
+    from jaxpercept.images import Float, Picture
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.flow import Task
+    from jaxpercept.inference.treatment import Treatment
+
+    Groups = dict[tuple[int, int], list[tuple[Task, Picture]]]  # by height and width
+
+_FLAGS = {"sizes": "--sizes", "style_size": "--style-size"}
 
 
 def run(
@@ -29,30 +37,58 @@ def run(
     contents: Sequence[str],
     styles: Sequence[str],
     label: str,
+    *,
+    keeps: bool = True,
 ) -> int:
-    """Optimises an image for each of `contents` and saves it; `label` ends its name. A signal ends
-    it early, with the image as it is then. Returns the exit status."""
+    """Optimises an image for each of `contents` and saves it; `label` ends its name. With `keeps`
+    it has the content's transparency and metadata. A signal ends it early, with the image as it is
+    then. Returns 0, or 1 if some of several images failed. Raises InputError if all failed."""
     from jaxpercept import images
+    from jaxpercept.inference.file_jobs import Job
+    from jaxpercept.inference.treatment import Treatment
 
-    out = Path(arguments.out)
-    inputs = images.find_images(contents, outputs=[out, out / "frames"])
-    name_output = namer(inputs, 1, out)
-    inputs = settled(inputs, [label], name_output)
-    loaded = [images.load_image(found.path) for found in inputs]
+    out, suffix = Path(arguments.out), chosen_suffix(arguments)
     pictures = [images.load_image(path) for path in styles]
     shares = _shares(arguments, len(pictures))
     if made.init not in INITS:
         if not Path(made.init).exists():
             config.choose(Name("init"), made.init, (*INITS, "an image file"))
         images.load_image(made.init)
-    _check_sizes(made, inputs, loaded, styles, pictures)
-    outputs = [name_output(found, label) for found in inputs]
-    for output in outputs:
-        images.check_writable_name(output)  # now, and not when the image is finished
-        check_file("-o", output, (*styles, made.init))
-    with stopping.requests("stopping soon; the image so far will be saved") as stopped:
-        _optimize(arguments, made, loaded, pictures, shares, outputs, stopped)
-    return stopping.status(stopped[0]) if stopped else 0
+    missing: list[str] = []
+    sources = find(contents, missing, out, out / "frames")
+    name_output = namer([*sources], 1, out, suffix)
+    inputs = settled(sources, [label], name_output)
+    todo = tasks(sources, inputs, label, name_output, suffix)
+    for task in todo:
+        _check_target(made, task.target, styles)
+    how = Treatment(
+        keep_color=getattr(arguments, "preserve_color", False),
+        quality=arguments.quality,
+        strip=arguments.strip,
+    )
+    with (
+        stopping.requests("stopping soon; the image so far will be saved") as stopped,
+        Console() as console,
+    ):
+        job = Job(len(todo), console.say)
+        if arguments.skip_existing:
+            todo = [task for task in todo if task.target == STANDARD or not job.skip(task.target)]
+        groups = _read(made, todo, how, job, list(zip(styles, pictures, strict=True)), keeps)
+        if groups:
+            _optimize(arguments, made, groups, pictures, shares, how, job, console, stopped)
+    if stopped:
+        return stopping.status(stopped[0])
+    return ending(job, missing, len(missing) + job.total)
+
+
+def _check_target(made: SynthesisConfig, target: Path, styles: Sequence[str]) -> None:
+    """Raises InputError if an image cannot be written to `target`, or its frames beside it."""
+    if made.save_every and (target == STANDARD or files.is_special(target)):
+        raise InputError(
+            f"-o {target}: the frames of --save-every need a name; give a file or a folder"
+        )
+    if target != STANDARD:
+        check_file("-o", target, (*styles, made.init))
 
 
 def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
@@ -67,37 +103,67 @@ def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
     return shares
 
 
+def _read(
+    made: SynthesisConfig,
+    todo: Sequence[Task],
+    how: Treatment,
+    job: Job,
+    styles: Sequence[tuple[str, Float]],
+    keeps: bool,
+) -> Groups:
+    """Returns the contents by their size. Those that cannot be read, or are too small for a layer
+    at one of the sizes, fail."""
+    from jaxpercept import images
+    from jaxpercept.inference import flow
+
+    groups: Groups = {}
+    for task in todo:
+        try:
+            picture = images.read(task.source, name=task.name)
+            height, width = picture.pixels.shape[:2]
+            _check_sizes(made, task.name, height, width, styles)
+        except InputError as error:
+            job.fail(error)
+            continue
+        if keeps:
+            job.note(task.name, flow.notes(how, task, picture))
+        else:
+            picture = images.Picture(picture.over_white())
+        groups.setdefault((height, width), []).append((task, picture))
+    return groups
+
+
 def _check_sizes(
     made: SynthesisConfig,
-    inputs: Sequence[Found],
-    loaded: Sequence[Float],
-    styles: Sequence[str],
-    pictures: Sequence[Float],
+    name: str,
+    height: int,
+    width: int,
+    styles: Sequence[tuple[str, Float]],
 ) -> None:
     """Raises InputError if an image is too small for a layer at one of the sizes."""
     from jaxpercept import images
 
-    for found, picture in zip(inputs, loaded, strict=True):
-        for size in made.sizes or (max(picture.shape[:2]),):
-            fitted = images.fit(picture.shape[0], picture.shape[1], size, "long")
-            check_size(str(found.path), *fitted, made.layers)
-            for style, image in zip(styles, pictures, strict=True):
-                long = max(image.shape[:2]) if made.style_size == 0 else made.style_size or size
-                fitted = images.fit(image.shape[0], image.shape[1], long, "long")
-                check_size(style, *fitted, made.objective.style_layers)
+    for size in made.sizes or (max(height, width),):
+        check_size(name, *images.fit(height, width, size, "long"), made.layers)
+        for style, image in styles:
+            long = max(image.shape[:2]) if made.style_size == 0 else made.style_size or size
+            fitted = images.fit(image.shape[0], image.shape[1], long, "long")
+            check_size(style, *fitted, made.objective.style_layers)
 
 
 def _optimize(
     arguments: argparse.Namespace,
     made: SynthesisConfig,
-    loaded: Sequence[Float],
+    groups: Groups,
     pictures: Sequence[Float],
     shares: Sequence[float] | None,
-    outputs: Sequence[Path],
+    how: Treatment,
+    job: Job,
+    console: Console,
     stopped: Sequence[int],
 ) -> None:
     """Optimises and saves the images, those of one size together."""
-    from jaxpercept import images
+    from jaxpercept.inference import flow
     from jaxpercept.losses import objective
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
@@ -105,84 +171,33 @@ def _optimize(
 
     compilation_cache.enable()
     params = vgg.load_vgg16(arguments.vgg)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, picture in enumerate(loaded):
-        groups.setdefault(picture.shape, []).append(i)
     terms = objective.make_terms(made.objective)
-    for indices in groups.values():
-        run.try_sizes(made, terms, params, loaded[indices[0]], pictures)
-    _introduce(made, len(loaded))
-    saved = 0
-    with Console() as console:
-        for indices in groups.values():
-            if stopped:
-                console.say(f"{len(loaded) - saved} of {len(loaded)} images were not begun")
-                return
-            frames = [_frames(Path(arguments.out), outputs[i]) for i in indices]
-            console.say("compiling the iteration", live=True)
-            result = run.synthesize(
-                made,
-                [loaded[i] for i in indices],
-                pictures,
-                style_weights=shares,
-                vgg_params=params,
-                progress=_reporter(frames, stopped, console),
-            )
-            for i, image in zip(indices, result.images, strict=True):
-                if getattr(arguments, "preserve_color", False):
-                    colours = images.resize(loaded[i], image.shape[:2])
-                    image = images.preserve_color(image, colours)
-                console.say(str(images.save_image(outputs[i], image)))
-                saved += 1
-
-
-def _introduce(made: SynthesisConfig, count: int) -> None:
-    o = made.objective
-    layers = [
-        f"{name} at {'+'.join(at)}"
-        for name, at in (("content", o.content_layers), ("style", o.style_layers))
-        if o.weights.get(name)
-    ]
-    weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
-    say(
-        f"{counted(count, 'image')}: {made.optimizer}, "
-        f"{' + '.join(map(str, made.iterations))} iterations from "
-        f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
-        f"({weights}), " + ", ".join(layers)
-    )
-
-
-def _frames(out: Path, output: Path) -> Path:
-    """Returns the prefix of the paths of `output`'s frames."""
-    if output == out:
-        return out.with_name(f"{out.stem}_frames") / output.stem
-    return out / "frames" / output.relative_to(out).with_suffix("")
-
-
-def _reporter(
-    frames: Sequence[Path], stopped: Sequence[int], console: Console
-) -> Callable[[Progress], bool]:
-    """Returns a function that prints progress, saves frames numbered 1, 2, 3, … as films need them,
-    and returns whether to stop."""
-    from jaxpercept import images
-
-    saved: list[int] = []
-
-    def report(p: Progress) -> bool:
-        if p.save:
-            saved.append(p.iteration)
-            for start, image in zip(frames, p.images, strict=True):
-                images.save_image(start.with_name(f"{start.name}_{len(saved):05d}.jpg"), image)
-        evaluations = int(p.evaluations.sum())
-        ordered = sorted(p.terms, key=lambda name: name != "loss")
-        terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)
-        left = p.seconds / p.iteration * (p.iterations - p.iteration)
-        line = (
-            f"{p.width}x{p.height}: iteration {p.iteration}/{p.iterations}  {evaluations} "
-            f"evaluations  {terms}  "
-            f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
+    for size, group in list(groups.items()):
+        try:
+            run.try_sizes(made, terms, params, group[0][1].pixels, pictures)
+        except InputError as error:
+            for task, _ in groups.pop(size):
+                job.fail(InputError(f"{task.name}: {error.with_flags(_FLAGS)}"))
+    left = sum(map(len, groups.values()))
+    if left:
+        console.say(optimize_progress.introduction(made, left))
+    for group in groups.values():
+        if stopped:
+            console.say(f"{left} of {job.total} images were not begun")
+            return
+        left -= len(group)
+        frames = [optimize_progress.frames(Path(arguments.out), task.target) for task, _ in group]
+        console.say("compiling the iteration", live=True)
+        result = run.synthesize(
+            made,
+            [picture.pixels for _, picture in group],
+            pictures,
+            style_weights=shares,
+            vgg_params=params,
+            progress=optimize_progress.reporter(frames, stopped, console),
         )
-        console.say(line, live=True)
-        return bool(stopped)
-
-    return report
+        for (task, picture), image in zip(group, result.images, strict=True):
+            try:
+                job.done(flow.save(how, picture.resized(*image.shape[:2]), image, task))
+            except InputError as error:
+                job.fail(error)

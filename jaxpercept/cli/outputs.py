@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from jaxpercept.inference.naming import NameOutput
 
 
-def add_written(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
+def add_written(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, many: bool = False
+) -> None:
     """Adds the options for where and how images are written. `many`: always to a folder."""
     parser.add_argument(
         "-o",
@@ -77,17 +79,17 @@ def suffix_of(given: str, known: Sequence[str]) -> str:
     return f".{name}"
 
 
-def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, Any]:
+def find(inputs: Sequence[str], missing: list[str], *outputs: Path) -> dict[Found, Any]:
     """Returns the images of `inputs`, each with its source: the image itself, or the bytes of
     standard input (`-`) or a pipe, which can be read only once. Prints what folders hold besides
-    images, including the folder `out`. Adds a line to `missing` for each input that does not
-    exist."""
+    images, including the folders `outputs`. Adds a line to `missing` for each input that does not
+    exist. Raises InputError if there is no image at all."""
     from jaxpercept import images
     from jaxpercept.inference.containers import READ_SUFFIXES as FILM_SUFFIXES
 
     left_out: Counter[str] = Counter()
     sources: dict[Found, Any] = {}
-    for found in images.find_images(inputs, missing, left_out, [out]):
+    for found in images.find_images(inputs, missing, left_out, outputs):
         try:
             if found.path.suffix.lower() in FILM_SUFFIXES:
                 raise InputError(f"{found.path}: is a film; give it to the command video")
@@ -96,7 +98,7 @@ def find(inputs: Sequence[str], missing: list[str], out: Path) -> dict[Found, An
             missing.append(str(error))
     if line := images.left_out_line(left_out):
         say(line)
-    for line in missing:
+    for line in missing if sources else missing[1:]:
         say(f"error: {line}")
     if not sources:
         raise InputError(missing[0])
@@ -208,11 +210,18 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     `what` is their name in messages. Prints how many existed already. Raises InputError if all
     failed."""
     failed = [*missing, *job.failed]
+    if missing and job.total == 1:  # which the job left to its caller
+        for line in job.failed:
+            say(f"error: {line}")
     if job.skipped:
         say(f"{len(job.skipped)} of {job.total} {what}s existed already")
     if not job.written and not job.skipped:
+        if len(failed) == 1 and job.total == 1:  # the only line that was not printed yet
+            raise InputError(failed[0])
         raise InputError(
-            failed[0] if len(failed) == 1 else f"none of the {count} {what}s could be done"
+            f"none of the {count} {what}s could be done"
+            if count > 1
+            else f"the {what} could not be done"
         )
     return 1 if failed else 0
 

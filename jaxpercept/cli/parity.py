@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from jaxpercept.cli import reports, runtimes
 from jaxpercept.cli.outputs import say
+from jaxpercept.files import results
 from jaxpercept.runtime.progress import seldom
 
 _ABOUT = """Compare every number with PyTorch on this device.
@@ -36,5 +36,5 @@ def _run(arguments: argparse.Namespace) -> int:
 
     rows = parity.compare(arguments.precision, progress=seldom(say))
     print(parity.report(rows))
-    reports.write(arguments, json=json.dumps([vars(row) for row in rows], indent=2) + "\n")
+    reports.write(arguments, json=results.encoded([vars(row) for row in rows]))
     return 0 if all(row.ok for row in rows) else 1

@@ -121,7 +121,8 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=MAX_PIXELS,
         metavar="N",
-        help="refuse larger images (default: %(default)s)",
+        help="refuse images with more pixels, in the file or on the way to the result: a --stroke "
+        "a little above 1 makes the image up to four times as long first (default: %(default)s)",
     )
     parser.add_argument(
         "--batch-size",

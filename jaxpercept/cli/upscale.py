@@ -107,7 +107,8 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=MAX_PIXELS,
         metavar="N",
-        help="refuse larger results (default: %(default)s)",
+        help="refuse images with more pixels, in the file or as the net makes them, before they "
+        "are reduced to --scale or --width (default: %(default)s)",
     )
     runtimes.add(parser)
 

@@ -1,8 +1,7 @@
-"""The report of super-resolution scores: JSON, Markdown tables and a contact sheet of crops."""
+"""The report of super-resolution scores: Markdown tables and a contact sheet of crops."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -42,18 +41,6 @@ def sheet(
     return images.contact_sheet(
         grid, row_labels=labels, column_labels=["picture", "original", *names]
     )
-
-
-def to_json(result: dict[str, Any]) -> str:
-    """Returns the result as JSON. An infinite PSNR (an output equal to its original) is the string
-    "inf"."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return "inf" if value == float("inf") else value
-
-    return json.dumps(plain(result), indent=2) + "\n"
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -1,8 +1,7 @@
-"""The result of `evaluate video` as a table, a plot over time, and JSON."""
+"""The result of `evaluate video` as a table and a plot over time."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,3 @@ def plot(result: dict[str, Any]) -> Float:
             if rows[INPUT]["each"]
         ]
     )
-
-
-def to_json(result: dict[str, Any]) -> str:
-    """Returns the result as JSON."""
-    return json.dumps(result, indent=2) + "\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from jaxpercept.images.scaling import Float, to_float
+from jaxpercept.images.scaling import Float, resize, to_float
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Picture:
     def replaced(self, pixels: Any, alpha: Any = None) -> Picture:
         """Returns another picture's pixels (and alpha), of any size, with this file's metadata."""
         return replace(self, pixels=pixels, alpha=alpha)
+
+    def resized(self, height: int, width: int) -> Picture:
+        """Returns the picture at this size."""
+        alpha = None if self.alpha is None else resize(self.alpha, (height, width))
+        return self.replaced(resize(self.pixels, (height, width)), alpha)
 
     def over_white(self) -> Float:
         """Returns the picture without transparency, (H, W, 3) float32 in [0, 1]."""

@@ -16,6 +16,7 @@ READ_SUFFIXES = (
     *(".wmv", ".flv", ".3gp", ".ogv"),
 )
 LONGEST = 3600  # seconds that a frame may last; a longer one comes of broken times
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave it out
 _DEFAULT, _PICTURES = 1 << 0, 1 << 10 | 1 << 11  # FFmpeg's dispositions; covers and thumbnails
 
 
@@ -54,13 +55,30 @@ def chosen(streams: Iterable[Any]) -> Any:
 def decoded(container: Any, stream: Any, failed: Callable[[Exception], object]) -> Iterator[Any]:
     """Yields a stream's frames. What cannot be decoded is left out, as in players, and `failed` is
     told."""
+    context = _with_alpha(stream)
     for packet in container.demux(stream):
         try:
-            frames = packet.decode()
+            frames = packet.decode() if context is None else context.decode(packet)
         except library().InvalidDataError as error:
             failed(error)
             continue
         yield from frames
+
+
+def _with_alpha(stream: Any) -> Any:
+    """Returns a decoder that also reads WebM's transparency, which is beside the pictures, or None
+    if the stream has none or PyAV lacks the decoder."""
+    av, given = library(), stream.codec_context
+    if stream.metadata.get("alpha_mode") != "1" or given.name not in _WITH_ALPHA:
+        return None
+    try:
+        made = av.CodecContext.create(_WITH_ALPHA[given.name], "r")
+    except ValueError:  # the codec is unknown
+        return None
+    made.extradata = given.extradata
+    for name in ("color_primaries", "color_trc", "colorspace", "color_range"):
+        setattr(made, name, getattr(given, name))
+    return made
 
 
 def reason(error: Exception) -> str:

@@ -51,9 +51,14 @@ def _range(frame: Any) -> int:
     return FULL if len(frame.format.components) < 3 else LIMITED
 
 
+def has_alpha(frame: Any) -> bool:
+    """Returns whether the frame's format can hold transparency."""
+    return frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
+
+
 def alpha_of(frame: Any, reformatter: Any) -> NDArray[np.uint8] | None:
     """Returns the opacity (H, W) of the upright frame, or None if all of it is opaque."""
-    if not (frame.format.has_palette or any(c.is_alpha for c in frame.format.components)):
+    if not has_alpha(frame):
         return None
     rgba = reformatter.reformat(frame, format="rgba").to_ndarray()
     alpha = np.ascontiguousarray(turned(rgba[..., 3:], frame)[..., 0])

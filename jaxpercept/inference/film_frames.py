@@ -143,19 +143,10 @@ def _scaled(frame: Frame, how: Treatment) -> Frame:
 
 def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
     height, width = frame.pixels.shape[:2]
-    scale = model.config.scale
-    smaller, larger = (
-        ("give a smaller --size", ", or enlarge it with --size")
-        if scale == 1
-        else ("shrink it", "")
-    )
-    if height * width * scale**2 > how.max_pixels:
-        raise InputError(
-            f"{path}: its frames become {width * scale}x{height * scale}, more than the limit of "
-            f"{how.max_pixels:,} pixels; {smaller} or raise --max-pixels"
-        )
+    treatment.check_pixels(how, model, str(path), height, width)
     treatment.check_factor(how, model, str(path), height, width)
     if min(height, width) < (least := geometry.least_side(model.config)):
+        larger = ", or enlarge it with --size" if model.config.scale == 1 else ""
         raise InputError(
             f"{path}: {width}x{height} is too small; give at least {least} pixels per side{larger}"
         )

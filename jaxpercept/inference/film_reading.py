@@ -23,6 +23,7 @@ from jaxpercept.inference.film_colour import (
     BT2020,
     alpha_of,
     beyond_standard,
+    has_alpha,
     lies,
     matrix,
     tags,
@@ -197,7 +198,7 @@ class _Decoding:
             notes.append(f"{depth} bits are converted to 8")
         if beyond == hdr.WIDE:
             notes.append("the wide colours of BT.2020 are converted to those of BT.709")
-        if self.stream.metadata.get("alpha_mode") == "1":  # of WebM, beside the pictures
+        if self.stream.metadata.get("alpha_mode") == "1" and not has_alpha(frame):
             notes.append("its transparency cannot be read; for that, convert it to .mov with qtrle")
 
     def time(self, frame: Any) -> tuple[Fraction, Fraction]:

@@ -71,7 +71,6 @@ def process(
     todo = (f for f in files if f.target == STANDARD or not skip(f.target))
     batches = Batches(batch_size, alone=alone)
     with overlapping(job) as (readers, writer):
-        notes = partial(_notes, how)
         apply = partial(_apply, how, model, job, writer)
         for begun, reading in ahead(readers, _readings(todo, how, model, job)):
             try:
@@ -79,7 +78,7 @@ def process(
             except Exception as error:
                 job.fail(failure(begun.task.name, error), begun.task.key)
                 continue
-            job.note(begun.task.name, notes(begun.task, picture))
+            job.note(begun.task.name, notes(how, begun.task, picture))
             if begun.tile:
                 apply(
                     [(begun.task, picture)],
@@ -113,7 +112,7 @@ def _readings(
         yield _Begun(task, tile), call, cost
 
 
-def _notes(how: Treatment, task: Task, picture: images.Picture) -> tuple[str, ...]:
+def notes(how: Treatment, task: Task, picture: images.Picture) -> tuple[str, ...]:
     """Returns what a picture loses: what reading left out, what its new file cannot hold, and
     size."""
     own = task.target.suffix.lower() in images.WRITE_SUFFIXES
@@ -164,13 +163,14 @@ def _apply(
     for (task, picture), output in zip(keys, outputs, strict=True):
         if model.config.scale > 1 and picture.bits == 8:
             output = images.to_uint8(output)  # needs a quarter of the memory
-        call = partial(job.timed, "encode", _save, how, picture, output, task)
+        call = partial(job.timed, "encode", save, how, picture, output, task)
         cost = max(x.shape[0] * x.shape[1] for x in (output, picture.pixels))
         writer.write(call, cost, task.key)
     return True
 
 
-def _save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: Task) -> Path:
+def save(how: Treatment, picture: images.Picture, output: NDArray[Any], task: Task) -> Path:
+    """Finishes and writes the `output` made for a picture. Raises InputError if that fails."""
     try:
         finished = treatment.finish(how, picture, output)
         if task.take is not None:

@@ -23,7 +23,7 @@ from jaxpercept.inference import programs
 from jaxpercept.nets import conv, multistyle, net_file, surgery, transform_net
 
 TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
-LIVE = 16  # number of compiled programs kept, 10 to 20 MB each
+PROGRAMS = 16  # number of compiled programs kept, 10 to 20 MB each
 
 
 class Net(Protocol):
@@ -49,7 +49,7 @@ class Net(Protocol):
 class Model:
     """A trained transform net. `model(x)` maps (N, H, W, 3) in [0, 1] to the same size (times
     `config.scale`), clipped to [0, 1]. It is compiled once per shape for all nets of one config and
-    all blends. The programs of the last `LIVE` shapes are kept.
+    all blends. The programs of the last `PROGRAMS` shapes are kept.
 
     `mix` holds the styles' weights in a multi-style net, (1, styles). It is None until `blend` is
     called on a net loaded with `any_blend`. `source` is the name or file, without a blend."""
@@ -128,7 +128,7 @@ def digest(model: Model) -> str:
     return seen.hexdigest()[:32]
 
 
-@lru_cache(maxsize=LIVE)
+@lru_cache(maxsize=PROGRAMS)
 def _compiled(
     config: TransformNetConfig, dtype: Any, shape: tuple[int, ...], blended: bool
 ) -> Callable[..., Array]:

@@ -76,12 +76,16 @@ class Sound:
         if not self.copied:
             items = containers.decoded(self.source, stream, lambda error: None)
         due: Fraction | None = None
+        last: int | None = None  # the time of the packet before, in ticks
         with contextlib.suppress(OSError, av.FFmpegError):
             for item in items:
                 # a packet without a time ends the stream
                 if item.pts is None or (self.copied and item.dts is None):
                     continue
                 base = Fraction(item.time_base)
+                if self.copied and not item.duration and last is not None:
+                    item.duration = max(0, item.pts - last)  # Matroska does not say it of ALAC
+                last = item.pts
                 if due is None and self.cut.start > 0 and item.pts * base < self.offset - self.lead:
                     continue
                 at = item.pts * base - self.offset

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from jaxpercept.config import TransformNetConfig
 from jaxpercept.errors import InputError
 from jaxpercept.inference import cutting
-from jaxpercept.inference.model import LIVE, Net, in_jax
+from jaxpercept.inference.model import PROGRAMS, Net, in_jax
 from jaxpercept.nets import geometry, transform_net
 from jaxpercept.runtime import allocator
 
@@ -145,7 +145,7 @@ def _moments(
     return _moments_of(before.shape)(before, rows, columns)
 
 
-@lru_cache(maxsize=LIVE)
+@lru_cache(maxsize=PROGRAMS)
 def _moments_of(shape: tuple[int, ...]) -> Callable[..., tuple[Array, Array, Array]]:
     @jax.jit
     def moments(
@@ -160,7 +160,7 @@ def _moments_of(shape: tuple[int, ...]) -> Callable[..., tuple[Array, Array, Arr
     return moments
 
 
-@lru_cache(maxsize=2 * LIVE)  # a net has 16 norms, so this serves two tile sizes
+@lru_cache(maxsize=2 * PROGRAMS)  # a net has 16 norms, so this serves two tile sizes
 def _before(
     config: TransformNetConfig, number: int, dtype: Any, shape: tuple[int, ...]
 ) -> Callable[..., Array]:

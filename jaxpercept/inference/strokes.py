@@ -21,7 +21,7 @@ from jaxpercept.inference.model import Model
 SEEN = 800  # the longer side that a style net sees under `auto`, in pixels
 ALONE = 1.6  # photos up to this factor larger are not reduced
 MOST = 5.0  # the largest factor under `auto`: four by the net, the rest by Lanczos
-_ENLARGER = "x4-pixel"
+_ENLARGER, _SCALE = "x4-pixel", 4
 
 
 def check(stroke: float | None, given: str | None = None) -> None:
@@ -45,6 +45,11 @@ def seen_size(stroke: float | None, height: int, width: int, least: int = 1) -> 
     return images.fit(height, width, max(1, round(longer / stroke)), "long")
 
 
+def enlarged_size(seen: tuple[int, int]) -> tuple[int, int]:
+    """Returns the height and width of the image that `to_size` makes before it reduces that."""
+    return _SCALE * seen[0], _SCALE * seen[1]
+
+
 def to_size(output: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Enlarges a style net's output (h, w, 3) to this size, by the shipped ×4 net and then by
     Lanczos to the exact size. Returns uint8, or the output itself if it has this size."""
@@ -59,7 +64,7 @@ def to_size(output: NDArray[Any], height: int, width: int) -> NDArray[Any]:
 @lru_cache(maxsize=1)
 def enlarger() -> Model | None:
     """Returns the net that enlarges, or None if none is shipped."""
-    known = upscaling.shipped(4)
+    known = upscaling.shipped(_SCALE)
     name = _ENLARGER if _ENLARGER in known else next(iter(known), None)
     return None if name is None else upscaling.load_upscaler(name)
 

@@ -4,6 +4,7 @@ how the result is written.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -28,8 +29,8 @@ from jaxpercept.nets import geometry
 class Treatment:
     """The choices as a plain value, which can be compared, pickled and sent to another process.
 
-    Reading: `size` is the longer side to scale to first, and `max_pixels` the limit of the image
-    read and of the result.
+    Reading: `size` is the longer side to scale to first. `max_pixels` is the limit of every image
+    on the way: the file, and what a net makes, before that is reduced to the result's size.
     Before the net: `stroke` is the factor by which strokes are larger than the net paints them
     (None: by the size of the picture, see `strokes`), for nets of scale 1. `grain` is as in
     `images.grain` (None: the net's own).
@@ -70,25 +71,17 @@ class Sizes(NamedTuple):
 
 
 def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name: str) -> Sizes:
-    """Returns the sizes, from the file's header. Raises InputError for too few pixels, or too many
-    of the result."""
+    """Returns the sizes, from the file's header. Raises InputError for too few pixels or too
+    many."""
     config = model.config
     file = height, width = images.size_of(source, max_pixels=treatment.max_pixels, name=name)
     if treatment.size:
         height, width = images.fit(height, width, treatment.size, "long")
-    if (count := height * width * config.scale**2) > treatment.max_pixels:
-        made, fix = f"{width * config.scale}x{height * config.scale}", "shrink it"
-        what = f"{width}x{height} would become {made}"
-        if treatment.size:
-            what, fix = f"--size {treatment.size} makes it {made}", "give a smaller --size"
-        raise InputError(
-            f"{name}: {what}, {count:,} pixels, more than the limit of {treatment.max_pixels:,}; "
-            f"{fix} or raise --max-pixels"
-        )
     check_factor(treatment, model, name, height, width)
     seen, least = (height, width), geometry.least_side(config)
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width, least)
+    check_pixels(treatment, model, name, height, width, seen)
     if min(seen) < least:
         larger = ", or enlarge it with --size" if config.scale == 1 else ""
         larger += ", or a smaller --stroke" if seen != (height, width) else ""
@@ -97,6 +90,33 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
             f"side{larger}"
         )
     return Sizes(file, (height, width), seen)
+
+
+def check_pixels(
+    treatment: Treatment,
+    model: Net,
+    name: str,
+    height: int,
+    width: int,
+    seen: tuple[int, int] | None = None,
+) -> None:
+    """Raises InputError if `max_pixels` is less than the largest image made of a picture of this
+    size, of which the net sees the size `seen`. What a net enlarges is in memory as a whole before
+    it is reduced to the size asked for."""
+    scale = model.config.scale
+    made, result = (scale * height, scale * width), _asked_size(treatment, height, width)
+    what, fixes = f"{width}x{height} would become", ["shrink it"]
+    if treatment.size:
+        what, fixes = f"--size {treatment.size} makes it", ["give a smaller --size"]
+    if seen not in (None, (height, width)):
+        made, result = max(made, strokes.enlarged_size(seen), key=math.prod), (height, width)
+        fixes.append("give another --stroke")
+    if (count := math.prod(made)) > treatment.max_pixels:
+        before = "" if result in (None, made) else " before it is reduced"
+        raise InputError(
+            f"{name}: {what} {made[1]}x{made[0]}{before}, {count:,} pixels, more than the limit "
+            f"of {treatment.max_pixels:,}; {', '.join(fixes)} or raise --max-pixels"
+        )
 
 
 def check_factor(treatment: Treatment, model: Net, name: str, height: int, width: int) -> None:

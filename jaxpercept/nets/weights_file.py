@@ -170,6 +170,11 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         return header
 
 
+def is_ours(header: Mapping[str, Any]) -> bool:
+    """Returns whether a safetensors file with this header is one of our weights files."""
+    return header.get("kind") in _KINDS
+
+
 def _check_dtypes(path: str | os.PathLike[str], file: Any) -> None:
     for name in file.keys():  # noqa: SIM118 - not a dict
         if (dtype := file.get_slice(name).get_dtype()) not in _DTYPES:

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from jaxpercept.errors import InputError
+
 
 def out_of_memory(error: Exception) -> bool:
     """Returns whether the memory did not suffice, by Python or by XLA."""
@@ -30,6 +32,17 @@ def problem(error: Exception) -> str | None:
             "what there is, or install jax for that device (pip install 'jaxpercept[cuda]')"
         )
     return None
+
+
+def check_memory(what: str, needed: float, *fix: str) -> None:
+    """Raises InputError if `what` needs more memory than is left. Linux would kill the process
+    without a word. `fix` is what to give instead."""
+    if needed > (left := memory_left()):
+        raise InputError(
+            f"{what} needs at least {needed / 1e9:.3g} GB of memory, and {left / 1e9:.3g} GB are "
+            "left; give ",
+            *fix,
+        )
 
 
 def memory_left() -> int:

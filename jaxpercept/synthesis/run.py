@@ -121,24 +121,19 @@ def try_sizes(
     height, width = content.shape[:2]
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
-        _check_memory(config, *fitted)
+        _check_memory(config, *fitted, "smaller ", Name("sizes"))
         for style in styles:
-            longest = size if config.style_size is None else config.style_size
-            tall, wide = style.shape[:2]
-            _check_memory(config, *images.fit(tall, wide, longest or max(tall, wide), "long"))
+            tall, wide, own = *style.shape[:2], config.style_size
+            longest = size if own is None else own or max(tall, wide)
+            fix = ("smaller ", Name("sizes")) if own is None else ("a smaller ", Name("style_size"))
+            _check_memory(config, *images.fit(tall, wide, longest, "long"), *fix)
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
-def _check_memory(config: SynthesisConfig, height: int, width: int) -> None:
-    """Raises InputError if an image is far too large for the memory. Linux would kill the
-    process."""
-    needed, left = _BYTES * height * width, backend.memory_left()
-    if config.layers and needed > left:
-        raise InputError(
-            f"{width}x{height} needs at least {needed / 1e9:.3g} GB of memory, and "
-            f"{left / 1e9:.3g} GB are left; give smaller ",
-            Name("sizes"),
-        )
+def _check_memory(config: SynthesisConfig, height: int, width: int, *fix: str) -> None:
+    """Raises InputError if an image is far too large. `fix` is what to give instead."""
+    if config.layers:
+        backend.check_memory(f"{width}x{height}", _BYTES * height * width, *fix)
 
 
 def score(

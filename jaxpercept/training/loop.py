@@ -30,6 +30,7 @@ from jaxpercept.training import (
     resuming,
     run_page,
     style_plan,
+    views,
 )
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.log import Log, OnLog
@@ -50,22 +51,29 @@ def train(
     return _run(config, terms, on_log)[0]
 
 
-def train_whole(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Path:
-    """Trains as `train` does, for a caller that goes on with the net. Raises
-    `stopping.Interrupted` if the training was stopped; the same call resumes it."""
-    path, steps = _run(config, terms)
+def train_whole(
+    config: TrainConfig,
+    terms: Sequence[LossTerm] | None = None,
+    ranges: views.Ranges = views.USUAL,
+) -> Path:
+    """Trains as `train` does, for a caller that goes on with the net. `ranges` are those of second
+    views. Raises `stopping.Interrupted` if the training was stopped; the same call resumes it."""
+    path, steps = _run(config, terms, None, ranges)
     if steps < config.steps:
         raise stopping.Interrupted(signal.SIGINT)
     return path
 
 
 def _run(
-    config: TrainConfig, terms: Sequence[LossTerm] | None = None, on_log: OnLog | None = None
+    config: TrainConfig,
+    terms: Sequence[LossTerm] | None,
+    on_log: OnLog | None,
+    ranges: views.Ranges = views.USUAL,
 ) -> tuple[Path, int]:
     """Returns the weights file, and the step that the run has reached."""
     with stopping.requests("stopping after this step, with a checkpoint") as stopped:
         compilation_cache.enable()
-        start, folder = prepare(config, terms), Path(config.out)
+        start, folder = prepare(config, terms, ranges), Path(config.out)
         config = start.config
         with (
             closing(make_stream(config, start.source)) as stream,  # refuses before a file is made
@@ -108,7 +116,7 @@ def _steps(
     while the device works on the current one. A state is saved or shown only after its loss and
     parameters were seen to be finite."""
     config, engine = start.config, start.engine
-    step = make_step(config, start.terms, start.teacher)
+    step = make_step(config, start.terms, start.teacher, start.ranges)
     constants = [engine.replicate(tree) for tree in (start.vgg_params, start.grams)]
     if isinstance(stream.load, data.Pick) and state.step < config.steps:
         photos = stream.load.pack()

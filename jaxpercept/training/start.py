@@ -22,7 +22,7 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import multistyle, net_file, surgery, transform_net, vgg, weights_file
-from jaxpercept.training import engines, processes, resident, style_plan
+from jaxpercept.training import engines, processes, resident, style_plan, views
 from jaxpercept.training.optimizers import make_optimizer
 from jaxpercept.training.step import TrainState, learned
 
@@ -38,6 +38,7 @@ class Start:
     on resuming.
     earlier: the header of `config.init`.
     teacher: the net whose pictures are the targets, or None if they are the photos.
+    ranges: how far second views may differ from their photos.
     dtype: the type of the weights file to write."""
 
     config: TrainConfig
@@ -52,6 +53,7 @@ class Start:
     state: TrainState
     earlier: dict[str, Any]
     teacher: Model | None
+    ranges: views.Ranges
     dtype: Any
 
     def in_words(self, step: int) -> str:
@@ -72,7 +74,11 @@ class Start:
         )
 
 
-def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Start:
+def prepare(
+    config: TrainConfig,
+    terms: Sequence[LossTerm] | None = None,
+    ranges: views.Ranges = views.USUAL,
+) -> Start:
     """Reads and checks everything that the run needs. `terms` replace the config's own. Raises
     InputError for what is missing or does not fit, before anything is written."""
     styles, rows = plan(config)
@@ -115,6 +121,7 @@ def prepare(config: TrainConfig, terms: Sequence[LossTerm] | None = None) -> Sta
         state=state,
         earlier=earlier or {},
         teacher=_teacher(config),
+        ranges=ranges,
         dtype=dtype,
     )
 

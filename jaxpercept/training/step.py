@@ -61,10 +61,14 @@ def _geometric(loss: Float[Array, " n"]) -> Array:
 
 
 def make_step(
-    config: TrainConfig, terms: Sequence[LossTerm], teacher: Model | None = None
+    config: TrainConfig,
+    terms: Sequence[LossTerm],
+    teacher: Model | None = None,
+    ranges: views.Ranges = views.USUAL,
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """Returns `step(state, batch, vgg_params, style_grams) -> (state, metrics)` for one replica
-    under `engines.AXIS`. With a teacher, its pictures of the photos are the targets."""
+    under `engines.AXIS`. With a teacher, its pictures of the photos are the targets. `ranges` are
+    those of second views."""
     optimizer = make_optimizer(config)
     dtype = jnp.dtype(jnp.bfloat16) if config.precision == "bfloat16" else None
     several = config.task == "multistyle"
@@ -87,7 +91,7 @@ def make_step(
         moved = None
         if any(term.second_view and term.weight for term in terms):
             first = lax.axis_index(engines.AXIS) * len(target)
-            moved = views.draw(config.seed, state.step, first, target)
+            moved = views.draw(config.seed, state.step, first, target, ranges)
 
         def net(params: transform_net.Variables, x: Array) -> tuple[Array, Any]:
             output, stats = transform_net.apply(

@@ -19,6 +19,7 @@ from jaxpercept import images
 from jaxpercept.config import ObjectiveConfig
 from jaxpercept.evaluation.reproduce.lab import Lab, Style, Unit
 from jaxpercept.evaluation.reproduce.settings import FIGURE3, FIGURE4, TV_FACTORS
+from jaxpercept.files import results
 from jaxpercept.images import Float
 from jaxpercept.synthesis.run import Progress, score, synthesize
 from jaxpercept.synthesis.settings import SynthesisConfig
@@ -70,7 +71,7 @@ def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit
         seconds, spent = result.timed
         return {
             "values": dict(zip(("net", "content", "style"), values, strict=True)),
-            "losses": [float(f"{x:.6g}") for x in losses],
+            "losses": results.rounded(losses.tolist()),
             "evaluations": evaluations.tolist(),
             "crossing": {"iteration": int(below[0]), "evaluations": int(evaluations[below[0]])}
             if len(below)

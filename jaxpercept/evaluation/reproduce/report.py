@@ -6,7 +6,6 @@ The report is rewritten after every part, from all units of the run so far.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from itertools import groupby
@@ -22,6 +21,7 @@ from jaxpercept.evaluation.reproduce import measure, superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import PARTS, STYLE_PARTS, ReproduceConfig
 from jaxpercept.evaluation.reproduce.tables import crossing_table, groups, speed_table
+from jaxpercept.files import results
 
 _RUN: dict[str, Callable[[Lab], Any]] = {
     "crossing": measure.crossings,
@@ -43,8 +43,7 @@ def reproduce(config: ReproduceConfig, say: Callable[[str], None] = lambda line:
         found[part] = list(_RUN[part](lab)) if part in _RUN else []
         text = _write(lab, found)
         files.write_text(path, text)
-        summary = json.dumps(_summary(lab, found), indent=1)
-        files.write_text(path.with_suffix(".json"), summary + "\n")
+        files.write_text(path.with_suffix(".json"), results.encoded(_summary(lab, found)))
     return path
 
 

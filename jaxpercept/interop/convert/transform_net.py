@@ -18,7 +18,7 @@ import numpy as np
 from jaxpercept import files
 from jaxpercept.config import choose
 from jaxpercept.errors import InputError
-from jaxpercept.interop.convert import johnson, lengstrom, pytorch_examples
+from jaxpercept.interop.convert import johnson, lengstrom, own, pytorch_examples
 from jaxpercept.interop.convert.foreign_net import Arrays, Source
 from jaxpercept.nets.weights_file import sha256
 
@@ -39,6 +39,7 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
         raise InputError(
             f"{dst}: is the source itself, which would be overwritten; give another file to write"
         )
+    own.refuse(src)
     try:
         found = read(src)
     except InputError as e:
@@ -55,8 +56,10 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
         "licence": found.licence,
         **found.about,
     }
-    own, running = ({k: arrays[k].astype(np.float32) for k in shapes} for shapes in (params, stats))
-    net_file.save(Path(dst), found.config, own, running, header, dtype=np.float32)
+    learned, running = (
+        {k: arrays[k].astype(np.float32) for k in shapes} for shapes in (params, stats)
+    )
+    net_file.save(Path(dst), found.config, learned, running, header, dtype=np.float32)
     return header
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxpercept import files
 from jaxpercept.config import VGG_BLOCKS
 from jaxpercept.errors import InputError
+from jaxpercept.interop.convert import own
 from jaxpercept.interop.convert.bounds import reason
 from jaxpercept.interop.convert.vgg16_formats import NAMES, Source, reader
 from jaxpercept.nets.weights_file import sha256, write_weights
@@ -36,6 +37,7 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{dst}: is the source itself, which would be overwritten; give another file to write"
         )
+    own.refuse(src)
     try:
         found = reader(src)(src)
     except InputError as e:

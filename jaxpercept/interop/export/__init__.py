@@ -24,9 +24,11 @@ from jax import export as jax_export
 from jaxpercept import files
 from jaxpercept.config import EXPORTED, MAX_PIXELS, TransformNetConfig
 from jaxpercept.errors import InputError
+from jaxpercept.inference import tiles
 from jaxpercept.inference.model import Model
 from jaxpercept.interop.runtimes import onnxruntime
 from jaxpercept.nets import conv, geometry, transform_net, weights_file
+from jaxpercept.runtime import backend
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 TOLERANCE = 1 / 255
@@ -62,6 +64,9 @@ def export(
             f"--size {size[0]} {size[1]} is {size[0] * size[1]:,} pixels; give at most "
             f"{MAX_PIXELS:,}"
         )
+    if size is not None:
+        needed = tiles.untiled_bytes(model.config, *size)
+        backend.check_memory(f"--size {size[0]} {size[1]}", needed, "a smaller one, or none")
     if suffix == ".onnx":
         data = onnx_bytes(model)
         worst = checked(model, onnxruntime.load(data).run, f"{out}: not written, as it")

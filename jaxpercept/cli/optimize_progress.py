@@ -1,0 +1,67 @@
+"""What `optimize` shows of its work: a first line, lines of progress, and frames for a film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxpercept.errors import counted
+from jaxpercept.runtime.console import Console
+from jaxpercept.synthesis.settings import SynthesisConfig
+
+if TYPE_CHECKING:
+    from jaxpercept.synthesis.run import Progress
+
+
+def introduction(made: SynthesisConfig, count: int) -> str:
+    """Returns the line that says how `count` images are made."""
+    o = made.objective
+    layers = [
+        f"{name} at {'+'.join(at)}"
+        for name, at in (("content", o.content_layers), ("style", o.style_layers))
+        if o.weights.get(name)
+    ]
+    weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
+    return (
+        f"{counted(count, 'image')}: {made.optimizer}, "
+        f"{' + '.join(map(str, made.iterations))} iterations from "
+        f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
+        f"({weights}), " + ", ".join(layers)
+    )
+
+
+def frames(out: Path, output: Path) -> Path:
+    """Returns the prefix of the paths of `output`'s frames."""
+    if output == out:
+        return out.with_name(f"{out.stem}_frames") / output.stem
+    return out / "frames" / output.relative_to(out).with_suffix("")
+
+
+def reporter(
+    frames: Sequence[Path], stopped: Sequence[int], console: Console
+) -> Callable[[Progress], bool]:
+    """Returns a function that prints progress, saves frames numbered 1, 2, 3, … as films need them,
+    and returns whether to stop."""
+    from jaxpercept import images
+
+    saved: list[int] = []
+
+    def report(p: Progress) -> bool:
+        if p.save:
+            saved.append(p.iteration)
+            for start, image in zip(frames, p.images, strict=True):
+                images.save_image(start.with_name(f"{start.name}_{len(saved):05d}.jpg"), image)
+        evaluations = int(p.evaluations.sum())
+        ordered = sorted(p.terms, key=lambda name: name != "loss")
+        terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)
+        left = p.seconds / p.iteration * (p.iterations - p.iteration)
+        line = (
+            f"{p.width}x{p.height}: iteration {p.iteration}/{p.iterations}  {evaluations} "
+            f"evaluations  {terms}  "
+            f"{p.seconds / evaluations:.3g} s/evaluation  {left:.0f} s left"
+        )
+        console.say(line, live=True)
+        return bool(stopped)
+
+    return report
