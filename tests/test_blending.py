@@ -59,10 +59,22 @@ def test_the_ends_are_the_nets(nets, at, which):
     assert all((params[k] == v).all() for k, v in nets[which].items())
 
 
+def test_what_one_net_learned_is_added_to_another(nets, tmp_path):
+    third = transform_net.init(NET, 7)[0]
+    net_file.save(tmp_path / "d.safetensors", NET, third, {}, {"task": "superres"})
+    for line in ("b d --at 0.5 -o m", "a m --at 2 -o e"):
+        words = [f"{w}.safetensors" if w in set("abdem") else w for w in line.split()]
+        assert main(["blend-weights", *words]) == 0
+    made = net_file.load("e.safetensors")[1]
+    for name, value in made.items():
+        expected = nets[1][name] + third[name] - nets[0][name]
+        np.testing.assert_allclose(value, expected, atol=4e-3 * np.abs(expected).max() + 1e-6)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("a.safetensors b.safetensors --at 1.5 -o c.safetensors", "--at 1.5 is not allowed"),
+        ("a.safetensors b.safetensors --at 2.5 -o c.safetensors", "--at 2.5 is not allowed"),
         ("a.safetensors b.safetensors --at 0.5 -o c.png", "must end in .safetensors"),
         ("a.safetensors b.safetensors --at 0.5 -o b.safetensors", "-o b.safetensors is the input"),
         ("a.safetensors nosuch --at 0.5 -o c.safetensors", "nosuch"),

@@ -28,7 +28,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("first", metavar="A", help="a shipped net or a weights file")
     parser.add_argument("second", metavar="B", help="another net of the same shape")
     parser.add_argument(
-        "--at", type=float, required=True, metavar="X", help="from 0, which is A, to 1, which is B"
+        "--at",
+        type=float,
+        required=True,
+        metavar="X",
+        help="from 0, which is A, to 1, which is B, or up to 2, which is as far again",
     )
     parser.add_argument("-o", "--out", required=True, metavar="OUT", help="file to write")
     parser.set_defaults(run=_run)

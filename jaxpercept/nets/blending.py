@@ -36,11 +36,15 @@ def blend(
     """Returns (1 - at) · first + at · second: config, parameters, statistics, and a header that
     names both and has their `likeness`.
 
-    Raises InputError for `at` outside [0, 1] and for nets that differ in shape or in their
-    styles."""
-    if not 0 <= at <= 1:
+    Above 1, what the second net learned after the first is exaggerated. So 2, from a net A to the
+    average of B and C, is B + C - A: B with what C learned after A (Ilharco et al. 2022, arXiv
+    2212.04089). Raises InputError for `at` outside [0, 2] and for nets that differ in shape or in
+    their styles."""
+    if not 0 <= at <= 2:
         raise InputError(
-            Name("at"), f" {number(at)} is not allowed; give 0 (the first net) to 1 (the second)"
+            Name("at"),
+            f" {number(at)} is not allowed; give 0 (the first net) to 1 (the second), or up to 2 "
+            "(as far again)",
         )
     (path, a), (other, b) = load(first), load(second)
     if dataclasses.replace(a[0], preset=b[0].preset) != b[0]:
