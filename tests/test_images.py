@@ -278,6 +278,12 @@ def test_list_images_is_natural_nested_and_unique(tmp_path, picture):
             list_images([nothing])
 
 
+def test_digits_that_are_no_numbers_are_sorted_as_letters(tmp_path):
+    for name in ("1²2.jpg", "①3.jpg", "٣.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert sorted(p.name for p in list_images(tmp_path)) == ["1²2.jpg", "٣.jpg", "①3.jpg"]
+
+
 def test_folders_count_what_they_have_besides_images(tmp_path):
     for name in (
         "a.JPE",

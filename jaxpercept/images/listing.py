@@ -24,7 +24,7 @@ UNREADABLE = "unreadable folder"  # another
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Returns a sorting key that puts `2.jpg` before `10.jpg`."""
     return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"([0-9]+)", name.lower())
         if part
     ]
