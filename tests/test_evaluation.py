@@ -121,6 +121,14 @@ def test_the_sheet_and_the_tables(result):
     assert "| a.png |" in text
 
 
+def test_names_do_not_break_the_tables():
+    scores = {"psnr": 30.0, "ssim": 0.9}
+    models = {"a|b": {"images": {"x\ny<z.png": scores}, **scores}}
+    text = superres_report.markdown({"models": models, "scale": 4, "degradation": "blur"})
+    assert text.splitlines()[4] == r"| a\|b | 30.00 | 0.9000 |"
+    assert text.splitlines()[6] == r"| method | x\ny\<z.png |"
+
+
 def test_features_and_blur(folder, tmp_path):
     blur = save(tmp_path / "blur.safetensors", 4, degradation="blur")
     found = superres.evaluate_superres(
