@@ -21,6 +21,7 @@ from jaxpercept.config import ObjectiveConfig, train_config_from_dict
 from jaxpercept.errors import InputError
 from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import Float, samples
+from jaxpercept.inference import naming
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.nets import shipped, vgg, weights_file
 
@@ -129,9 +130,10 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
     )
     found: dict[str, Float | Path] = {}
     for path in images.list_images(data):
-        name, number = path.stem, 2
+        stem = name = naming.shortened(path.stem)  # units' names hold the style's too
+        number = 2
         while name in found:
-            name, number = f"{path.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         if path.name not in seen:
             found[name] = path
     if not found:
