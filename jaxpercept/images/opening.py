@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from jaxpercept import files
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, float_tiff, png
+from jaxpercept.images import boxes, colour, float_tiff, png
 
 Source = str | os.PathLike[str] | bytes
 MOST_BYTES = 1 << 30  # the limit for reading a pipe
@@ -78,6 +78,8 @@ def profile_of(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
     and notes on what of it cannot be used."""
     if image.format == "PNG":
         return png.implied_profile(image, has_one_channel(image))
+    if image.format in boxes.PATHS:
+        return boxes.implied_profile(image, has_one_channel(image))
     return image.info.get("icc_profile"), ()
 
 
