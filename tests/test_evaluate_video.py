@@ -146,6 +146,16 @@ def test_a_cut_leaves_a_gap_and_a_film_of_cuts_nothing_to_draw(monkeypatch):
             draw()
 
 
+def test_a_film_too_large_for_the_memory_is_refused(tmp_path, capsys):
+    first, *rest = (Image.fromarray(images.to_uint8(x)) for x in moving(2, 3))
+    first.save(film := tmp_path / "a.webp", save_all=True, append_images=rest)
+    line = ["evaluate", "video", str(film), "--style", "wave", "--size", "1000000"]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "a.webp: 1000000x600000 needs at least 1.15e+05 GB of memory, and " in said
+    assert "are left; give a smaller --size or fewer --frames" in said
+
+
 def test_names_do_not_break_the_table():
     rows = {name: {"each": [], "shift1": 0.0} for name in ("input", "a\nb|c.safetensors")}
     table = video_report.markdown({"clips": {"x/a\nb.mp4": rows}})

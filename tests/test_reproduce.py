@@ -271,6 +271,23 @@ def test_photos_of_one_name_are_all_used(place, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("option", ["sizes", "figure_size"])
+def test_sizes_far_beyond_the_memory_are_refused(place, tmp_path, option):
+    size = {"sizes": (300_000,)} if option == "sizes" else {"figure_size": 300_000}
+    parts = ("crossing", "figure3") if option == "sizes" else ("figure3",)
+    with pytest.raises(InputError, match=rf"300000x300000 needs .* give smaller {option}"):
+        report.reproduce(config_of(place, tmp_path, **size, parts=parts))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\xff"])
+def test_a_measurement_that_someone_damaged_is_named(place, tmp_path, text):
+    kept = tmp_path / "out" / "crossing" / "one-24-1.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text, "latin-1")
+    with pytest.raises(InputError, match=r"one-24-1\.json: is not a measurement"):
+        report.reproduce(config_of(place, tmp_path, parts=("crossing",)))
+
+
 def test_names_of_photos_and_nets_do_not_break_the_report(place, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "synthesize", drawn_at_once)
     long, odd = tmp_path / "photos" / f"{'é' * 120}.png", tmp_path / "a b|[c]\n.safetensors"

@@ -30,6 +30,7 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
 from jaxpercept.nets import geometry
+from jaxpercept.runtime import backend
 from jaxpercept.runtime.progress import seldom
 
 LAGS = (1, 5, 10)
@@ -39,6 +40,7 @@ NOTHING = (
     "nothing to draw: no two neighbouring frames show the same things, so the optical flow aligns "
     "none; give clips without a cut, or more --frames"
 )
+_BYTES = 192  # of a pixel at least: the frame, its picture, two activations of 16 channels
 Outputs = Callable[[Float], Float]  # maps (H, W, 3) in [0, 1] to the same
 
 
@@ -92,7 +94,7 @@ def evaluate_video(
     for clip, begin in zip(clips, starts, strict=True):
         try:
             film = films.open_film(Path(clip), begin)
-            seen = [_fitted(x, size) for x in _first(film, frames, begin)]
+            seen = [_fitted(x, size, clip) for x in _first(film, frames, begin)]
             if len(seen) < 2:
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
@@ -190,8 +192,13 @@ def _first(film: Film, count: int, start: Fraction) -> Iterator[Float]:
         yield images.to_float(frame.pixels)
 
 
-def _fitted(x: Float, width: int) -> Float:
-    return images.resize(x, (max(16, round(x.shape[0] * width / x.shape[1])), width))
+def _fitted(x: Float, width: int, clip: object) -> Float:
+    """Returns a frame at its size. Raises InputError if there is no memory for it and for its
+    pictures, since Linux would kill the process."""
+    height = max(16, round(x.shape[0] * width / x.shape[1]))
+    if problem := backend.lack_of_memory(height, width, _BYTES):
+        raise InputError(f"{clip}: {problem}; give a smaller --size or fewer --frames")
+    return images.resize(x, (height, width))
 
 
 def _played(net: Model, steady: float, smooth: float) -> Outputs:

@@ -44,3 +44,15 @@ def memory_left() -> int:
     if "MemAvailable" in lines:
         return int(lines["MemAvailable"].split()[0]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def lack_of_memory(height: int, width: int, each: int) -> str | None:
+    """Returns what is lacking if an image of this size, at `each` bytes per pixel, needs more
+    memory than is left."""
+    needed, left = each * height * width, memory_left()
+    if needed <= left:
+        return None
+    return (
+        f"{width}x{height} needs at least {needed / 1e9:.3g} GB of memory, and {left / 1e9:.3g} GB "
+        "are left"
+    )

@@ -121,24 +121,20 @@ def try_sizes(
     height, width = content.shape[:2]
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
-        _check_memory(config, *fitted)
-        for style in styles:
+        if config.layers:
+            check_memory(*fitted)
+        for style in styles if config.layers else ():
             longest = size if config.style_size is None else config.style_size
             tall, wide = style.shape[:2]
-            _check_memory(config, *images.fit(tall, wide, longest or max(tall, wide), "long"))
+            check_memory(*images.fit(tall, wide, longest or max(tall, wide), "long"))
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
-def _check_memory(config: SynthesisConfig, height: int, width: int) -> None:
-    """Raises InputError if an image is far too large for the memory. Linux would kill the
-    process."""
-    needed, left = _BYTES * height * width, backend.memory_left()
-    if config.layers and needed > left:
-        raise InputError(
-            f"{width}x{height} needs at least {needed / 1e9:.3g} GB of memory, and "
-            f"{left / 1e9:.3g} GB are left; give smaller ",
-            Name("sizes"),
-        )
+def check_memory(height: int, width: int, option: str = "sizes") -> None:
+    """Raises InputError, which names `option`, if the loss network needs far more memory for an
+    image of this size than there is. Linux would kill the process."""
+    if problem := backend.lack_of_memory(height, width, _BYTES):
+        raise InputError(f"{problem}; give smaller ", Name(option))
 
 
 def score(

@@ -24,6 +24,7 @@ from jaxpercept.images import Float, samples
 from jaxpercept.inference import naming
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.nets import shipped, vgg, weights_file
+from jaxpercept.synthesis.run import check_memory
 
 Unit = dict[str, Any]
 
@@ -66,7 +67,9 @@ class Lab:
         return vgg.load_vgg16()
 
     def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
-        """Returns the first photos that are large enough, then enlarged smaller ones."""
+        """Returns the first photos that are large enough, then enlarged smaller ones. Raises
+        InputError for a size that is far too large for the memory."""
+        check_memory(size, size, "figure_size" if size == self.config.figure_size else "sizes")
         large: list[tuple[str, Float]] = []
         small: list[tuple[str, Float]] = []
         for name, photo in self.photos.items():
@@ -91,7 +94,7 @@ class Lab:
         path = self.folder / f"{name}.json"
         settings = json.loads(json.dumps(settings))
         if path.exists():
-            unit = json.loads(path.read_text())
+            unit = _stored(path)
             if unit["settings"] == settings:
                 return unit
             differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
@@ -116,6 +119,16 @@ class Lab:
     def show(self, name: str, picture: Float) -> None:
         """Saves a picture of the report."""
         images.save_image(Path(self.config.results) / name, picture, quality=75)
+
+
+def _stored(path: Path) -> Unit:
+    try:
+        unit = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        unit = None
+    if not isinstance(unit, dict) or not isinstance(unit.get("settings"), dict):
+        raise InputError(f"{path}: is not a measurement of `reproduce`; delete it")
+    return unit
 
 
 def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
