@@ -2,6 +2,7 @@
 refused files.
 """
 
+import argparse
 import dataclasses
 import io
 import os
@@ -15,6 +16,8 @@ from PIL import ExifTags, Image
 from test_picture import exif_of_a_phone, kinds_of_files, opened, saved, shown
 
 from jaxpercept import cli, config, images
+from jaxpercept.cli import reports
+from jaxpercept.errors import InputError
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.runtime import streams
 
@@ -168,3 +171,16 @@ def test_enlarged_pictures_have_no_dark_fringe_and_keep_16_bits(tmp_path):
     seen = picture.alpha > 0
     assert 0.2 < seen.mean() < 0.6
     assert np.abs(picture.pixels - opaque.pixels)[seen].max() < 2 / 255
+
+
+def test_a_link_that_leads_back_to_itself_is_one_line(style, tmp_path, capsys):
+    (tmp_path / "back.png").symlink_to("back.png")
+    (tmp_path / "photo.png").write_bytes(saved(PHOTO, "PNG"))
+    back, photo, out = (str(tmp_path / name) for name in ("back.png", "photo.png", "out.png"))
+    assert stylize(style, back, "-o", out) == 2
+    assert "back.png: no such file" in capsys.readouterr().err
+    assert stylize(style, photo, "-o", back) == 2
+    assert "the link leads back to itself" in capsys.readouterr().err
+    reports.check(argparse.Namespace(json=out), ["json"], [photo, back])
+    with pytest.raises(InputError, match="is the input itself"):
+        reports.check(argparse.Namespace(json=back), ["json"], [photo, back])
