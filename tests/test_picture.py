@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import profiles
@@ -559,6 +560,16 @@ def test_an_avif_that_names_its_colours_by_numbers(photo):
     profile = profiles.rgb()
     with_profile = images.read(saved(photo, "AVIF", quality=100, icc_profile=profile))
     np.testing.assert_array_equal(named(12, 13, icc_profile=profile).pixels, with_profile.pixels)
+
+
+def test_a_profile_that_cannot_be_put_together_is_noted(photo):
+    large = saved(photo, "JPEG", icc_profile=profiles.rgb() + bytes(70_000))
+    first = large.index(b"ICC_PROFILE") - 4
+    size = 2 + int.from_bytes(large[first + 2 : first + 4], "big")
+    plain, chunk = saved(photo, "PNG"), b"iCCPx\0\0no"
+    chunk = b"\0\0\0\5" + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    for data in large[:first] + large[first + size :], plain[:33] + chunk + plain[33:]:
+        assert images.read(data).notes == ("its colour profile is damaged; taken as sRGB",)
 
 
 def test_the_profile_of_a_jpeg_2000(photo):
