@@ -118,7 +118,7 @@ def _files(folder: str, above: tuple[str, ...]) -> Iterator[Entry]:
     except OSError:
         return
     for entry in entries:
-        if entry.is_dir():
+        if os.path.isdir(entry.path):
             yield from _files(entry.path, within)
         else:
             yield about([entry.path])[0]
