@@ -69,7 +69,7 @@ def synthesize(
     Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
     is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
-    loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
+    loss_terms = objective.chosen(config.objective, terms)
     job = Job(config, loss_terms, params)
     for what, given in (("content", contents), ("style image", styles), ("start", start or ())):
         for x in given:
