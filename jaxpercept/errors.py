@@ -81,5 +81,10 @@ def printable(text: str) -> str:
     return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def cell(text: str) -> str:
+    """Returns a name as part of a Markdown table, which a line end or a bar in it would break."""
+    return printable(text).replace("|", "\\|").replace("<", "\\<")
+
+
 def _is_shown(c: str) -> bool:
     return unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") and c not in _TURNING

@@ -303,16 +303,19 @@ def test_the_step_of_a_pipeline(net, photos):
     step = Columns(recipe.stylizing(net, HOW), "image", "made")
     photo = images.load_uint8(photos / "0.png")
     sources = [photo, (photos / "0.png").read_bytes(), str(photos / "0.png"), b"no", photo[..., 0]]
-    column = np.empty(5, object)
+    sources += [photo.astype(np.int64), np.full((32, 24, 3), np.nan, np.float32)]
+    column = np.empty(7, object)
     column[:] = sources
-    made = step({"image": column, "id": np.arange(5)})
-    assert [x.shape for x in made["made"]] == [(32, 24, 3)] * 3 + [(0, 0, 3)] * 2
+    made = step({"image": column, "id": np.arange(7)})
+    assert [x.shape for x in made["made"]] == [(32, 24, 3)] * 3 + [(0, 0, 3)] * 4
     assert (made["made"][0] == made["made"][1]).all()
     assert (made["made"][0] == made["made"][2]).all()
-    assert list(made["id"]) == list(range(5))
+    assert list(made["id"]) == list(range(7))
     assert list(made["error"][:3]) == [""] * 3
     assert "not an image" in made["error"][3]
     assert "give images (height, width, 3)" in made["error"][4]
+    assert "an array of int64; give uint8" in made["error"][5]
+    assert "not finite" in made["error"][6]
     with pytest.raises(InputError, match="no column 'image'; the columns are id"):
         step({"id": np.arange(5)})
 
@@ -459,6 +462,41 @@ def test_the_manifest_keeps_the_newest_record(tmp_path):
         places.write(manifest.part_name(str(tmp_path), "cut"), wrong)
         with pytest.raises(InputError, match=r"cut\.jsonl: is not part of a manifest"):
             Manifest(str(tmp_path)).refresh()
+
+
+def test_another_job_may_make_one_part_of_several(tmp_path, monkeypatch):
+    """It does so between this job's listing and its reading, and before this job removes them."""
+    for name in ("a", "b"):
+        record = {"output": f"{name}.png", "time": 1}
+        places.write(manifest.part_name(str(tmp_path), name), manifest.lines([record]))
+    other, read = Manifest(str(tmp_path)), places.read
+
+    def reading(name, what):
+        monkeypatch.setattr(places, "read", read)
+        other.refresh()
+        other.compact("all")
+        return read(name, what)
+
+    monkeypatch.setattr(places, "read", reading)
+    kept = Manifest(str(tmp_path))
+    kept.refresh()
+    assert sorted(kept.records) == ["a.png", "b.png"]
+    kept.compact("ours")
+    assert [one.name for one in (tmp_path / "_bulk/manifest").iterdir()] == ["ours.jsonl"]
+
+
+def test_links_that_lead_back_are_left_out(tmp_path):
+    """Two of them in one folder would be followed for ever."""
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    for folder in (outside, out / "sub"):
+        folder.mkdir(parents=True)
+        (folder / "x.png").write_bytes(b"x")
+        (folder / "back").symlink_to(out)
+        (folder / "here").symlink_to(folder)
+        (folder / "itself").symlink_to("itself")
+    (out / "link").symlink_to(outside)
+    found = {name: size for name, size in Manifest(str(out)).outputs().items() if size >= 0}
+    assert found == {"link/x.png": 1, "sub/x.png": 1}
 
 
 def test_what_does_not_fill_a_batch_is_done_alone():

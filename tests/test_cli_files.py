@@ -2,6 +2,7 @@
 refused files.
 """
 
+import argparse
 import dataclasses
 import io
 import os
@@ -15,6 +16,8 @@ from PIL import ExifTags, Image
 from test_picture import exif_of_a_phone, kinds_of_files, opened, saved, shown
 
 from jaxpercept import cli, config, images
+from jaxpercept.cli import reports
+from jaxpercept.errors import InputError
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.runtime import streams
 
@@ -184,3 +187,16 @@ def test_each_failure_is_told_once(style, tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("bad.png: not an image") == 1
     assert told.endswith("error: the image could not be done\n")
+
+
+def test_a_link_that_leads_back_to_itself_is_one_line(style, tmp_path, capsys):
+    (tmp_path / "back.png").symlink_to("back.png")
+    (tmp_path / "photo.png").write_bytes(saved(PHOTO, "PNG"))
+    back, photo, out = (str(tmp_path / name) for name in ("back.png", "photo.png", "out.png"))
+    assert stylize(style, back, "-o", out) == 2
+    assert "back.png: no such file" in capsys.readouterr().err
+    assert stylize(style, photo, "-o", back) == 2
+    assert "the link leads back to itself" in capsys.readouterr().err
+    reports.check(argparse.Namespace(json=out), ["json"], [photo, back])
+    with pytest.raises(InputError, match="is the input itself"):
+        reports.check(argparse.Namespace(json=back), ["json"], [photo, back])

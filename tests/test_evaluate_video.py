@@ -9,6 +9,7 @@ from PIL import Image
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
+from jaxpercept.errors import InputError
 from jaxpercept.evaluation import video, video_losses, video_report, video_sheet
 from jaxpercept.inference import films, optical_flow, steadying
 from jaxpercept.inference.file_jobs import Job
@@ -122,6 +123,44 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "3 times to start at for 2 clips; give one, or one for each" in capsys.readouterr().err
     assert main([*line, "--style-image", "a.png", "b.png"]) == 2
     assert "2 paintings for 1 styles; give one for each style" in capsys.readouterr().err
+
+
+def test_a_cut_leaves_a_gap_and_a_film_of_cuts_nothing_to_draw(monkeypatch):
+    frames = moving(2, 4)
+    valid = [np.full((96, 160), share) for share in (True, False, True)]
+    monkeypatch.setattr(optical_flow, "valid", lambda *flows: valid.pop(0))
+    rows = video.measured(frames, {}, lags=(1,))
+    before, cut, after = rows["input"]["each"]
+    assert cut is None
+    assert rows["input"]["lag1"] == pytest.approx(np.sqrt((before**2 + after**2) / 2))
+    assert video_report.plot({"lags": [1], "clips": {"a.mp4": rows}}).shape == (480, 720, 3)
+
+    monkeypatch.setattr(optical_flow, "valid", lambda *flows: np.zeros((96, 160), bool))
+    gathered = video_sheet.Differences()
+    rows = video.measured(frames, {"net": lambda x: x}, watch=partial(gathered.watch, "a.mp4"))
+    assert rows["net"]["each"] == [None] * 3
+    assert "lag1" not in rows["net"]
+    result = {"lags": [1], "clips": {"a.mp4": rows}}
+    for draw in (partial(video_report.plot, result), gathered.sheet):
+        with pytest.raises(InputError, match="nothing to draw"):
+            draw()
+
+
+def test_a_film_too_large_for_the_memory_is_refused(tmp_path, capsys):
+    first, *rest = (Image.fromarray(images.to_uint8(x)) for x in moving(2, 3))
+    first.save(film := tmp_path / "a.webp", save_all=True, append_images=rest)
+    line = ["evaluate", "video", str(film), "--style", "wave", "--size", "1000000"]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "a.webp: 1000000x600000 needs at least 1.15e+05 GB of memory, and " in said
+    assert "are left; give a smaller --size or fewer --frames" in said
+
+
+def test_names_do_not_break_the_table():
+    rows = {name: {"each": [], "shift1": 0.0} for name in ("input", "a\nb|c.safetensors")}
+    table = video_report.markdown({"clips": {"x/a\nb.mp4": rows}})
+    assert table.splitlines()[0] == r"a\nb.mp4, RMSE"
+    assert table.splitlines()[-1] == r"| a\nb\|c.safetensors | 0.0000 |"
 
 
 def test_losses_of_the_frames_stand_beside_the_errors():

@@ -120,6 +120,14 @@ def test_the_sheet_and_the_tables(result):
     assert "| a.png |" in text
 
 
+def test_names_do_not_break_the_tables():
+    scores = {"psnr": 30.0, "ssim": 0.9}
+    models = {"a|b": {"images": {"x\ny<z.png": scores}, **scores}}
+    text = superres_report.markdown({"models": models, "scale": 4, "degradation": "blur"})
+    assert text.splitlines()[4] == r"| a\|b | 30.00 | 0.9000 |"
+    assert text.splitlines()[6] == r"| method | x\ny\<z.png |"
+
+
 def test_features_and_blur(folder, tmp_path):
     blur = save(tmp_path / "blur.safetensors", 4, degradation="blur")
     found = superres.evaluate_superres(
@@ -145,8 +153,19 @@ def test_what_cannot_be_evaluated(folder, tmp_path):
         superres.evaluate_superres(folder, 3, [])
     with pytest.raises(InputError, match=r"none of the 1 images could be used.*tiny"):
         superres.evaluate_superres(folder / "tiny.png", 4, [])
+    with pytest.raises(InputError, match=r"sheet\.gif: unknown image suffix"):
+        superres.evaluate_superres(folder, 4, [], sheet=tmp_path / "sheet.gif")
     with pytest.raises(InputError, match="relu9_9"):
         superres.evaluate_superres(folder, 4, [], features=("relu9_9",))
+
+
+def test_a_sheet_that_cannot_be_written_costs_no_scores(folder, tmp_path):
+    sheet = tmp_path / "file" / "sheet.png"
+    (tmp_path / "file").write_text("")
+    found = superres.evaluate_superres(folder / "a.png", 4, [], match=(False,), sheet=sheet)
+    assert found["models"]["bicubic"]["psnr"] > 10
+    assert len(found["failed"]) == 1
+    assert "sheet.png: cannot be written" in found["failed"][0]
 
 
 def test_the_held_out_objective_is_that_of_the_training(tmp_path):

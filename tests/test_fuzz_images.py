@@ -22,6 +22,8 @@ def whole_files():
     files["exif.jpg"] = saved(PHOTO, "JPEG", exif=exif_of_a_phone(), dpi=(300, 300), comment=b"hi")
     files["exif.png"] = saved(PHOTO, "PNG", exif=exif_of_a_phone())
     files["gamma.png"] = with_chunks(PHOTO, gAMA=0.5, cHRM=P3)
+    avif = saved(PHOTO, "AVIF")
+    files["nclx.avif"] = avif.replace(b"nclx\0\1", b"nclx\0\14")
     files["cicp.png"] = with_chunks(PHOTO, cICP=bytes((12, 13, 0, 1)))
     files["two.mpo"] = saved(PHOTO, "MPO", save_all=True, append_images=[Image.fromarray(PHOTO)])
     files["two.tif"] = saved(PHOTO, "TIFF", save_all=True, append_images=[Image.fromarray(PHOTO)])

@@ -4,10 +4,14 @@ import dataclasses
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 from jaxpercept import cli, config, images
 from jaxpercept.images.samples import sample_photos
+from jaxpercept.inference.model import load_model
+from jaxpercept.inference.treatment import Treatment
+from jaxpercept.interop.web import gallery
 from jaxpercept.nets import net_file, transform_net
 
 
@@ -33,20 +37,43 @@ def test_a_gallery(tmp_path, monkeypatch, capsys):
     photo = sample_photos()["coffee"]
     images.save_image("photos/a & b.png", photo[:64, :48])
     images.save_image(os.fsdecode(b"photos/c\xff.png"), photo[:48, :64])
+    images.save_image(long := f"photos/d{'é' * 125}.png", photo[:48, :64])
     (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
     styles = ["--style", "lines.safetensors", "photo.safetensors", "--strength", "0.5"]
     assert cli.main(["gallery", "photos", "-o", "out", "--size", "48", *styles]) == 1
     assert "broken.png" in capsys.readouterr().err
     text = (tmp_path / "out" / "index.html").read_text("utf-8", "surrogateescape")
     page = Page(text)
-    assert page.alternatives == ["Photo", "lines", "photo"] * 2
-    assert len(page.addresses) == len(set(page.addresses)) == 12
+    assert page.alternatives == ["Photo", "lines", "photo"] * 3
+    assert len(page.addresses) == len(set(page.addresses)) == 18
     for address in page.addresses:
         assert (tmp_path / "out" / unquote(address, errors="surrogateescape")).is_file()
     assert "<h2>a &amp; b.png</h2>" in text
+    assert f"<h2>{Path(long).name}</h2>" in text
     assert "strength 0.5" in text
     assert re.findall(r"\d+ × \d+", text)[:3] == ["36 × 48"] * 3
     assert not re.search(r"https?:|<script", text)
+
+
+def test_a_photo_that_is_gone_after_it_was_painted_costs_no_other_picture(tmp_path, monkeypatch):
+    net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
+    style = tmp_path / "x.safetensors"
+    net_file.save(style, net, *transform_net.init(net, seed=1), {"task": "style"})
+    photos = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in photos:
+        images.save_image(path, sample_photos()["coffee"][:48, :64])
+    process = gallery.process
+
+    def processed(*given, **how):
+        process(*given, **how)
+        photos[0].unlink()
+
+    monkeypatch.setattr(gallery, "process", processed)
+    job = gallery.write(tmp_path / "out", photos, [load_model(style)], how=Treatment(stroke=None))
+    assert len(job.failed) == 1
+    assert "a.png: no such file" in job.failed[0]
+    page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
+    assert page.alternatives == ["x", "Photo", "x"]
 
 
 def test_errors_are_one_line(tmp_path, monkeypatch, capsys):

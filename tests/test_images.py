@@ -278,6 +278,35 @@ def test_list_images_is_natural_nested_and_unique(tmp_path, picture):
             list_images([nothing])
 
 
+def test_digits_that_are_no_numbers_are_sorted_as_letters(tmp_path):
+    for name in ("1²2.jpg", "①3.jpg", "٣.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert sorted(p.name for p in list_images(tmp_path)) == ["1²2.jpg", "٣.jpg", "①3.jpg"]
+
+
+def test_links_to_folders_name_no_file_anew(tmp_path, monkeypatch):
+    """glob.glob follows one that leads back forty times, and two of them for ever."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.png", "b/2.png", "b/c/3.png", "b/.h/4.png", "notes.txt"):
+        Path(name).parent.mkdir(exist_ok=True, parents=True)
+        Path(name).write_bytes(b"x")
+    for number, place in enumerate(("..", "../b", ".")):
+        Path(f"a/{number}").symlink_to(place)
+    Path("b/5.png").symlink_to("5.png")
+    every = ["a/1.png", "b/2.png", "b/5.png", "b/c/3.png"]
+    for given, names in (
+        (".", every),
+        ("**", every),
+        ("**/*.png", every),
+        ("**/c/*.png", every[3:]),
+        ("[b]/**/*.png", [*every[1:3], "b/c/3.png"]),
+        ("**/**/3.png", every[3:]),
+        (f"{tmp_path}/b/**/c", every[3:]),
+    ):
+        found = [Path(os.path.abspath(path)) for path in list_images(given)]
+        assert [path.relative_to(tmp_path).as_posix() for path in found] == names, given
+
+
 def test_folders_count_what_they_have_besides_images(tmp_path):
     for name in (
         "a.JPE",

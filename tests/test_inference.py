@@ -35,6 +35,7 @@ def test_a_model_is_a_callable_clipped_to_the_range(model):
     raw, _ = apply(model.params, model.stats, x)
     np.testing.assert_allclose(y, np.clip(raw, 0, 1), atol=1e-6)
     assert (model.name, model.header["task"]) == ("tiny", "style")
+    assert len(repr(model)) < 1000  # not its weights, in a notebook or a message
 
 
 def test_a_model_is_itself_alone_and_can_be_compiled(model, style):

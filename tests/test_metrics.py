@@ -71,6 +71,9 @@ def test_what_cannot_be_compared_is_refused():
         metrics.psnr(np.zeros((4, 4)), np.zeros((4, 1)))
     with pytest.raises(ValueError, match="smaller than"):
         metrics.ssim(np.zeros((10, 40)), np.zeros((10, 40)))
+    for metric in (metrics.psnr, metrics.ssim):
+        with pytest.raises(ValueError, match="got uint8; divide both images by 255"):
+            metric(np.zeros((12, 12)), np.zeros((12, 12), np.uint8))
     with pytest.raises(ValueError, match="leaves nothing"):
         metrics.crop_border(np.zeros((8, 8)), 4)
     with pytest.raises(ValueError, match="RGB"):

@@ -162,9 +162,15 @@ def test_a_term_on_images_that_are_too_small(phi):
 
 
 @pytest.mark.parametrize("given", [[lambda inputs: 0], ["content"]])
-def test_terms_are_loss_terms(phi, given):
+def test_terms_are_loss_terms(given):
     with pytest.raises(InputError, match=r"is not a LossTerm; give LossTerm\(name, fn\)"):
-        objective.try_terms(given, phi, {}, (16, 16))
+        objective.chosen(config_of(weights={"tv": 1.0}), given)
+
+
+@pytest.mark.parametrize("given", [lambda inputs: 0, LossTerm("tv", terms.tv)])
+def test_terms_are_a_list(given):
+    with pytest.raises(InputError, match=r"is not a list; give a list, \[LossTerm\(name, fn\)\]"):
+        objective.chosen(config_of(weights={"tv": 1.0}), given)
 
 
 def test_an_error_in_a_term_of_the_users_names_the_term(phi, pair):

@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import profiles
@@ -538,6 +539,60 @@ def test_a_profile_beside_a_high_dynamic_range(photo):
     made = images.read(with_chunks(photo, cICP=bytes((9, 16, 0, 1)), profile=profile))
     np.testing.assert_array_equal(made.pixels, plain.pixels)
     assert made.notes == ("its high dynamic range (PQ) is read by its colour profile",)
+
+
+def test_an_avif_that_names_its_colours_by_numbers(photo):
+    def named(primaries, transfer, **more):
+        data = saved(photo, "AVIF", quality=100, **more)
+        at = data.index(b"nclx") + 4
+        codes = primaries.to_bytes(2, "big") + transfer.to_bytes(2, "big")
+        return images.read(data[:at] + codes + data[at + 4 :])
+
+    plain = images.read(saved(photo, "AVIF", quality=100)).pixels
+    for codes in (1, 13), (1, 1), (2, 2), (250, 13):
+        np.testing.assert_array_equal(named(*codes).pixels, plain)
+    wanted = np.clip(srgb(light(plain) @ FROM_P3.T), 0, 1)
+    assert np.abs(named(12, 13).pixels - wanted).max() < 1.5 / 255
+    assert np.abs(plain - wanted).max() > 10 / 255
+    made = named(9, 16)
+    np.testing.assert_array_equal(made.pixels, plain)
+    assert made.notes == ("its high dynamic range (PQ) is read as if it were sRGB",)
+    profile = profiles.rgb()
+    with_profile = images.read(saved(photo, "AVIF", quality=100, icc_profile=profile))
+    np.testing.assert_array_equal(named(12, 13, icc_profile=profile).pixels, with_profile.pixels)
+
+
+def test_a_profile_that_cannot_be_put_together_is_noted(photo):
+    large = saved(photo, "JPEG", icc_profile=profiles.rgb() + bytes(70_000))
+    first = large.index(b"ICC_PROFILE") - 4
+    size = 2 + int.from_bytes(large[first + 2 : first + 4], "big")
+    plain, chunk = saved(photo, "PNG"), b"iCCPx\0\0no"
+    chunk = b"\0\0\0\5" + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    for data in large[:first] + large[first + size :], plain[:33] + chunk + plain[33:]:
+        assert images.read(data).notes == ("its colour profile is damaged; taken as sRGB",)
+
+
+def test_the_profile_of_a_jpeg_2000(photo):
+    def box(name, *contents):
+        inside = b"".join(contents)
+        return (8 + len(inside)).to_bytes(4, "big") + name + inside
+
+    def with_colour(data, profile):
+        at = data.index(b"jp2h") - 4
+        size = int.from_bytes(data[at : at + 4], "big")
+        before = data[at + 8 : data.index(b"colr") - 4]
+        colour = box(b"colr", b"\2\0\0", profile)
+        return data[:at] + box(b"jp2h", before, colour) + data[at + size :]
+
+    for pixels, profile in (photo, profiles.rgb()), (photo[..., 0], profiles.grey(1.0)):
+        plain = saved(pixels, "JPEG2000", irreversible=False)
+        wanted = images.read(saved(pixels, "PNG", icc_profile=profile))
+        made = images.read(with_colour(plain, profile))
+        np.testing.assert_array_equal(made.pixels, wanted.pixels)
+        assert np.abs(made.pixels - images.read(plain).pixels).max() > 10 / 255
+        assert made.notes == ()
+        cut = images.read(with_colour(plain, profile[:300]))
+        assert "its colour profile cannot be used" in cut.notes[0]
 
 
 @pytest.mark.parametrize("animated", [False, True])

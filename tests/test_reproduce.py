@@ -3,9 +3,11 @@ stopped.
 """
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import jax
 import jax.numpy as jnp
@@ -204,7 +206,7 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
         superres_steps=2,
         superres_schedule="constant",
     )
-    monkeypatch.setattr(superres.loop, "_run", lambda asked, _: run(replace(asked, steps=1)))
+    monkeypatch.setattr(superres.loop, "_run", lambda asked, *_: run(replace(asked, steps=1)))
     with pytest.raises(stopping.Interrupted):
         report.reproduce(made)
     monkeypatch.setattr(superres.loop, "_run", run)
@@ -269,6 +271,39 @@ def test_photos_of_one_name_are_all_used(place, tmp_path, monkeypatch):
         "x-2.jpg",
         "x.jpg",
     ]
+
+
+@pytest.mark.parametrize("option", ["sizes", "figure_size"])
+def test_sizes_far_beyond_the_memory_are_refused(place, tmp_path, option):
+    size = {"sizes": (300_000,)} if option == "sizes" else {"figure_size": 300_000}
+    parts = ("crossing", "figure3") if option == "sizes" else ("figure3",)
+    with pytest.raises(InputError, match=rf"300000x300000 needs .* give smaller {option}"):
+        report.reproduce(config_of(place, tmp_path, **size, parts=parts))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\xff"])
+def test_a_measurement_that_someone_damaged_is_named(place, tmp_path, text):
+    kept = tmp_path / "out" / "crossing" / "one-24-1.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text, "latin-1")
+    with pytest.raises(InputError, match=r"one-24-1\.json: is not a measurement"):
+        report.reproduce(config_of(place, tmp_path, parts=("crossing",)))
+
+
+def test_names_of_photos_and_nets_do_not_break_the_report(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "synthesize", drawn_at_once)
+    long, odd = tmp_path / "photos" / f"{'é' * 120}.png", tmp_path / "a b|[c]\n.safetensors"
+    long.parent.mkdir()
+    shutil.copy(place / "photos" / "1.png", long)
+    shutil.copy(place / "one.safetensors", odd)
+    made = {"data": (str(long.parent),), "styles": (str(odd),), "images": (1,)}
+    path = report.reproduce(config_of(place, tmp_path, **made, parts=("crossing", "tv")))
+    lines = path.read_text("utf-8").splitlines()
+    assert any(line.startswith(r"| a b\|[c]\n | 24 | 1") for line in lines)
+    assert any(line.startswith(rf"| a b\|[c]\n-{'é' * 50}-10 |") for line in lines)
+    name = "reproduce-crossing-a%20b%7C%5Bc%5D%0A-24.png"
+    assert rf"![loss over iterations, a b\|\[c\]\n at 24]({name})" in lines
+    assert (path.parent / unquote(name)).is_file()
 
 
 def test_a_link_to_nothing_is_no_style_image(tmp_path):

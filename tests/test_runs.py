@@ -136,6 +136,15 @@ def test_control_characters_in_names_are_escaped(two, tmp_path, capsys):
     assert r"\x1b[2Ja" in printed
 
 
+def test_names_do_not_break_the_table_and_the_lines(two, tmp_path, capsys):
+    folder = (tmp_path / "a").rename(tmp_path / "a\nb|c")
+    assert cli.main(["runs", str(folder)]) == 0
+    *table, curves = capsys.readouterr().out.splitlines()
+    assert len(table) == 3
+    assert rf"{tmp_path}/a\nb\|c " in table[2]
+    assert curves == rf"curves of loss: {tmp_path}/a\nb|c/curves.png"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [("{}", "has no task"), ('{"task": "style", "steps": "4"}', "has no steps")],

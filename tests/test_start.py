@@ -149,6 +149,7 @@ def mean_of(inputs):
         (terms.LossTerm("own", lambda i: i.output.mean()), "'own' returned .*one number per image"),
         (terms.LossTerm("own", lambda i: mean_of(i) * i.features["relu1_2"].mean()), "did not ask"),
         (terms.LossTerm("own", mean_of, style_grams=("relu1_1",)), "'own' needs the style's Gram"),
+        (mean_of, "is not a LossTerm; give LossTerm"),
     ],
 )
 def test_a_users_terms_are_tried_before_anything_is_written(made, term, message):

@@ -153,4 +153,8 @@ def _source(value: Any) -> images.Source:
     array = np.asarray(value)
     if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
         raise InputError(f"an array of shape {array.shape}; give images (height, width, 3)")
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"an array of {array.dtype}; give uint8, or floats in [0, 1]")
+    if not np.isfinite(array).all():
+        raise InputError("an array with values that are not finite; give floats in [0, 1]")
     return images.encode(images.Picture(array, None), ".bmp", strip=True)

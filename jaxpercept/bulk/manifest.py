@@ -57,10 +57,18 @@ class Manifest:
     def refresh(self) -> list[Record]:
         """Reads the new parts and returns their records."""
         new: list[Record] = []
-        for entry in places.listing(places.join(self.out, _PARTS)):
-            if entry.name not in self._seen and places.bare(entry.name).endswith(".jsonl"):
-                self._seen.add(entry.name)
-                new += _parsed(places.read(entry.name, "a manifest"), entry.name)
+        gone = True
+        while gone:  # another job made one part of several, which has their records
+            gone = False
+            for entry in places.listing(places.join(self.out, _PARTS)):
+                if entry.name not in self._seen and places.bare(entry.name).endswith(".jsonl"):
+                    self._seen.add(entry.name)
+                    try:
+                        new += _parsed(places.read(entry.name, "a manifest"), entry.name)
+                    except InputError as error:
+                        if not isinstance(error.__cause__, FileNotFoundError):
+                            raise
+                        gone = True
         for record in sorted(new, key=lambda r: r.get("time", 0)):
             self.records[record["output"]] = record
         return new

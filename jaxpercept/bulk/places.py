@@ -9,6 +9,7 @@ gets its name when it is complete, and an object is put in one request or one mu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -89,11 +90,8 @@ def write(name: str, data: bytes) -> None:
 
 def remove(name: str) -> None:
     """Removes a file if it exists."""
-    with files.reported(name):
-        if is_uri(name):
-            _tried(_remove_object, name)
-        elif os.path.exists(name):
-            os.unlink(name)
+    with files.reported(name), contextlib.suppress(FileNotFoundError):
+        _tried(_remove_object, name) if is_uri(name) else os.unlink(name)
 
 
 def remove_stale(folder: str) -> None:
@@ -107,14 +105,23 @@ def remove_stale(folder: str) -> None:
 
 def listing(folder: str) -> Iterator[Entry]:
     """Yields every file below a folder, in no particular order, and nothing if there is no such
-    folder."""
-    if is_uri(folder):
-        yield from _objects(folder)
+    folder. Links to folders are followed, except to one that they lie in."""
+    yield from _objects(folder) if is_uri(folder) else _files(folder, ())
+
+
+def _files(folder: str, above: tuple[str, ...]) -> Iterator[Entry]:
+    within = (*above, os.path.realpath(folder))
+    if within[-1] in above:  # two such links in one folder would have no end
         return
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in names:
-            yield about([os.path.join(root, name)])[0]
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if os.path.isdir(entry.path):
+            yield from _files(entry.path, within)
+        else:
+            yield about([entry.path])[0]
 
 
 def about(names: Iterable[str]) -> list[Entry]:
@@ -196,10 +203,7 @@ def _write_object(name: str, data: bytes) -> None:
 
 def _remove_object(name: str) -> None:
     store, key = _opened(name)
-    try:
-        store.delete_file(key)
-    except FileNotFoundError:
-        return
+    store.delete_file(key)
 
 
 def _about_object(name: str) -> Entry:

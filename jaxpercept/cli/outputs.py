@@ -227,9 +227,8 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
 
 
 def tell(text: str) -> None:
-    """Prints a result on standard output. Control characters in its lines are escaped."""
-    for line in text.splitlines():
-        print(printable(line))
+    """Prints a result, one line, on standard output. Control characters in names are escaped."""
+    print(printable(text))
 
 
 def say(line: str) -> None:

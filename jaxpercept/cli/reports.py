@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,10 +19,10 @@ def check(
 ) -> None:
     """Raises InputError unless a file can be written wherever an option of these names says, and
     is none of the `inputs` and of the other files."""
-    inputs, others = list(inputs), dict[Path, str]()
+    inputs, others = list(inputs), dict[str, str]()
     for name in names:
         if file := getattr(arguments, name):
-            if (other := others.setdefault(Path(file).resolve(), name)) != name:
+            if (other := others.setdefault(os.path.realpath(file), name)) != name:
                 raise InputError(f"--{other} and --{name} both name {file}; give two files")
             check_file(f"--{name}", Path(file), inputs)
             if name in _PICTURES:

@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> None:
     read = [Path(run, name) for run in arguments.runs for name in ("config.json", "metrics.jsonl")]
     reports.check(arguments, ("plot", "page"), read)
     found = [runs.read_run(folder) for folder in dict.fromkeys(arguments.runs)]
-    tell(runs.table(found))
+    print(runs.table(found), end="")
     tell(f"curves of {arguments.term}: {runs.plot(found, path, arguments.term)}")
     if arguments.page:
         tell(f"page: {run_page.write(found[0], Path(arguments.page))}")

@@ -30,7 +30,8 @@ def check(out: Path, option: str = "-o") -> None:
 def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
     """Raises InputError unless a file can be written at `path`, which `option` names, and is none
     of the `inputs`."""
-    if path.resolve() in (Path(one).resolve() for one in inputs):
+    # Path.resolve raises RuntimeError for a link that leads back to itself
+    if os.path.realpath(path) in map(os.path.realpath, inputs):
         raise InputError(f"{option} {path} is the input itself; give another name")
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder; give a file")

@@ -1,9 +1,9 @@
 """Image quality: PSNR, SSIM, and the luma that super-resolution is measured on. NumPy only.
 
 `psnr` and `ssim` take two arrays of one shape, (H, W) or (H, W, C), in any range that `data_range`
-names: 1 for images in [0, 1], 255 for luma. Sources: ITU-R BT.601 studio range, as in MATLAB's
-`rgb2ycbcr`; Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
-structural similarity", 2004.
+names: 1 for images in [0, 1], 255 for luma and for uint8. Sources: ITU-R BT.601 studio range, as in
+MATLAB's `rgb2ycbcr`; Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
+visibility to structural similarity", 2004.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def crop_border(x: NDArray[Any], border: int) -> NDArray[Any]:
 
 def psnr(a: ArrayLike, b: ArrayLike, *, data_range: float = 1.0) -> float:
     """Returns 10 log10(range² / mean squared difference) in dB, infinite for equal images."""
-    a, b = _pair("psnr", a, b)
+    a, b = _pair("psnr", a, b, data_range)
     error = float(np.square(a - b).mean())
     return float("inf") if error == 0 else 10 * float(np.log10(data_range**2 / error))
 
@@ -43,7 +43,7 @@ def ssim(a: ArrayLike, b: ArrayLike, *, data_range: float = 1.0) -> float:
     """Returns the mean structural similarity, with an 11×11 Gaussian of σ = 1.5, over the windows
     inside the image. For colour images it is the mean over channels. Sides have at least 11
     pixels."""
-    a, b = _pair("ssim", a, b)
+    a, b = _pair("ssim", a, b, data_range)
     if min(a.shape[:2]) < _WINDOW:
         raise ValueError(
             f"ssim: {a.shape[1]}x{a.shape[0]} is smaller than its {_WINDOW}x{_WINDOW} window"
@@ -67,7 +67,14 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x
 
 
-def _pair(name: str, a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pair(
+    name: str, a: ArrayLike, b: ArrayLike, data_range: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if data_range == 1 and np.uint8 in (np.asarray(a).dtype, np.asarray(b).dtype):
+        raise ValueError(
+            f"{name}: expected floats in [0, 1], got uint8; divide both images by 255, or give "
+            "data_range=255"
+        )
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim not in (2, 3):
         raise ValueError(

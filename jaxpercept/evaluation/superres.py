@@ -53,12 +53,15 @@ def evaluate_superres(
     reported.
     sheet: the path of a contact sheet of crops.
     Returns {"models": {NAME: {"psnr", "ssim", …, "images": {FILE: {"psnr", "ssim", …}}}}, "scale",
-    "degradation", "failed", "warnings"}. A bad image is recorded in "failed", and the rest is still
-    done. Raises InputError for a bad scale, model or layer, or if no image is usable."""
+    "degradation", "failed", "warnings"}. A bad image, or a sheet that cannot be written, is
+    recorded in "failed", and the rest is still done. Raises InputError for a bad scale, model,
+    layer or suffix, or if no image is usable."""
     choose("scale", scale, SCALES)
     choose("degradation", degradation, DEGRADATIONS)
     for layer in features:
         choose("VGG-16 layer", layer, VGG_LAYERS)
+    if sheet is not None:
+        images.check_writable_name(sheet)
     chosen = trained_for(degradation, scale) if models is None else models
     nets = [upscaling.load_upscaler(m, scale) for m in chosen]
     upscalers = _upscalers(scale, nets)
@@ -118,7 +121,11 @@ def evaluate_superres(
             for key in keys
         }
     if sheet is not None:
-        images.save_image(sheet, superres_report.sheet(rows, result, list(upscalers)))
+        try:
+            images.save_image(sheet, superres_report.sheet(rows, result, list(upscalers)))
+        except InputError as e:  # a full disk must not cost the scores
+            result["failed"].append(str(e))
+            progress(f"error: {e}")
     return result
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
+from jaxpercept.errors import cell
 
 CROP = 96  # the side of the sheet's details
 SHEET_ROWS = 12
@@ -54,14 +55,14 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|" + "---|" * len(keys),
     ]
     lines += [
-        f"| {name} | {' | '.join(_number(key, entry[key]) for key in keys)} |"
+        f"| {cell(name)} | {' | '.join(_number(key, entry[key]) for key in keys)} |"
         for name, entry in models.items()
     ]
-    files = list(next(iter(models.values()))["images"])
+    files = [cell(name) for name in next(iter(models.values()))["images"]]
     lines += ["", "| method | " + " | ".join(files) + " |", "|---|" + "---|" * len(files)]
     for name, entry in models.items():
         cells = (f"{s['psnr']:.2f} / {s['ssim']:.4f}" for s in entry["images"].values())
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {cell(name)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ own error and with the net's objective.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +30,17 @@ from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
 from jaxpercept.nets import geometry
+from jaxpercept.runtime import backend
 from jaxpercept.runtime.progress import seldom
 
 LAGS = (1, 5, 10)
 SHIFTS = (1, 4)  # in pixels; 4 is the stride of our nets
 INPUT = "input"  # the name of the film's own row
+NOTHING = (
+    "nothing to draw: no two neighbouring frames show the same things, so the optical flow aligns "
+    "none; give clips without a cut, or more --frames"
+)
+_BYTES = 192  # of a pixel at least: the frame, its picture, two activations of 16 channels
 Outputs = Callable[[Float], Float]  # maps (H, W, 3) in [0, 1] to the same
 
 
@@ -56,7 +63,8 @@ def evaluate_video(
     are those of `film_frames.Making`; they do not change "shift1" and "shift4".
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
-    pair]}}}, "size", "frames", "lags", "steady", "smooth", "failed"}. A row "input" is the
+    pair, None if the flow aligns none of it]}}}, "size", "frames", "lags", "steady", "smooth",
+    "failed"}. A row "input" is the
     clip's own error. A bad clip is recorded in "failed". With `paintings`, the style images of the
     styles in their order, each style also has the losses "content" and "style" of `video_losses`,
     and "content_each" and "style_each" of the frames. `watch` is called with the pictures, see
@@ -86,7 +94,7 @@ def evaluate_video(
     for clip, begin in zip(clips, starts, strict=True):
         try:
             film = films.open_film(Path(clip), begin)
-            seen = [_fitted(x, size) for x in _first(film, frames, begin)]
+            seen = [_fitted(x, size, clip) for x in _first(film, frames, begin)]
             if len(seen) < 2:
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
@@ -145,24 +153,24 @@ def measured(
             before, earlier = window[-1 - lag]
             back, forward = optical_flow.flow(frame, before), optical_flow.flow(before, frame)
             mask = optical_flow.valid(back, forward)
-            if not mask.any():
-                continue
+            seen = bool(mask.any())  # not so across a cut
             for name, output in window[-1][1].items():
                 apart = output - optical_flow.warped(earlier[name], back)
-                squares[name, lag].append(float((apart[mask] ** 2).mean()))
-                if watch and lag == lags[0] and name != INPUT:
+                square = float((apart[mask] ** 2).mean()) if seen else math.nan
+                squares[name, lag].append(square)
+                if watch and seen and lag == lags[0] and name != INPUT:
                     watch(name, index, len(frames), frame, output, apart, mask)
     rows: dict[str, dict[str, Any]] = {}
     for name, still in (calls | dict(plain or {})).items():
         row: dict[str, Any] = {
-            f"lag{lag}": float(np.sqrt(np.mean(squares[name, lag])))
+            f"lag{lag}": float(np.sqrt(np.nanmean(squares[name, lag])))
             for lag in lags
-            if squares[name, lag]
+            if not np.isnan(squares[name, lag]).all()
         }
         row |= {f"shift{n}": shift_error(still, frames[0], n) for n in SHIFTS}
         for loss in (key for key in LOSSES if losses[name, key]):
             row |= {loss: float(np.mean(losses[name, loss])), f"{loss}_each": losses[name, loss]}
-        row["each"] = [float(np.sqrt(s)) for s in squares[name, lags[0]]]
+        row["each"] = [None if math.isnan(s) else math.sqrt(s) for s in squares[name, lags[0]]]
         rows[name] = row
     return rows
 
@@ -184,8 +192,13 @@ def _first(film: Film, count: int, start: Fraction) -> Iterator[Float]:
         yield images.to_float(frame.pixels)
 
 
-def _fitted(x: Float, width: int) -> Float:
-    return images.resize(x, (max(16, round(x.shape[0] * width / x.shape[1])), width))
+def _fitted(x: Float, width: int, clip: object) -> Float:
+    """Returns a frame at its size. Raises InputError if there is no memory for it and for its
+    pictures, since Linux would kill the process."""
+    height = max(16, round(x.shape[0] * width / x.shape[1]))
+    needed = _BYTES * height * width
+    backend.check_memory(f"{clip}: {width}x{height}", needed, "a smaller --size or fewer --frames")
+    return images.resize(x, (height, width))
 
 
 def _played(net: Model, steady: float, smooth: float) -> Outputs:

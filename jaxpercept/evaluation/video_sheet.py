@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxpercept import images
+from jaxpercept.errors import InputError
+from jaxpercept.evaluation.video import NOTHING
 from jaxpercept.images import Float
 
 PAIRS = 3  # of neighbouring frames per clip and net
@@ -48,8 +50,11 @@ class Differences:
             self.rows[clip, net].extend(cells)
 
     def sheet(self) -> Float:
-        """Returns the sheet: a row per clip and net, three columns per frame."""
-        most = max(map(len, self.rows.values()), default=0)
+        """Returns the sheet: a row per clip and net, three columns per frame. Raises InputError if
+        no picture was watched."""
+        if not self.rows:
+            raise InputError(NOTHING)
+        most = max(map(len, self.rows.values()))
         return images.contact_sheet(
             list(self.rows.values()),
             row_labels=[f"{Path(clip).name}, {Path(net).name}" for clip, net in self.rows],

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import stat
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ UNREADABLE = "unreadable folder"  # another
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Returns a sorting key that puts `2.jpg` before `10.jpg`."""
     return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"([0-9]+)", name.lower())
         if part
     ]
@@ -39,28 +39,45 @@ def walk_images(
     Hidden files are skipped. Files with other suffixes, FIFOs, devices and folders that cannot be
     read are left out and counted in `left_out`."""
     found: list[Path] = []
-    wanted, seen = tuple(suffixes), set()
-
-    def unreadable(_: OSError) -> None:
-        if left_out is not None:
-            left_out[UNREADABLE] += 1
-
-    for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()  # a link to a folder above
-            continue
-        seen.add(real)
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for path in (Path(root, name) for name in names if not name.startswith(".")):
+    wanted = tuple(suffixes)
+    counts: LeftOut = Counter() if left_out is None else left_out
+    for _, names in _folders(folder, counts):
+        for path in map(Path, names):
             if why := _unwanted(path, wanted):
-                if left_out is not None:
-                    left_out[why] += 1
+                counts[why] += 1
             else:
                 found.append(path)
     return sorted(
         found, key=lambda p: (natural_key(p.relative_to(folder).as_posix()), p.as_posix())
     )
+
+
+def _folders(top: Path, left_out: LeftOut) -> Iterator[tuple[str, list[str]]]:
+    """Yields the path of every folder below `top`, and of `top` itself, with the paths of its
+    files. Hidden ones are skipped. Each folder comes once, and by its own path before that of a
+    link, which may lead to another of them or back."""
+    own, links, seen = deque([os.fspath(top)]), deque[str](), set[str]()
+    while own or links:
+        folder = (own or links).popleft()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
+        names: list[str] = []
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            left_out[UNREADABLE] += 1
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and os.path.isdir(entry.path):
+                links.append(entry.path)
+            elif not entry.is_symlink() and entry.is_dir():
+                own.append(entry.path)
+            else:
+                names.append(entry.path)
+        yield folder, names
 
 
 def _unwanted(path: Path, suffixes: tuple[str, ...]) -> str | None:
@@ -186,7 +203,7 @@ def _found(
         return
     matches = [path]
     if not path.is_dir():
-        matches = [*map(Path, sorted(glob.glob(os.fspath(given), recursive=True), key=natural_key))]
+        matches = [*map(Path, sorted(_matches(path.parts, left_out), key=natural_key))]
     for match in matches:
         if not match.is_dir() and (why := _unwanted(match, ("",))):  # a FIFO or a device
             left_out[why] += 1
@@ -194,6 +211,21 @@ def _found(
         for one in walk_images(match, suffixes, left_out) if match.is_dir() else [match]:
             parts = one.relative_to(root).parts
             yield Found(one, Path(*(part for part in parts if part != "..")))
+
+
+def _matches(parts: tuple[str, ...], left_out: LeftOut) -> Iterator[str]:
+    """Yields what matches a pattern. `**` stands for the folders of `_folders`; glob.glob would
+    follow a link that leads back forty times, and two of them for ever."""
+    if "**" not in parts:
+        yield from glob.glob(os.path.join(*parts))
+        return
+    at = parts.index("**")
+    for top in glob.glob(os.path.join(*parts[:at])) if at else ["."]:
+        if not (rest := parts[at + 1 :]):
+            yield top
+        elif os.path.isdir(top):
+            for folder, _ in _folders(Path(top), left_out):
+                yield from _matches((glob.escape(folder), *rest), left_out)
 
 
 def is_inside(path: str, folder: str) -> bool:

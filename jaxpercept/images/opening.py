@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from jaxpercept import files
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
-from jaxpercept.images import colour, float_tiff, png
+from jaxpercept.images import boxes, colour, float_tiff, png
 
 Source = str | os.PathLike[str] | bytes
 MOST_BYTES = 1 << 30  # the limit for reading a pipe
@@ -76,9 +76,15 @@ def encoding(data: bytes, name: str) -> tuple[str | None, bool]:
 def profile_of(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
     """Returns the colour profile of an open file whose pixels are not read yet, or None for sRGB,
     and notes on what of it cannot be used."""
+    notes: tuple[str, ...] = ()
+    profile = image.info.get("icc_profile")
     if image.format == "PNG":
-        return png.implied_profile(image, has_one_channel(image))
-    return image.info.get("icc_profile"), ()
+        profile, notes = png.implied_profile(image, has_one_channel(image))
+    elif image.format in boxes.PATHS:
+        profile, notes = boxes.implied_profile(image, has_one_channel(image))
+    if profile is None and image.info.get("icc_profile", b"") is None:  # Pillow could not read it
+        notes += ("its colour profile is damaged; taken as sRGB",)
+    return profile, notes
 
 
 def is_grey(source: Source) -> bool:

@@ -4,32 +4,14 @@ a profile, and transparent colours of 16 bits. Sections are of the third edition
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from jaxpercept.images import hdr, icc
+from jaxpercept.images import cicp, icc
 
-_SRGB = ((0.3127, 0.3290), ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)))  # white and primaries
-# The chromaticities and curves of H.273, by their numbers in cICP. sRGB's curve also stands for the
-# cameras' curves of BT.601, 709 and 2020 (1, 6, 14 and 15), as in viewers of video.
-_PRIMARIES = {
-    1: _SRGB,
-    5: (_SRGB[0], ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06))),
-    6: (_SRGB[0], ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070))),
-    9: (_SRGB[0], ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))),
-    12: (_SRGB[0], ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))),
-}
-_LEVELS = np.linspace(0, 1, 4096)
-_SRGB_CURVE = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4)
-_CURVES = {
-    **dict.fromkeys((1, 6, 13, 14, 15), _SRGB_CURVE),
-    4: _LEVELS**2.2,
-    5: _LEVELS**2.8,
-    8: _LEVELS,
-}
 _USUAL = 1 / 2.2  # the gamma of sRGB files for readers that know no sRGB, section 11.3.2.5
 _NEAR = 0.002  # below the rounding of the files' writers
 
@@ -66,30 +48,28 @@ def implied_profile(image: Image.Image, grey: bool) -> tuple[bytes | None, tuple
     """Returns the profile that an open PNG implies by its cICP, or by its gAMA and cHRM chunks, or
     None for sRGB, and notes on what cannot be used. cICP comes before an embedded profile, and
     that before the others (section 4.3)."""
+    profile = image.info.get("icc_profile")
     if code := _cicp(image):
-        primaries, transfer = code
-        if transfer in hdr.NAMES:  # a profile beside it is for readers of the ordinary range
-            profile = image.info.get("icc_profile")
-            taken = "by its colour profile" if profile else "as if it were sRGB"
-            return profile, (f"its high dynamic range ({hdr.NAMES[transfer]}) is read {taken}",)
-        if primaries in _PRIMARIES and transfer in _CURVES:
-            return _made(*_PRIMARIES[primaries], _CURVES[transfer], grey), ()
-    if profile := image.info.get("icc_profile"):
+        if notes := cicp.range_note(code[1], profile):
+            return profile, notes
+        if cicp.is_known(*code):
+            return cicp.profile(*code, grey), ()
+    if profile:
         return profile, ()
     gamma = image.info.get("gamma")
     if "srgb" in image.info or not gamma or not 0.01 < gamma < 10:
         return None, ()
     usual = abs(gamma - _USUAL) < _NEAR
-    curve = _SRGB_CURVE if usual else _LEVELS ** (1 / gamma)
+    curve = cicp.SRGB_CURVE if usual else cicp.LEVELS ** (1 / gamma)
     found = [float(v) for v in image.info.get("chromaticity") or ()]
     pairs = list(zip(found[::2], found[1::2], strict=True)) if len(found) == 8 else []
-    known = [_SRGB[0], *_SRGB[1]]
+    known = [cicp.SRGB[0], *cicp.SRGB[1]]
     if not pairs or (grey or np.abs(np.subtract(pairs, known)).max() < _NEAR):
         pairs = known
         if usual:
             return None, ()
     try:
-        return _made(pairs[0], pairs[1:], curve, grey), ()
+        return icc.of_grey(curve) if grey else icc.of_rgb(pairs[0], pairs[1:], curve), ()
     except ValueError as error:
         return None, (f"its colours cannot be used ({error}); taken as sRGB",)
 
@@ -103,10 +83,6 @@ def key_of_8_bits(image: Image.Image) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in key)
     elif key and raw in ("L;2", "L;4"):
         image.info["transparency"] = key * (85 if raw == "L;2" else 17)
-
-
-def _made(white: icc.XY, primaries: Sequence[icc.XY], curve: icc.Curve, grey: bool) -> bytes:
-    return icc.of_grey(curve) if grey else icc.of_rgb(white, primaries, curve)
 
 
 def _cicp(image: Image.Image) -> tuple[int, int] | None:

@@ -56,11 +56,11 @@ class Model:
 
     name: str
     config: TransformNetConfig
-    params: transform_net.Variables
-    stats: transform_net.Variables
-    header: dict[str, Any]
+    params: transform_net.Variables = dataclasses.field(repr=False)  # a notebook shows the rest
+    stats: transform_net.Variables = dataclasses.field(repr=False)
+    header: dict[str, Any] = dataclasses.field(repr=False)
     dtype: Any = None
-    mix: Any = None
+    mix: Any = dataclasses.field(default=None, repr=False)
     source: str = ""
 
     @property

@@ -100,8 +100,22 @@ def evaluate(
     return {"loss": terms.sum_of(values.values()), **values}
 
 
+def chosen(config: ObjectiveConfig, own: Any) -> tuple[LossTerm, ...]:
+    """Returns the terms of a config, or a user's `own` in their place unless these are None. Raises
+    InputError for what is not a list of terms."""
+    if own is None:
+        return make_terms(config)
+    if isinstance(own, LossTerm) or not isinstance(own, Iterable):
+        raise InputError(f"terms: {own!r:.100} is not a list; give a list, [LossTerm(name, fn)]")
+    given = tuple(own)
+    for term in given:
+        if not isinstance(term, LossTerm):
+            raise InputError(f"terms: {term!r:.100} is not a LossTerm; give LossTerm(name, fn)")
+    return given
+
+
 def try_terms(
-    loss_terms: Sequence[Any],
+    loss_terms: Sequence[LossTerm],
     vgg_params: vgg.Params,
     style_grams: Mapping[str, Any],
     size: tuple[int, int],
@@ -110,11 +124,8 @@ def try_terms(
     two_views: bool = False,
 ) -> None:
     """Runs terms on images of this (height, width), on shapes alone. Of `style_grams`, only the
-    shapes count. Raises InputError for what is not a term, for what `evaluate` refuses, and for
-    images that are too small for a term."""
-    for term in loss_terms:
-        if not isinstance(term, LossTerm):
-            raise InputError(f"terms: {term!r:.100} is not a LossTerm; give LossTerm(name, fn)")
+    shapes count. Raises InputError for what `evaluate` refuses, and for images that are too small
+    for a term."""
 
     def image(channels: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)

@@ -69,7 +69,7 @@ def synthesize(
     Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
     is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
-    loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
+    loss_terms = objective.chosen(config.objective, terms)
     job = Job(config, loss_terms, params)
     for what, given in (("content", contents), ("style image", styles), ("start", start or ())):
         for x in given:
@@ -121,19 +121,20 @@ def try_sizes(
     height, width = content.shape[:2]
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
-        _check_memory(config, *fitted, "smaller ", Name("sizes"))
-        for style in styles:
+        if config.layers:
+            check_memory(*fitted, "smaller ", Name("sizes"))
+        for style in styles if config.layers else ():
             tall, wide, own = *style.shape[:2], config.style_size
             longest = size if own is None else own or max(tall, wide)
             fix = ("smaller ", Name("sizes")) if own is None else ("a smaller ", Name("style_size"))
-            _check_memory(config, *images.fit(tall, wide, longest, "long"), *fix)
+            check_memory(*images.fit(tall, wide, longest, "long"), *fix)
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
-def _check_memory(config: SynthesisConfig, height: int, width: int, *fix: str) -> None:
-    """Raises InputError if an image is far too large. `fix` is what to give instead."""
-    if config.layers:
-        backend.check_memory(f"{width}x{height}", _BYTES * height * width, *fix)
+def check_memory(height: int, width: int, *fix: str) -> None:
+    """Raises InputError if the loss network needs far more memory for an image of this size than
+    there is. `fix` is what to give instead."""
+    backend.check_memory(f"{width}x{height}", _BYTES * height * width, *fix)
 
 
 def score(

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxpercept import files, images
 from jaxpercept.config import TIMING, choose
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, cell
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ def table(runs: Sequence[Run]) -> str:
         share = sum(wait / rate for wait, rate in timed) / spent if timed else math.nan
         rows.append(
             [
-                run.name,
-                config["task"],
+                cell(run.name),
+                cell(config["task"]),
                 f"{last['step']:.0f} of {config['steps']}",
                 f"{last['step'] * config['batch_size']:.0f}",
                 *(f"{last[t]:.5g}" if t in last else "-" for t in terms),

@@ -93,7 +93,7 @@ def prepare(
     state, earlier = init_state(config, rows)
     dtype = _dtype(config)
     vgg_params = vgg.load_vgg16(config.vgg)
-    chosen = objective.make_terms(config.objective) if terms is None else tuple(terms)
+    chosen = objective.chosen(config.objective, terms)
     if any(term.features for term in chosen):
         hashes["loss network"] = weights_file.sha256(vgg.source(config.vgg))
     grams = gram_targets(config, chosen, vgg_params, pictures)

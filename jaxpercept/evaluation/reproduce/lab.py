@@ -18,11 +18,13 @@ import numpy as np
 
 from jaxpercept import files, images
 from jaxpercept.config import ObjectiveConfig, train_config_from_dict
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, Name
 from jaxpercept.evaluation.reproduce.settings import ReproduceConfig
 from jaxpercept.images import Float, samples
+from jaxpercept.inference import naming
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.nets import shipped, vgg, weights_file
+from jaxpercept.synthesis.run import check_memory
 
 Unit = dict[str, Any]
 
@@ -65,7 +67,10 @@ class Lab:
         return vgg.load_vgg16()
 
     def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
-        """Returns the first photos that are large enough, then enlarged smaller ones."""
+        """Returns the first photos that are large enough, then enlarged smaller ones. Raises
+        InputError for a size that is far too large for the memory."""
+        option = "figure_size" if size == self.config.figure_size else "sizes"
+        check_memory(size, size, "smaller ", Name(option))
         large: list[tuple[str, Float]] = []
         small: list[tuple[str, Float]] = []
         for name, photo in self.photos.items():
@@ -90,7 +95,7 @@ class Lab:
         path = self.folder / f"{name}.json"
         settings = json.loads(json.dumps(settings))
         if path.exists():
-            unit = json.loads(path.read_text())
+            unit = _stored(path)
             if unit["settings"] == settings:
                 return unit
             differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
@@ -117,6 +122,16 @@ class Lab:
         images.save_image(Path(self.config.results) / name, picture, quality=75)
 
 
+def _stored(path: Path) -> Unit:
+    try:
+        unit = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        unit = None
+    if not isinstance(unit, dict) or not isinstance(unit.get("settings"), dict):
+        raise InputError(f"{path}: is not a measurement of `reproduce`; delete it")
+    return unit
+
+
 def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
     """Returns photos by name, not read yet, without those that the shipped nets were trained on."""
     if not data:
@@ -129,9 +144,10 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
     )
     found: dict[str, Float | Path] = {}
     for path in images.list_images(data):
-        name, number = path.stem, 2
+        stem = name = naming.shortened(path.stem)  # units' names hold the style's too
+        number = 2
         while name in found:
-            name, number = f"{path.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         if path.name not in seen:
             found[name] = path
     if not found:

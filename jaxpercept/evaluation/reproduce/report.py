@@ -11,12 +11,14 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jax
 import numpy as np
 
 from jaxpercept import files, images
 from jaxpercept.config import to_dict
+from jaxpercept.errors import cell
 from jaxpercept.evaluation.reproduce import measure, superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import PARTS, STYLE_PARTS, ReproduceConfig
@@ -98,7 +100,7 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
         )
         photos = f"{row['photos']}" + (f" ({row['enlarged']} enlarged)" if row["enlarged"] else "")
         lines.append(
-            f"| {row['style']} | {row['size']} | {photos} | {row['net']:.4g} | "
+            f"| {cell(row['style'])} | {row['size']} | {photos} | {row['net']:.4g} | "
             f"{row['content']:.4g} | "
             f"{row['style_image']:.4g} | {at} | {early}, {late} | {spent} |"
         )
@@ -109,7 +111,7 @@ def _crossing(lab: Lab, units: list[Unit]) -> str:
     for (style_name, size), group in groups(units):
         name = f"reproduce-crossing-{style_name}-{size}.png"
         lab.show(name, crossing_chart(style_name, size, group))
-        lines.append(f"![loss over iterations, {style_name} at {size}]({name})\n")
+        lines.append(_shown(f"loss over iterations, {style_name} at {size}", name))
     return "\n".join(lines)
 
 
@@ -167,10 +169,10 @@ def _sheet(part: str, title: Callable[[Unit], str]) -> Callable[[Lab, list[Unit]
                 pictures, row_labels=labels, column_labels=[title(u) for u in rows[0]]
             ),
         )
-        lines = [f"![{part}]({name})\n", "| picture | evaluations | terms |", "|---|---|---|"]
+        lines = [_shown(part, name), "| picture | evaluations | terms |", "|---|---|---|"]
         for u in units:
             terms = ", ".join(f"{k} {v:.4g}" for k, v in u["terms"].items())
-            lines.append(f"| {u['name'].partition('/')[2]} | {u['evaluations']} | {terms} |")
+            lines.append(f"| {cell(u['name'].partition('/')[2])} | {u['evaluations']} | {terms} |")
         return "\n".join(lines) + "\n"
 
     return section
@@ -201,7 +203,13 @@ def _transfer(lab: Lab, units: list[Unit]) -> str:
             rows, row_labels=labels, cell=320, column_labels=["", *map(str, c.sizes)]
         ),
     )
-    return "![transfer](reproduce-transfer.webp)\n"
+    return _shown("transfer", "reproduce-transfer.webp")
+
+
+def _shown(what: str, file: str) -> str:
+    """Returns the Markdown of a picture of the report."""
+    alternative = cell(what).replace("[", "\\[").replace("]", "\\]")
+    return f"![{alternative}]({quote(os.fsencode(file))})\n"
 
 
 _SECTIONS: dict[str, Callable[[Lab, list[Unit]], str]] = {

@@ -12,9 +12,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jaxpercept import files, images
+from jaxpercept.errors import InputError
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Model
+from jaxpercept.inference.naming import shortened
 from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import shipped
 
@@ -33,7 +35,7 @@ def write(
     and `small/`. `how` says what happens to each photo around the net. A photo that cannot be read
     is recorded in the job and left out of the page."""
     out = Path(out)
-    labels = {path: f"{i:03}-{path.stem}" for i, path in enumerate(photos, 1)}
+    labels = {path: f"{i:03}-{shortened(path.stem)}" for i, path in enumerate(photos, 1)}
 
     def place(path: Path, style: str | None = None) -> Path:
         ending = "" if style is None else f"_{style}"
@@ -47,8 +49,11 @@ def write(
     for path in photos:
         painted = [m for m in models if place(path, m.name) in written]
         if painted:
-            names = [(_original(path, place(path), how.size), "Photo")]
-            names += [(place(path, m.name), m.name) for m in painted]
+            names = [(place(path, m.name), m.name) for m in painted]
+            try:
+                names.insert(0, (_original(path, place(path), how.size), "Photo"))
+            except InputError as error:  # it was there when it was painted
+                job.fail(error)
             figures = "\n".join(_figure(out, file, name) for file, name in names)
             sections.append(
                 f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
@@ -65,15 +70,13 @@ def write(
 
 
 def _original(path: Path, target: Path, size: int | None) -> Path:
-    photo = images.load_image(path)
-    return images.save_image(target, images.resize(photo, size, "long") if size else photo)
+    photo = images.read(path, size=size, uint8=True)
+    return images.save_image(target, photo.pixels, alpha=photo.alpha)
 
 
 def _figure(out: Path, file: Path, name: str) -> str:
-    picture = images.load_image(file)
-    height, width = picture.shape[:2]
-    if max(height, width) > _SMALL:
-        picture = images.resize(picture, _SMALL, "long")
+    height, width = images.size_of(file)
+    picture = images.read(file, size=min(_SMALL, max(height, width)), uint8=True).pixels
     images.save_image(out / "small" / file.name, picture, quality=85)
     full, small = (f"{folder}/{quote(os.fsencode(file.name))}" for folder in ("pictures", "small"))
     h, w = picture.shape[:2]
