@@ -173,7 +173,7 @@ def test_what_draws_level_and_what_never_does():
     assert report.crossing_chart("s", 8, [unit("a", None)]).shape == (480, 720, 3)
 
 
-def untrained(made, terms=None):
+def untrained(made, *_):
     """Stands for a training: writes a net with its first weights."""
     path = Path(made.out) / "model.safetensors"
     header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
@@ -206,7 +206,7 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
         superres_steps=2,
         superres_schedule="constant",
     )
-    monkeypatch.setattr(superres.loop, "_run", lambda asked, *_: run(replace(asked, steps=1)))
+    monkeypatch.setattr(superres.loop, "_run", lambda asked, *rest: run(replace(asked, steps=1), *rest))
     with pytest.raises(stopping.Interrupted):
         report.reproduce(made)
     monkeypatch.setattr(superres.loop, "_run", run)
