@@ -206,7 +206,9 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
         superres_steps=2,
         superres_schedule="constant",
     )
-    monkeypatch.setattr(superres.loop, "_run", lambda asked, *rest: run(replace(asked, steps=1), *rest))
+    monkeypatch.setattr(
+        superres.loop, "_run", lambda asked, *rest: run(replace(asked, steps=1), *rest)
+    )
     with pytest.raises(stopping.Interrupted):
         report.reproduce(made)
     monkeypatch.setattr(superres.loop, "_run", run)
