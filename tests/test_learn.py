@@ -94,6 +94,15 @@ def test_longer_learning_sees_two_images_per_step():
     assert [learn.batch_for(minutes) for minutes in (0.2, 1, 10)] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("photos", "share"), [("", 0), ("a", 1 / 2), ("abc", 6 / 10), ("abcde", 5 / 9)]
+)
+def test_the_photos_to_be_painted_are_half_of_what_it_sees_or_more(photos, share):
+    seen = learn_job._even(list("1234"), list(photos))
+    assert set(seen) == {*"1234", *photos}
+    assert sum(one in photos for one in seen) == pytest.approx(share * len(seen))
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
     learner, row, steps, *_ = taught

@@ -45,7 +45,7 @@ def run(
     source = (  # before the compiler, so that a wrong folder is named at once
         data.open_sources(arguments.data)
         if arguments.data
-        else data.Files([*samples.sample_files().values(), *photos])
+        else data.Files(_even(list(samples.sample_files().values()), photos))
     )
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
     shown = images.square(_first(photos), learn.SIZE)
@@ -67,7 +67,6 @@ def run(
             batch_size=learner.batch,
             image_size=learn.SIZE,
             seed=arguments.seed,
-            augment=True,
         )
         compiling()
         ready = time.monotonic()
@@ -99,6 +98,12 @@ def run(
             return stopping.status(stopped[0])
         begun = time.monotonic()
     return status
+
+
+def _even(samples: list[Path], photos: list[Path]) -> list[Path]:
+    """Returns the samples and the photos to be painted, repeated so that these are half of all or
+    more. They gain most by it, and others lose nothing."""
+    return [*samples, *photos * -(-len(samples) // max(1, len(photos)))]
 
 
 def _first(photos: Sequence[Path]) -> Any:

@@ -205,7 +205,6 @@ class Learner:
             learning_rate=RATE,
             schedule="cosine",
             average="geometric",
-            augment=True,
         )
 
     def save(
