@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from helpers import save_style
+from PIL import ExifTags, Image
+
 from jaxpercept import cli, config, images
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
@@ -53,6 +56,23 @@ def test_a_gallery(tmp_path, monkeypatch, capsys):
     assert "strength 0.5" in text
     assert re.findall(r"\d+ × \d+", text)[:3] == ["36 × 48"] * 3
     assert not re.search(r"https?:|<script", text)
+
+
+def test_pictures_tell_no_place(tmp_path):
+    made = Image.Exif()
+    made[ExifTags.Base.Make] = "Cam"
+    made[ExifTags.IFD.GPSInfo] = {1: "N", 2: (48.0, 30.0, 0.0)}
+    photo = tmp_path / "a.jpg"
+    pixels = images.to_uint8(sample_photos()["coffee"][:48, :64])
+    Image.fromarray(pixels).save(photo, exif=made, dpi=(300, 300))
+    style = save_style(tmp_path / "x.safetensors")
+    gallery.write(tmp_path / "out", [photo], [load_model(style)], how=Treatment(stroke=None))
+    files = sorted((tmp_path / "out").glob("*/*.jpg"))
+    assert len(files) == 4
+    for file in files:
+        with Image.open(file) as picture:
+            assert not picture.getexif()
+            assert "icc_profile" in picture.info
 
 
 def test_a_photo_that_is_gone_after_it_was_painted_costs_no_other_picture(tmp_path, monkeypatch):

@@ -14,8 +14,8 @@ from jaxpercept.nets import shipped
 
 DESCRIPTION = """Write a page that shows every photo in every style.
 
-Pictures are small on the page, with the full size behind a link. The page needs no
-server."""
+Pictures are small on the page, with the full size behind a link. They hold no camera,
+place or date, so that the page can be published. It needs no server."""
 
 EPILOG = """examples:
   python -m jaxpercept gallery photos/ -o gallery/

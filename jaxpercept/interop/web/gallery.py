@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -32,8 +33,9 @@ def write(
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
-    and `small/`. `how` says what happens to each photo around the net. A photo that cannot be read
-    is recorded in the job and left out of the page."""
+    and `small/`. `how` says what happens to each photo around the net. Since a page is published,
+    the pictures hold no metadata, which may tell the place; they are tagged as sRGB. A photo that
+    cannot be read is recorded in the job and left out of the page."""
     out = Path(out)
     labels = {path: f"{i:03}-{shortened(path.stem)}" for i, path in enumerate(photos, 1)}
 
@@ -43,7 +45,10 @@ def write(
 
     job = Job(len(photos) * len(models), progress)
     for model in models:
-        tasks = [Task(path, str(path), place(path, model.name)) for path in photos]
+        tasks = []
+        for path in photos:
+            target = place(path, model.name)
+            tasks.append(Task(path, str(path), target, take=partial(_save, target)))
         process(tasks, how, model, job, batch_size=4)
     written, sections = set(job.written), []
     for path in photos:
@@ -71,7 +76,11 @@ def write(
 
 def _original(path: Path, target: Path, size: int | None) -> Path:
     photo = images.read(path, size=size, uint8=True)
-    return images.save_image(target, photo.pixels, alpha=photo.alpha)
+    return _save(target, photo)
+
+
+def _save(target: Path, picture: images.Picture) -> Path:
+    return images.save_image(target, picture.pixels, alpha=picture.alpha)
 
 
 def _figure(out: Path, file: Path, name: str) -> str:
