@@ -56,15 +56,16 @@ def write(
         if painted:
             names = [(place(path, m.name), m.name) for m in painted]
             try:
-                names.insert(0, (_original(path, place(path), how.size), "Photo"))
+                names.insert(0, (_original(path, place(path), how), "Photo"))
             except InputError as error:  # it was there when it was painted
                 job.fail(error)
-            figures = "\n".join(_figure(out, file, name) for file, name in names)
+            figures = "\n".join(_figure(out, file, name, how.max_pixels) for file, name in names)
             sections.append(
                 f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
             )
     if sections:
         settings = [f"longer side {how.size} pixels" if how.size else "at the photos' own size"]
+        settings += [f"strokes × {how.stroke:g}"] if how.stroke else []
         settings += [f"strength {how.strength:g}"] if how.strength != 1 else []
         settings += ["the photos' colours kept"] if how.keep_color else []
         page = resources.files("jaxpercept.interop.web").joinpath("gallery.html").read_text("utf-8")
@@ -74,8 +75,8 @@ def write(
     return job
 
 
-def _original(path: Path, target: Path, size: int | None) -> Path:
-    photo = images.read(path, size=size, uint8=True)
+def _original(path: Path, target: Path, how: Treatment) -> Path:
+    photo = images.read(path, size=how.size, uint8=True, max_pixels=how.max_pixels)
     return _save(target, photo)
 
 
@@ -83,9 +84,10 @@ def _save(target: Path, picture: images.Picture) -> Path:
     return images.save_image(target, picture.pixels, alpha=picture.alpha)
 
 
-def _figure(out: Path, file: Path, name: str) -> str:
-    height, width = images.size_of(file)
-    picture = images.read(file, size=min(_SMALL, max(height, width)), uint8=True).pixels
+def _figure(out: Path, file: Path, name: str, max_pixels: int) -> str:
+    height, width = images.size_of(file, max_pixels=max_pixels)
+    size = min(_SMALL, max(height, width))
+    picture = images.read(file, size=size, uint8=True, max_pixels=max_pixels).pixels
     images.save_image(out / "small" / file.name, picture, quality=85)
     full, small = (f"{folder}/{quote(os.fsencode(file.name))}" for folder in ("pictures", "small"))
     h, w = picture.shape[:2]
