@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.errors import reporting
+from jaxpercept.errors import InputError, reporting
 from jaxpercept.inference import strokes, tiles
 from jaxpercept.inference.model import load_model
+from jaxpercept.nets import geometry
 
 
-def painted(photo, style):
-    """Returns the photo (H, W, 3), uint8, in the style: three pictures of its size, by name."""
-    model = load_model(style)
+def painted(photo, model):
+    """Returns what the net makes of the photo (H, W, 3), uint8: three pictures of its size, by
+    name."""
     height, width = photo.shape[:2]
-    seen = strokes.reduced(photo, strokes.seen_size(None, height, width))
+    least = geometry.least_side(model.config)
+    seen = strokes.reduced(photo, strokes.seen_size(None, height, width, least))
     output = tiles.run(model, images.grain(seen, model.grain))
     return {
         "--stroke auto": strokes.to_size(output, height, width),
@@ -45,9 +47,13 @@ def main(arguments=None):
         help="middle of the part",
     )
     given = parser.parse_args(arguments)
-    photo = images.load_uint8(given.photo)
-    pictures = painted(photo, given.style)
+    photo, model = images.load_uint8(given.photo), load_model(given.style)
     height, width = photo.shape[:2]
+    if min(height, width) < (least := geometry.least_side(model.config)):
+        raise InputError(
+            f"{given.photo}: {width}x{height} is too small; give at least {least} pixels per side"
+        )
+    pictures = painted(photo, model)
     side = min(given.side, height, width)
     left, top = (
         int(min(max(share * size - side / 2, 0), size - side))

@@ -129,6 +129,9 @@ def test_committed_results_are_what_a_rerun_writes(root):
     for path in {*folder.rglob("*.json")} - {folder / "styles" / "table.json"}:  # from before
         text = path.read_text()
         assert text == results.encoded(json.loads(text)), f"{path}: write it by files.results"
+    for path in folder.rglob("*.jsonl"):
+        for line in path.read_text().splitlines(keepends=True):
+            assert line == results.encoded(json.loads(line)), f"{path}: write it by files.results"
 
 
 def test_a_net_of_no_known_style_is_named(tmp_path):

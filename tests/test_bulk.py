@@ -366,6 +366,9 @@ def test_what_a_list_names(tmp_path):
     made = [recipe.Recipe(net="", how=HOW, label="wave")]
     outputs = [item.output for item in job.items(found, made, "s3://o/p?scheme=http", print)]
     assert outputs == ["data/a/x_wave.png", "b/c/y_wave.jpg", "z.gif_wave.png"]
+    (tmp_path / "names.txt").write_bytes(b" a.png\r\nb.png \n \t\n\n # c.png\n#d.png\n")
+    found = inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left)
+    assert [e.name for e in found.values()] == [" a.png", "b.png ", " # c.png"]
     (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbfa\xff.png\n")
     (found,) = inputs.find([f"@{tmp_path}/names.txt"], "out", missing, left).values()
     assert found.name == os.fsdecode(b"a\xff.png")

@@ -26,6 +26,7 @@ from film_files import film, times
 from helpers import noise, save_noise, save_style
 
 from jaxpercept import images
+from jaxpercept.files import results
 
 pytestmark = [
     pytest.mark.cluster,
@@ -215,7 +216,7 @@ def test_five_kills(kind, nodes, photos, wanted, net, tmp_path, root):
             look()
         row = {"kill": kind, "second": round(time.monotonic() - begun, 1), "there": len(seen)}
         row["process"] = kill(kind, nodes, driver)
-        print(json.dumps(row), flush=True)
+        print(results.encoded(row), end="", flush=True)
     said, _ = driver.communicate(timeout=600)
     look()
     missing = COUNT - len(seen)
@@ -226,7 +227,7 @@ def test_five_kills(kind, nodes, photos, wanted, net, tmp_path, root):
     assert driver.returncode == 0, said
     check(out, wanted)
     row = {"kills": kind, "runs": runs, "missing_before_the_last_runs": missing, "lost": 0}
-    print(json.dumps(row | {"redone": redone.total()}), flush=True)
+    print(results.encoded(row | {"redone": redone.total()}), end="", flush=True)
     assert redone.total() <= 5 * 2 * TASK  # for each kill, a batch of each of two actors
 
 

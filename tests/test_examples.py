@@ -88,13 +88,18 @@ def test_strokes_compared(example, tmp_path, monkeypatch):
     made = example("compare_strokes")
     monkeypatch.setattr(strokes, "SEEN", 32)
     photo = images.to_uint8(images.resize(samples.sample_photos()["coffee"], (64, 96)))
-    automatic, bicubic, fine = made.painted(photo, "wave").values()
+    automatic, bicubic, fine = made.painted(photo, load_model("wave")).values()
     assert automatic.shape == bicubic.shape == fine.shape == photo.shape
     apart = [np.abs(x.astype(int) - automatic).mean() for x in (bicubic, fine)]
     assert 0.5 < apart[0] < apart[1]
     file = images.save_image(tmp_path / "photo.png", photo)
     made.main([str(file), "-o", str(tmp_path / "sheet.png"), "--side", "40"])
     assert images.load_image(tmp_path / "sheet.png").shape[1] > 3 * 40
+    small = images.save_image(tmp_path / "small.png", photo[:15])
+    with pytest.raises(InputError, match=r"small\.png: 96x15 is too small; give at least 16"):
+        made.main([str(small), "-o", str(tmp_path / "sheet.png")])
+    thin = made.painted(photo[:17], load_model("wave"))  # reduced to the net's least side only
+    assert {x.shape for x in thin.values()} == {(17, 96, 3)}
 
 
 @pytest.mark.parametrize("wrong", [["missing.jpg"], ["photo.png", "--style", "nosuch"]])

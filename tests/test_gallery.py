@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+from helpers import save_style
+from PIL import ExifTags, Image
+
 from jaxpercept import cli, config, images
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.inference.model import load_model
@@ -55,6 +58,23 @@ def test_a_gallery(tmp_path, monkeypatch, capsys):
     assert not re.search(r"https?:|<script", text)
 
 
+def test_pictures_tell_no_place(tmp_path):
+    made = Image.Exif()
+    made[ExifTags.Base.Make] = "Cam"
+    made[ExifTags.IFD.GPSInfo] = {1: "N", 2: (48.0, 30.0, 0.0)}
+    photo = tmp_path / "a.jpg"
+    pixels = images.to_uint8(sample_photos()["coffee"][:48, :64])
+    Image.fromarray(pixels).save(photo, exif=made, dpi=(300, 300))
+    style = save_style(tmp_path / "x.safetensors")
+    gallery.write(tmp_path / "out", [photo], [load_model(style)], how=Treatment(stroke=None))
+    files = sorted((tmp_path / "out").glob("*/*.jpg"))
+    assert len(files) == 4
+    for file in files:
+        with Image.open(file) as picture:
+            assert not picture.getexif()
+            assert "icc_profile" in picture.info
+
+
 def test_a_photo_that_is_gone_after_it_was_painted_costs_no_other_picture(tmp_path, monkeypatch):
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.125), blocks=1)
     style = tmp_path / "x.safetensors"
@@ -76,12 +96,30 @@ def test_a_photo_that_is_gone_after_it_was_painted_costs_no_other_picture(tmp_pa
     assert page.alternatives == ["x", "Photo", "x"]
 
 
+def test_what_an_error_suggests_can_be_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    style = str(save_style(tmp_path / "x.safetensors"))
+    images.save_image("a.png", sample_photos()["coffee"][:64, :64])
+    for function in (images.read, images.size_of):  # what is not given the option fails
+        monkeypatch.setitem(function.__kwdefaults__, "max_pixels", 4095)
+    line = ["gallery", "a.png", "--style", style, "--max-pixels"]
+    assert cli.main([*line, "4095"]) == 2
+    assert "raise --max-pixels" in capsys.readouterr().err
+    assert cli.main([*line, "4096"]) == 0
+    assert cli.main([*line, "16383", "--stroke", "1.01"]) == 2
+    assert "give another --stroke" in capsys.readouterr().err
+    assert cli.main([*line, "16383", "--stroke", "1"]) == 0
+    assert "strokes × 1." in (tmp_path / "gallery" / "index.html").read_text("utf-8")
+
+
 def test_errors_are_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     for given, said in (
         ("none.jpg", "none.jpg"),
         ("none.jpg --size 3", "--size 3 is not allowed"),
+        ("none.jpg --max-pixels 0", "--max-pixels 0 is not allowed"),
+        ("none.jpg --stroke 40", "--stroke 40 is not allowed"),
         ("none.jpg -o file", "-o file is a file; give a folder"),
     ):
         assert cli.main(["gallery", *given.split()]) == 2

@@ -275,10 +275,16 @@ def test_photos_of_one_name_are_all_used(place, tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("option", ["sizes", "figure_size"])
-def test_sizes_far_beyond_the_memory_are_refused(place, tmp_path, option):
+@pytest.mark.parametrize(
+    ("option", "parts"),
+    [
+        ("sizes", ("crossing", "figure3")),
+        ("figure_size", ("figure3",)),
+        ("figure_size", ("figure4",)),
+    ],
+)
+def test_sizes_far_beyond_the_memory_are_refused(place, tmp_path, option, parts):
     size = {"sizes": (300_000,)} if option == "sizes" else {"figure_size": 300_000}
-    parts = ("crossing", "figure3") if option == "sizes" else ("figure3",)
     with pytest.raises(InputError, match=rf"300000x300000 needs .* give smaller {option}"):
         report.reproduce(config_of(place, tmp_path, **size, parts=parts))
 

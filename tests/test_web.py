@@ -6,12 +6,14 @@
 import base64
 import dataclasses
 import graphlib
+import http.client
 import io
 import json
 import re
 import shutil
 import socket
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -311,6 +313,22 @@ def test_a_port_without_a_server_is_said_to_do_nothing(tmp_path, monkeypatch, ca
     for more, said in ((["--port", "8000"], True), ([], False)):
         assert cli.main(["web", str(tmp_path / "site"), "--style", "wave", *more]) == 0
         assert ("note: --port does nothing without --serve" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("path", ["/%00", "/%ED%A0%80", f"/{'a' * 300}"])
+def test_an_address_that_no_file_can_have_is_not_found(tmp_path, capsys, path):
+    with serve.server(tmp_path, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            connection = http.client.HTTPConnection(*server.server_address, timeout=10)
+            connection.request("GET", path)
+            assert connection.getresponse().status == 404
+            connection.close()
+        finally:
+            server.shutdown()
+            thread.join()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_browser_that_goes_away_is_no_error(tmp_path, capsys):

@@ -66,13 +66,13 @@ def _found(
 
 
 def _lines(file: str) -> list[str]:
-    """Returns the names in a text file, one per line. Empty lines and lines that begin with # are
-    skipped."""
+    """Returns the names in a text file, one per line, as they stand: a name may begin or end with a
+    space. Blank lines and lines that begin with # are skipped."""
     text = places.read(file, "a list of names").decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
         raise InputError(f"{file}: is not a text file; give a list of names, one per line")
-    names = map(str.strip, re.split(r"\r\n|\r|\n", text))  # other ends of lines may be in names
-    return [name for name in names if name and name[0] != "#"]
+    names = re.split(r"\r\n|\r|\n", text)  # other ends of lines may be in names
+    return [name for name in names if name.strip() and name[0] != "#"]
 
 
 def _column(file: str, column: str) -> list[str]:

@@ -14,8 +14,8 @@ from jaxpercept.nets import shipped
 
 DESCRIPTION = """Write a page that shows every photo in every style.
 
-Pictures are small on the page, with the full size behind a link. The page needs no
-server."""
+Pictures are small on the page, with the full size behind a link. They hold no camera,
+place or date, so that the page can be published. It needs no server."""
 
 EPILOG = """examples:
   python -m jaxpercept gallery photos/ -o gallery/
@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="STYLE",
         help="as in `stylize` (default: the shipped nets of one style)",
     )
-    parser.add_argument("--size", type=int, metavar="N", help="scale to this longer side first")
+    stylize.add_sizes(parser)
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="as in `stylize` (default: 1)"
     )
@@ -57,13 +57,21 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `gallery`. Returns 0, or 1 if some photos failed. Raises InputError if all failed."""
-    options.check(arguments, size=stylize.LIMITS["size"])
+    options.check(arguments, **{name: stylize.LIMITS[name] for name in ("size", "max_pixels")})
     keyed = styles.expanded(styles.chosen(arguments.style, shipped.singles()))
     out = Path(arguments.out)
     check_folder(out)
     from jaxpercept import images
+    from jaxpercept.inference import strokes
+    from jaxpercept.inference.treatment import Treatment
 
-    images.check_strength(arguments.strength)
+    how = Treatment(
+        size=arguments.size,
+        stroke=strokes.wanted(arguments.stroke),
+        max_pixels=arguments.max_pixels,
+        strength=arguments.strength,
+        keep_color=arguments.preserve_color,
+    )
     missing: list[str] = []
     left_out: Counter[str] = Counter()
     written = [out, out / "pictures", out / "small"]
@@ -73,24 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         say(left_line)
     for line in missing:
         say(f"error: {line}")
-    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.interop.web import gallery
     from jaxpercept.runtime import compilation_cache
 
     compilation_cache.enable()
     models = styles.loaded([*keyed.values()])
-    job = gallery.write(
-        out,
-        photos,
-        models,
-        how=Treatment(
-            size=arguments.size,
-            stroke=None,
-            strength=arguments.strength,
-            keep_color=arguments.preserve_color,
-        ),
-        progress=say,
-    )
+    job = gallery.write(out, photos, models, how=how, progress=say)
     status = ending(job, missing, len(missing) + len(photos))
     say(f"{out / 'index.html'}: {counted(len(models), 'style')}")
     return status

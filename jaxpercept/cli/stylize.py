@@ -106,6 +106,27 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         help="noise under the photo, 0 to 1; it gives strokes to surfaces of one colour (default: "
         "the net's own: 0.01, too faint to see, for nets trained here, otherwise 0)",
     )
+    add_sizes(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH,
+        metavar="N",
+        help="number of images of equal size processed at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="PX",
+        help="work in tiles of this side in pixels, with the whole image's statistics; the "
+        "picture is the same and needs little memory, but takes several times as long (default: "
+        "tiles of 768 if memory is short; 0: never)",
+    )
+    runtimes.add(parser)
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that decide how many pixels are read and made, which errors name."""
     parser.add_argument(
         "--stroke",
         default="auto",
@@ -124,22 +145,6 @@ def add_controls(parser: argparse.ArgumentParser) -> None:
         help="refuse images with more pixels, in the file or on the way to the result: a --stroke "
         "a little above 1 makes the image up to four times as long first (default: %(default)s)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=BATCH,
-        metavar="N",
-        help="number of images of equal size processed at once (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tile",
-        type=int,
-        metavar="PX",
-        help="work in tiles of this side in pixels, with the whole image's statistics; the "
-        "picture is the same and needs little memory, but takes several times as long (default: "
-        "tiles of 768 if memory is short; 0: never)",
-    )
-    runtimes.add(parser)
 
 
 def check(arguments: argparse.Namespace) -> None:

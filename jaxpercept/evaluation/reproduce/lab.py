@@ -66,11 +66,15 @@ class Lab:
         """The loss network."""
         return vgg.load_vgg16()
 
-    def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
-        """Returns the first photos that are large enough, then enlarged smaller ones. Raises
-        InputError for a size that is far too large for the memory."""
+    def check_size(self, size: int) -> None:
+        """Raises InputError for a size that is far too large for the memory."""
         option = "figure_size" if size == self.config.figure_size else "sizes"
         check_memory(size, size, "smaller ", Name(option))
+
+    def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
+        """Returns the first photos that are large enough, then enlarged smaller ones. Raises
+        InputError as `check_size` does."""
+        self.check_size(size)
         large: list[tuple[str, Float]] = []
         small: list[tuple[str, Float]] = []
         for name, photo in self.photos.items():

@@ -144,8 +144,10 @@ def figure3(lab: Lab) -> Iterator[Unit]:
 
 def figure4(lab: Lab) -> Iterator[Unit]:
     """Reconstructs each style from its Gram matrices at more and more layers."""
+    size = lab.config.figure_size
+    lab.check_size(size)
+    blank = np.full((size, size, 3), 0.5, np.float32)
     for style in lab.styles:
-        blank = np.full((lab.config.figure_size,) * 2 + (3,), 0.5, np.float32)
         for i, layer in enumerate(FIGURE4):
             objective = ObjectiveConfig(weights={"style": 5.0}, style_layers=FIGURE4[: i + 1])
             yield _drawn(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -32,8 +33,9 @@ def write(
     progress: Callable[[str], None] = lambda line: None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
-    and `small/`. `how` says what happens to each photo around the net. A photo that cannot be read
-    is recorded in the job and left out of the page."""
+    and `small/`. `how` says what happens to each photo around the net. Since a page is published,
+    the pictures hold no metadata, which may tell the place; they are tagged as sRGB. A photo that
+    cannot be read is recorded in the job and left out of the page."""
     out = Path(out)
     labels = {path: f"{i:03}-{shortened(path.stem)}" for i, path in enumerate(photos, 1)}
 
@@ -43,7 +45,10 @@ def write(
 
     job = Job(len(photos) * len(models), progress)
     for model in models:
-        tasks = [Task(path, str(path), place(path, model.name)) for path in photos]
+        tasks = []
+        for path in photos:
+            target = place(path, model.name)
+            tasks.append(Task(path, str(path), target, take=partial(_save, target)))
         process(tasks, how, model, job, batch_size=4)
     written, sections = set(job.written), []
     for path in photos:
@@ -51,15 +56,16 @@ def write(
         if painted:
             names = [(place(path, m.name), m.name) for m in painted]
             try:
-                names.insert(0, (_original(path, place(path), how.size), "Photo"))
+                names.insert(0, (_original(path, place(path), how), "Photo"))
             except InputError as error:  # it was there when it was painted
                 job.fail(error)
-            figures = "\n".join(_figure(out, file, name) for file, name in names)
+            figures = "\n".join(_figure(out, file, name, how.max_pixels) for file, name in names)
             sections.append(
                 f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
             )
     if sections:
         settings = [f"longer side {how.size} pixels" if how.size else "at the photos' own size"]
+        settings += [f"strokes × {how.stroke:g}"] if how.stroke else []
         settings += [f"strength {how.strength:g}"] if how.strength != 1 else []
         settings += ["the photos' colours kept"] if how.keep_color else []
         page = resources.files("jaxpercept.interop.web").joinpath("gallery.html").read_text("utf-8")
@@ -69,14 +75,19 @@ def write(
     return job
 
 
-def _original(path: Path, target: Path, size: int | None) -> Path:
-    photo = images.read(path, size=size, uint8=True)
-    return images.save_image(target, photo.pixels, alpha=photo.alpha)
+def _original(path: Path, target: Path, how: Treatment) -> Path:
+    photo = images.read(path, size=how.size, uint8=True, max_pixels=how.max_pixels)
+    return _save(target, photo)
 
 
-def _figure(out: Path, file: Path, name: str) -> str:
-    height, width = images.size_of(file)
-    picture = images.read(file, size=min(_SMALL, max(height, width)), uint8=True).pixels
+def _save(target: Path, picture: images.Picture) -> Path:
+    return images.save_image(target, picture.pixels, alpha=picture.alpha)
+
+
+def _figure(out: Path, file: Path, name: str, max_pixels: int) -> str:
+    height, width = images.size_of(file, max_pixels=max_pixels)
+    size = min(_SMALL, max(height, width))
+    picture = images.read(file, size=size, uint8=True, max_pixels=max_pixels).pixels
     images.save_image(out / "small" / file.name, picture, quality=85)
     full, small = (f"{folder}/{quote(os.fsencode(file.name))}" for folder in ("pictures", "small"))
     h, w = picture.shape[:2]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
+from typing import Any, BinaryIO
 
 from jaxpercept.errors import InputError
 
@@ -19,6 +21,14 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         ".mjs": "text/javascript",
         ".wasm": "application/wasm",
     }
+
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        """Answers an address that no file can have, such as /%00, as one that does not exist."""
+        try:
+            return super().send_head()
+        except ValueError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
 
     def log_message(self, format: str, *args: object) -> None:
         pass
