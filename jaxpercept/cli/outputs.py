@@ -210,7 +210,7 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     `what` is their name in messages. Prints how many existed already. Raises InputError if all
     failed."""
     failed = [*missing, *job.failed]
-    if missing and job.total == 1:  # which the job left to its caller
+    if missing and job.total == 1 and not job.written:  # which the job left to its caller
         for line in job.failed:
             say(f"error: {line}")
     if job.skipped:
