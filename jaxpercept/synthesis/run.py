@@ -66,8 +66,8 @@ def synthesize(
     terms: losses of your own, instead of the config's.
     progress: a function called every `report_every` and `save_every` iterations. If it returns
     True, the images are returned as they are, at the size reached.
-    Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
-    is not finite."""
+    Raises InputError for images that are too small for a layer, NotFinite (a FloatingPointError)
+    for a loss that is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.make_terms(config.objective) if terms is None else tuple(terms)
     job = Job(config, loss_terms, params)
