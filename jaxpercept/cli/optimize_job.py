@@ -77,7 +77,7 @@ def run(
         if groups:
             _optimize(arguments, made, groups, pictures, shares, how, job, console, stopped)
     if stopped:
-        for line in job.failed if job.total == 1 else ():  # which the job left to its caller
+        for line in job.untold():
             say(f"error: {line}")
         return stopping.status(stopped[0])
     return ending(job, missing, len(missing) + job.total)
