@@ -121,19 +121,22 @@ def try_sizes(
     height, width = content.shape[:2]
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
-        _check_memory(config, *fitted, "smaller ", Name("sizes"))
+        _check_memory(config, "", fitted, "smaller ", Name("sizes"))
         for style in styles:
             tall, wide, own = *style.shape[:2], config.style_size
             longest = size if own is None else own or max(tall, wide)
             fix = ("smaller ", Name("sizes")) if own is None else ("a smaller ", Name("style_size"))
-            _check_memory(config, *images.fit(tall, wide, longest, "long"), *fix)
+            scaled = images.fit(tall, wide, longest, "long")
+            _check_memory(config, "a style image of ", scaled, *fix)
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
-def _check_memory(config: SynthesisConfig, height: int, width: int, *fix: str) -> None:
-    """Raises InputError if an image is far too large. `fix` is what to give instead."""
+def _check_memory(config: SynthesisConfig, what: str, size: tuple[int, int], *fix: str) -> None:
+    """Raises InputError if `what`, an image of this height and width, is far too large. `fix` is
+    what to give instead."""
     if config.layers:
-        backend.check_memory(f"{width}x{height}", _BYTES * height * width, *fix)
+        height, width = size
+        backend.check_memory(f"{what}{width}x{height}", _BYTES * height * width, *fix)
 
 
 def score(
