@@ -273,6 +273,18 @@ def test_colours_come_back(av, net, tmp_path, matrix, full):
         assert np.abs(made.astype(int) - image)[8:-8, columns].max() <= most
 
 
+def test_a_film_of_larger_frames_than_allowed_names_the_fix(net, tmp_path, capsys):
+    clip = animation(tmp_path / "a.gif")
+    with Image.open(clip) as opened:
+        width, height = opened.size
+    most = ["--max-pixels", width * height - 1]
+    assert status("video", clip, "--style", net, *most, "-o", tmp_path / "b.gif") == 2
+    said = f"a.gif: is {width}x{height}, {width * height:,} pixels, more than the limit of"
+    told = capsys.readouterr().err
+    assert said in told
+    assert "; shrink it with --size or raise --max-pixels" in told
+
+
 def test_a_truncated_film_is_done_up_to_its_damage(av, net, tmp_path, capsys):
     first = film(av, tmp_path / "a.mp4", frames=pictures(40), times=[40 * i for i in range(40)])
     whole = tmp_path / "whole.mp4"
