@@ -215,6 +215,21 @@ def test_a_loss_that_is_not_finite_costs_only_its_own_photo(tmp_path, capsys, mo
     assert made == {"dark_relu1_1.png", "tall_relu1_1.png"}
 
 
+def test_a_photo_that_does_not_fit_in_memory_costs_only_itself(tmp_path, capsys, monkeypatch):
+    of = images.read
+
+    def read(source, **how):
+        if how["name"] == "chelsea.png":
+            raise MemoryError
+        return of(source, **how)
+
+    monkeypatch.setattr(images, "read", read)
+    line = f"optimize invert --layer relu1_1 {SMALL} --content chelsea.png tall.png -o out"
+    assert status(line) == 1
+    assert "error: chelsea.png: too large for memory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tall_relu1_1.png"]
+
+
 def test_a_stopped_optimisation_says_what_is_unfinished_and_what_failed(capsys, monkeypatch):
     of = optimize_progress.reporter
 

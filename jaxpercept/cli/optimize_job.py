@@ -124,8 +124,8 @@ def _read(
             picture = images.read(task.source, name=task.name)
             height, width = picture.pixels.shape[:2]
             _check_sizes(made, task.name, height, width, styles)
-        except InputError as error:
-            job.fail(error)
+        except Exception as error:
+            job.fail(flow.failure(task.name, error))
             continue
         if keeps:
             job.note(task.name, flow.notes(how, task, picture))
@@ -187,7 +187,8 @@ def _optimize(
     waiting = [*groups.values()]
     while waiting and not stopped:
         group = waiting.pop(0)
-        frames = [optimize_progress.frames(Path(arguments.out), task.target) for task, _ in group]
+        out = Path(arguments.out)
+        frames = [optimize_progress.frame_prefix(out, task.target) for task, _ in group]
         console.say("compiling the iteration", live=True)
         try:
             result = run.synthesize(

@@ -44,7 +44,7 @@ def shortfall(made: SynthesisConfig, result: Result) -> str | None:
     )
 
 
-def frames(out: Path, output: Path) -> Path:
+def frame_prefix(out: Path, output: Path) -> Path:
     """Returns the prefix of the paths of `output`'s frames."""
     if output == out:
         return out.with_name(f"{out.stem}_frames") / output.stem
