@@ -200,9 +200,10 @@ def _optimize(
                 progress=optimize_progress.reporter(frames, stopped, console),
             )
         except NotFinite as error:  # the others begin again
-            for i in reversed(error.images):
-                job.fail(InputError(f"{group.pop(i)[0].name}: the loss {error.reason}"))
-            waiting[:0] = [group] if group else []
+            for i in error.images:
+                job.fail(InputError(f"{group[i][0].name}: the loss {error.reason}"))
+            if others := [one for i, one in enumerate(group) if i not in error.images]:
+                waiting.insert(0, others)
             continue
         for (task, picture), image in zip(group, result.images, strict=True):
             try:

@@ -46,8 +46,9 @@ class NotFinite(FloatingPointError):
             f"is not finite at iteration {iteration}; give smaller weights or, with the optimizer "
             "adam, a smaller learning rate"
         )
+        several = "s" if len(images) > 1 else ""
         numbers = ", ".join(str(i + 1) for i in images)
-        super().__init__(f"the loss of image {numbers} {self.reason}")
+        super().__init__(f"the loss of image{several} {numbers} {self.reason}")
 
 
 class Job:
