@@ -1,5 +1,8 @@
 """`optimize` as a person types it: results, frames, one-line errors."""
 
+from unittest import mock
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import status
@@ -8,7 +11,11 @@ from test_picture import exif_of_a_phone, saved
 
 from jaxpercept import images
 from jaxpercept.cli import optimize_progress
+from jaxpercept.errors import InputError
 from jaxpercept.images import samples
+from jaxpercept.inference import flow
+from jaxpercept.losses import objective
+from jaxpercept.losses.terms import LossTerm
 from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.stage import Progress
 
@@ -187,14 +194,63 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, case):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_loss_that_is_not_finite_is_one_line_and_status_1(capsys):
-    assert (
-        status(
-            "optimize invert --content chelsea.png --layer relu1_1 --weights.content 1e38 -o x.png"
-        )
-        == 1
-    )
-    assert "is not finite" in capsys.readouterr().err.strip().splitlines()[-1]
+def test_a_loss_that_is_not_finite_is_one_line_and_status_2(capsys):
+    line = "optimize invert --layer relu1_1 --weights.content 1e38 --content"
+    assert status(f"{line} chelsea.png -o x.png") == 2
+    said = "error: chelsea.png: the loss is not finite at iteration 0"
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_loss_that_is_not_finite_costs_only_its_own_photo(tmp_path, capsys, monkeypatch):
+    of = objective.make_terms
+    root = LossTerm("root", lambda inputs: jnp.sqrt(0.9 - inputs.target).sum((1, 2, 3)))
+    monkeypatch.setattr(objective, "make_terms", lambda made: (*of(made), root))
+    images.save_image(tmp_path / "white.png", np.ones((24, 16, 3)))
+    images.save_image(tmp_path / "dark.png", np.zeros((24, 16, 3)))
+    line = f"optimize invert --layer relu1_1 --optimizer adam {SMALL} --content"
+    assert status(f"{line} white.png dark.png tall.png -o out") == 1
+    told = capsys.readouterr().err
+    assert told.count("error: white.png: the loss is not finite at iteration 0") == 1
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"dark_relu1_1.png", "tall_relu1_1.png"}
+
+
+def test_a_photo_that_does_not_fit_in_memory_costs_only_itself(tmp_path, capsys, monkeypatch):
+    of = images.read
+
+    def read(source, **how):
+        if how["name"] == "chelsea.png":
+            raise MemoryError
+        return of(source, **how)
+
+    monkeypatch.setattr(images, "read", read)
+    line = f"optimize invert --layer relu1_1 {SMALL} --content chelsea.png tall.png -o out"
+    assert status(line) == 1
+    assert "error: chelsea.png: too large for memory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tall_relu1_1.png"]
+
+
+def test_a_stopped_optimisation_says_what_is_unfinished_and_what_failed(capsys, monkeypatch):
+    of = optimize_progress.reporter
+
+    def stopping(frames, stopped, console):
+        report = of(frames, stopped, console)
+        return lambda shown: stopped.append(15) or report(shown)
+
+    monkeypatch.setattr(optimize_progress, "reporter", stopping)
+    line = "optimize invert --layer relu1_1 --report-every 1 --content chelsea.png"
+    assert status(f"{line} tall.png --iterations 2 -o out") == 143
+    told = capsys.readouterr().err
+    assert "stopped after 1 of 2 iterations; --skip-existing leaves unfinished images as" in told
+    assert "1 of 2 images were not begun" in told
+    assert status(f"{line} --iterations 1 -o whole.png") == 143
+    told = capsys.readouterr().err
+    assert "lbfgs, 1 iteration from" in told
+    assert "stopped after" not in told
+    fails = InputError("x.png: no space left on device")
+    monkeypatch.setattr(flow, "save", mock.Mock(side_effect=fails))
+    assert status(f"{line} --iterations 2 -o x.png") == 143
+    assert f"error: {fails}\n" in capsys.readouterr().err
 
 
 def test_the_last_line_of_a_stopped_optimisation_ends(monkeypatch, capsys):

@@ -199,8 +199,9 @@ def test_damage_in_the_middle_of_a_film_is_said(av, net, tmp_path, capsys):
     data[middle] = bytes(len(data[middle]))
     source.write_bytes(data)
     out = tmp_path / "b.mp4"
-    assert status("video", source, "--style", net, "--strength", 0, "-o", out) == 1
-    assert "a.ts: damaged near " in capsys.readouterr().err
+    line = ["video", source, tmp_path / "none.ts", "--style", net, "--strength", 0, "-o", out]
+    assert status(*line) == 1
+    assert capsys.readouterr().err.count("a.ts: damaged near ") == 1
     assert times(av, out)[-1] == 3960
 
 
@@ -270,6 +271,18 @@ def test_colours_come_back(av, net, tmp_path, matrix, full):
         assert status("video", source, "--style", net, "--strength", 0, "-o", out) == 0
         made = next(films.open_film(out).frames).pixels
         assert np.abs(made.astype(int) - image)[8:-8, columns].max() <= most
+
+
+def test_a_film_of_larger_frames_than_allowed_names_the_fix(net, tmp_path, capsys):
+    clip = animation(tmp_path / "a.gif")
+    with Image.open(clip) as opened:
+        width, height = opened.size
+    most = ["--max-pixels", width * height - 1]
+    assert status("video", clip, "--style", net, *most, "-o", tmp_path / "b.gif") == 2
+    said = f"a.gif: is {width}x{height}, {width * height:,} pixels, more than the limit of"
+    told = capsys.readouterr().err
+    assert said in told
+    assert "; shrink it with --size or raise --max-pixels" in told
 
 
 def test_a_truncated_film_is_done_up_to_its_damage(av, net, tmp_path, capsys):

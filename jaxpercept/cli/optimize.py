@@ -40,7 +40,9 @@ a film of the optimisation (frames are numbered 1, 2, 3, ...):
   ffmpeg -i film_frames/film_%05d.jpg film.mp4
 
 Ctrl-C, SIGTERM and SIGHUP stop within --report-every iterations and save the image as it
-is then. Exit status: 0 all done, 1 some images failed, 2 all failed."""
+is then; --skip-existing does not finish it.
+
+Exit status: 0 all done, 1 some images failed, 2 all failed."""
 
 STYLE = """Style transfer of single images by optimisation (Gatys et al. 2016; equation 5 of
 Johnson et al. 2016).

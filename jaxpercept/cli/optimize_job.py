@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jaxpercept import config, files
 from jaxpercept.cli import optimize_progress
-from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, settled, tasks
+from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, say, settled, tasks
 from jaxpercept.cli.writable import check_file
 from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.files import STANDARD
@@ -77,6 +77,8 @@ def run(
         if groups:
             _optimize(arguments, made, groups, pictures, shares, how, job, console, stopped)
     if stopped:
+        for line in job.untold():
+            say(f"error: {line}")
         return stopping.status(stopped[0])
     return ending(job, missing, len(missing) + job.total)
 
@@ -122,8 +124,8 @@ def _read(
             picture = images.read(task.source, name=task.name)
             height, width = picture.pixels.shape[:2]
             _check_sizes(made, task.name, height, width, styles)
-        except InputError as error:
-            job.fail(error)
+        except Exception as error:
+            job.fail(flow.failure(task.name, error))
             continue
         if keeps:
             job.note(task.name, flow.notes(how, task, picture))
@@ -168,6 +170,7 @@ def _optimize(
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
     from jaxpercept.synthesis import run
+    from jaxpercept.synthesis.stage import NotFinite
 
     compilation_cache.enable()
     params = vgg.load_vgg16(arguments.vgg)
@@ -178,26 +181,36 @@ def _optimize(
         except InputError as error:
             for task, _ in groups.pop(size):
                 job.fail(InputError(f"{task.name}: {error.with_flags(_FLAGS)}"))
-    left = sum(map(len, groups.values()))
-    if left:
-        console.say(optimize_progress.introduction(made, left))
-    for group in groups.values():
-        if stopped:
-            console.say(f"{left} of {job.total} images were not begun")
-            return
-        left -= len(group)
-        frames = [optimize_progress.frames(Path(arguments.out), task.target) for task, _ in group]
+    if groups:
+        count = sum(map(len, groups.values()))
+        console.say(optimize_progress.introduction(made, count))
+    waiting = [*groups.values()]
+    while waiting and not stopped:
+        group = waiting.pop(0)
+        out = Path(arguments.out)
+        frames = [optimize_progress.frame_prefix(out, task.target) for task, _ in group]
         console.say("compiling the iteration", live=True)
-        result = run.synthesize(
-            made,
-            [picture.pixels for _, picture in group],
-            pictures,
-            style_weights=shares,
-            vgg_params=params,
-            progress=optimize_progress.reporter(frames, stopped, console),
-        )
+        try:
+            result = run.synthesize(
+                made,
+                [picture.pixels for _, picture in group],
+                pictures,
+                style_weights=shares,
+                vgg_params=params,
+                progress=optimize_progress.reporter(frames, stopped, console),
+            )
+        except NotFinite as error:  # the others begin again
+            for i in error.images:
+                job.fail(InputError(f"{group[i][0].name}: the loss {error.reason}"))
+            if others := [one for i, one in enumerate(group) if i not in error.images]:
+                waiting.insert(0, others)
+            continue
         for (task, picture), image in zip(group, result.images, strict=True):
             try:
                 job.done(flow.save(how, picture.resized(*image.shape[:2]), image, task))
             except InputError as error:
                 job.fail(error)
+        if line := optimize_progress.shortfall(made, result):
+            console.say(line)
+    if waiting:
+        console.say(f"{sum(map(len, waiting))} of {job.total} images were not begun")

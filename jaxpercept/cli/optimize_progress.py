@@ -11,7 +11,7 @@ from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.settings import SynthesisConfig
 
 if TYPE_CHECKING:
-    from jaxpercept.synthesis.run import Progress
+    from jaxpercept.synthesis.run import Progress, Result
 
 
 def introduction(made: SynthesisConfig, count: int) -> str:
@@ -23,15 +23,28 @@ def introduction(made: SynthesisConfig, count: int) -> str:
         if o.weights.get(name)
     ]
     weights = ", ".join(f"{name} {w:g}" for name, w in o.weights.items() if w)
+    iterations = "iteration" if made.iterations == (1,) else "iterations"
     return (
         f"{counted(count, 'image')}: {made.optimizer}, "
-        f"{' + '.join(map(str, made.iterations))} iterations from "
+        f"{' + '.join(map(str, made.iterations))} {iterations} from "
         f"{made.init} (seed {made.seed}){', clipped' if made.clip else ''}, losses {o.losses} "
         f"({weights}), " + ", ".join(layers)
     )
 
 
-def frames(out: Path, output: Path) -> Path:
+def shortfall(made: SynthesisConfig, result: Result) -> str | None:
+    """Returns the line that says that the images of one size are unfinished, or None."""
+    done = sum(losses.shape[1] - 1 for losses in result.losses)
+    asked = sum(made.stage_iterations(i) for i in range(max(1, len(made.sizes))))
+    if done == asked:
+        return None
+    return (
+        f"stopped after {done} of {asked} iterations; --skip-existing leaves unfinished images as "
+        "they are"
+    )
+
+
+def frame_prefix(out: Path, output: Path) -> Path:
     """Returns the prefix of the paths of `output`'s frames."""
     if output == out:
         return out.with_name(f"{out.stem}_frames") / output.stem

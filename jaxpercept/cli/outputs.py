@@ -210,14 +210,13 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     `what` is their name in messages. Prints how many existed already. Raises InputError if all
     failed."""
     failed = [*missing, *job.failed]
-    if missing and job.total == 1:  # which the job left to its caller
-        for line in job.failed:
-            say(f"error: {line}")
+    for line in job.untold() if missing else ():
+        say(f"error: {line}")
     if job.skipped:
         say(f"{len(job.skipped)} of {job.total} {what}s existed already")
     if not job.written and not job.skipped:
-        if len(failed) == 1 and job.total == 1:  # the only line that was not printed yet
-            raise InputError(failed[0])
+        if job.untold() and not missing:
+            raise InputError(*failed)
         raise InputError(
             f"none of the {count} {what}s could be done"
             if count > 1

@@ -63,6 +63,10 @@ class Job:
             if self.total > 1:
                 self.progress(f"error: {error}")
 
+    def untold(self) -> list[str]:
+        """Returns the failures that the caller has to report."""
+        return self.failed if self.total == 1 and not self.written else []
+
     def damaged(self, line: str, key: Any = None) -> None:
         """Records a file that was processed and written only in part."""
         self.failed.append(line)

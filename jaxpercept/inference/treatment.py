@@ -108,6 +108,8 @@ def check_pixels(
     what, fixes = f"{width}x{height} would become", ["shrink it"]
     if treatment.size:
         what, fixes = f"--size {treatment.size} makes it", ["give a smaller --size"]
+    elif made == (height, width) and seen in (None, made):
+        what, fixes = "is", ["shrink it with --size"]
     if seen not in (None, (height, width)):
         made, result = max(made, strokes.enlarged_size(seen), key=math.prod), (height, width)
         fixes.append("give another --stroke")

@@ -66,8 +66,8 @@ def synthesize(
     terms: losses of your own, instead of the config's.
     progress: a function called every `report_every` and `save_every` iterations. If it returns
     True, the images are returned as they are, at the size reached.
-    Raises InputError for images that are too small for a layer, FloatingPointError for a loss that
-    is not finite."""
+    Raises InputError for images that are too small for a layer, NotFinite (a FloatingPointError)
+    for a loss that is not finite."""
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.chosen(config.objective, terms)
     job = Job(config, loss_terms, params)
@@ -122,19 +122,21 @@ def try_sizes(
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
         if config.layers:
-            check_memory(*fitted, "smaller ", Name("sizes"))
+            check_memory(fitted, "smaller ", Name("sizes"))
         for style in styles if config.layers else ():
             tall, wide, own = *style.shape[:2], config.style_size
             longest = size if own is None else own or max(tall, wide)
             fix = ("smaller ", Name("sizes")) if own is None else ("a smaller ", Name("style_size"))
-            check_memory(*images.fit(tall, wide, longest, "long"), *fix)
+            scaled = images.fit(tall, wide, longest, "long")
+            check_memory(scaled, *fix, what="a style image of ")
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 
-def check_memory(height: int, width: int, *fix: str) -> None:
-    """Raises InputError if the loss network needs far more memory for an image of this size than
-    there is. `fix` is what to give instead."""
-    backend.check_memory(f"{width}x{height}", _BYTES * height * width, *fix)
+def check_memory(size: tuple[int, int], *fix: str, what: str = "") -> None:
+    """Raises InputError if the loss network needs far more memory for `what`, an image of this
+    height and width, than there is. `fix` is what to give instead."""
+    height, width = size
+    backend.check_memory(f"{what}{width}x{height}", _BYTES * height * width, *fix)
 
 
 def score(

@@ -36,6 +36,21 @@ class Progress:
     save: bool  # whether it is a frame of `save_every`
 
 
+class NotFinite(FloatingPointError):
+    """The loss of the `images` of a batch, counted from 0, is not finite. `reason` says when, and
+    what to do."""
+
+    def __init__(self, images: Sequence[int], iteration: int) -> None:
+        self.images = images
+        self.reason = (
+            f"is not finite at iteration {iteration}; give smaller weights or, with the optimizer "
+            "adam, a smaller learning rate"
+        )
+        several = "s" if len(images) > 1 else ""
+        numbers = ", ".join(str(i + 1) for i in images)
+        super().__init__(f"the loss of image{several} {numbers} {self.reason}")
+
+
 class Job:
     """The compiled functions of a config."""
 
@@ -129,10 +144,5 @@ class Job:
         return state, (np.concatenate(losses, 1), np.concatenate(evaluations, 1)), timed, stopped
 
     def _check(self, state: State, iteration: int) -> None:
-        values = np.asarray(state.value)
-        if not np.isfinite(values).all():
-            raise FloatingPointError(
-                f"the loss of image {int(np.argmin(np.isfinite(values))) + 1} is not finite at "
-                f"iteration {iteration} ({values.tolist()}); give smaller weights or, with the "
-                "optimizer adam, a smaller learning rate"
-            )
+        if bad := np.flatnonzero(~np.isfinite(state.value)).tolist():
+            raise NotFinite(bad, iteration)

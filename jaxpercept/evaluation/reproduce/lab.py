@@ -69,7 +69,7 @@ class Lab:
     def check_size(self, size: int) -> None:
         """Raises InputError for a size that is far too large for the memory."""
         option = "figure_size" if size == self.config.figure_size else "sizes"
-        check_memory(size, size, "smaller ", Name(option))
+        check_memory((size, size), "smaller ", Name(option))
 
     def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
         """Returns the first photos that are large enough, then enlarged smaller ones. Raises
