@@ -39,9 +39,8 @@ PEERS = (
     OPENVINO_AS_IT_COMES,
     "mnn",
 )
-OTHER_PRECISION = (
-    OPENVINO_AS_IT_COMES  # bfloat16 on some processors: measured, but never the best peer
-)
+# It has bfloat16 on some processors, so it is measured, but is never the best peer.
+OTHER_PRECISION = OPENVINO_AS_IT_COMES
 EXPORTED = ("onnxruntime", "openvino", OTHER_PRECISION, "mnn")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # relative to a result's largest value
 

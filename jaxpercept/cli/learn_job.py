@@ -102,7 +102,7 @@ def run(
 
 def _even(samples: list[Path], photos: list[Path]) -> list[Path]:
     """Returns the samples and the photos to be painted, repeated so that these are half of all or
-    more. They gain most by it, and others lose nothing."""
+    more. They gain by it, and other photos lose hardly anything."""
     return [*samples, *photos * -(-len(samples) // max(1, len(photos)))]
 
 

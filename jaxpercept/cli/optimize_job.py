@@ -148,8 +148,8 @@ def _check_sizes(
     for size in made.sizes or (max(height, width),):
         check_size(name, *images.fit(height, width, size, "long"), made.layers)
         for style, image in styles:
-            long = max(image.shape[:2]) if made.style_size == 0 else made.style_size or size
-            fitted = images.fit(image.shape[0], image.shape[1], long, "long")
+            tall, wide = image.shape[:2]
+            fitted = images.fit(tall, wide, made.style_side(tall, wide, size), "long")
             check_size(style, *fitted, made.objective.style_layers)
 
 

@@ -209,20 +209,21 @@ def ending(job: Job, missing: Sequence[str], count: int, what: str = "image") ->
     """Returns the exit status: 0, or 1 if some of `count` images failed, with the `missing` ones.
     `what` is their name in messages. Prints how many existed already. Raises InputError if all
     failed."""
-    failed = [*missing, *job.failed]
-    for line in job.untold() if missing else ():
-        say(f"error: {line}")
+    untold = job.untold()
+    if missing:
+        for line in untold:
+            say(f"error: {line}")
     if job.skipped:
         say(f"{len(job.skipped)} of {job.total} {what}s existed already")
     if not job.written and not job.skipped:
-        if job.untold() and not missing:
-            raise InputError(*failed)
+        if untold and not missing:
+            raise InputError(*untold)
         raise InputError(
             f"none of the {count} {what}s could be done"
             if count > 1
             else f"the {what} could not be done"
         )
-    return 1 if failed else 0
+    return 1 if missing or job.failed else 0
 
 
 def tell(text: str) -> None:

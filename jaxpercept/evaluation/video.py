@@ -64,12 +64,12 @@ def evaluate_video(
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
     pair, None if the flow aligns none of it]}}}, "size", "frames", "lags", "steady", "smooth",
-    "failed"}. A row "input" is the
-    clip's own error. A bad clip is recorded in "failed". With `paintings`, the style images of the
-    styles in their order, each style also has the losses "content" and "style" of `video_losses`,
-    and "content_each" and "style_each" of the frames. `watch` is called with the pictures, see
-    `video_sheet.Differences`. Raises InputError if no clip can be used, for another number of
-    paintings or starts, or for a share that is not allowed."""
+    "failed"}. A row "input" is the clip's own error. A bad clip is recorded in "failed". With
+    `paintings`, the style images of the styles in their order, each style also has the losses
+    "content" and "style" of `video_losses`, and "content_each" and "style_each" of the frames.
+    `watch` is called with the pictures, see `video_sheet.Differences`. Raises InputError if
+    no clip can be used, for another number of paintings or starts, or for a share that is not
+    allowed."""
     smoothing.check("steady", steady)
     smoothing.check("smooth", smooth)
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)

@@ -119,16 +119,17 @@ def try_sizes(
     if styles:
         grams = jax.eval_shape(lambda phi, x: style_targets(phi, x, layers), params, small)
     height, width = content.shape[:2]
+    smaller = style_smaller = "smaller ", Name("sizes")
+    if config.style_size is not None:
+        style_smaller = "a smaller ", Name("style_size")
     for size in config.sizes or (max(height, width),):
         fitted = images.fit(height, width, size, "long")
         if config.layers:
-            check_memory(fitted, "smaller ", Name("sizes"))
-        for style in styles if config.layers else ():
-            tall, wide, own = *style.shape[:2], config.style_size
-            longest = size if own is None else own or max(tall, wide)
-            fix = ("smaller ", Name("sizes")) if own is None else ("a smaller ", Name("style_size"))
-            scaled = images.fit(tall, wide, longest, "long")
-            check_memory(scaled, *fix, what="a style image of ")
+            check_memory(fitted, *smaller)
+            for style in styles:
+                tall, wide = style.shape[:2]
+                scaled = images.fit(tall, wide, config.style_side(tall, wide, size), "long")
+                check_memory(scaled, *style_smaller, what="a style image of ")
         objective.try_terms(loss_terms, params, grams, fitted, convention=config.objective.losses)
 
 

@@ -104,6 +104,11 @@ class SynthesisConfig:
         """Returns the number of iterations at size number `stage`."""
         return self.iterations[stage if len(self.iterations) > 1 else 0]
 
+    def style_side(self, height: int, width: int, size: int) -> int:
+        """Returns the longer side that a style image of this height and width is scaled to, where
+        the result's is `size`."""
+        return size if self.style_size is None else self.style_size or max(height, width)
+
 
 def check_size(name: str, height: int, width: int, layers: tuple[str, ...]) -> None:
     """Raises InputError if an image of this size has nothing left at one of `layers`. The message
