@@ -223,6 +223,15 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
     assert (tmp_path / "out" / "superres" / "scores.png").exists()
 
 
+def test_total_variation_keeps_its_share_on_smaller_patches():
+    """It is a sum over pixels; the other losses are means."""
+    objective = config.superres_recipe(4, "paper", "feature")["objective"]
+    assert superres._objective(objective, 2.0).weights == {"content": 1.0, "tv": 4e-4}
+    assert superres._objective(objective, 1.0) == objective
+    objective = config.superres_recipe(4, "paper", "pixel")["objective"]
+    assert superres._objective(objective, 2.0) == objective
+
+
 BAD = {
     "--parts superres --data P": "--superres-images is empty; the part superres needs test images",
     "--parts superres --superres-images P": "--data is empty; the part superres needs training",

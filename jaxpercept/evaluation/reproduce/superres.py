@@ -1,5 +1,5 @@
 """Trains the paper's super-resolution net with each of its losses, and scores both nets at ×4
-(Johnson et al. 2016, section 4.2).
+(Johnson et al. 2016, sections 3.2 and 4.2).
 
 As in the paper, training inputs are blurred. The paper does not say whether its test inputs are, so
 both kinds are scored; its bicubic row agrees with plain inputs.
@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jaxpercept.config import DEGRADATIONS, TrainConfig, superres_recipe
+from jaxpercept.config import (
+    DEGRADATIONS,
+    SUPERRES_LOSSES,
+    ObjectiveConfig,
+    TrainConfig,
+    superres_recipe,
+)
 from jaxpercept.evaluation import superres
 from jaxpercept.evaluation.reproduce.lab import Lab, Unit
 from jaxpercept.evaluation.reproduce.settings import SUPERRES_RATES
@@ -34,6 +41,7 @@ def scores(lab: Lab) -> Iterator[Unit]:
         "optimizer": c.superres_optimizer,
         "schedule": c.superres_schedule,
         "seed": c.seed,
+        "weights": SUPERRES_LOSSES["paper"],
         "images": [Path(d).name for d in c.superres_images],
     }
 
@@ -61,9 +69,11 @@ def _trained(lab: Lab, loss: str) -> Path:
     """Returns the weights file of the paper's net with this loss, after training it or resuming its
     run."""
     c = lab.config
+    recipe = superres_recipe(SCALE, "paper", loss)
     made = TrainConfig(
-        **superres_recipe(SCALE, "paper", loss)
+        **recipe
         | {
+            "objective": _objective(recipe["objective"], recipe["image_size"] / c.superres_patch),
             "data": c.data,
             "image_size": c.superres_patch,
             "steps": c.superres_steps,
@@ -77,6 +87,15 @@ def _trained(lab: Lab, loss: str) -> Path:
     path = loop.train_whole(made)
     named = lab.folder / "superres" / f"{loss}.safetensors"  # scores bear the file's name
     return Path(shutil.copyfile(path, named))
+
+
+def _objective(objective: ObjectiveConfig, zoom: float) -> ObjectiveConfig:
+    """Returns the objective for patches whose side is 1/zoom of the paper's. ℓ_TV is a sum over
+    pixels and the other losses are means, so that its share would fall with the patch's area."""
+    weights = dict(objective.weights)
+    if "tv" in weights:
+        weights["tv"] *= zoom**2
+    return replace(objective, weights=weights)
 
 
 def section(lab: Lab, units: list[Unit]) -> str:
