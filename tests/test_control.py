@@ -133,6 +133,17 @@ def test_grain_is_the_same_noise_for_bytes_and_floats():
     assert images.grain(np.ones((8, 8, 3), np.float32), 0.1).max() == 1
 
 
+@pytest.mark.parametrize("moved", [(3, -2), (-70, 0), (0, 1300)])
+def test_grain_can_be_moved(moved):
+    even = np.full((600, 50, 3), 100, np.uint8)
+    right, down = moved
+    there = np.roll(images.grain(even, 0.02), (down, right), (0, 1))
+    np.testing.assert_array_equal(images.grain(even, 0.02, moved), there)
+    even[300:] = 150  # the image itself stays where it is
+    apart = images.grain(even, 0.02, moved).astype(int) - even
+    np.testing.assert_array_equal(apart, there.astype(int) - 100)
+
+
 @pytest.mark.parametrize("name", shipped.singles())
 def test_grain_gives_even_surfaces_their_strokes(name, tmp_path):
     """Uses a small photo in the middle of a white page, whose corner is out of the photo's

@@ -224,6 +224,12 @@ def test_a_steadied_net_of_a_stride_follows_the_camera():
         view = steadier(frame)
         assert view.image.shape == (112, 176, 3)
         assert max(map(abs, view.shift)) <= 2
+        # the grain goes with what is seen, by whole strides
+        moved = np.array((0.7, 1.3)) * step + view.shift
+        np.testing.assert_allclose(view.place, moved, atol=0.7)
+        assert not np.mod(view.place, 4).any()
+        apart = view.grained(0.02) - images.grain(view.image, 0.02, view.place)
+        assert not apart.any()
         plain.append((frame, net(frame)))
         steady.append((frame, view.restored(net(view.image))))
         assert steady[-1][1].shape == frame.shape
@@ -253,6 +259,13 @@ def test_what_is_not_steadied_is_what_the_net_sees():
     assert view.restored(x) is x
 
 
+def test_only_a_steadied_film_of_our_own_net_has_grain():
+    ours = Model("ours", config.NET_PRESETS["resize"], {}, {}, {"training": {}})
+    assert steadying.grain(ours, 0.8) == 2 * ours.grain == 0.02
+    assert steadying.grain(ours, 0.0) == 0
+    assert steadying.grain(Model("imported", ours.config, {}, {}, {}), 0.8) == 0
+
+
 def test_a_move_by_whole_pixels_changes_no_value():
     x = smooth()
     np.testing.assert_array_equal(optical_flow.moved(x, 3, -2)[:-2, 3:], x[2:, :-3])
@@ -261,9 +274,10 @@ def test_a_move_by_whole_pixels_changes_no_value():
     np.testing.assert_allclose(back[8:-8, 8:-8], x[8:-8, 8:-8], atol=0.02)
 
 
-def test_what_is_measured_is_what_the_video_command_makes(tmp_path):
+@pytest.mark.parametrize("header", [{}, {"training": {}}])  # without grain and with it
+def test_what_is_measured_is_what_the_video_command_makes(tmp_path, header):
     made = config.NET_PRESETS["resize"].scaled(0.1)
-    model = Model("net", made, *transform_net.init(made), {})
+    model = Model("net", made, *transform_net.init(made), header)
     photos = [images.to_uint8(x) for x in moving(3, 4)]
     first, *rest = map(Image.fromarray, photos)
     first.save(tmp_path / "a.png", save_all=True, append_images=rest, duration=40)

@@ -80,9 +80,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     option(
         "--grain",
         type=float,
-        default=0.0,
         metavar="X",
-        help="noise under each frame, 0 to 1, the same in every frame (default: 0)",
+        help="noise under each frame, 0 to 1, the same in every frame; with --steady it moves with "
+        "the camera (default: 0; with --steady, 0.02 for our style nets)",
     )
     option(
         "--steady",
@@ -91,7 +91,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="X",
         help="against flicker; strokes stay sharp: this share, 0 to 0.9, of what the net sees is "
         "the mean of the frames before, moved along the film's optical flow, and the camera moves "
-        "by whole strides; try 0.8; needs the extra `video` (default: 0)",
+        "by whole strides, with grain that follows it; try 0.8; needs the extra `video` "
+        "(default: 0)",
     )
     option(
         "--smooth",
@@ -148,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
         steady=arguments.steady,
     )
     images.check_strength(arguments.strength)
-    images.check_grain(arguments.grain)
+    images.check_grain(arguments.grain or 0.0)
     if arguments.codec is not None:
         choose("--codec", arguments.codec, encoding.CODECS)
     inputs, missing = find(arguments.inputs, out, films.READ_SUFFIXES)

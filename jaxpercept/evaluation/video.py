@@ -25,7 +25,7 @@ from jaxpercept.errors import InputError, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut, Film
-from jaxpercept.inference import films, optical_flow, smoothing
+from jaxpercept.inference import films, optical_flow, smoothing, steadying
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.inference.smoothing import Smoother
 from jaxpercept.inference.steadying import Steadier
@@ -59,8 +59,9 @@ def evaluate_video(
     watch: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
-    seconds (of all clips, or of each), at a width of `size`, without grain. `steady` and `smooth`
-    are those of `film_frames.Making`; they do not change "shift1" and "shift4".
+    seconds (of all clips, or of each), at a width of `size`, with the grain that a film has unless
+    the user sets another. `steady` and `smooth` are those of `film_frames.Making`; they do not
+    change "shift1" and "shift4".
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
     pair, None if the flow aligns none of it]}}}, "size", "frames", "lags", "steady", "smooth",
@@ -205,10 +206,11 @@ def _played(net: Model, steady: float, smooth: float) -> Outputs:
     """Returns the net on the frames of a film in order, as the `video` command applies it."""
     single, smoother = _single(net), Smoother(smooth)
     steadier = Steadier(steady, geometry.multiple(net.config))
+    grain = steadying.grain(net, steady)
 
     def call(x: Float) -> Float:
         view = steadier(x)
-        return smoother(x, view.restored(single(view.image)))
+        return smoother(x, view.restored(single(view.grained(grain))))
 
     return call
 

@@ -69,14 +69,19 @@ def check_grain(amount: float) -> None:
         )
 
 
-def grain(image: NDArray[Any], amount: float) -> NDArray[Any]:
+def grain(image: NDArray[Any], amount: float, moved: tuple[int, int] = (0, 0)) -> NDArray[Any]:
     """Adds uniform noise to `image` (H, W, 3), float in [0, 1] or uint8. The noise's standard
     deviation is `amount` times the range from black to white. The result is clipped and rounded to
     8 bits; at 0 it is `image` itself. Images of one size get the same noise, so that the frames of
-    a film do not flicker. Raises InputError unless 0 ≤ amount ≤ 1."""
+    a film do not flicker. It is moved by `moved` pixels to the right and down; what leaves at one
+    border comes in at the other. Raises InputError unless 0 ≤ amount ≤ 1."""
     check_grain(amount)
     if not amount:
         return image
+    if any(moved):
+        right, down = moved
+        still = grain(np.roll(image, (-down, -right), (0, 1)), amount)
+        return np.roll(still, (down, right), (0, 1))
     pixels, random, width = (
         to_uint8(image),
         np.random.default_rng(0),

@@ -19,7 +19,7 @@ from jaxpercept import images
 from jaxpercept.config import BATCH
 from jaxpercept.errors import InputError
 from jaxpercept.images.frames import Cut, Film, Frame, side_by_side
-from jaxpercept.inference import segments, smoothing, tiles, treatment
+from jaxpercept.inference import segments, smoothing, steadying, tiles, treatment
 from jaxpercept.inference.batches import BATCH_PIXELS, Batch
 from jaxpercept.inference.encoding import Encoding
 from jaxpercept.inference.file_jobs import PIXELS, ahead
@@ -104,6 +104,7 @@ def _batches(
     if first is None:
         return
     _check_size(film.path, first.frame, how, model)
+    amount = steadying.grain(model, making.steady) if how.grain is None else how.grain
     pixels = first.view.image.shape[0] * first.view.image.shape[1]
     length = max(1, min(making.batch, BATCH_PIXELS // pixels))
     calls = ((None, partial(next, source, None), pixels) for _ in itertools.count())
@@ -112,10 +113,10 @@ def _batches(
         if (shown := reading.result()) is None:
             break
         if len(taken) == length:
-            yield _batch(taken, how, length)
+            yield _batch(taken, amount, length)
             taken = []
         taken.append(shown)
-    yield _batch(taken, how, length)
+    yield _batch(taken, amount, length)
 
 
 def _shown(film: Film, how: Treatment, model: Net, making: Making, done: int) -> Iterator[Shown]:
@@ -127,9 +128,8 @@ def _shown(film: Film, how: Treatment, model: Net, making: Making, done: int) ->
     return itertools.islice(shown, done - unseen, None)
 
 
-def _batch(shown: list[Shown], how: Treatment, length: int) -> Batch:
-    seen = [images.grain(one.view.image, how.grain or 0) for one in shown]
-    return Batch(list(shown), seen, length)
+def _batch(shown: list[Shown], grain: float, length: int) -> Batch:
+    return Batch(list(shown), [one.view.grained(grain) for one in shown], length)
 
 
 def _scaled(frame: Frame, how: Treatment) -> Frame:

@@ -3,7 +3,9 @@
 A net of stride 4 draws other strokes when the photo moves by a fraction of its stride, or when its
 noise changes. So the net sees frames whose noise is averaged along the optical flow, and which are
 moved by less than a stride, so that the camera's motion becomes whole strides. The net's picture is
-moved back. Only the net sees these frames: all else is made of the film's own.
+moved back. Strokes on even surfaces begin at noise, so the net also sees grain, which is stronger
+than the film's noise and moves with the camera. Only the net sees these frames: all else is made of
+the film's own.
 """
 
 from __future__ import annotations
@@ -20,11 +22,17 @@ from jaxpercept.inference import optical_flow, smoothing
 
 class View(NamedTuple):
     """A frame as a net sees it: `image` (H, W, 3), which is larger by `border` on every side, and
-    whose content is moved by `shift` pixels to the right and down."""
+    whose content is moved by `shift` pixels to the right and down. Its content has then moved by
+    `place` since the film began: whole strides."""
 
     image: NDArray[Any]
     shift: tuple[float, float] = (0.0, 0.0)
     border: int = 0
+    place: tuple[int, int] = (0, 0)
+
+    def grained(self, amount: float) -> NDArray[Any]:
+        """Returns `image` with grain that moves with the camera."""
+        return images.grain(self.image, amount, self.place)
 
     def restored(self, picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the net's picture of `image` as that of the frame."""
@@ -53,7 +61,15 @@ class Steadier:
         half = self._stride / 2
         right, down = (float(x) for x in (half - self._place) % self._stride - half)
         around = np.pad(image, (*[(self._border, self._border)] * 2, (0, 0)), "symmetric")
-        return View(_moved(around, right, down), (right, down), self._border)
+        place = round(float(self._place[0]) + right), round(float(self._place[1]) + down)
+        return View(_moved(around, right, down), (right, down), self._border, place)
+
+
+def grain(model: Any, share: float) -> float:
+    """Returns the grain of a film that is steadied by that share, unless the user sets another. A
+    pattern that does not follow the camera sticks to the screen, so there is none at 0. Otherwise
+    it is twice that of photos: the strokes hold better, and the losses are those without grain."""
+    return 2 * float(getattr(model, "grain", 0.0)) if share else 0.0
 
 
 def _moved(image: NDArray[Any], right: float, down: float) -> Float:
