@@ -15,7 +15,9 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn, style_recipe
+from jaxpercept.training import targets as training_targets
 from jaxpercept.training.style_recipe import style_grams
+from jaxpercept.training.targets import Targets
 
 LAYERS = ["relu1_1"]
 OBJECTIVE = {
@@ -88,6 +90,27 @@ def test_the_mix_leads_from_the_mean_row_to_any_other(taught, place):
             np.testing.assert_allclose(values, params[name][i], atol=1e-6)
     alone = learn.row_of(learner._untrained, learner._spread)
     assert all(np.ptp(row[name] - alone[name]) > 0 for name in row)
+
+
+def test_what_photos_are_compared_with_is_computed_once(place):
+    phi, photos = vgg.load_vgg16(), np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "u1")
+    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms)
+    first = [targets.of(phi, photos), targets.of(phi, photos[::-1])]
+    assert all(a is b for a, b in zip(first[0], first[1][::-1], strict=True))
+    for photo, found in zip(photos, first[0], strict=True):
+        expected = vgg.vgg_features(phi, photo[None].astype(np.float32) / 255, LAYERS)
+        np.testing.assert_allclose(found[LAYERS[0]], expected[LAYERS[0]], rtol=1e-5, atol=1e-5)
+
+
+def test_no_more_targets_are_kept_than_fit(place, monkeypatch):
+    monkeypatch.setattr(training_targets, "MOST", 1)
+    phi, photos = vgg.load_vgg16(), np.arange(6, dtype=np.uint8)[:2, None, None, None]
+    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms)
+    photos = np.broadcast_to(photos, (2, 8, 8, 3))
+    (a, b), (c, d) = targets.of(phi, photos), targets.of(phi, photos)
+    assert a is c
+    assert b is not d
+    np.testing.assert_array_equal(b[LAYERS[0]], d[LAYERS[0]])
 
 
 def test_longer_learning_sees_two_images_per_step():

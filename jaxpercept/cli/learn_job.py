@@ -67,6 +67,7 @@ def run(
             batch_size=learner.batch,
             image_size=learn.SIZE,
             seed=arguments.seed,
+            kind=data.Fixed,
         )
         compiling()
         ready = time.monotonic()
