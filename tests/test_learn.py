@@ -13,6 +13,7 @@ from jaxpercept import cli, config, images
 from jaxpercept.cli import learn_job
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn, style_recipe
 from jaxpercept.training import targets as training_targets
@@ -111,6 +112,23 @@ def test_no_more_targets_are_kept_than_fit(place, monkeypatch):
     assert a is c
     assert b is not d
     np.testing.assert_array_equal(b[LAYERS[0]], d[LAYERS[0]])
+
+
+def test_it_ends_at_the_step_whose_end_is_nearest_to_the_time(taught, place):
+    """A step is long on a slow machine."""
+    learner, phi = taught[0], vgg.load_vgg16()
+    grams = style_grams(learner.recipe, place / "stripes.png", phi)
+    now = [0.0]
+
+    def batches():
+        while True:
+            now[0] += 2.0
+            yield np.zeros((2, 32, 32, 3), np.uint8) + 99
+
+    for until, steps in ((8.5, 4), (9.5, 5)):
+        now[0] = 0.0
+        done = learner.learn("stripes", grams, phi, batches(), until, clock=lambda: now[0])
+        assert done.steps == steps
 
 
 def test_longer_learning_sees_two_images_per_step():
@@ -243,6 +261,24 @@ def test_the_step_is_compiled_before_the_net():
     )
     learn_job._compile(one, np.zeros((1, 8, 8, 3)))
     assert done == ["step", "net"]
+
+
+def test_the_net_is_compiled_before_it_learns_for_photos_that_it_sees_whole(tmp_path, place):
+    """So that no time is kept for it. Sizes that the net cannot paint are not tried."""
+    files = {"a": (32, 40), "b": (40, 32), "c": (32, 40), "tiny": (2, 40), "large": (40, 1400)}
+    for name, (h, w) in files.items():
+        save_noise(tmp_path, [f"{name}.png"], h, w)
+    photos = [*(tmp_path / f"{name}.png" for name in files), tmp_path / "none.png"]
+    net = learn.Learner(str(place / "base.safetensors")).first("x")
+    sizes = learn_job._sizes(net, Treatment(stroke=None), photos)
+    tried = learn_job._tried(net, sizes)
+    assert tried == [(32, 40), (40, 32)]
+    # The reserve is only compiling and a moment more, and as much longer as the machine is slow.
+    quick, slow, slower = (learn_job._reserve(pace, sizes, tried) for pace in (0, 1e-6, 3e-6))
+    assert quick - learn_job._COMPILING < 1
+    assert slower - quick == pytest.approx(3 * (slow - quick))
+    painting = 2e-6 * (3 * 32 * 40 + 40 * 1400)
+    assert slow - learn_job._reserve(1e-6, [], []) == pytest.approx(learn_job._COMPILING + painting)
 
 
 def test_a_step_is_done_even_if_the_time_is_over(taught, place):

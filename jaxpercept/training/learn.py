@@ -174,8 +174,8 @@ class Learner:
         trained, moments = self._untrained, self._optimizer.init(self._untrained)
         fixed = self._spread, self._kernels, vgg_params, grams
         begun = shown = clock()
-        step, terms = 0, dict[str, float]()
-        while not stopped and ((now := clock()) < until or not step):
+        step, took, terms = 0, 0.0, dict[str, float]()
+        while not stopped and ((now := clock()) + took / 2 < until or not step):
             share = min(1.0, (now - begun) / max(until - begun, 1e-9))
             batch = next(batches)
             targets = self._targets.of(vgg_params, batch)
@@ -186,7 +186,8 @@ class Learner:
                 raise FloatingPointError(
                     f"step {step}: the loss is not finite; is the painting a single colour?"
                 )
-            if clock() - shown >= show_every:
+            took = (after := clock()) - now
+            if after - shown >= show_every:
                 row = row_of(trained, self._spread)
                 show(Progress(step, share, terms, self.model(name, row)))
                 shown = clock()
