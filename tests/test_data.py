@@ -151,6 +151,18 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
     )
 
 
+def test_fixed_squares_are_the_same_in_every_epoch(tmp_path):
+    save_noise(tmp_path, ["wide.png"], 16, 64)
+    source = data.Files([tmp_path / "wide.png"] * 4)
+    options = {"batch_size": 1, "image_size": 16, "seed": 0}
+    batches = make_dataset(source, **options, kind=data.Fixed)
+    seen = [next(batches)["target"].tobytes() for _ in range(12)]
+    assert 1 < len({*seen}) <= 4  # parts of the photo
+    assert sorted(seen[:4]) == sorted(seen[4:8]) == sorted(seen[8:])
+    drawn = make_dataset(source, **options)
+    assert len({next(drawn)["target"].tobytes() for _ in range(12)}) > 4
+
+
 def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion(
     tmp_path, monkeypatch
 ):

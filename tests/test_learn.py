@@ -13,9 +13,12 @@ from jaxpercept import cli, config, images
 from jaxpercept.cli import learn_job
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
+from jaxpercept.inference.treatment import Treatment
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn, style_recipe
+from jaxpercept.training import targets as training_targets
 from jaxpercept.training.style_recipe import style_grams
+from jaxpercept.training.targets import Targets
 
 LAYERS = ["relu1_1"]
 OBJECTIVE = {
@@ -88,6 +91,44 @@ def test_the_mix_leads_from_the_mean_row_to_any_other(taught, place):
             np.testing.assert_allclose(values, params[name][i], atol=1e-6)
     alone = learn.row_of(learner._untrained, learner._spread)
     assert all(np.ptp(row[name] - alone[name]) > 0 for name in row)
+
+
+def test_what_photos_are_compared_with_is_computed_once(place):
+    phi, photos = vgg.load_vgg16(), np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "u1")
+    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms)
+    first = [targets.of(phi, photos), targets.of(phi, photos[::-1])]
+    assert all(a is b for a, b in zip(first[0], first[1][::-1], strict=True))
+    for photo, found in zip(photos, first[0], strict=True):
+        expected = vgg.vgg_features(phi, photo[None].astype(np.float32) / 255, LAYERS)
+        np.testing.assert_allclose(found[LAYERS[0]], expected[LAYERS[0]], rtol=1e-5, atol=1e-5)
+
+
+def test_no_more_targets_are_kept_than_fit(place, monkeypatch):
+    monkeypatch.setattr(training_targets, "MOST", 1)
+    phi, photos = vgg.load_vgg16(), np.arange(6, dtype=np.uint8)[:2, None, None, None]
+    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms)
+    photos = np.broadcast_to(photos, (2, 8, 8, 3))
+    (a, b), (c, d) = targets.of(phi, photos), targets.of(phi, photos)
+    assert a is c
+    assert b is not d
+    np.testing.assert_array_equal(b[LAYERS[0]], d[LAYERS[0]])
+
+
+def test_it_ends_at_the_step_whose_end_is_nearest_to_the_time(taught, place):
+    """A step is long on a slow machine."""
+    learner, phi = taught[0], vgg.load_vgg16()
+    grams = style_grams(learner.recipe, place / "stripes.png", phi)
+    now = [0.0]
+
+    def batches():
+        while True:
+            now[0] += 2.0
+            yield np.zeros((2, 32, 32, 3), np.uint8) + 99
+
+    for until, steps in ((8.5, 4), (9.5, 5)):
+        now[0] = 0.0
+        done = learner.learn("stripes", grams, phi, batches(), until, clock=lambda: now[0])
+        assert done.steps == steps
 
 
 def test_longer_learning_sees_two_images_per_step():
@@ -220,6 +261,24 @@ def test_the_step_is_compiled_before_the_net():
     )
     learn_job._compile(one, np.zeros((1, 8, 8, 3)))
     assert done == ["step", "net"]
+
+
+def test_the_net_is_compiled_before_it_learns_for_photos_that_it_sees_whole(tmp_path, place):
+    """So that no time is kept for it. Sizes that the net cannot paint are not tried."""
+    files = {"a": (32, 40), "b": (40, 32), "c": (32, 40), "tiny": (2, 40), "large": (40, 1400)}
+    for name, (h, w) in files.items():
+        save_noise(tmp_path, [f"{name}.png"], h, w)
+    photos = [*(tmp_path / f"{name}.png" for name in files), tmp_path / "none.png"]
+    net = learn.Learner(str(place / "base.safetensors")).first("x")
+    sizes = learn_job._sizes(net, Treatment(stroke=None), photos)
+    tried = learn_job._tried(net, sizes)
+    assert tried == [(32, 40), (40, 32)]
+    # The reserve is only compiling and a moment more, and as much longer as the machine is slow.
+    quick, slow, slower = (learn_job._reserve(pace, sizes, tried) for pace in (0, 1e-6, 3e-6))
+    assert quick - learn_job._COMPILING < 1
+    assert slower - quick == pytest.approx(3 * (slow - quick))
+    painting = 2e-6 * (3 * 32 * 40 + 40 * 1400)
+    assert slow - learn_job._reserve(1e-6, [], []) == pytest.approx(learn_job._COMPILING + painting)
 
 
 def test_a_step_is_done_even_if_the_time_is_over(taught, place):

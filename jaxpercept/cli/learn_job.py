@@ -20,8 +20,12 @@ from jaxpercept.runtime import stopping
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
+    from jaxpercept.inference.treatment import Sizes, Treatment
 
 _LEAST_SECONDS = 10.0
+_TRIED = 4  # sizes of photos that the net is compiled for before it learns
+_COMPILING = 4.0  # seconds for another size
+_SAVING = 1_500_000  # pixels that the net could paint while the style is saved
 
 
 def run(
@@ -34,8 +38,11 @@ def run(
     the exit status."""
     photos = [one.path for one in found]
     begun = _process_start()
+    import numpy as np
+
     from jaxpercept import data, images
     from jaxpercept.images import samples
+    from jaxpercept.inference.treatment import Treatment
     from jaxpercept.nets import vgg
     from jaxpercept.runtime import compilation_cache
     from jaxpercept.training import learn, style_recipe
@@ -49,8 +56,12 @@ def run(
     )
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
     shown = images.square(_first(photos), learn.SIZE)
+    how, before = Treatment(stroke=None), learner.first("warm-up")
+    sizes = _sizes(before, how, photos)
+    tried = _tried(before, sizes)
     say("compiling the training step")
-    compiling = _in_background(lambda: _compile(learner, shown[None]))
+    blank = [np.zeros((1, *size, 3), np.float32) for size in tried]
+    compiling = _in_background(lambda: _compile(learner, shown[None], *blank))
     phi = vgg.load_vgg16()
     targets = {  # now, since files may change while a style is learned
         name: (
@@ -67,10 +78,12 @@ def run(
             batch_size=learner.batch,
             image_size=learn.SIZE,
             seed=arguments.seed,
+            kind=data.Fixed,
         )
         compiling()
+        reserve = _reserve(_pace(before, shown), sizes, tried)
         ready = time.monotonic()
-        until = max(begun + 60 * arguments.minutes - _reserve(photos), ready + _LEAST_SECONDS)
+        until = max(begun + 60 * arguments.minutes - reserve, ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         row, steps, terms = learner.learn(
             name,
@@ -88,7 +101,7 @@ def run(
         show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
         file = learner.save(out / f"{name}.safetensors", about, row, steps, whole=arguments.whole)
         if photos:
-            status |= _stylize(learner.model(name, row), found, out)
+            status |= _stylize(learner.model(name, row), how, found, out)
         say(
             f"{name}: {counted(steps, 'step')} in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}"
@@ -123,11 +136,12 @@ def _first(photos: Sequence[Path]) -> Any:
     return samples.sample_photos()["chelsea"]
 
 
-def _compile(learner: Any, photo: Any) -> None:
-    """Compiles the step, then the net that shows how it goes. One after the other, because jax's
-    cache, which keeps the step, is off while a net is compiled (see `inference.programs`)."""
+def _compile(learner: Any, *images: Any) -> None:
+    """Compiles the step, then the net for these images. One after the other, because jax's cache,
+    which keeps the step, is off while a net is compiled (see `inference.programs`)."""
     learner.compile()
-    learner.first("warm-up")(photo)
+    for image in images:
+        learner.first("warm-up")(image)
 
 
 def _process_start() -> float:
@@ -180,25 +194,51 @@ def _shower(path: Path, photo: Any, painting: Path, size: int) -> Callable[[Any]
     return show
 
 
-def _reserve(photos: list[Path]) -> float:
-    """Returns the seconds to keep for the pictures: a program is compiled for each size, then
-    run."""
-    from jaxpercept import images
+def _sizes(model: Any, how: Treatment, photos: list[Path]) -> list[Sizes]:
+    """Returns the sizes of the photos that can be painted."""
+    from jaxpercept.inference.treatment import checked_sizes
 
     sizes = []
     for photo in photos:
         with contextlib.suppress(InputError):  # reported when it is to be stylized
-            sizes.append(images.size_of(photo))
-    cores = max(1, os.cpu_count() or 1)
-    return 1 + sum(4 for _ in set(sizes)) + sum(h * w * 2e-6 for h, w in sizes) / cores
+            sizes.append(checked_sizes(how, model, photo, str(photo)))
+    return sizes
 
 
-def _stylize(model: Any, photos: list[Found], out: Path) -> int:
+def _tried(model: Any, sizes: list[Sizes]) -> list[tuple[int, int]]:
+    """Returns the sizes to compile the net for before it learns: the first few of photos that it
+    sees whole, at their own size."""
+    from jaxpercept.inference import tiles
+
+    whole = (s.seen for s in sizes if s.seen == s.file and not tiles.choose(model, *s.seen))
+    return list(dict.fromkeys(whole))[:_TRIED]
+
+
+def _pace(model: Any, photo: Any) -> float:
+    """Returns the seconds that the net takes per pixel of a photo, once it is compiled."""
+    import numpy as np
+
+    times = [time.monotonic()]
+    for _ in range(3):  # the shortest one: a pause of the machine tells nothing
+        np.asarray(model(photo[None]))
+        times.append(time.monotonic())
+    return float(np.diff(times).min()) / (photo.shape[0] * photo.shape[1])
+
+
+def _reserve(pace: float, sizes: list[Sizes], tried: list[tuple[int, int]]) -> float:
+    """Returns the seconds to keep for the pictures: to save the style and its picture, to compile
+    the net for other sizes than those `tried`, and to read, paint and write the photos, which takes
+    1.2 times as long as the net alone at 256²."""
+    files = [s.file for s in sizes]
+    pixels = _SAVING + 2 * sum(h * w for h, w in files)
+    return 0.5 + _COMPILING * len({*files} - {*tried}) + pace * pixels
+
+
+def _stylize(model: Any, how: Treatment, photos: list[Found], out: Path) -> int:
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
-    from jaxpercept.inference.treatment import Treatment
 
     place = namer(photos, 1, out)
     tasks = [Task(one.path, str(one.path), place(one, model.name)) for one in photos]
-    job = process(tasks, Treatment(stroke=None), model, Job(len(tasks), say))
+    job = process(tasks, how, model, Job(len(tasks), say))
     return ending(job, [], len(photos))

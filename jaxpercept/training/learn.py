@@ -29,6 +29,7 @@ from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training.style_recipe import Recipe
+from jaxpercept.training.targets import Targets
 
 SIZE = 256  # better than 128² by 13 %
 RATE, MIX_RATE = 0.06, 0.02  # Adam's initial rates, of each number and of the mix of rows
@@ -86,6 +87,7 @@ class Learner:
         self._terms = objective.of_one_view(objective.make_terms(self.recipe.objective))
         self._optimizer = optax.scale_by_adam(*BETAS, nesterov=True)
         self._step = jax.jit(self._one_step)
+        self._targets = Targets(self._terms)
         self.compiled: Any = None
 
     def model(self, name: str, row: transform_net.Variables) -> Model:
@@ -102,12 +104,14 @@ class Learner:
         moments: Any,
         fall: Array,
         batch: Array,
+        targets: tuple[vgg.Features, ...],
         spread: transform_net.Variables,
         kernels: transform_net.Variables,
         vgg_params: vgg.Params,
         grams: objective.Grams,
     ) -> tuple[transform_net.Variables, Any, dict[str, Array]]:
         target = batch.astype(jnp.float32) / 255
+        features = jax.tree.map(lambda *parts: jnp.concatenate(parts), *targets)
 
         def loss(trained: transform_net.Variables) -> tuple[Array, dict[str, Array]]:
             row = row_of(trained, spread)
@@ -121,6 +125,7 @@ class Learner:
                 objective.projected(output) if self.recipe.clip else output,
                 target,
                 convention=self.recipe.objective.losses,
+                target_features=features,
             )
             return jnp.log(values["loss"]).mean(), {k: v.mean() for k, v in values.items()}
 
@@ -142,7 +147,9 @@ class Learner:
         moments = jax.eval_shape(self._optimizer.init, trained)
         batch = jax.ShapeDtypeStruct((self.batch, SIZE, SIZE, 3), jnp.uint8)
         fall = jax.ShapeDtypeStruct((), jnp.float32)
-        shapes = (trained, moments, fall, batch, self._spread, self._kernels, phi, grams)
+        photo = jax.ShapeDtypeStruct((1, *batch.shape[1:]), batch.dtype)
+        targets = (self._targets.compile(phi, photo),) * self.batch
+        shapes = (trained, moments, fall, batch, targets, self._spread, self._kernels, phi, grams)
         self.compiled = self._step.lower(*shapes).compile()
 
     def learn(
@@ -164,28 +171,23 @@ class Learner:
         finite."""
         if self.compiled is None:
             self.compile()
-        trained = self._untrained
-        moments = self._optimizer.init(trained)
+        trained, moments = self._untrained, self._optimizer.init(self._untrained)
+        fixed = self._spread, self._kernels, vgg_params, grams
         begun = shown = clock()
-        step, terms = 0, dict[str, float]()
-        while not stopped and ((now := clock()) < until or not step):
+        step, took, terms = 0, 0.0, dict[str, float]()
+        while not stopped and ((now := clock()) + took / 2 < until or not step):
             share = min(1.0, (now - begun) / max(until - begun, 1e-9))
-            trained, moments, means = self.compiled(
-                trained,
-                moments,
-                jnp.float32(0.5 * (1 + math.cos(math.pi * share))),
-                next(batches),
-                self._spread,
-                self._kernels,
-                vgg_params,
-                grams,
-            )
+            batch = next(batches)
+            targets = self._targets.of(vgg_params, batch)
+            fall = jnp.float32(0.5 * (1 + math.cos(math.pi * share)))
+            trained, moments, means = self.compiled(trained, moments, fall, batch, targets, *fixed)
             step, terms = step + 1, {k: float(v) for k, v in means.items()}
             if not math.isfinite(terms["loss"]):
                 raise FloatingPointError(
                     f"step {step}: the loss is not finite; is the painting a single colour?"
                 )
-            if clock() - shown >= show_every:
+            took = (after := clock()) - now
+            if after - shown >= show_every:
                 row = row_of(trained, self._spread)
                 show(Progress(step, share, terms, self.model(name, row)))
                 shown = clock()
