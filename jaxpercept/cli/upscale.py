@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
         tasks(sources, inputs, label, name_output, suffix),
         treatment(arguments),
         net,
-        Job(len(inputs), say),
+        Job(len(inputs), say, arguments.flags),
         skip_existing=arguments.skip_existing,
     )
     return ending(job, missing, len(missing) + len(inputs))

@@ -169,7 +169,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)
-    job = Job(len(inputs) * len(loaded), say)
+    job = Job(len(inputs) * len(loaded), say, arguments.flags)
     for model in runtimes.chosen(arguments, loaded):
         tasks = [Task(one.path, str(one.path), name_output(one, model.name)) for one in inputs]
         films.process(tasks, how, model, job, making, skip_existing=arguments.skip_existing)
