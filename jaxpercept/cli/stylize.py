@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LIMITS = {
     "size": Option(least=16),
-    "max_pixels": Option(least=1),
+    "max_pixels": Option(least=1, most=2**63 - 1),
     "batch_size": Option(least=1),
     "tile": Option(least=64, zero="none"),
 }

@@ -182,7 +182,7 @@ def _check_choices(arguments: argparse.Namespace) -> None:
         scale=Option(above=1, most=max(SCALES)),
         width=Option(least=1),
         tile=Option(least=16, zero="no tiles"),
-        max_pixels=Option(least=1),
+        max_pixels=Option(least=1, most=2**63 - 1),
     )
     if arguments.scale is not None and arguments.width is not None:
         raise InputError("--scale and --width both set the size; give one of them")

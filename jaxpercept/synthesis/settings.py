@@ -72,7 +72,9 @@ class SynthesisConfig:
         "clip the image to [0, 1] after every iteration, as in the paper",
         group="optimizer",
     )
-    seed: int = option(0, "seed of the noise; image i has noise from (seed, i)", least=0)
+    seed: int = option(
+        0, "seed of the noise; image i has noise from (seed, i)", least=0, most=2**63 - 1
+    )
     # the batch size that the "reference" TV is summed over, as in training, to compare with f_W
     batch: int = option(1, least=1)
     report_every: int = option(10, "iterations between lines of progress", least=1)
