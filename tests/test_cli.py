@@ -461,6 +461,8 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
         == 2
     )
     assert "is a folder; give a file" in capsys.readouterr().err
+    assert status("evaluate", "superres", "--data", good, "--scale", "4", "--json", "-") == 2
+    assert "--json - names no file; give a file, or /dev/stdout" in capsys.readouterr().err
     for option in ("--seed", "--workers", "--cache-gib"):
         assert (
             status(
