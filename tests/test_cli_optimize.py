@@ -140,6 +140,10 @@ BAD = {
     "zero weights": ("invert --content tall.png --weights.content 0", "every loss weight is 0"),
     "no image": ("style --content none.jpg --style style.png", "none.jpg"),
     "no style image": ("style --content tall.png --style none.jpg", "none.jpg"),
+    "style weights of an endless sum": (
+        "style --content tall.png --style style.png style.png --style-weights 1e308 1e308",
+        "--style-weights: the sum of the weights is too large; give smaller weights",
+    ),
     "style weights": (
         "style --content tall.png --style style.png --style-weights 1 2",
         "give one number of at least 0 for each of the 1 style image,",

@@ -5,7 +5,6 @@ together, and saves them. An error in one file is recorded, and the others are s
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,11 @@ from jaxpercept import config, files
 from jaxpercept.cli import optimize_progress
 from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, say, settled, tasks
 from jaxpercept.cli.writable import check_file
-from jaxpercept.errors import InputError, Name, counted
+from jaxpercept.errors import InputError, Name
 from jaxpercept.files import STANDARD
 from jaxpercept.runtime import backend, stopping
 from jaxpercept.runtime.console import Console
-from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
+from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_shares, check_size
 
 if TYPE_CHECKING:
     from jaxpercept.images import Float, Picture
@@ -94,13 +93,8 @@ def _check_target(made: SynthesisConfig, target: Path, styles: Sequence[str]) ->
 
 def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
     shares: list[float] | None = arguments.style_weights if count else None
-    if shares is not None and (
-        len(shares) != count or not all(0 <= x < math.inf for x in shares) or not sum(shares)
-    ):
-        raise InputError(
-            f"--style-weights {' '.join(map('{:g}'.format, shares))}: give one number of at least "
-            f"0 for each of the {counted(count, 'style image')}, and not 0 for all"
-        )
+    if shares is not None:
+        check_shares("--style-weights", shares, count)
     return shares
 
 
