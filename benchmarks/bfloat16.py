@@ -75,8 +75,8 @@ def compare(function: Callable[[Array], Array], x: Array, seconds: float) -> dic
     """Returns milliseconds of both forms, their ratio, and the error relative to the mean size of
     the result."""
     forms, results = [], []
-    for products in (winograd._along_rows, in_bfloat16):
-        with mock.patch.object(winograd, "_along_rows", products):
+    for products in (winograd.along_rows, in_bfloat16):
+        with mock.patch.object(winograd, "along_rows", products):
             # a new function each time, because jax keeps what it has traced
             forms.append(jax.jit(lambda x: function(x)).lower(x).compile())
         results.append(np.asarray(forms[-1](x)))
@@ -98,7 +98,7 @@ def compare(function: Callable[[Array], Array], x: Array, seconds: float) -> dic
 
 
 def in_bfloat16(x: Array, taps: Array) -> Array:
-    """Computes what `winograd._along_rows` does, by bfloat16 products with float32 results."""
+    """Computes what `winograd.along_rows` does, by bfloat16 products with float32 results."""
     n, h, w, c = x.shape
     line = jnp.pad(x.astype(jnp.bfloat16).reshape(-1, c), ((0, 2), (0, 0)))
     parts = [

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxpercept import images
+from jaxpercept.config.options import Option, check
 from jaxpercept.errors import InputError, reporting
 from jaxpercept.inference import strokes, tiles
 from jaxpercept.inference.model import load_model
@@ -47,6 +48,9 @@ def main(arguments=None):
         help="middle of the part",
     )
     given = parser.parse_args(arguments)
+    check("--side", given.side, Option(least=1))
+    for share in given.at:
+        check("--at", share, Option(least=0, most=1))
     photo, model = images.load_uint8(given.photo), load_model(given.style)
     height, width = photo.shape[:2]
     if min(height, width) < (least := geometry.least_side(model.config)):

@@ -5,11 +5,13 @@ status 2.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+_OPTION = re.compile(r"--[a-z-]+")
 _LONGEST, _TAIL = 1500, 400  # the end often names the fix
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -22,15 +24,25 @@ class Name(str):
 
 class InputError(ValueError):
     """A mistake in the user's input. The message names the file or value, what is allowed, and the
-    fix. It is given as one string, or as several of which some are a `Name`."""
+    fix. It is given as one string, or as several of which some are a `Name`. `fixes` are several
+    ways out, which end the message; the first is open to all."""
 
-    def __init__(self, *parts: str) -> None:
-        super().__init__("".join(parts))
-        self.parts = parts
+    def __init__(self, *parts: str, fixes: Sequence[str] = ()) -> None:
+        self.parts, self.fixes = parts, fixes
+        super().__init__("".join(parts) + _ending(fixes))
 
     def with_flags(self, flags: Mapping[str, str]) -> str:
-        """Returns the message with each field's name replaced by its flag in `flags`."""
-        return "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
+        """Returns the message with each field's name replaced by its flag in `flags`, and without
+        the fixes that name an option which is not among them."""
+        message = "".join(flags.get(p, p) if isinstance(p, Name) else p for p in self.parts)
+        known = {*flags.values()}
+        open_to = [fix for fix in self.fixes if known.issuperset(_OPTION.findall(fix))]
+        return message + _ending(open_to or self.fixes[:1])
+
+
+def _ending(fixes: Sequence[str]) -> str:
+    *most, last = fixes or [""]
+    return f"; {', '.join(most)} or {last}" if most else f"; {last}" if last else ""
 
 
 def reporting(main: Callable[[], object]) -> None:

@@ -53,6 +53,14 @@ def test_errors_are_counted_in_steps_of_255():
     assert seen["p999"] <= 51
 
 
+def test_the_trial_of_bfloat16_puts_its_products_in_place(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")  # which the import sets
+    from benchmarks import bfloat16
+
+    found = bfloat16.compare(*bfloat16._layer(32, 32, 32), seconds=0.01)
+    assert 1e-4 < found["mean_error"] < 0.01
+
+
 @pytest.mark.parametrize("peer", ["openvino", "mnn"])
 def test_exported_peers_give_what_torch_gives(torch, peers, tmp_path, peer):
     package = {"openvino": "openvino", "mnn": "MNN"}[peer]

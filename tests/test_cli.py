@@ -4,9 +4,11 @@ import argparse
 import dataclasses
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -19,6 +21,7 @@ from jaxpercept.cli import demo, samples
 from jaxpercept.cli import train as train_cli
 from jaxpercept.cli.parser import build_parser
 from jaxpercept.errors import InputError
+from jaxpercept.inference.model import Model
 from jaxpercept.nets import net_file, transform_net
 from jaxpercept.training import loop, resident
 
@@ -458,6 +461,8 @@ def test_sizes_beyond_the_limit_and_files_that_are_folders(shelf, tmp_path, caps
         == 2
     )
     assert "is a folder; give a file" in capsys.readouterr().err
+    assert status("evaluate", "superres", "--data", good, "--scale", "4", "--json", "-") == 2
+    assert "--json - names no file; give a file, or /dev/stdout" in capsys.readouterr().err
     for option in ("--seed", "--workers", "--cache-gib"):
         assert (
             status(
@@ -482,6 +487,33 @@ def test_memory_that_does_not_suffice_is_one_line(shelf, tmp_path, monkeypatch, 
     (line,) = capsys.readouterr().err.splitlines()
     assert "not enough memory (" in line
     assert "--batch-size" in line
+
+
+@pytest.mark.parametrize(
+    ("line", "fixes"),
+    [
+        ("stylize --style one", "shrink it, give a smaller --size or give --tile"),
+        ("gallery --style one", "shrink it or give a smaller --size"),
+        (
+            f"upscale --model {ROOT}/weights/superres/x4-pixel.safetensors",
+            "shrink it or give --tile",
+        ),
+    ],
+)
+def test_advice_names_only_options_of_the_command(shelf, monkeypatch, capsys, line, fixes):
+    monkeypatch.setattr(Model, "__call__", mock.Mock(side_effect=FULL))
+    command, *options = line.split()
+    assert status(command, shelf / "photos" / "a.png", *options, "-o", "out") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"a.png: too large for memory; {fixes}")
+
+
+def test_a_command_without_max_pixels_does_not_suggest_it(tmp_path, capsys):
+    gif = b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + b"\xf0\0\0" + b"\0\0\0\xff\xff\xff"
+    gif += b"," + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0;"
+    (tmp_path / "bomb.gif").write_bytes(gif)
+    assert status("evaluate", "superres", "--data", tmp_path / "bomb.gif", "--scale", "4") == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("the limit of 400,000,000; shrink it")
 
 
 def test_a_platform_that_is_not_here_is_one_line(root):

@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from jaxpercept.inference import flow
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.runtime.console import Console
+from jaxpercept.synthesis import run
 from jaxpercept.synthesis.stage import Progress
 
 
@@ -138,6 +140,10 @@ BAD = {
     "zero weights": ("invert --content tall.png --weights.content 0", "every loss weight is 0"),
     "no image": ("style --content none.jpg --style style.png", "none.jpg"),
     "no style image": ("style --content tall.png --style none.jpg", "none.jpg"),
+    "style weights of an endless sum": (
+        "style --content tall.png --style style.png style.png --style-weights 1e308 1e308",
+        "--style-weights: the sum of the weights is too large; give smaller weights",
+    ),
     "style weights": (
         "style --content tall.png --style style.png --style-weights 1 2",
         "give one number of at least 0 for each of the 1 style image,",
@@ -228,6 +234,43 @@ def test_a_photo_that_does_not_fit_in_memory_costs_only_itself(tmp_path, capsys,
     assert status(line) == 1
     assert "error: chelsea.png: too large for memory" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["tall_relu1_1.png"]
+
+
+FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\n9 bytes")
+
+
+def test_an_image_that_fills_the_accelerator_costs_only_itself(tmp_path, capsys, monkeypatch):
+    """Those of its size are tried again, each alone."""
+    of, tried = run.synthesize, []
+
+    def synthesize(made, contents, *given, **how):
+        tried.append(len(contents))
+        if any(content.min() == 1 for content in contents):
+            raise FULL
+        return of(made, contents, *given, **how)
+
+    monkeypatch.setattr(run, "synthesize", synthesize)
+    images.save_image(tmp_path / "white.png", np.ones((20, 12, 3)))
+    line = f"optimize invert --layer relu1_1 {SMALL} --content white.png tall.png chelsea.png"
+    assert status(f"{line} -o out") == 1
+    assert tried == [2, 1, 1, 1]
+    told = capsys.readouterr().err
+    fixes = "shrink it or give smaller --sizes"
+    assert told.count(f"error: white.png: too large for memory; {fixes}\n") == 1
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"tall_relu1_1.png", "chelsea_relu1_1.png"}
+
+
+def test_frames_show_what_the_result_shows(tmp_path):
+    """Transparency is laid on white, and the photo's colours are kept."""
+    photo = np.zeros((16, 24, 4), np.uint8)
+    photo[:, 12:] = 90, 90, 90, 255
+    (tmp_path / "half.png").write_bytes(saved(photo, "PNG"))
+    line = f"optimize style --content half.png --style style.png --style-layers relu1_1 {SMALL}"
+    assert status(f"{line} --preserve-color --save-every 2 -o made.png") == 0
+    frame, made = images.load_image("made_frames/made_00001.jpg"), images.load_image("made.png")
+    assert frame[:, :8].min() > 0.98
+    assert np.abs(frame - made).mean() < 0.02
 
 
 def test_a_stopped_optimisation_says_what_is_unfinished_and_what_failed(capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -117,6 +118,8 @@ REFUSED = {
     "count": ({"count": 1}, "count 1 is not allowed; give at least 2, or 0 for none"),
     "share": ({"share": 0}, "share 0 is not allowed; give more than 0 and at most 1"),
     "nan": ({"share": float("nan")}, "share nan is not allowed; give more than 0 and at most 1"),
+    "endless": ({"weights": {"a": math.inf}}, "inf is not allowed; give a finite number of at "),
+    "count too far": ({"count": 10**30}, "count 1e+30 is not allowed; give at least 2 and at most"),
     "method": ({"method": "god"}, "did you mean good? Choose one of: fast, good"),
     "names": ({"names": ["a", "c"]}, "names 'c' is not known; choose one of: a, b"),
     "text": ({"count": "4"}, "count '4' is not allowed; give a whole number"),

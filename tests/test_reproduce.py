@@ -288,13 +288,17 @@ def test_photos_of_one_name_are_all_used(place, tmp_path, monkeypatch):
     ("option", "parts"),
     [
         ("sizes", ("crossing", "figure3")),
+        ("sizes, and of the figures", ("crossing", "figure3")),
         ("figure_size", ("figure3",)),
         ("figure_size", ("figure4",)),
+        ("style_sizes", ("style-size",)),
     ],
 )
 def test_sizes_far_beyond_the_memory_are_refused(place, tmp_path, option, parts):
-    size = {"sizes": (300_000,)} if option == "sizes" else {"figure_size": 300_000}
-    with pytest.raises(InputError, match=rf"300000x300000 needs .* give smaller {option}"):
+    option, both, _ = option.partition(", ")
+    size = {option: 300_000 if option == "figure_size" else (300_000,)}
+    size |= {"figure_size": 300_000} if both else {}
+    with pytest.raises(InputError, match=rf"300000x300000 needs .* give smaller {option}$"):
         report.reproduce(config_of(place, tmp_path, **size, parts=parts))
 
 

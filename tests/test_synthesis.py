@@ -156,7 +156,7 @@ def test_styles_are_averaged_with_their_weights(phi, style):
     both = run.style_grams(phi, [style, 1 - style], [3.0, 1.0], LAYERS, 24)
     for name in LAYERS:
         np.testing.assert_allclose(both[name], 0.75 * one[name] + 0.25 * two[name], rtol=1e-5)
-    with pytest.raises(InputError, match="give one number of at least 0 for each of the 2 styles"):
+    with pytest.raises(InputError, match="at least 0 for each of the 2 style images"):
         run.style_grams(phi, [style, style], [1.0], LAYERS, 24)
     with pytest.raises(InputError, match="not 0 for all"):
         run.style_grams(phi, [style], [0.0], LAYERS, 24)

@@ -319,6 +319,8 @@ BAD = {
     "no time": ("a.gif --from x --style NET", "--from 'x' is not a time"),
     "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
     "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
+    "small rate": ("a.gif --fps 1e-9 --style NET", "'1e-9' is not allowed; give a number from 0.0"),
+    "endless rate": ("a.gif --fps 1e999999999 --style NET", "--fps '1e999999999' is not allowed"),
     "codec": ("a.gif --codec x -o b.mp4 --style NET", "h264"),
     "MOV": ("a.gif --codec vp9 -o b.mov --style NET", ".mov cannot hold it"),
     "too small": ("tiny.gif --style NET", "too small"),

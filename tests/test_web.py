@@ -124,6 +124,7 @@ def test_the_page_asks_no_other_server(root):
         ("site --port 70000", "--port 70000 is not allowed"),
         ("taken --style wave", "is a folder with other files"),
         ("site --style x4-pixel", "x4-pixel"),
+        ("taken/letter.txt/site --style wave --runtime empty", "OUT taken/letter.txt/site: "),
         ("site --style wave --runtime empty", "no ort.wasm.min.mjs in it; give the folder of"),
         ("site --style wave --runtime taken", "no ort.wasm.min.mjs in it"),
     ],
@@ -165,6 +166,10 @@ def test_the_runtime_is_checked_and_kept(tmp_path, package, monkeypatch):
     shutil.copytree(package / "dist", kept)
     (kept / "ort.wasm.min.mjs").write_text("// ort.wasm.min.mjs")
     assert packages.obtain(None, print) == kept
+    monkeypatch.setenv("JAXPERCEPT_CACHE", str(kept / "ort.wasm.min.mjs"))
+    monkeypatch.setattr(shutil, "which", lambda name: "npm")
+    with pytest.raises(InputError, match=r"cannot be written .*another cache in \$JAXPERCEPT_CAC"):
+        packages.obtain(None, print)
 
 
 SCRIPT = """

@@ -62,7 +62,8 @@ def run(
     done = Manifest(out)
     done.refresh()
     settings = [recipe.settings for recipe in recipes]
-    there = done.outputs()
+    names = (i.output for i in wanted if skip_existing or i.output in done.records)
+    there = places.sizes(out, names)
     todo = [*manifest.plan(wanted, done.records, there, settings, skip_existing=skip_existing)]
     say(f"{len(wanted)} outputs: {len(wanted) - len(todo)} are there, {len(todo)} to do")
     report = Report(len(todo), say)

@@ -83,16 +83,6 @@ class Manifest:
                 places.remove(part)
             self._seen = {one}
 
-    def outputs(self) -> dict[str, int]:
-        """Returns the sizes of the files in the output folder, by their names below it."""
-        start = len(places.bare(self.out).rstrip("/")) + 1
-        found = {}
-        for entry in places.listing(self.out):
-            below = places.bare(entry.name)[start:]
-            if not below.startswith(f"{FOLDER}/"):
-                found[below] = entry.size
-        return found
-
 
 def plan(
     items: Iterable[Item],

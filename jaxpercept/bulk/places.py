@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from jaxpercept import files
 from jaxpercept.errors import InputError
+from jaxpercept.files import folders
 
 MOST_BYTES = 1 << 30  # the largest file that is read, since it is held in memory
 TRIES = 8  # attempts at a request that an object store refuses, over about a minute
@@ -98,30 +99,29 @@ def remove_stale(folder: str) -> None:
     """Removes the half-written files that killed processes left below a folder. Object stores show
     no such files."""
     if not is_uri(folder):
-        for root, _, names in os.walk(folder):
-            if any(name.startswith(".") for name in names):
-                files.remove_stale(root)
+        for place, _ in folders.walk(folder, hidden=True):
+            files.remove_stale(place)
 
 
 def listing(folder: str) -> Iterator[Entry]:
     """Yields every file below a folder, in no particular order, and nothing if there is no such
-    folder. Links to folders are followed, except to one that they lie in."""
-    yield from _objects(folder) if is_uri(folder) else _files(folder, ())
+    folder. A folder that links lead to as well is listed once."""
+    if is_uri(folder):
+        yield from _objects(folder)
+    else:
+        for _, names in folders.walk(folder, hidden=True):
+            yield from about(names)
 
 
-def _files(folder: str, above: tuple[str, ...]) -> Iterator[Entry]:
-    within = (*above, os.path.realpath(folder))
-    if within[-1] in above:  # two such links in one folder would have no end
-        return
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if os.path.isdir(entry.path):
-            yield from _files(entry.path, within)
-        else:
-            yield about([entry.path])[0]
+def sizes(folder: str, names: Iterable[str]) -> dict[str, int]:
+    """Returns the sizes of those of the files `names` that exist below a folder. A store is listed,
+    since a request for each would take longer."""
+    if not is_uri(folder):
+        found = ((name, about([join(folder, name)])[0].size) for name in names)
+        return {name: size for name, size in found if size >= 0}
+    start, wanted = len(bare(folder).rstrip("/")) + 1, set(names)
+    below = ((bare(entry.name)[start:], entry.size) for entry in listing(folder))
+    return {name: size for name, size in below if name in wanted}
 
 
 def about(names: Iterable[str]) -> list[Entry]:

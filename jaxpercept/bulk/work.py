@@ -35,6 +35,9 @@ FETCHED = 64 << 20  # bytes of files that are read ahead
 
 
 _DEFAULTS: dict[str, Any] = {"output": "", "recipe": 0, "size": -1, "changed": -1, "known": ""}
+# the options that an error may name, see `InputError.with_flags`
+_UPSCALE = {name: f"--{name}" for name in ("tile", "max-pixels")}
+_STYLIZE = _UPSCALE | {name: f"--{name}" for name in ("size", "stroke", "grain")}
 
 
 class Watch(Protocol):
@@ -191,7 +194,7 @@ class _Recorded(Job):
     """Makes a record for each item of a job."""
 
     def __init__(self, recipe: Recipe):
-        super().__init__(0)
+        super().__init__(0, flags=_UPSCALE if recipe.scale else _STYLIZE)
         self.recipe = recipe
         self.records: dict[Item, Record] = {}
         self._hashes: dict[Item, tuple[str, int]] = {}
@@ -226,7 +229,7 @@ class _Recorded(Job):
 
     def fail(self, error: InputError, key: Any = None) -> None:
         """Records why an input failed."""
-        self._record(key, error=str(error))
+        self._record(key, error=error.with_flags(self.flags or {}))
 
     def _record(self, item: Item, **more: Any) -> None:
         sha256, size = self._hashes.get(item, ("", item.input.size))

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
         sys.stdout.flush()  # what was printed may not fit on the disk
         return status
     except InputError as e:
-        return _failed(f"{parser.prog}: error: {e.with_flags(parser.flags())}", 2)
+        return _failed(f"{parser.prog}: error: {e.with_flags(arguments.flags)}", 2)
     except PermissionError as e:  # pathlib raises it in folders that it may not read
         reason = f"{e.filename or e}: {e.strerror}; check its permissions"
         return _failed(f"{parser.prog}: error: {reason}", 2)
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "jaxpercept") -> int:
     except (RuntimeError, AssertionError, MemoryError) as e:
         if (problem := backend.problem(e)) is None:
             raise
-        return _failed(f"{parser.prog}: error: {problem}", 2)
+        return _failed(f"{parser.prog}: error: {problem.with_flags(arguments.flags)}", 2)
     except KeyboardInterrupt as e:
         number = e.number if isinstance(e, stopping.Interrupted) else signal.SIGINT
         return _failed(f"{parser.prog}: interrupted", stopping.status(number))

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     compilation_cache.enable()
     models = styles.loaded([*keyed.values()])
-    job = gallery.write(out, photos, models, how=how, progress=say)
+    job = gallery.write(out, photos, models, how=how, progress=say, flags=arguments.flags)
     status = ending(job, missing, len(missing) + len(photos))
     say(f"{out / 'index.html'}: {counted(len(models), 'style')}")
     return status

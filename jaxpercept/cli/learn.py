@@ -82,7 +82,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs `learn`. Returns 0, or 1 if some photos could not be stylized. Raises InputError for a
     painting, photo or folder that cannot be used, before any work."""
-    options.check(arguments, minutes=Option(above=0, most=24 * 60), seed=Option(least=0))
+    options.check(
+        arguments, minutes=Option(above=0, most=24 * 60), seed=Option(least=0, most=2**63 - 1)
+    )
     if arguments.name is not None and len(arguments.paintings) > 1:
         raise InputError(
             "--name is for a single painting; leave it out, and each style is named after its file"

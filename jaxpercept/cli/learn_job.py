@@ -10,7 +10,7 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def run(
         show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
         file = learner.save(out / f"{name}.safetensors", about, row, steps, whole=arguments.whole)
         if photos:
-            status |= _stylize(learner.model(name, row), how, found, out)
+            status |= _stylize(learner.model(name, row), how, found, out, arguments.flags)
         say(
             f"{name}: {counted(steps, 'step')} in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}"
@@ -234,11 +234,13 @@ def _reserve(pace: float, sizes: list[Sizes], tried: list[tuple[int, int]]) -> f
     return 0.5 + _COMPILING * len({*files} - {*tried}) + pace * pixels
 
 
-def _stylize(model: Any, how: Treatment, photos: list[Found], out: Path) -> int:
+def _stylize(
+    model: Any, how: Treatment, photos: list[Found], out: Path, flags: Mapping[str, str]
+) -> int:
     from jaxpercept.inference.file_jobs import Job
     from jaxpercept.inference.flow import Task, process
 
     place = namer(photos, 1, out)
     tasks = [Task(one.path, str(one.path), place(one, model.name)) for one in photos]
-    job = process(tasks, how, model, Job(len(tasks), say))
+    job = process(tasks, how, model, Job(len(tasks), say, flags))
     return ending(job, [], len(photos))

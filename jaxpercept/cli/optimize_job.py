@@ -5,8 +5,8 @@ together, and saves them. An error in one file is recorded, and the others are s
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ from jaxpercept import config, files
 from jaxpercept.cli import optimize_progress
 from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, say, settled, tasks
 from jaxpercept.cli.writable import check_file
-from jaxpercept.errors import InputError, Name, counted
+from jaxpercept.errors import InputError, Name
 from jaxpercept.files import STANDARD
-from jaxpercept.runtime import stopping
+from jaxpercept.runtime import backend, stopping
 from jaxpercept.runtime.console import Console
-from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_size
+from jaxpercept.synthesis.settings import INITS, SynthesisConfig, check_shares, check_size
 
 if TYPE_CHECKING:
     from jaxpercept.images import Float, Picture
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from jaxpercept.inference.treatment import Treatment
 
     Groups = dict[tuple[int, int], list[tuple[Task, Picture]]]  # by height and width
-
-_FLAGS = {"sizes": "--sizes", "style_size": "--style-size"}
 
 
 def run(
@@ -70,7 +68,7 @@ def run(
         stopping.requests("stopping soon; the image so far will be saved") as stopped,
         Console() as console,
     ):
-        job = Job(len(todo), console.say)
+        job = Job(len(todo), console.say, arguments.flags)
         if arguments.skip_existing:
             todo = [task for task in todo if task.target == STANDARD or not job.skip(task.target)]
         groups = _read(made, todo, how, job, list(zip(styles, pictures, strict=True)), keeps)
@@ -95,13 +93,8 @@ def _check_target(made: SynthesisConfig, target: Path, styles: Sequence[str]) ->
 
 def _shares(arguments: argparse.Namespace, count: int) -> list[float] | None:
     shares: list[float] | None = arguments.style_weights if count else None
-    if shares is not None and (
-        len(shares) != count or not all(0 <= x < math.inf for x in shares) or not sum(shares)
-    ):
-        raise InputError(
-            f"--style-weights {' '.join(map('{:g}'.format, shares))}: give one number of at least "
-            f"0 for each of the {counted(count, 'style image')}, and not 0 for all"
-        )
+    if shares is not None:
+        check_shares("--style-weights", shares, count)
     return shares
 
 
@@ -180,7 +173,7 @@ def _optimize(
             run.try_sizes(made, terms, params, group[0][1].pixels, pictures)
         except InputError as error:
             for task, _ in groups.pop(size):
-                job.fail(InputError(f"{task.name}: {error.with_flags(_FLAGS)}"))
+                job.fail(InputError(f"{task.name}: ", *error.parts, fixes=error.fixes))
     if groups:
         count = sum(map(len, groups.values()))
         console.say(optimize_progress.introduction(made, count))
@@ -188,7 +181,10 @@ def _optimize(
     while waiting and not stopped:
         group = waiting.pop(0)
         out = Path(arguments.out)
-        frames = [optimize_progress.frame_prefix(out, task.target) for task, _ in group]
+        frames = [
+            (optimize_progress.frame_prefix(out, task.target), partial(_as_frame, how, picture))
+            for task, picture in group
+        ]
         console.say("compiling the iteration", live=True)
         try:
             result = run.synthesize(
@@ -205,6 +201,14 @@ def _optimize(
             if others := [one for i, one in enumerate(group) if i not in error.images]:
                 waiting.insert(0, others)
             continue
+        except Exception as error:
+            if not backend.out_of_memory(error):
+                raise
+            if group[1:]:  # each may still fit alone
+                waiting[:0] = [[one] for one in group]
+            else:
+                job.fail(flow.failure(group[0][0].name, error))
+            continue
         for (task, picture), image in zip(group, result.images, strict=True):
             try:
                 job.done(flow.save(how, picture.resized(*image.shape[:2]), image, task))
@@ -214,3 +218,11 @@ def _optimize(
             console.say(line)
     if waiting:
         console.say(f"{sum(map(len, waiting))} of {job.total} images were not begun")
+
+
+def _as_frame(how: Treatment, picture: Picture, image: Float) -> Float:
+    """Returns an image as a frame of the film of `picture`, which no format of films shows
+    transparent."""
+    from jaxpercept.inference import treatment
+
+    return treatment.finish(how, picture.resized(*image.shape[:2]), image).over_white()

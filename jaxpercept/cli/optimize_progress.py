@@ -11,6 +11,7 @@ from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.settings import SynthesisConfig
 
 if TYPE_CHECKING:
+    from jaxpercept.images import Float
     from jaxpercept.synthesis.run import Progress, Result
 
 
@@ -52,10 +53,13 @@ def frame_prefix(out: Path, output: Path) -> Path:
 
 
 def reporter(
-    frames: Sequence[Path], stopped: Sequence[int], console: Console
+    frames: Sequence[tuple[Path, Callable[[Float], Float]]],
+    stopped: Sequence[int],
+    console: Console,
 ) -> Callable[[Progress], bool]:
     """Returns a function that prints progress, saves frames numbered 1, 2, 3, … as films need them,
-    and returns whether to stop."""
+    and returns whether to stop. `frames` holds the prefix of each image's frames, and what makes a
+    frame of the image."""
     from jaxpercept import images
 
     saved: list[int] = []
@@ -63,8 +67,9 @@ def reporter(
     def report(p: Progress) -> bool:
         if p.save:
             saved.append(p.iteration)
-            for start, image in zip(frames, p.images, strict=True):
-                images.save_image(start.with_name(f"{start.name}_{len(saved):05d}.jpg"), image)
+            for (start, shown), image in zip(frames, p.images, strict=True):
+                file = start.with_name(f"{start.name}_{len(saved):05d}.jpg")
+                images.save_image(file, shown(image))
         evaluations = int(p.evaluations.sum())
         ordered = sorted(p.terms, key=lambda name: name != "loss")
         terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)

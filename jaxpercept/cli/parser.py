@@ -80,6 +80,7 @@ class Parser(argparse.ArgumentParser):
         for name, value in vars(found).items():
             if any(item == "" for item in (value if isinstance(value, list) else [value])):
                 self.error(f"{(flags | shown).get(name, name)} is empty; give a value")
+        found.flags = flags  # for messages
         return found
 
     def error(self, message: str) -> NoReturn:

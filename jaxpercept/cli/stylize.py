@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LIMITS = {
     "size": Option(least=16),
-    "max_pixels": Option(least=1),
+    "max_pixels": Option(least=1, most=2**63 - 1),
     "batch_size": Option(least=1),
     "tile": Option(least=64, zero="none"),
 }
@@ -197,7 +197,7 @@ def run(arguments: argparse.Namespace) -> int:
     named = dict(zip(keyed, (model.name for model in models), strict=True))
     sheets = _sheet_labels(given, named)
     inputs = settled(sources, [*named.values(), *sheets], name_output)
-    job = Job(len(inputs) * len(models), say)
+    job = Job(len(inputs) * len(models), say, arguments.flags)
     for model in runtimes.chosen(arguments, models):
         process(
             tasks(sources, inputs, model.name, name_output, suffix),

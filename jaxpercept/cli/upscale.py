@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
         tasks(sources, inputs, label, name_output, suffix),
         treatment(arguments),
         net,
-        Job(len(inputs), say),
+        Job(len(inputs), say, arguments.flags),
         skip_existing=arguments.skip_existing,
     )
     return ending(job, missing, len(missing) + len(inputs))
@@ -182,7 +182,7 @@ def _check_choices(arguments: argparse.Namespace) -> None:
         scale=Option(above=1, most=max(SCALES)),
         width=Option(least=1),
         tile=Option(least=16, zero="no tiles"),
-        max_pixels=Option(least=1),
+        max_pixels=Option(least=1, most=2**63 - 1),
     )
     if arguments.scale is not None and arguments.width is not None:
         raise InputError("--scale and --width both set the size; give one of them")

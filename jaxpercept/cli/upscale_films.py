@@ -75,6 +75,6 @@ def run(arguments: argparse.Namespace, how: Treatment) -> int:
     label = upscaling.label(net, arguments.scale, arguments.width)
     inputs = settled(inputs, [label], name_output)
     tasks = [Task(one.path, str(one.path), name_output(one, label)) for one in inputs]
-    job = Job(len(tasks), say)
+    job = Job(len(tasks), say, arguments.flags)
     films.process(tasks, how, net, job, skip_existing=arguments.skip_existing)
     return ending(job, missing, len(missing) + len(tasks), "film")

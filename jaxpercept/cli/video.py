@@ -170,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     loaded = styles.loaded([*keyed.values()], arguments.precision)
     inputs = settled(inputs, [model.name for model in loaded], name_output)
-    job = Job(len(inputs) * len(loaded), say)
+    job = Job(len(inputs) * len(loaded), say, arguments.flags)
     for model in runtimes.chosen(arguments, loaded):
         tasks = [Task(one.path, str(one.path), name_output(one, model.name)) for one in inputs]
         films.process(tasks, how, model, job, making, skip_existing=arguments.skip_existing)
@@ -188,12 +188,13 @@ def _rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
+        # Fraction itself would take for ever over 1e999999999
+        rate = Fraction(text if "/" in text else float(text)).limit_denominator(10_000)
+    except (ValueError, OverflowError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise InputError(
-            f"--fps {text!r} is not allowed; give a number above 0 and at most 1000, "
-            "such as 25 or 30000/1001"
+            f"--fps {text!r} is not allowed; give a number from 0.0001 to 1000, such as 25 or "
+            "30000/1001"
         )
-    return rate.limit_denominator(10_000)
+    return rate

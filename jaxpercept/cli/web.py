@@ -9,6 +9,7 @@ import sys
 
 from jaxpercept.cli import options, styles
 from jaxpercept.cli.outputs import say
+from jaxpercept.cli.writable import check_folder
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
 from jaxpercept.nets import multistyle, shipped, weights_file
@@ -68,6 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     options.check(arguments, port=Option(least=0, most=65_535))
     if arguments.port is not None and not arguments.serve:
         say("note: --port does nothing without --serve")
+    check_folder(arguments.out, "OUT")
     given = styles.chosen(arguments.style, [*shipped.singles(), *_blends()])
     for style in given:
         multistyle.find(style, "styles")

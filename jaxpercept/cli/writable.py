@@ -30,6 +30,10 @@ def check(out: Path, option: str = "-o") -> None:
 def check_file(option: str, path: Path, inputs: Iterable[str | Path] = ()) -> None:
     """Raises InputError unless a file can be written at `path`, which `option` names, and is none
     of the `inputs`."""
+    if path == files.STANDARD:
+        raise InputError(
+            f"{option} - names no file; give a file, or /dev/stdout for standard output"
+        )
     # Path.resolve raises RuntimeError for a link that leads back to itself
     if os.path.realpath(path) in map(os.path.realpath, inputs):
         raise InputError(f"{option} {path} is the input itself; give another name")

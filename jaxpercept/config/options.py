@@ -31,6 +31,9 @@ GROUPS: dict[str, str] = {
 }
 
 
+WHOLE = 2**31 - 1  # the most that a whole number may be if no bound says more: jax counts so far
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """The properties of a field besides its name, type and default."""
@@ -58,23 +61,27 @@ class Option:
             return value in self.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
             return True
-        inside = self.least <= value <= self.most and self.above < value < self.below
+        inside = self.least <= value <= self._most(value) and self.above < value < self.below
         return inside or (bool(self.zero) and value == 0)
 
-    @property
-    def bounds(self) -> str:
-        """The bounds in words."""
+    def _most(self, value: float) -> float:
+        return WHOLE if isinstance(value, int) and self.most == math.inf else self.most
+
+    def bounds(self, value: float) -> str:
+        """Returns the bounds in words, for a value that is beyond them."""
+        most = self._most(value) if value > WHOLE else self.most
         words = [
-            f"{word} {bound:g}"
+            f"{word} {number(bound)}"
             for word, bound in (
                 ("at least", self.least),
                 ("more than", self.above),
-                ("at most", self.most),
+                ("at most", most),
                 ("less than", self.below),
             )
             if math.isfinite(bound)
         ]
-        return " and ".join(words) + (f", or 0 for {self.zero}" if self.zero else "")
+        kind = "a finite number of " if words and value == self.most == math.inf else ""
+        return kind + " and ".join(words) + (f", or 0 for {self.zero}" if self.zero else "")
 
 
 def option(default: Any, help: str = "", **known: Any) -> Any:
@@ -128,7 +135,8 @@ def check(name: str, value: Any, about: Option) -> None:
         choose(name, value, about.choices)
     elif not about.allows(value):
         raise InputError(
-            name, f" {number(value)} is not allowed; give {about.bounds or 'a finite number'}"
+            name,
+            f" {number(value)} is not allowed; give {about.bounds(value) or 'a finite number'}",
         )
 
 

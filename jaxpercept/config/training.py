@@ -19,8 +19,7 @@ CACHES = ("auto", "host", "device")  # for photos
 
 
 class _Derived(str):
-    """The value that `style_image` reads as. If `dataclasses.replace` passes it back, it changes
-    nothing."""
+    """What `style_image` reads as. If `dataclasses.replace` passes it back, it changes nothing."""
 
 
 _NOT_GIVEN = _Derived()
@@ -68,6 +67,7 @@ class TrainConfig:
         "scale the style image to this longer side, in pixels; 0 keeps its own size",
         group="data",
         least=16,
+        most=16_384,
         zero="the image's own",
         fixed=True,
         only=("style", "multistyle"),
@@ -174,7 +174,7 @@ class TrainConfig:
     )
     steps: int = option(40_000, "training steps", group="optimizer", least=1)
     batch_size: int = option(
-        4, "images per step, over all devices", group="optimizer", least=1, fixed=True
+        4, "images per step, over all devices", group="optimizer", least=1, most=65_536, fixed=True
     )
     optimizer: str = option(  # "muon": [ours], see training/optimizers.py
         "adam",

@@ -86,8 +86,8 @@ def evaluate_superres(
         try:
             target, grey = _target(path, scale), images.is_grey(path)
         except InputError as e:
-            result["failed"].append(str(e))
-            progress(f"error: {e}")
+            result["failed"].append(e.with_flags({}))  # `evaluate superres` has no such options
+            progress(f"error: {result['failed'][-1]}")
             continue
         small = resampling.degrade(target, scale, degradation)
         details: list[NDArray[Any]] = []

@@ -107,8 +107,8 @@ def evaluate_video(
             told = partial(_tell, seldom(progress), clip, len(seen))
             result["clips"][name] = measured(seen, calls, lags, judges, watched, plain, told)
         except InputError as error:
-            result["failed"].append(str(error))
-            progress(f"error: {error}")
+            result["failed"].append(error.with_flags({"size": "--size"}))
+            progress(f"error: {result['failed'][-1]}")
             continue
         short = f" of the {frames} asked for" if len(seen) < frames else ""
         progress(f"{clip}: {counted(len(seen), 'frame')}{short}")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from jaxpercept.errors import InputError
-from jaxpercept.images.scaling import to_uint8
+from jaxpercept.images.scaling import check_pixels, to_uint8
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 CUT = "cut"  # the key in an image's `info` of what was cut to 8 bits
@@ -49,11 +49,7 @@ def opened(source: str | os.PathLike[str] | bytes, name: str, max_pixels: int) -
         )
         if not (usual or grey):
             raise unknown
-        if (count := sizes["Y"] * sizes["X"]) > max_pixels:
-            raise InputError(
-                f"{name}: {sizes['X']}x{sizes['Y']} is {count:,} pixels, more than the limit"
-                f" of {max_pixels:,}; shrink it or raise --max-pixels"
-            )
+        check_pixels(name, sizes["Y"], sizes["X"], max_pixels)
         try:
             stored = page.asarray()
         except ValueError as error:  # its compression

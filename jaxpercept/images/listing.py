@@ -7,13 +7,14 @@ import itertools
 import os
 import re
 import stat
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxpercept import files
 from jaxpercept.errors import InputError
+from jaxpercept.files import folders
 from jaxpercept.images.formats import READ_SUFFIXES
 
 LeftOut = Counter[str]  # number of files left out, by suffix or kind
@@ -53,31 +54,11 @@ def walk_images(
 
 
 def _folders(top: Path, left_out: LeftOut) -> Iterator[tuple[str, list[str]]]:
-    """Yields the path of every folder below `top`, and of `top` itself, with the paths of its
-    files. Hidden ones are skipped. Each folder comes once, and by its own path before that of a
-    link, which may lead to another of them or back."""
-    own, links, seen = deque([os.fspath(top)]), deque[str](), set[str]()
-    while own or links:
-        folder = (own or links).popleft()
-        if (real := os.path.realpath(folder)) in seen:
-            continue
-        seen.add(real)
-        names: list[str] = []
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError:
-            left_out[UNREADABLE] += 1
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and os.path.isdir(entry.path):
-                links.append(entry.path)
-            elif not entry.is_symlink() and entry.is_dir():
-                own.append(entry.path)
-            else:
-                names.append(entry.path)
-        yield folder, names
+    """Yields what `files.folders.walk` does, and counts the folders that cannot be read."""
+    unreadable: list[str] = []
+    yield from folders.walk(os.fspath(top), unreadable)
+    if unreadable:
+        left_out[UNREADABLE] += len(unreadable)
 
 
 def _unwanted(path: Path, suffixes: tuple[str, ...]) -> str | None:

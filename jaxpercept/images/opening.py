@@ -18,6 +18,7 @@ from jaxpercept import files
 from jaxpercept.config import MAX_PIXELS
 from jaxpercept.errors import InputError
 from jaxpercept.images import boxes, colour, float_tiff, png
+from jaxpercept.images.scaling import check_pixels
 
 Source = str | os.PathLike[str] | bytes
 MOST_BYTES = 1 << 30  # the limit for reading a pipe
@@ -121,13 +122,11 @@ def open_image(source: Source, name: str, max_pixels: int) -> Image.Image:
     if _is_misread(image):
         image.close()
         image = float_tiff.opened(source, name, max_pixels)
-    width, height = image.size
-    if width * height > max_pixels:
+    try:
+        check_pixels(name, image.height, image.width, max_pixels)
+    except InputError:
         image.close()
-        raise InputError(
-            f"{name}: {width}x{height} is {width * height:,} pixels, more than the limit of"
-            f" {max_pixels:,}; shrink it or raise --max-pixels"
-        )
+        raise
     return image
 
 

@@ -36,7 +36,7 @@ from jaxpercept.images.opening import (
     upright_size,
 )
 from jaxpercept.images.picture import Picture
-from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
+from jaxpercept.images.scaling import Float, check_pixels, fit, resize, square, to_float, to_uint8
 
 _BAND = 1 << 22  # number of pixels converted at once
 _LARGE = 1 << 24  # larger images (in pixels) are first averaged by a whole factor
@@ -67,11 +67,7 @@ def read(
         png.key_of_8_bits(opened)
         height, width = upright_size(opened)
         wanted = fit(height, width, size, how) if size is not None else (height, width)
-        if wanted[0] * wanted[1] > max_pixels:
-            raise InputError(
-                f"{name}: {wanted[1]}x{wanted[0]} is {wanted[0] * wanted[1]:,} pixels, more than"
-                f" the limit of {max_pixels:,}; give a smaller --size or raise --max-pixels"
-            )
+        check_pixels(name, *wanted, max_pixels, "give a smaller --size")
         grey, about = has_one_channel(opened), metadata.about(opened)
         lossless = opened.format == "WEBP" and webp.is_lossless(source)
         deep = is_deep(opened)

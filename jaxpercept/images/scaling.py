@@ -14,6 +14,15 @@ Float = NDArray[np.float32]
 _METHODS = {"lanczos": Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 
 
+def check_pixels(name: str, height: int, width: int, most: int, smaller: str = "shrink it") -> None:
+    """Raises InputError for an image of more than `most` pixels. `smaller` is how to get less."""
+    if (count := height * width) > most:
+        raise InputError(
+            f"{name}: {width}x{height} is {count:,} pixels, more than the limit of {most:,}",
+            fixes=[smaller, "raise --max-pixels"],
+        )
+
+
 def to_uint8(x: NDArray[Any]) -> NDArray[np.uint8]:
     """Converts [0, 1] to 0..255, rounded to nearest and clipped. uint8 passes through."""
     return (

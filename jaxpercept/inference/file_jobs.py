@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,11 +24,13 @@ PIXELS = 8_000_000  # the limit of images decoded ahead, and of waiting outputs
 class Job:
     """What was done: the files `written`, the outputs `skipped` because they exist, and one line
     for each output that `failed`. `total` outputs are asked for. If it is 1, the caller reports the
-    failure instead of `progress`. `seconds` is the time of all threads by what they did. A `key` is
+    failure instead of `progress`. `flags` are the options of the command, which failures name (see
+    `InputError.with_flags`). `seconds` is the time of all threads by what they did. A `key` is
     the caller's own name of an output."""
 
     total: int
     progress: Callable[[str], None] = lambda line: None
+    flags: Mapping[str, str] | None = None
     written: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -58,10 +60,11 @@ class Job:
 
     def fail(self, error: InputError, key: Any = None) -> None:
         """Records a failure once."""
-        if str(error) not in self.failed:
-            self.failed.append(str(error))
+        line = str(error) if self.flags is None else error.with_flags(self.flags)
+        if line not in self.failed:
+            self.failed.append(line)
             if self.total > 1:
-                self.progress(f"error: {error}")
+                self.progress(f"error: {line}")
 
     def untold(self) -> list[str]:
         """Returns the failures that the caller has to report."""

@@ -187,9 +187,8 @@ def failure(name: str, error: Exception) -> InputError:
         return error
     reason = " ".join(str(error).split()) or type(error).__name__
     if backend.out_of_memory(error):
-        return InputError(
-            f"{name}: too large for memory; shrink it, give a smaller --size, or give --tile"
-        )
+        fixes = ["shrink it", "give a smaller --size", "give smaller --sizes", "give --tile"]
+        return InputError(f"{name}: too large for memory", fixes=fixes)
     return InputError(
         f"{name}: failed ({type(error).__name__}: {reason[:300]}); try it as a PNG, or report it"
     )

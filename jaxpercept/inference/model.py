@@ -90,7 +90,8 @@ class Model:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise InputError(
                 f"{self.source or self.name}: its header has grain {str(value)[:40]!r}, outside "
-                "0 to 1; give --grain, or another copy of the file"
+                "0 to 1",
+                fixes=["give another copy of the file", "give --grain"],
             )
         return float(value)
 

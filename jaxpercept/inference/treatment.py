@@ -83,12 +83,10 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
         seen = strokes.seen_size(treatment.stroke, height, width, least)
     check_pixels(treatment, model, name, height, width, seen)
     if min(seen) < least:
-        larger = ", or enlarge it with --size" if config.scale == 1 else ""
-        larger += ", or a smaller --stroke" if seen != (height, width) else ""
-        raise InputError(
-            f"{name}: {seen[1]}x{seen[0]} is too small; give at least {least} pixels per "
-            f"side{larger}"
-        )
+        fixes = [f"give at least {least} pixels per side"]
+        fixes += ["enlarge it with --size"] if config.scale == 1 else []
+        fixes += ["give a smaller --stroke"] if seen != (height, width) else []
+        raise InputError(f"{name}: {seen[1]}x{seen[0]} is too small", fixes=fixes)
     return Sizes(file, (height, width), seen)
 
 
@@ -109,7 +107,7 @@ def check_pixels(
     if treatment.size:
         what, fixes = f"--size {treatment.size} makes it", ["give a smaller --size"]
     elif made == (height, width) and seen in (None, made):
-        what, fixes = "is", ["shrink it with --size"]
+        what, fixes = "is", ["shrink it", "give a smaller --size"]
     if seen not in (None, (height, width)):
         made, result = max(made, strokes.enlarged_size(seen), key=math.prod), (height, width)
         fixes.append("give another --stroke")
@@ -117,7 +115,8 @@ def check_pixels(
         before = "" if result in (None, made) else " before it is reduced"
         raise InputError(
             f"{name}: {what} {made[1]}x{made[0]}{before}, {count:,} pixels, more than the limit "
-            f"of {treatment.max_pixels:,}; {', '.join(fixes)} or raise --max-pixels"
+            f"of {treatment.max_pixels:,}",
+            fixes=[*fixes, "raise --max-pixels"],
         )
 
 

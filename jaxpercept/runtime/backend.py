@@ -16,18 +16,19 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def problem(error: Exception) -> str | None:
-    """Returns a line for the user if the memory did not suffice, or if $JAX_PLATFORMS names a
+def problem(error: Exception) -> InputError | None:
+    """Returns what to tell the user if the memory did not suffice, or if $JAX_PLATFORMS names a
     platform that jax cannot start. Returns None for any other error."""
     if out_of_memory(error):
         why = " ".join(str(error).split())[:200] or "no more can be had"
-        return f"not enough memory ({why}); give smaller images, or fewer at once (--batch-size)"
+        fixes = ["give smaller images", "give fewer at once (--batch-size)"]
+        return InputError(f"not enough memory ({why})", fixes=fixes)
     if (jax := sys.modules.get("jax")) is None or not (asked := jax.config.jax_platforms):
         return None
     try:
         jax.devices()
     except (RuntimeError, AssertionError):  # jax 0.10 asserts if no plugin is installed
-        return (
+        return InputError(
             f"JAX_PLATFORMS={asked}: jax cannot start it here; unset JAX_PLATFORMS and jax takes "
             "what there is, or install jax for that device (pip install 'jaxpercept[cuda]')"
         )

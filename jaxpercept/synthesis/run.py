@@ -8,7 +8,6 @@ saving clips them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +18,20 @@ import numpy as np
 from jax import Array
 
 from jaxpercept import images
-from jaxpercept.errors import InputError, Name, counted
+from jaxpercept.errors import InputError, Name
 from jaxpercept.images import Float
 from jaxpercept.losses import objective
 from jaxpercept.losses.terms import LossTerm
 from jaxpercept.nets import vgg
 from jaxpercept.runtime import backend
 from jaxpercept.synthesis.minimize import State
-from jaxpercept.synthesis.settings import GREY_NOISE, INITS, SynthesisConfig, check_size
+from jaxpercept.synthesis.settings import (
+    GREY_NOISE,
+    INITS,
+    SynthesisConfig,
+    check_shares,
+    check_size,
+)
 from jaxpercept.synthesis.stage import Job, Progress
 from jaxpercept.training.start import style_targets
 
@@ -171,15 +176,7 @@ def style_grams(
     """Returns the weighted average of the styles' Gram matrices at the longer side `size` (0 keeps
     their sizes), or {} for no styles."""
     shares = [1.0] * len(styles) if weights is None else list(weights)
-    if (
-        len(shares) != len(styles)
-        or any(not 0 <= w < math.inf for w in shares)
-        or (styles and not sum(shares))
-    ):
-        raise InputError(
-            f"style weights {shares}: give one number of at least 0 for each of the "
-            f"{counted(len(styles), 'style')}, and not 0 for all"
-        )
+    check_shares("style weights", shares, len(styles))
     total: dict[str, Array] = {}
     for style, share in zip(styles, shares, strict=True):
         style = images.resize(style, size, "long") if size else style

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxpercept.config import VGG_LAYERS, ObjectiveConfig
@@ -72,7 +74,9 @@ class SynthesisConfig:
         "clip the image to [0, 1] after every iteration, as in the paper",
         group="optimizer",
     )
-    seed: int = option(0, "seed of the noise; image i has noise from (seed, i)", least=0)
+    seed: int = option(
+        0, "seed of the noise; image i has noise from (seed, i)", least=0, most=2**63 - 1
+    )
     # the batch size that the "reference" TV is summed over, as in training, to compare with f_W
     batch: int = option(1, least=1)
     report_every: int = option(10, "iterations between lines of progress", least=1)
@@ -108,6 +112,18 @@ class SynthesisConfig:
         """Returns the longer side that a style image of this height and width is scaled to, where
         the result's is `size`."""
         return size if self.style_size is None else self.style_size or max(height, width)
+
+
+def check_shares(name: str, shares: Sequence[float], count: int) -> None:
+    """Raises InputError unless `shares`, which `name` gave, can weigh `count` style images."""
+    total = sum(shares)
+    if len(shares) != count or not all(0 <= x < math.inf for x in shares) or (count and not total):
+        raise InputError(
+            f"{name} {' '.join(map('{:g}'.format, shares))}: give one number of at least 0 for "
+            f"each of the {counted(count, 'style image')}, and not 0 for all"
+        )
+    if total == math.inf:
+        raise InputError(f"{name}: the sum of the weights is too large; give smaller weights")
 
 
 def check_size(name: str, height: int, width: int, layers: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxpercept import files, images
 from jaxpercept.config import TIMING, choose
-from jaxpercept.errors import InputError, cell
+from jaxpercept.errors import InputError, Name, cell
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _is_timed(line: dict[str, float]) -> bool:
 def plot(runs: Sequence[Run], path: str | Path, term: str = "loss") -> Path:
     """Draws the curves of a term as an image, one colour per run: every logged value thin, their
     running mean over a fiftieth of the run thick. Raises InputError for a term that no run has."""
-    choose("term", term, list(dict.fromkeys(name for run in runs for name in run.terms)))
+    choose(Name("term"), term, list(dict.fromkeys(name for run in runs for name in run.terms)))
     lines = []
     for run in (run for run in runs if run.curve(term)[0]):
         steps, values = run.curve(term)

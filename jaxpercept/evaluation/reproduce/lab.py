@@ -66,15 +66,15 @@ class Lab:
         """The loss network."""
         return vgg.load_vgg16()
 
-    def check_size(self, size: int) -> None:
-        """Raises InputError for a size that is far too large for the memory."""
-        option = "figure_size" if size == self.config.figure_size else "sizes"
-        check_memory((size, size), "smaller ", Name(option))
+    def check_size(self, option: str, size: tuple[int, int]) -> None:
+        """Raises InputError for a height and width of the field `option` that are far too large for
+        the memory."""
+        check_memory(size, "smaller ", Name(option))
 
-    def squares(self, size: int, count: int) -> list[tuple[str, Float]]:
+    def squares(self, option: str, size: int, count: int) -> list[tuple[str, Float]]:
         """Returns the first photos that are large enough, then enlarged smaller ones. Raises
         InputError as `check_size` does."""
-        self.check_size(size)
+        self.check_size(option, (size, size))
         large: list[tuple[str, Float]] = []
         small: list[tuple[str, Float]] = []
         for name, photo in self.photos.items():

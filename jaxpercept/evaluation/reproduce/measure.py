@@ -31,7 +31,7 @@ def crossings(lab: Lab) -> Iterator[Unit]:
         for size, count in zip(
             lab.config.sizes, lab.config.other_images if i else lab.config.images, strict=True
         ):
-            for name, photo in lab.squares(size, count):
+            for name, photo in lab.squares("sizes", size, count):
                 yield crossing(lab, style, size, name, photo)
 
 
@@ -108,7 +108,7 @@ def speeds(lab: Lab) -> Iterator[Unit]:
         }
 
         def measure(size: int = size) -> tuple[Unit, None]:
-            photo = lab.squares(size, 1)[0][1]
+            photo = lab.squares("sizes", size, 1)[0][1]
             made = optimisation(
                 style,
                 2 * c.timed_iterations,
@@ -134,7 +134,7 @@ def speeds(lab: Lab) -> Iterator[Unit]:
 
 def figure3(lab: Lab) -> Iterator[Unit]:
     """Reconstructs the first photo from its features at each layer."""
-    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    name, photo = lab.squares("figure_size", lab.config.figure_size, 1)[0]
     for layer in FIGURE3:
         objective = ObjectiveConfig(weights={"content": 1.0}, content_layers=(layer,))
         yield _drawn(
@@ -145,7 +145,7 @@ def figure3(lab: Lab) -> Iterator[Unit]:
 def figure4(lab: Lab) -> Iterator[Unit]:
     """Reconstructs each style from its Gram matrices at more and more layers."""
     size = lab.config.figure_size
-    lab.check_size(size)
+    lab.check_size("figure_size", (size, size))
     blank = np.full((size, size, 3), 0.5, np.float32)
     for style in lab.styles:
         for i, layer in enumerate(FIGURE4):
@@ -162,7 +162,7 @@ def figure4(lab: Lab) -> Iterator[Unit]:
 def tv(lab: Lab) -> Iterator[Unit]:
     """Runs the first style with smaller and larger λ_TV."""
     style = lab.styles[0]
-    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    name, photo = lab.squares("figure_size", lab.config.figure_size, 1)[0]
     for factor in TV_FACTORS:
         own = style.objective.weights.get("tv", 0) or 1e-6
         objective = replace(
@@ -177,8 +177,10 @@ def tv(lab: Lab) -> Iterator[Unit]:
 def style_size(lab: Lab) -> Iterator[Unit]:
     """Runs the first style at several sizes of its image."""
     style = lab.styles[0]
-    name, photo = lab.squares(lab.config.figure_size, 1)[0]
+    name, photo = lab.squares("figure_size", lab.config.figure_size, 1)[0]
     for size in lab.config.style_sizes:
+        height, width = style.image.shape[:2]
+        lab.check_size("style_sizes", images.fit(height, width, size, "long"))
         made = replace(
             _figure(lab, style.objective, init="content"), batch=style.batch, style_size=size
         )

@@ -187,7 +187,7 @@ def _transfer(lab: Lab, units: list[Unit]) -> str:
     images."""
     c, rows, labels = lab.config, [], []
     for style in lab.styles:
-        (name, photo), *_ = lab.squares(max(c.sizes), 1)
+        (name, photo), *_ = lab.squares("sizes", max(c.sizes), 1)
         rows.append(
             [photo, *(np.asarray(style.model(images.square(photo, s)[None]))[0] for s in c.sizes)]
         )

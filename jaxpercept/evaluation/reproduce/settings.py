@@ -111,7 +111,7 @@ class ReproduceConfig:
     init: str = option(
         "noise", "start of the optimisation", group="optimizer", choices=("noise", "grey")
     )
-    seed: int = option(0, "seed of the noise", least=0)
+    seed: int = option(0, "seed of the noise", least=0, most=2**63 - 1)
     out: str = option("outputs/reproduce", "folder that keeps every measurement", metavar="DIR")
     results: str = option("docs/results", "folder of the report", metavar="DIR")
 

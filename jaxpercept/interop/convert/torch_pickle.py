@@ -195,7 +195,8 @@ def _named(module: Any, name: Any) -> Any:
         return StorageKind(name)
     if (full := f"{module}.{name}") not in _KNOWN:
         raise InputError(
-            f"its pickle names {full}, which is refused; only tensors and dicts are read"
+            f"its pickle names {full}, which is refused; only tensors and dicts are read: save "
+            "`model.state_dict()` with torch.save"
         )
     return _KNOWN[full]
 

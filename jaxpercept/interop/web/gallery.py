@@ -5,7 +5,7 @@ HTML, with every picture at full size behind a small one, and works from a file,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from importlib import resources
@@ -31,6 +31,7 @@ def write(
     *,
     how: Treatment,
     progress: Callable[[str], None] = lambda line: None,
+    flags: Mapping[str, str] | None = None,
 ) -> Job:
     """Writes the gallery to the folder `out`: index.html, `pictures/` (JPEG, at the size painted)
     and `small/`. `how` says what happens to each photo around the net. Since a page is published,
@@ -43,7 +44,7 @@ def write(
         ending = "" if style is None else f"_{style}"
         return out / "pictures" / f"{labels[path]}{ending}.jpg"
 
-    job = Job(len(photos) * len(models), progress)
+    job = Job(len(photos) * len(models), progress, flags)
     for model in models:
         tasks = []
         for path in photos:

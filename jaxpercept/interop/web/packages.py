@@ -55,6 +55,13 @@ def obtain(given: str | os.PathLike[str] | None, say: Callable[[str], None]) -> 
             f"the site runs on the npm package {PACKAGE}, and npm is not installed here; install "
             f"Node.js, or get it {_HOW}"
         )
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{kept}: {PACKAGE} is kept there, and it cannot be written ({error.strerror}); name "
+            f"another cache in ${compilation_cache.VARIABLE}, or get the package {_HOW}"
+        ) from error
     say(f"getting {PACKAGE} with npm, once")
     with files.scratch(kept) as folder:
         done = subprocess.run(

@@ -64,7 +64,7 @@ def convolution(x: Image, kernel: Kernel, p: int) -> Output:
     rows = _rows(x, p)
     taps = jnp.einsum("ai,ijco->ajco", _KERNEL.astype(kernel.dtype), kernel, precision="highest")
     products = [
-        _along_rows(_sum(factors, rows), tap) for factors, tap in zip(_INPUT, taps, strict=True)
+        along_rows(_sum(factors, rows), tap) for factors, tap in zip(_INPUT, taps, strict=True)
     ]
     y = jnp.stack([_sum(factors, products) for factors in _RESULT], 2)
     n, tiles, _, width, o = y.shape
@@ -109,10 +109,11 @@ def _rows(x: Image, p: int) -> list[Array]:
     return [x[:, :-1, i] for i in range(4)] + [x[:, 1:, i] for i in range(2)]
 
 
-def _along_rows(x: Image, taps: Array) -> Output:
+def along_rows(x: Image, taps: Array) -> Output:
     """Computes a VALID convolution of three taps (3, I, O) along each row. The rows of all images
     lie end to end as one row, which XLA:CPU computes up to twice as fast as many rows. Results that
-    mix two rows are dropped."""
+    mix two rows are dropped. A trial, as `benchmarks.bfloat16` is, may put another function in its
+    place."""
     n, h, w, c = x.shape
     line = x.reshape(1, 1, n * h * w, c)
     y = lax.conv_general_dilated(
