@@ -289,6 +289,17 @@ class Gone(io.StringIO):
         raise OSError(5, "Input/output error")
 
 
+def test_previews_of_a_run_that_was_killed_and_given_up_are_not_those_of_the_next(photos, tmp_path):
+    previews = tmp_path / "run" / "previews"
+    previews.mkdir(parents=True)
+    for name in ("00000002.jpg", "00000900.jpg", "900.jpg", "mine.jpg"):
+        (previews / name).touch()
+    loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
+    left = {path.name for path in previews.iterdir()}
+    assert left == {"00000001.jpg", "00000002.jpg", "900.jpg", "mine.jpg"}
+    assert (previews / "00000002.jpg").stat().st_size
+
+
 def test_a_run_without_standard_error(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Gone())
     loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
@@ -389,8 +400,11 @@ def test_a_warm_start_adds_up(whole, photos, tmp_path):
     start = str(whole / "model.safetensors")
     path = loop.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
     assert net_file.load(path)[3]["training"]["steps"] == 8
+    with pytest.raises(InputError, match=f"{whole}: is a folder; give {start} or one of"):
+        loop.train(make_config(photos, tmp_path / "other", init=str(whole)))
     other = config.NET_PRESETS["resize"].scaled(0.1)
-    with pytest.raises(InputError, match="is another net"):
+    said = r"is another net than this run's: preset paper, not resize, stem 4, not 3, .*; give"
+    with pytest.raises(InputError, match=said):
         loop.train(make_config(photos, tmp_path / "other", init=start, net=other))
 
 

@@ -241,5 +241,5 @@ def _about(start: Start, stream: data.Batches, last: dict[str, float]) -> dict[s
 
 def _show(config: TrainConfig, step: int, state: TrainState, log: Log) -> None:
     sheet = preview.sheet(config, state.params, state.stats)
-    images.save_image(log.folder / "previews" / f"{step:08d}.jpg", sheet)
+    images.save_image(preview.path(log.folder, step), sheet)
     log.preview(step, sheet)
