@@ -538,6 +538,19 @@ def test_gifs_of_any_rate_last_as_long(tmp_path, rate, count):
     assert min(durations) >= 20
 
 
+@pytest.mark.parametrize("suffix", (".gif", ".webp", ".png"))
+def test_an_animation_of_a_film_of_variable_rate_keeps_its_times(tmp_path, suffix):
+    """FFmpeg names the durations of MP4 in the order of decoding."""
+    times, named = (0, 60, 100, 350), (60, 250, 40, 40)
+    frames = [
+        Frame(x, Fraction(at, 1000), Fraction(long, 1000))
+        for x, at, long in zip(pictures(4), times, named, strict=True)
+    ]
+    with (tmp_path / f"a{suffix}").open("wb") as file:
+        animations.write(file, suffix, frames, None, None)
+    assert shown(tmp_path / f"a{suffix}")[0] == [60, 40, 250, 40]
+
+
 def test_hdr_white_is_bright_and_black_is_black():
     grey = np.array([[[0] * 3, [38055] * 3, [65535] * 3]], np.uint16)  # PQ: 0, 203 and 10,000 cd/m²
     made = hdr.to_standard(grey, "PQ")[0]

@@ -159,13 +159,16 @@ def write(
 
 def _images(frames: Iterable[Frame], times: list[int], unit: Fraction) -> Iterator[Image.Image]:
     """Yields the images and appends each one's time in milliseconds to `times`, since Pillow asks
-    for a frame's time after it has taken the frame. Times are rounded to the format's `unit`, and
-    rounding errors do not add up. A GIF leaves out frames that would be shorter than `_LEAST`."""
+    for a frame's time after it has taken the frame. A frame is shown until the next begins, since
+    films whose frames are reordered name other durations. Times are rounded to the format's `unit`,
+    and rounding errors do not add up. A GIF leaves out frames that would be shorter than
+    `_LEAST`."""
     least = int(_LEAST / unit) if unit > Fraction(1, 1000) else 1
     shown: int | None = None  # the end of what is written, in units
-    for frame in frames:
+    for frame, following in itertools.pairwise(itertools.chain(frames, (None,))):
+        assert frame is not None
         start = round(frame.start / unit) if shown is None else shown
-        end = round(frame.end / unit)
+        end = round((following.start if following else frame.end) / unit)
         if shown is not None and end - start < least:
             continue
         shown = max(end, start + least)
