@@ -1,6 +1,7 @@
 """`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
 import dataclasses
+import gc
 import struct
 import sys
 import types
@@ -104,6 +105,15 @@ def test_an_animation_without_a_loop_is_shown_once(net, tmp_path, capsys):
     assert status("video", source, "--style", net, *how, "-o", tmp_path / "b.gif") == 0
     assert "--codec and --crf do nothing" in capsys.readouterr().err
     assert shown(tmp_path / "b.gif") == ([40, 80, 120, 200], None, (128, 48))
+
+
+@pytest.mark.filterwarnings("error")  # such as one of an exception that is ignored
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_may_be_left_before_its_end(tmp_path, suffix):
+    film = films.open_film(animation(tmp_path / f"a{suffix}", loop=3))
+    assert next(film.frames).duration == Fraction(40, 1000)
+    film.close()
+    gc.collect()
 
 
 def test_transparent_animations_stay_so(net, tmp_path):
@@ -318,7 +328,9 @@ BAD = {
     "times": ("a.gif --from 5 --to 4 --style NET", "--to 4 is not after --from"),
     "no time": ("a.gif --from x --style NET", "--from 'x' is not a time"),
     "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
+    "late": (f"a.gif --to {10**20} --style NET", f"--to '{10**20}' is not a time"),
     "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
+    "slow": ("a.gif --fps 0.00004 --style NET", "give a number from 0.0001 to 1000"),
     "codec": ("a.gif --codec x -o b.mp4 --style NET", "h264"),
     "MOV": ("a.gif --codec vp9 -o b.mov --style NET", ".mov cannot hold it"),
     "too small": ("tiny.gif --style NET", "too small"),
@@ -538,7 +550,7 @@ def test_gifs_of_any_rate_last_as_long(tmp_path, rate, count):
     assert min(durations) >= 20
 
 
-@pytest.mark.parametrize("suffix", (".gif", ".webp", ".png"))
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_an_animation_of_a_film_of_variable_rate_keeps_its_times(tmp_path, suffix):
     """FFmpeg names the durations of MP4 in the order of decoding."""
     times, named = (0, 60, 100, 350), (60, 250, 40, 40)

@@ -187,12 +187,12 @@ def _rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text)
+        rate = Fraction(text).limit_denominator(10_000)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
         raise InputError(
-            f"--fps {text!r} is not allowed; give a number above 0 and at most 1000, "
-            "such as 25 or 30000/1001"
+            f"--fps {text!r} is not allowed; give a number from 0.0001 to 1000, such as 25 or "
+            "30000/1001"
         )
-    return rate.limit_denominator(10_000)
+    return rate
