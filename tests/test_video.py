@@ -424,6 +424,8 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
         assert status(*line, *words, "-o", tmp_path / "bad") == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
+    assert status(*line, "--quality", 50, "-o", tmp_path / "d.mp4") == 0
+    assert "--quality does nothing for .mp4 here" in capsys.readouterr().err
     moving = animation(tmp_path / "c.gif", loop=3)
     black, white = (Image.new("RGB", (8, 8), color) for color in ("black", "white"))
     black.save(tmp_path / "small.gif", save_all=True, append_images=[white])
