@@ -155,6 +155,22 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
     }
 
 
+def test_the_time_of_previews_is_no_steps(photos, tmp_path, monkeypatch):
+    """The first preview waits for the compiler."""
+    clock = Clock()
+    monkeypatch.setattr(log, "time", clock)
+    made = make_config(photos, tmp_path / "run")
+    directory.describe(tmp_path / "run", made, [])
+    with Console(True) as console, log.Log(made, console, 0, {}, None) as logged:
+        clock.passes(2)
+        logged.step(1, {"loss": 3.0}, {})
+        logged.apart(clock.passes, 60)
+        clock.passes(2)
+        logged.step(2, {"loss": 3.0}, {})
+    lines = runs.read_run(str(tmp_path / "run")).lines
+    assert [line["ms_per_step"] for line in lines] == [2000, 2000]
+
+
 def test_slow_steps_between_logged_ones_are_shown(photos, tmp_path, monkeypatch, capsys):
     clock = Clock()
     monkeypatch.setattr(log, "time", clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jaxpercept.config.net import TransformNetConfig
-from jaxpercept.errors import choose
+from jaxpercept.errors import Name, choose
 
 NET_PRESETS: dict[str, TransformNetConfig] = {
     # [P] supplementary, table 1: pad 40, 32-64-128, five blocks of unpadded 3×3, stride-1/2
@@ -60,7 +60,7 @@ def superres_net(scale: int, preset: str = "best") -> TransformNetConfig:
     bicubic upsample as a global skip, 3×3 kernels only. "gated": [ours] "best" with a ninth block
     and an attention gate in each (after SPAN, arXiv 2311.12770); it can start from a trained "best"
     net."""
-    choose("scale", scale, SCALES)
+    choose(Name("scale"), scale, SCALES)
     choose("super-resolution preset", preset, SUPERRES_PRESETS)
     if preset != "paper":
         return TransformNetConfig(

@@ -72,6 +72,13 @@ class Log:
         self._begun = self._clock
         return result
 
+    def apart(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Calls fn(*args), whose time is no step's: the first preview waits for the compiler."""
+        begun = time.monotonic()
+        fn(*args)
+        spent = time.monotonic() - begun
+        self._clock, self._begun = self._clock + spent, self._begun + spent
+
     def steps(
         self, steps: Sequence[int], metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
     ) -> None:

@@ -149,7 +149,7 @@ def _steps(
             if saved:
                 checkpoints.save(number, host, _about(start, stream, log.last))
             if shown and directory.writes():
-                _show(config, number, host, log)
+                log.apart(_show, config, number, host, log)
         if last:
             break
     checkpoints.wait()

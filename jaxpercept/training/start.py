@@ -168,7 +168,7 @@ def init_state(
         if net != config.net and bigger is None:
             raise InputError(
                 f"--init {config.init} is another net than this run's: {apart(net, config.net)}; "
-                "give other --preset, --net or --width, or another --init"
+                "give another --init, or choose its net with --preset and --width"
             )
         params = surgery.restyle(config.net, params, rows) if rows else params
     opt_state = make_optimizer(config).init(learned(config, params))
