@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
 from jaxpercept.nets import net_file, transform_net, vgg, weights_file
 from jaxpercept.runtime.console import Console
-from jaxpercept.training import directory, engines, log, loop, runs
+from jaxpercept.training import directory, engines, log, loop, result, runs
 from jaxpercept.training.start import gram_targets, init_state
 from jaxpercept.training.step import make_step
 
@@ -409,6 +410,15 @@ def test_lines_that_replace_each_other_end_before_the_next(photos, monkeypatch, 
     said = capsys.readouterr().err
     assert re.search(
         r"\r\x1b\[Kstep 1/2 [^\n]*\r\x1b\[Kstep 2/2 [^\n]* left\n2 steps\. Weights: ", said
+    )
+
+
+def test_a_run_ends_with_the_number_of_the_photos_that_were_left_out(photos, tmp_path):
+    start = types.SimpleNamespace(config=make_config(photos, tmp_path))
+    stream = types.SimpleNamespace(problems={"x.jpg": "broken"}, too_small={"b.png", "a.png"})
+    assert result.in_words(start, 0, 6, stream) == (
+        "6 steps; left out: 1 broken image, such as x.jpg; left out: 2 images smaller than 32 "
+        "pixels, such as a.png"
     )
 
 
