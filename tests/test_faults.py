@@ -168,7 +168,7 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     )
     path = loop.train(config)
     said = capsys.readouterr().err
-    assert "2 broken images were left out" in said
+    assert "; left out: 2 broken images, such as " in said
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     loop.train(config)  # finished: nothing changes, and broken images stay recorded
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxpercept import losses
+from jaxpercept.losses.motion import inside, stability_loss
 
 
 def noise(seed, *shape):
@@ -156,6 +157,9 @@ def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
     np.testing.assert_allclose(weave_loss(target + 0.1, target), 0, atol=1e-7)
 
 
+FLOW = np.zeros((1, 8, 8, 2), np.float32)
+
+
 @pytest.mark.parametrize(
     ("fn", "arrays", "said"),
     [
@@ -168,8 +172,32 @@ def test_weave_is_stripes_along_an_axis_on_a_smooth_target():
         (losses.flat_loss, [np.zeros((1, 8, 8, 1), np.float32)] * 2, r"\(N, H, W, 3\) of at least"),
         (losses.weave_loss, [np.zeros((1, 2, 8, 3), np.float32)] * 2, "of at least 4x4"),
         (losses.style_loss, [np.zeros((1, 3, 4), np.float32)] * 2, "do not match"),
+        (losses.style_loss, [np.zeros((1, 3, 3), np.int32)] * 2, "style_loss: expected floats"),
+        (losses.style_loss, [np.zeros((0, 3, 3), np.float32)] * 2, "arrays with values"),
+        (losses.gram_matrix, [np.zeros((0, 8, 8, 3), np.float32)], "gram_matrix: .* with values"),
+        (losses.gram_matrix, [np.zeros((1, 0, 8, 3), np.float32)], "gram_matrix: .* with values"),
+        (losses.total_variation, [np.zeros((0, 8, 8, 3), np.float32)], "arrays with values"),
+        (stability_loss, [np.zeros((1, 8, 8, 3), np.uint8)] * 4 + [FLOW], "floats, got uint8"),
+        (stability_loss, [np.zeros((0, 8, 8, 3), np.float32)] * 4 + [FLOW[:0]], "with values"),
+        (inside, [FLOW[0]], r"a flow \(N, H, W, 2\)"),
     ],
 )
 def test_arrays_that_would_give_a_wrong_number_are_refused(fn, arrays, said):
     with pytest.raises(ValueError, match=said):
         fn(*map(jnp.asarray, arrays))
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_of_numpy_may_have_double_precision():
+    image = np.random.default_rng(0).random((1, 16, 16, 3))
+    for loss in (losses.pixel_loss, losses.flat_loss, losses.weave_loss, losses.dark_loss):
+        assert loss(image, image).dtype == jnp.float32
+
+
+def test_flicker_in_half_precision_is_summed_in_float32():
+    """Sums in bfloat16 end at 256."""
+    second, first = jnp.full((1, 64, 64, 3), 0.75), jnp.full((1, 64, 64, 3), 0.25)
+    halves = [x.astype(jnp.bfloat16) for x in (second, first, first, first)]
+    found = stability_loss(*halves, jnp.zeros((1, 64, 64, 2), jnp.bfloat16))
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, 0.25, rtol=1e-6)

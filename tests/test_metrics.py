@@ -51,6 +51,11 @@ def test_equal_images():
     assert metrics.ssim(a, a) == pytest.approx(1)
 
 
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="psnr: expected images with pixels"):
+        metrics.psnr(np.zeros((0, 3)), np.zeros((0, 3)))
+
+
 def test_luma_is_matlabs_rgb2ycbcr():
     """Compares with rgb2ycbcr for black, white, red, green and blue in double precision, times
     255."""

@@ -124,6 +124,7 @@ REFUSED = {
     "names": ({"names": ["a", "c"]}, "names 'c' is not known; choose one of: a, b"),
     "text": ({"count": "4"}, "count '4' is not allowed; give a whole number"),
     "fraction": ({"count": 2.5}, "count 2.5 is not allowed; give a whole number"),
+    "true": ({"count": True}, "count True is not allowed; give a whole number"),
     "truth": ({"exact": 1}, "exact 1 is not allowed; give True or False"),
     "none": ({"count": None}, "count None is not allowed; give a whole number"),
     "weight": ({"weights": {"a": -1}}, "weights.a -1 is not allowed; give at least 0"),

@@ -214,6 +214,11 @@ def test_sizes_far_beyond_the_memory_are_refused(phi, photos, style, sizes, what
         run.try_sizes(config_of(**sizes), terms, phi, photos[0], [style])
 
 
+def test_a_texture_without_an_image_of_its_size_is_refused(phi, style):
+    with pytest.raises(InputError, match="no contents; give an image for each"):
+        run.synthesize(config_of(), [], [style], vgg_params=phi)
+
+
 def test_a_loss_that_is_not_finite_stops(phi, photos):
     terms = [LossTerm("root", lambda inputs: jnp.sqrt(inputs.target - 0.9).sum((1, 2, 3)))]
     contents = [np.ones((8, 8, 3), np.float32), photos[0][:8, :8]]

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
 from jaxpercept.nets import net_file, transform_net, vgg, weights_file
 from jaxpercept.runtime.console import Console
-from jaxpercept.training import directory, engines, log, loop, runs
+from jaxpercept.training import directory, engines, log, loop, result, runs
 from jaxpercept.training.start import gram_targets, init_state
 from jaxpercept.training.step import make_step
 
@@ -153,6 +154,22 @@ def test_progress_shows_terms_speed_wait_and_memory(photos, tmp_path, monkeypatc
         "input_wait": 0.75,
         "device_mb": 3,
     }
+
+
+def test_the_time_of_previews_is_no_steps(photos, tmp_path, monkeypatch):
+    """The first preview waits for the compiler."""
+    clock = Clock()
+    monkeypatch.setattr(log, "time", clock)
+    made = make_config(photos, tmp_path / "run")
+    directory.describe(tmp_path / "run", made, [])
+    with Console(True) as console, log.Log(made, console, 0, {}, None) as logged:
+        clock.passes(2)
+        logged.step(1, {"loss": 3.0}, {})
+        logged.apart(clock.passes, 60)
+        clock.passes(2)
+        logged.step(2, {"loss": 3.0}, {})
+    lines = runs.read_run(str(tmp_path / "run")).lines
+    assert [line["ms_per_step"] for line in lines] == [2000, 2000]
 
 
 def test_slow_steps_between_logged_ones_are_shown(photos, tmp_path, monkeypatch, capsys):
@@ -289,6 +306,17 @@ class Gone(io.StringIO):
         raise OSError(5, "Input/output error")
 
 
+def test_previews_of_a_run_that_was_killed_and_given_up_are_not_those_of_the_next(photos, tmp_path):
+    previews = tmp_path / "run" / "previews"
+    previews.mkdir(parents=True)
+    for name in ("00000002.jpg", "00000900.jpg", "900.jpg", "mine.jpg"):
+        (previews / name).touch()
+    loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
+    left = {path.name for path in previews.iterdir()}
+    assert left == {"00000001.jpg", "00000002.jpg", "900.jpg", "mine.jpg"}
+    assert (previews / "00000002.jpg").stat().st_size
+
+
 def test_a_run_without_standard_error(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Gone())
     loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=2))
@@ -385,12 +413,24 @@ def test_lines_that_replace_each_other_end_before_the_next(photos, monkeypatch, 
     )
 
 
+def test_a_run_ends_with_the_number_of_the_photos_that_were_left_out(photos, tmp_path):
+    start = types.SimpleNamespace(config=make_config(photos, tmp_path))
+    stream = types.SimpleNamespace(problems={"x.jpg": "broken"}, too_small={"b.png", "a.png"})
+    assert result.in_words(start, 0, 6, stream) == (
+        "6 steps; left out: 1 broken image, such as x.jpg; left out: 2 images smaller than 32 "
+        "pixels, such as a.png"
+    )
+
+
 def test_a_warm_start_adds_up(whole, photos, tmp_path):
     start = str(whole / "model.safetensors")
     path = loop.train(make_config(photos, tmp_path / "warm", steps=2, init=start))
     assert net_file.load(path)[3]["training"]["steps"] == 8
+    with pytest.raises(InputError, match=f"{whole}: is a folder; give {start} or one of"):
+        loop.train(make_config(photos, tmp_path / "other", init=str(whole)))
     other = config.NET_PRESETS["resize"].scaled(0.1)
-    with pytest.raises(InputError, match="is another net"):
+    said = r"is another net than this run's: preset paper, not resize, stem 4, not 3, .*; give"
+    with pytest.raises(InputError, match=said):
         loop.train(make_config(photos, tmp_path / "other", init=start, net=other))
 
 

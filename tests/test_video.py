@@ -1,6 +1,7 @@
 """`video` on films and animations as users give them: times, sound, colours, sizes, bad input."""
 
 import dataclasses
+import gc
 import struct
 import sys
 import types
@@ -104,6 +105,15 @@ def test_an_animation_without_a_loop_is_shown_once(net, tmp_path, capsys):
     assert status("video", source, "--style", net, *how, "-o", tmp_path / "b.gif") == 0
     assert "--codec and --crf do nothing" in capsys.readouterr().err
     assert shown(tmp_path / "b.gif") == ([40, 80, 120, 200], None, (128, 48))
+
+
+@pytest.mark.filterwarnings("error")  # such as one of an exception that is ignored
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_may_be_left_before_its_end(tmp_path, suffix):
+    film = films.open_film(animation(tmp_path / f"a{suffix}", loop=3))
+    assert next(film.frames).duration == Fraction(40, 1000)
+    film.close()
+    gc.collect()
 
 
 def test_transparent_animations_stay_so(net, tmp_path):
@@ -318,6 +328,7 @@ BAD = {
     "times": ("a.gif --from 5 --to 4 --style NET", "--to 4 is not after --from"),
     "no time": ("a.gif --from x --style NET", "--from 'x' is not a time"),
     "past the end": ("a.gif --from 9 --style NET", "no frames between --from and --to"),
+    "late": (f"a.gif --to {10**20} --style NET", f"--to '{10**20}' is not a time"),
     "rate": ("a.gif --fps 0 --style NET", "--fps '0' is not allowed"),
     "small rate": ("a.gif --fps 1e-9 --style NET", "'1e-9' is not allowed; give a number from 0.0"),
     "endless rate": ("a.gif --fps 1e999999999 --style NET", "--fps '1e999999999' is not allowed"),
@@ -414,6 +425,8 @@ def test_upscale_enlarges_films(av, tmp_path, capsys):
         assert status(*line, *words, "-o", tmp_path / "bad") == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
+    assert status(*line, "--quality", 50, "-o", tmp_path / "d.mp4") == 0
+    assert "--quality does nothing for .mp4 here" in capsys.readouterr().err
     moving = animation(tmp_path / "c.gif", loop=3)
     black, white = (Image.new("RGB", (8, 8), color) for color in ("black", "white"))
     black.save(tmp_path / "small.gif", save_all=True, append_images=[white])
@@ -538,6 +551,19 @@ def test_gifs_of_any_rate_last_as_long(tmp_path, rate, count):
     durations, _, _ = shown(tmp_path / "a.gif")
     assert (sum(durations), len(durations)) == (1000, count)
     assert min(durations) >= 20
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_of_a_film_of_variable_rate_keeps_its_times(tmp_path, suffix):
+    """FFmpeg names the durations of MP4 in the order of decoding."""
+    times, named = (0, 60, 100, 350), (60, 250, 40, 40)
+    frames = [
+        Frame(x, Fraction(at, 1000), Fraction(long, 1000))
+        for x, at, long in zip(pictures(4), times, named, strict=True)
+    ]
+    with (tmp_path / f"a{suffix}").open("wb") as file:
+        animations.write(file, suffix, frames, None, None)
+    assert shown(tmp_path / f"a{suffix}")[0] == [60, 40, 250, 40]
 
 
 def test_hdr_white_is_bright_and_black_is_black():

@@ -16,16 +16,20 @@ from jaxpercept.errors import InputError
 if TYPE_CHECKING:
     from jaxpercept.images import Found
 
+_LATEST = 10**9  # seconds; FFmpeg's numbers have an end
+
 
 def seconds(option: str, text: str | None) -> Fraction | None:
     """Returns the seconds of S, M:SS or H:MM:SS with decimals."""
     if text is None:
         return None
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise InputError(f"{option} {text!r} is not a time; give seconds, M:SS or H:MM:SS")
-    total = Fraction(0)
-    for part in text.split(":"):
-        total = 60 * total + Fraction(part)
+    total = Fraction(_LATEST)
+    if re.fullmatch(r"(\d{1,9}:){0,2}\d{1,9}(\.\d{1,9})?", text):
+        total = Fraction(0)
+        for part in text.split(":"):
+            total = 60 * total + Fraction(part)
+    if total >= _LATEST:
+        raise InputError(f"{option} {text!r:.50} is not a time; give seconds, M:SS or H:MM:SS")
     return total
 
 

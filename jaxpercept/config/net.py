@@ -146,6 +146,16 @@ _NET_CHOICES = {
 }
 
 
+def apart(net: TransformNetConfig, other: TransformNetConfig) -> str:
+    """Returns the fields of `net` that are not those of `other`, in words."""
+    mine, theirs = dataclasses.asdict(net), dataclasses.asdict(other)
+    return ", ".join(
+        f"{name} {value}, not {theirs[name]}"
+        for name, value in mine.items()
+        if value != theirs[name]
+    )
+
+
 def net_from_dict(values: dict[str, Any], source: str) -> TransformNetConfig:
     """Returns the transform net's config in a weights file's header. Raises an InputError that
     names `source`."""

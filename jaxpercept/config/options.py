@@ -156,8 +156,9 @@ def _kept(name: Name, hint: Any, value: Any) -> Any:
         return tuple(_kept(name, inner[0], item) for item in (value if several else (value,)))
     if kind is dict and isinstance(value, dict):
         return {k: _kept(Name(f"{name}.{k}"), inner[1], item) for k, item in value.items()}
-    if kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if kind is float or value % 1 == 0:
+    if kind in (int, float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and (kind is float or value % 1 == 0):
             return kind(value)
     elif isinstance(value, kind):
         return value

@@ -81,4 +81,6 @@ def _pair(
             f"{name}: expected two images of one shape (H, W) or (H, W, C), got {a.shape} and "
             f"{b.shape}"
         )
+    if a.size == 0:
+        raise ValueError(f"{name}: expected images with pixels, got {a.shape}")
     return a, b

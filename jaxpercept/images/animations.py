@@ -11,7 +11,7 @@ import itertools
 import struct
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -88,11 +88,11 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
     if image.format == "PNG":
         profile, notes = png.implied_profile(image, grey=False)
         film.notes += notes
-    with image, film.path.open("rb") as file:
-        if image.format == "GIF":
-            shown = gif.frames(file, *image.size)
-        else:
-            shown = apng.frames(file) if image.format == "PNG" else _webp(image)
+    with (
+        image,
+        film.path.open("rb") as file,
+        contextlib.closing(_composed(image, file)) as shown,  # before its file
+    ):
         for index in range(film.count):
             try:
                 found, duration = next(shown)
@@ -109,8 +109,17 @@ def _frames(image: Image.Image, film: Film) -> Iterator[Frame]:
             start += duration
 
 
-def _webp(image: Image.Image) -> Iterator[tuple[NDArray[np.uint8], Fraction]]:
+def _composed(
+    image: Image.Image, file: BinaryIO
+) -> Generator[tuple[NDArray[np.uint8], Fraction], None, None]:
     """Yields the frames (H, W, 4) and their durations in seconds."""
+    if image.format == "GIF":
+        yield from gif.frames(file, *image.size)
+    else:
+        yield from apng.frames(file) if image.format == "PNG" else _webp(image)
+
+
+def _webp(image: Image.Image) -> Iterator[tuple[NDArray[np.uint8], Fraction]]:
     for index in itertools.count():
         image.seek(index)
         image.load()
@@ -159,13 +168,16 @@ def write(
 
 def _images(frames: Iterable[Frame], times: list[int], unit: Fraction) -> Iterator[Image.Image]:
     """Yields the images and appends each one's time in milliseconds to `times`, since Pillow asks
-    for a frame's time after it has taken the frame. Times are rounded to the format's `unit`, and
-    rounding errors do not add up. A GIF leaves out frames that would be shorter than `_LEAST`."""
+    for a frame's time after it has taken the frame. A frame is shown until the next begins, since
+    films whose frames are reordered name other durations. Times are rounded to the format's `unit`,
+    and rounding errors do not add up. A GIF leaves out frames that would be shorter than
+    `_LEAST`."""
     least = int(_LEAST / unit) if unit > Fraction(1, 1000) else 1
     shown: int | None = None  # the end of what is written, in units
-    for frame in frames:
+    for frame, following in itertools.pairwise(itertools.chain(frames, (None,))):
+        assert frame is not None
         start = round(frame.start / unit) if shown is None else shown
-        end = round(frame.end / unit)
+        end = round((following.start if following else frame.end) / unit)
         if shown is not None and end - start < least:
             continue
         shown = max(end, start + least)

@@ -93,7 +93,10 @@ def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> F
         film.rate = making.cut.fps
         film.time_base = 1 / making.cut.fps
     with contextlib.closing(film), contextlib.ExitStack() as stack:
-        if task.target.suffix.lower() in ANIMATION_SUFFIXES:
+        suffix = task.target.suffix.lower()
+        if how.quality is not None and suffix != ".webp":
+            film.notes.append(f"--quality does nothing for {suffix} here; animated WebP has it")
+        if suffix in ANIMATION_SUFFIXES:
             kept = None
             if making.encoding != encoding.Encoding():
                 film.notes.append("--codec and --crf do nothing for an animation")

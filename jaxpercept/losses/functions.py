@@ -28,7 +28,7 @@ def gram_matrix(f: Float[Array, "n h w c"]) -> Float[Array, "n c c"]:
     C) to (N, C, C)."""
     if f.ndim != 4:
         raise ValueError(f"gram_matrix: expected activations (N, H, W, C), got {f.shape}")
-    _floating("gram_matrix", f)
+    floating("gram_matrix", f)
     n, h, w, c = f.shape
     psi = widen(f).reshape(n, h * w, c)
     # A few images are multiplied one by one: XLA:CPU writes the batched product's gradient
@@ -68,6 +68,7 @@ def style_loss(
         raise ValueError(
             f"style_loss: Gram matrices {g.shape} and {g_style.shape} do not match (N or 1, C, C)"
         )
+    floating("style_loss", g, g_style)
     squares = jnp.square(widen(g) - widen(g_style))
     return squares.mean((1, 2)) if _is_reference(convention) else squares.sum((1, 2))
 
@@ -91,11 +92,11 @@ def total_variation(x: Float[Array, "n h w c"], *, convention: str = "paper") ->
 
     "reference" is half of it, which has the gradient of the authors' TotalVariation.lua. Their code
     sums it over the batch, which the objective does here, and leaves it out of the printed loss."""
-    _floating("total_variation", x)
     if x.ndim != 4 or min(x.shape[1:3]) < 2:
         raise ValueError(
             f"total_variation: expected images (N, H, W, C) of at least 2x2, got {x.shape}"
         )
+    floating("total_variation", x)
     x = widen(x)
     corner = x[:, :-1, :-1]
     total = (jnp.square(x[:, 1:, :-1] - corner) + jnp.square(x[:, :-1, 1:] - corner)).sum((1, 2, 3))
@@ -114,7 +115,8 @@ def _is_reference(convention: str) -> bool:
 
 
 def widen(x: Array) -> Array:
-    """Returns `x` at least in float32."""
+    """Returns `x`, also an array of NumPy's, as one of JAX's and at least in float32."""
+    x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -129,12 +131,13 @@ def same_shape(name: str, a: Array, b: Array) -> None:
         raise ValueError(
             f"{name}: expected two arrays of one shape (N, H, W, C), got {a.shape} and {b.shape}"
         )
-    for x in (a, b):
-        _floating(name, x)
+    floating(name, a, b)
+
+
+def floating(name: str, *arrays: Array) -> None:
+    """Raises ValueError, for the loss of that name, unless all arrays hold floats, and some."""
+    for x in arrays:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"{name}: expected floats, got {x.dtype}; divide uint8 images by 255")
         if x.size == 0:
             raise ValueError(f"{name}: expected arrays with values, got {x.shape}")
-
-
-def _floating(name: str, x: Array) -> None:
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"{name}: expected floats, got {x.dtype}; divide uint8 images by 255")

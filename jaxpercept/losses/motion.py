@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from jaxpercept.losses.functions import luma
+from jaxpercept.losses.functions import floating, luma, widen
 
 
 def warped(x: Float[Array, "n h w c"], flow: Float[Array, "n h w 2"]) -> Float[Array, "n h w c"]:
@@ -19,7 +19,7 @@ def warped(x: Float[Array, "n h w c"], flow: Float[Array, "n h w 2"]) -> Float[A
     and mirrored beyond the border."""
     if x.ndim != 4 or flow.shape != (*x.shape[:3], 2):
         raise ValueError(f"warped: arrays {x.shape} and {flow.shape} are not (N, H, W, C) and 2")
-    return jax.vmap(_read)(x, flow)
+    return jax.vmap(_read)(x, widen(flow))
 
 
 def _read(x: Array, flow: Array) -> Array:
@@ -48,6 +48,9 @@ def _around(at: Array, size: int) -> tuple[Array, Array, Array]:
 
 def inside(flow: Float[Array, "n h w 2"]) -> Float[Array, "n h w 1"]:
     """Returns 1 where a flow leads to a point of the first view, 0 elsewhere."""
+    if flow.ndim != 4 or flow.shape[3] != 2:
+        raise ValueError(f"inside: expected a flow (N, H, W, 2), got {flow.shape}")
+    flow = widen(flow)
     height, width = flow.shape[1:3]
     rows, columns = jax.vmap(_from)(flow)
     seen = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
@@ -61,8 +64,8 @@ def stability_loss(
     first_input: Float[Array, "n h w 3"],
     flow: Float[Array, "n h w 2"],
 ) -> Float[Array, " n"]:
-    """Returns the flicker between a net's pictures of two views, (N,), in their squared units. It
-    is not in the paper.
+    """Returns the flicker between a net's pictures of two views, (N,), in their squared units, at
+    least in float32. It is not in the paper.
 
     From the second picture, the first one along the flow and the input's own change in luma are
     subtracted. The loss is the mean square over channels and the pixels where the flow leads
@@ -72,7 +75,8 @@ def stability_loss(
             f"stability_loss: pictures {second.shape}, {first.shape} and inputs "
             f"{second_input.shape}, {first_input.shape} are not all of one shape"
         )
-    changed = luma(second_input - warped(first_input, flow))
-    apart = jnp.square(second - warped(first, flow) - changed)
+    floating("stability_loss", second, first, second_input, first_input, flow)
+    changed = luma(widen(second_input) - warped(widen(first_input), flow))
+    apart = jnp.square(widen(second) - warped(widen(first), flow) - changed)
     seen = inside(flow)
     return (seen * apart).sum((1, 2, 3)) / (second.shape[3] * jnp.maximum(seen.sum((1, 2, 3)), 1))

@@ -63,11 +63,10 @@ def resolve(name_or_path: str | os.PathLike[str], kind: str | None = None) -> Pa
     known = available(kind)
     if given in known:
         return weights_dir() / _FOLDERS[kind] / f"{given}{SUFFIX}"
-    if path.suffix == SUFFIX or len(path.parts) > 1:
+    if path.suffix == SUFFIX or len(path.parts) > 1 or path.is_dir():
         wrong = f"is {files.kind(path.stat().st_mode)}" if path.exists() else "no such weights file"
-        raise InputError(
-            f"{given}: {wrong}; give an existing file or one of: {', '.join(known) or 'none'}"
-        )
+        fix = min(path.glob(f"*{SUFFIX}"), default="an existing file")  # a run's directory has one
+        raise InputError(f"{given}: {wrong}; give {fix} or one of: {', '.join(known) or 'none'}")
     for other, net in _NETS.items():
         if given in available(other):
             raise InputError(f"{given} is {net}; give {_NETS[kind]}: {', '.join(known) or 'none'}")

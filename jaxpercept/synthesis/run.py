@@ -82,6 +82,8 @@ def synthesize(
                 raise InputError(
                     f"a {what} of {x.shape} and {x.dtype}: give images (H, W, 3), floats in [0, 1]"
                 )
+    if not len(contents):
+        raise InputError("no contents; give an image for each to make; a texture takes its size")
     if len({x.shape for x in contents}) != 1:
         raise InputError(
             f"images of one size are optimised together, got {[x.shape[:2] for x in contents]}"

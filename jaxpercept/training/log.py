@@ -17,7 +17,7 @@ import numpy as np
 from jaxpercept import files
 from jaxpercept.config import TrainConfig
 from jaxpercept.runtime.console import Console
-from jaxpercept.training import directory, finite
+from jaxpercept.training import directory, finite, preview
 from jaxpercept.training.runs import whole_lines
 
 OnLog = Callable[[dict[str, float]], None]
@@ -26,7 +26,8 @@ _SILENCE = 10.0  # seconds after which a step is shown that is not logged
 
 class Log:
     """The log of a run, used as a context manager. It continues after step `first` and drops what
-    an interrupted run logged after that. `last` holds that step's values."""
+    an interrupted run, which may have had other settings, logged and showed after that. `last`
+    holds that step's values."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Log:
         self._board: Any = None
         if directory.writes():
             self._lines, self._board = _lines_after(self.folder, first), _board(self.folder, first)
+            preview.drop_after(self.folder, first)
 
     def __enter__(self) -> Log:
         return self
@@ -69,6 +71,13 @@ class Log:
         self._clock, self._waited = time.monotonic(), 0.0
         self._begun = self._clock
         return result
+
+    def apart(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Calls fn(*args), whose time is no step's: the first preview waits for the compiler."""
+        begun = time.monotonic()
+        fn(*args)
+        spent = time.monotonic() - begun
+        self._clock, self._begun = self._clock + spent, self._begun + spent
 
     def steps(
         self, steps: Sequence[int], metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]

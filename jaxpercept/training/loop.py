@@ -149,7 +149,7 @@ def _steps(
             if saved:
                 checkpoints.save(number, host, _about(start, stream, log.last))
             if shown and directory.writes():
-                _show(config, number, host, log)
+                log.apart(_show, config, number, host, log)
         if last:
             break
     checkpoints.wait()
@@ -241,5 +241,5 @@ def _about(start: Start, stream: data.Batches, last: dict[str, float]) -> dict[s
 
 def _show(config: TrainConfig, step: int, state: TrainState, log: Log) -> None:
     sheet = preview.sheet(config, state.params, state.stats)
-    images.save_image(log.folder / "previews" / f"{step:08d}.jpg", sheet)
+    images.save_image(preview.path(log.folder, step), sheet)
     log.preview(step, sheet)

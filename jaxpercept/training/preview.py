@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import numpy as np
 
-from jaxpercept import images
+from jaxpercept import files, images
 from jaxpercept.config import TrainConfig
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import transform_net
+from jaxpercept.training import directory
+
+
+def path(folder: Path, step: int) -> Path:
+    """Returns the file of a step's preview in a run's directory."""
+    return folder / "previews" / f"{step:08d}.jpg"
+
+
+def drop_after(folder: Path, step: int) -> None:
+    """Removes the previews of later steps."""
+    for found in (folder / "previews").glob("*.jpg"):
+        number = int(found.stem) if found.stem.isdecimal() else 0
+        if number > step and found == path(folder, number):
+            with files.reported(found, directory.RESUMES):
+                found.unlink()
 
 
 @functools.cache

@@ -93,13 +93,9 @@ def in_words(start: Start, first: int, step: int, stream: data.Batches) -> str:
         said = counted(step, "step")
     else:
         said = f"stopped at step {step}; the same command resumes"
-    if stream.problems:
-        names = list(stream.problems)
-        said += f"; {len(names)} broken images were left out, such as {names[0]}"
-    if stream.too_small:
-        said += (
-            f"; {len(stream.too_small)} smaller than {config.image_size} pixels were left out, "
-            "such as "
-            f"{min(stream.too_small)}"
-        )
+    if names := list(stream.problems):
+        said += f"; left out: {counted(len(names), 'broken image')}, such as {names[0]}"
+    if small := stream.too_small:
+        what = f"{counted(len(small), 'image')} smaller than {config.image_size} pixels"
+        said += f"; left out: {what}, such as {min(small)}"
     return said

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxpercept import data, images
 from jaxpercept.config import TrainConfig, to_dict
+from jaxpercept.config.net import apart
 from jaxpercept.config.options import summary
 from jaxpercept.errors import InputError, counted
 from jaxpercept.inference.model import Model, load_model
@@ -166,7 +167,8 @@ def init_state(
         params = params if bigger is None else bigger
         if net != config.net and bigger is None:
             raise InputError(
-                f"--init {config.init} is another net ({net}) than this run's ({config.net})"
+                f"--init {config.init} is another net than this run's: {apart(net, config.net)}; "
+                "give another --init, or choose its net with --preset and --width"
             )
         params = surgery.restyle(config.net, params, rows) if rows else params
     opt_state = make_optimizer(config).init(learned(config, params))
