@@ -63,7 +63,7 @@ def test_the_papers_numbers():
     )
     assert (made.schedule, made.degradation, made.data) == ("constant", "blur", ("d", "e"))
     assert (made.objective.weights, made.objective.content_layers) == (
-        {"content": 1.0, "tv": 1e-4},
+        {"content": 1.0, "tv": 5e-5},
         ("relu2_2",),
     )
 

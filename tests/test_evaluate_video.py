@@ -222,7 +222,7 @@ def test_a_steadied_net_of_a_stride_follows_the_camera():
         frame = optical_flow.moved(wide, 0.7 * step, 1.3 * step)[16:112, 24:184]
         frame = np.clip(frame + noise.normal(0, 2 / 255, frame.shape).astype(np.float32), 0, 1)
         view = steadier(frame)
-        assert view.image.shape == (112, 176, 3)
+        assert view.image.shape == frame.shape
         assert max(map(abs, view.shift)) <= 2
         # the grain goes with what is seen, by whole strides
         moved = np.array((0.7, 1.3)) * step + view.shift

@@ -226,7 +226,7 @@ def test_super_resolution_with_the_papers_net_and_both_losses(place, tmp_path, m
 def test_total_variation_keeps_its_share_on_smaller_patches():
     """It is a sum over pixels; the other losses are means."""
     objective = config.superres_recipe(4, "paper", "feature")["objective"]
-    assert superres._objective(objective, 2.0).weights == {"content": 1.0, "tv": 4e-4}
+    assert superres._objective(objective, 2.0).weights == {"content": 1.0, "tv": 2e-4}
     assert superres._objective(objective, 1.0) == objective
     objective = config.superres_recipe(4, "paper", "pixel")["objective"]
     assert superres._objective(objective, 2.0) == objective

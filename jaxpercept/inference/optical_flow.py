@@ -14,7 +14,7 @@ from jaxpercept import images
 from jaxpercept.errors import InputError
 from jaxpercept.images import Float
 
-LOBES = 4  # of Lanczos' filter: how many pixels away `moved` reads
+LOBES = 8  # of Lanczos' filter: how many pixels away `moved` reads; 4 blur fine strokes
 
 
 def _cv2() -> Any:

@@ -21,13 +21,11 @@ from jaxpercept.inference import optical_flow, smoothing
 
 
 class View(NamedTuple):
-    """A frame as a net sees it: `image` (H, W, 3), which is larger by `border` on every side, and
-    whose content is moved by `shift` pixels to the right and down. Its content has then moved by
-    `place` since the film began: whole strides."""
+    """A frame as a net sees it: `image` (H, W, 3), whose content is moved by `shift` pixels to the
+    right and down. Its content has then moved by `place` since the film began: whole strides."""
 
     image: NDArray[Any]
     shift: tuple[float, float] = (0.0, 0.0)
-    border: int = 0
     place: tuple[int, int] = (0, 0)
 
     def grained(self, amount: float) -> NDArray[Any]:
@@ -36,11 +34,10 @@ class View(NamedTuple):
 
     def restored(self, picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the net's picture of `image` as that of the frame."""
-        if not self.border:
+        if not any(self.shift):
             return picture
-        inside = slice(self.border, -self.border)
         right, down = self.shift
-        return _moved(images.to_float(picture), -right, -down)[inside, inside]
+        return _moved(images.to_float(picture), -right, -down)
 
 
 class Steadier:
@@ -50,7 +47,6 @@ class Steadier:
     def __init__(self, share: float, stride: int) -> None:
         self._share, self._stride = share, stride
         self._still, self._place = smoothing.Smoother(share), np.zeros(2)
-        self._border = -(-(stride // 2 + optical_flow.LOBES) // stride) * stride
 
     def __call__(self, photo: NDArray[Any]) -> View:
         """Returns what the net sees of the next frame (H, W, 3), float in [0, 1] or uint8."""
@@ -60,9 +56,8 @@ class Steadier:
         self._place += self._still.motion()
         half = self._stride / 2
         right, down = (float(x) for x in (half - self._place) % self._stride - half)
-        around = np.pad(image, (*[(self._border, self._border)] * 2, (0, 0)), "symmetric")
         place = round(float(self._place[0]) + right), round(float(self._place[1]) + down)
-        return View(_moved(around, right, down), (right, down), self._border, place)
+        return View(_moved(image, right, down), (right, down), place)
 
 
 def grain(model: Any, share: float) -> float:
@@ -73,5 +68,6 @@ def grain(model: Any, share: float) -> float:
 
 
 def _moved(image: NDArray[Any], right: float, down: float) -> Float:
-    """Moves the content, and keeps it in [0, 1]."""
+    """Moves the content, and keeps it in [0, 1]. What comes in at the border is mirrored: with a
+    wider border, the net paints all of the picture worse."""
     return np.clip(optical_flow.moved(image, right, down), 0, 1)
