@@ -292,7 +292,7 @@ def test_a_film_of_larger_frames_than_allowed_names_the_fix(net, tmp_path, capsy
     said = f"a.gif: is {width}x{height}, {width * height:,} pixels, more than the limit of"
     told = capsys.readouterr().err
     assert said in told
-    assert "; shrink it with --size or raise --max-pixels" in told
+    assert "; shrink it, give a smaller --size or raise --max-pixels" in told
 
 
 def test_a_truncated_film_is_done_up_to_its_damage(av, net, tmp_path, capsys):
