@@ -1,5 +1,6 @@
 """`evaluate video` on synthetic films with known flow."""
 
+import itertools
 import json
 from functools import partial
 
@@ -250,6 +251,27 @@ def test_a_steadied_net_sees_less_noise():
     # of fresh noise, a share s leaves (1 - s) / sqrt(1 + s) of the differences between frames
     left = (seen[-1] - seen[-2])[16:-16, 16:-16].std()
     assert left < 0.3 * (frames[-1] - frames[-2]).std()
+
+
+@pytest.mark.parametrize("scale", [1, 4])  # the flow of large frames is found on smaller ones
+def test_the_camera_is_found_under_an_even_sky(scale):
+    """The flow over an even surface is arbitrary, so it has no vote."""
+    wide, noise = np.full((260, 300, 3), 0.7, np.float32), np.random.default_rng(0)
+    wide[160:] = smooth(100, 300)
+    frames = []
+    for step in range(6):
+        frame = optical_flow.moved(wide, -1.3 * step, -0.4 * step)[30:200, 20:260]
+        frame = np.clip(frame + noise.normal(0, 2 / 255, frame.shape).astype(np.float32), 0, 1)
+        frames.append(images.resize(frame, (170 * scale, 240 * scale), method="bicubic"))
+    for before, after in itertools.pairwise(frames):
+        _, forward, _ = optical_flow.follow(before, after, 320)
+        moved = optical_flow.camera(before, forward, 320)
+        np.testing.assert_allclose(moved, np.array((-1.3, -0.4)) * scale, atol=0.15 * scale)
+
+
+def test_what_has_no_contrast_has_no_motion():
+    x, forward = np.full((64, 96, 3), 0.4, np.float32), np.ones((64, 96, 2), np.float32)
+    np.testing.assert_array_equal(optical_flow.camera(x, forward, 320), 0)
 
 
 def test_what_is_not_steadied_is_what_the_net_sees():

@@ -15,6 +15,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import Float
 
 LOBES = 8  # of Lanczos' filter: how many pixels away `moved` reads; 4 blur fine strokes
+CONTRAST = 1.0  # grey values per pixel, after a blur; noise of 2 grey values gives 0.15
 
 
 def _cv2() -> Any:
@@ -97,6 +98,21 @@ def follow(
     large = [cv2.resize(x, (width, height)) * factor for x in (back, forward)]
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
     return large[0], large[1], mask.astype(bool)
+
+
+def camera(photo: NDArray[Any], forward: Float, longest: int) -> NDArray[Any]:
+    """Returns how far the photo moves along its flow `forward`, to the right and down: the median
+    over what has some contrast, on a frame of at most `longest` pixels per side. Even surfaces have
+    no vote, since the flow over them is arbitrary. Without any contrast, it is 0."""
+    cv2 = _cv2()
+    height, width = photo.shape[:2]
+    share = min(1.0, longest / max(height, width))
+    size = max(1, round(width * share)), max(1, round(height * share))
+    small = cv2.resize(images.to_uint8(photo), size, interpolation=cv2.INTER_AREA)
+    grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 2)
+    slopes = np.hypot(*np.gradient(grey))
+    votes = cv2.resize(forward, size, interpolation=cv2.INTER_NEAREST)[slopes > CONTRAST]
+    return np.asarray(np.median(votes, 0)) if len(votes) else np.zeros(2)
 
 
 def valid(back: Float, forward: Float) -> NDArray[np.bool_]:

@@ -38,7 +38,7 @@ class Smoother:
         self, share: float, count: int = 0, last: tuple[NDArray[Any], Float] | None = None
     ):
         self.share, self.count, self.last = share, count, last
-        self._forward: Float = np.zeros((1, 1, 2), np.float32)
+        self._motion: NDArray[Any] = np.zeros(2)
 
     def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
@@ -48,7 +48,8 @@ class Smoother:
         made = np.array(images.to_float(picture))
         if self.last is not None:
             before, earlier = self.last
-            back, self._forward, reliable = optical_flow.follow(before, photo, LONGEST)
+            back, forward, reliable = optical_flow.follow(before, photo, LONGEST)
+            self._motion = optical_flow.camera(before, forward, LONGEST)
             apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
             # A flow over flat surfaces leads back, and so looks valid, across a cut too. Each
             # channel is compared alone, because NumPy is ten times slower along a short axis.
@@ -61,6 +62,6 @@ class Smoother:
         return made
 
     def motion(self) -> NDArray[Any]:
-        """Returns how far the photo has moved since the last one, to the right and down: the median
-        of its pixels."""
-        return np.asarray(np.median(self._forward.reshape(-1, 2), 0))
+        """Returns how far the camera has moved the photo since the last one, to the right and
+        down."""
+        return self._motion
