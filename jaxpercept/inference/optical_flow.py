@@ -88,13 +88,10 @@ def follow(
         back, forward = flow(photo, before), flow(before, photo)
         return back, forward, valid(back, forward)
     cv2 = _cv2()
-    size = round(width * share), round(height * share)
-    here, there = (
-        cv2.resize(images.to_uint8(x), size, interpolation=cv2.INTER_AREA) for x in (photo, before)
-    )
+    here, there = (_reduced(x, longest) for x in (photo, before))
     back, forward = flow(here, there), flow(there, here)
     mask = valid(back, forward).astype(np.uint8)
-    factor = np.array([width / size[0], height / size[1]], np.float32)
+    factor = np.array([width / here.shape[1], height / here.shape[0]], np.float32)
     large = [cv2.resize(x, (width, height)) * factor for x in (back, forward)]
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
     return large[0], large[1], mask.astype(bool)
@@ -105,14 +102,20 @@ def camera(photo: NDArray[Any], forward: Float, longest: int) -> NDArray[Any]:
     over what has some contrast, on a frame of at most `longest` pixels per side. Even surfaces have
     no vote, since the flow over them is arbitrary. Without any contrast, it is 0."""
     cv2 = _cv2()
+    grey = cv2.cvtColor(_reduced(photo, longest), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    slopes = np.hypot(*np.gradient(cv2.GaussianBlur(grey, (0, 0), 2)))
+    moves = cv2.resize(forward, slopes.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    votes = moves[slopes > CONTRAST]
+    return np.asarray(np.median(votes, 0)) if len(votes) else np.zeros(2)
+
+
+def _reduced(photo: NDArray[Any], longest: int) -> NDArray[np.uint8]:
+    """Returns the photo with at most `longest` pixels per side."""
     height, width = photo.shape[:2]
     share = min(1.0, longest / max(height, width))
     size = max(1, round(width * share)), max(1, round(height * share))
-    small = cv2.resize(images.to_uint8(photo), size, interpolation=cv2.INTER_AREA)
-    grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 2)
-    slopes = np.hypot(*np.gradient(grey))
-    votes = cv2.resize(forward, size, interpolation=cv2.INTER_NEAREST)[slopes > CONTRAST]
-    return np.asarray(np.median(votes, 0)) if len(votes) else np.zeros(2)
+    made = _cv2().resize(images.to_uint8(photo), size, interpolation=_cv2().INTER_AREA)
+    return np.asarray(made, np.uint8)
 
 
 def valid(back: Float, forward: Float) -> NDArray[np.bool_]:

@@ -38,7 +38,7 @@ class Smoother:
         self, share: float, count: int = 0, last: tuple[NDArray[Any], Float] | None = None
     ):
         self.share, self.count, self.last = share, count, last
-        self._motion: NDArray[Any] = np.zeros(2)
+        self._moved: tuple[NDArray[Any], Float] | None = None  # the last photo but one, its flow
 
     def __call__(self, photo: NDArray[Any], picture: NDArray[Any]) -> NDArray[Any]:
         """Returns the smoothed picture, float32 in [0, 1], for a photo of its size."""
@@ -49,7 +49,7 @@ class Smoother:
         if self.last is not None:
             before, earlier = self.last
             back, forward, reliable = optical_flow.follow(before, photo, LONGEST)
-            self._motion = optical_flow.camera(before, forward, LONGEST)
+            self._moved = before, forward
             apart = images.to_float(photo) - optical_flow.warped(images.to_float(before), back)
             # A flow over flat surfaces leads back, and so looks valid, across a cut too. Each
             # channel is compared alone, because NumPy is ten times slower along a short axis.
@@ -64,4 +64,4 @@ class Smoother:
     def motion(self) -> NDArray[Any]:
         """Returns how far the camera has moved the photo since the last one, to the right and
         down."""
-        return self._motion
+        return optical_flow.camera(*self._moved, LONGEST) if self._moved else np.zeros(2)
