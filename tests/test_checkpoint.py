@@ -171,17 +171,25 @@ def test_what_the_threads_of_a_failed_save_report_later_is_silent(
 def test_a_folder_that_cannot_be_written_leaves_no_thread(tmp_path, monkeypatch):
     """Orbax's threads would wait for the new folder for five minutes, and print tracebacks."""
     save(tmp_path, 1)
-    mkdir, before = os.mkdir, threading.enumerate()
+    mkdir, start = os.mkdir, threading.Thread.start
+    started = [threading.current_thread()]  # and those which it starts, not other tests' late ones
 
     def refused(path, *args, **kwargs):
         if tmp_path in Path(path).parents:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return mkdir(path, *args, **kwargs)
 
+    def recorded(thread):
+        if threading.current_thread() in started:
+            started.append(thread)
+        start(thread)
+
     monkeypatch.setattr(os, "mkdir", refused)
+    monkeypatch.setattr(threading.Thread, "start", recorded)
     with pytest.raises(InputError, match=r"checkpoint 2 could not be saved \(Permission denied\)"):
         save(tmp_path, 2)
-    assert not [t for t in threading.enumerate() if t not in before and not t.daemon]
+    assert len(started) > 1  # Orbax reads the folder with threads
+    assert not [t for t in started[1:] if t.is_alive() and not t.daemon]
 
 
 def test_metadata_that_lacks_what_a_run_saves_gives_way_too(tmp_path):
