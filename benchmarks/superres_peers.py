@@ -8,7 +8,8 @@ weights, on the same pictures, inputs, metrics and machine.
 
 PSNR, SSIM and the distances in VGG-16 are those of `evaluate superres`; the weave is that of
 `benchmarks.weave`. Seconds are for one picture of 128x128, the median of rounds in which all take
-turns. The peers run on ncnn's CPU build.
+turns. The peers run on ncnn's CPU build. --sheet FILE also writes the centres of all pictures side
+by side, beside the originals, at 100 % or as many times larger as --zoom says.
 
 The peers: SPAN (arXiv 2311.12770), 48 channels, L1 on DIV2K and more; waifu2x's photo net upconv_7
 at ×2, applied twice; RealSR's DF2K. The last is ESRGAN's net, trained against a discriminator on
@@ -37,6 +38,7 @@ from jaxpercept.inference import tiles, upscaling
 from jaxpercept.runtime import compilation_cache
 
 SCALE, LAYERS = 4, ("relu3_3", "relu4_3")
+CENTRE = 160  # the side of the sheet's squares, in pixels of the file
 Upscaler = Callable[[images.Float], NDArray[Any]]
 
 
@@ -120,6 +122,20 @@ def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
     return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} | weave.weave(pairs)
 
 
+def sheet(nets: dict[str, Upscaler], files: Sequence[Path], zoom: int) -> images.Float:
+    """Returns the original and each net's picture side by side, one picture per row."""
+    columns = [list(weave.measure(list(files), SCALE, upscale)) for upscale in nets.values()]
+    rows = []
+    for pairs in zip(*columns, strict=True):
+        found = [pairs[0][1], *(output for output, _ in pairs)]
+        side = min(CENTRE // zoom, *found[0].shape[:2])
+        top, left = ((n - side) // 2 for n in found[0].shape[:2])
+        rows.append(
+            [x[top : top + side, left : left + side].repeat(zoom, 0).repeat(zoom, 1) for x in found]
+        )
+    return images.contact_sheet(rows, column_labels=["original", *nets])
+
+
 def seconds(nets: dict[str, Upscaler], rounds: int) -> dict[str, float]:
     """Returns the seconds for one picture of 128x128, in turns; the first round is a warm-up."""
     x = np.random.default_rng(0).random((128, 128, 3), np.float32)
@@ -155,6 +171,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the peers")
     parser.add_argument("--json", metavar="FILE", help="nets in it are kept")
+    parser.add_argument("--sheet", metavar="FILE", help="a picture of all nets' pictures")
+    parser.add_argument("--zoom", type=int, default=1, metavar="N", help="of the sheet")
     given = parser.parse_args()
     compilation_cache.enable()
     nets: dict[str, Upscaler] = {}
@@ -177,6 +195,9 @@ def main() -> None:
             row["sets"][Path(folder).name] = scores(upscale, images.list_images(folder))
             command.keep(given.json, result)
     print(table(result))
+    if given.sheet:
+        files = [file for folder in given.data for file in images.list_images(folder)]
+        images.save_image(given.sheet, sheet(nets, files, given.zoom))
 
 
 if __name__ == "__main__":

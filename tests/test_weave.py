@@ -79,3 +79,16 @@ def test_peers_are_scored_as_evaluate_superres_scores(tmp_path, monkeypatch):
         for as_grey in (False, True)
     ]
     assert found["psnr"] == expected[0] != expected[1]
+
+
+def test_the_sheet_shows_the_centres_of_every_net_enlarged(tmp_path):
+    picture = np.zeros((240, 200, 3), np.uint8)
+    picture[116:124, 96:104] = 255  # the centre
+    images.save_image(tmp_path / "a.png", picture)
+    nets = {"black": lambda x: np.zeros((240, 200, 3)), "white": lambda x: np.ones((240, 200, 3))}
+    sheet = superres_peers.sheet(nets, [tmp_path / "a.png"], 3)
+    side = superres_peers.CENTRE // 3 * 3
+    assert sheet.shape[1] == 3 * side + 4 * 8
+    row = sheet[-8 - side // 2]
+    assert [row[8 + side // 2 + i * (side + 8)].mean() for i in range(3)] == [1, 0, 1]
+    assert (row[8 : 8 + side].mean(-1) > 0.5).sum() == 24  # eight pixels, three times as large
