@@ -296,8 +296,10 @@ def test_a_move_by_whole_pixels_changes_no_value():
     np.testing.assert_allclose(back[8:-8, 8:-8], x[8:-8, 8:-8], atol=0.02)
 
 
-@pytest.mark.parametrize("header", [{}, {"training": {}}])  # without grain and with it
-def test_what_is_measured_is_what_the_video_command_makes(tmp_path, header):
+@pytest.mark.parametrize(
+    ("header", "grain"), [({}, None), ({"training": {}}, None), ({"training": {}}, 0.1)]
+)  # without grain, with the net's own, and with the user's
+def test_what_is_measured_is_what_the_video_command_makes(tmp_path, header, grain):
     made = config.NET_PRESETS["resize"].scaled(0.1)
     model = Model("net", made, *transform_net.init(made), header)
     photos = [images.to_uint8(x) for x in moving(3, 4)]
@@ -305,9 +307,9 @@ def test_what_is_measured_is_what_the_video_command_makes(tmp_path, header):
     first.save(tmp_path / "a.png", save_all=True, append_images=rest, duration=40)
     how = {"steady": 0.8, "smooth": 0.3}
     task = Task(tmp_path / "a.png", "a.png", tmp_path / "b.png")
-    job = films.process([task], Treatment(), model, Job(1), Making(**how))
+    job = films.process([task], Treatment(grain=grain), model, Job(1), Making(**how))
     assert not job.failed
-    played = video._played(model, **how)
+    played = video._played(model, **how, grain=grain)
     for photo, frame in zip(photos, films.open_film(tmp_path / "b.png").frames, strict=True):
         np.testing.assert_allclose(
             images.to_float(frame.pixels), played(images.to_float(photo)), atol=1.1 / 255

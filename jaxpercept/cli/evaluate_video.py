@@ -80,6 +80,7 @@ def add(kinds: argparse._SubParsersAction) -> None:
     option(
         "--smooth", type=float, default=0.0, metavar="X", help="play the film as video --smooth X"
     )
+    option("--grain", type=float, metavar="X", help="play the film as video --grain X")
     option(
         "--sheet",
         metavar="FILE",
@@ -117,6 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
         paintings=arguments.style_image,
         steady=arguments.steady,
         smooth=arguments.smooth,
+        grain=arguments.grain,
         progress=say,
         watch=differences.watch if differences else None,
     )

@@ -55,24 +55,26 @@ def evaluate_video(
     paintings: Sequence[str | os.PathLike[str]] = (),
     steady: float = 0.0,
     smooth: float = 0.0,
+    grain: float | None = None,
     progress: Callable[[str], None] = lambda line: None,
     watch: Callable[..., object] | None = None,
 ) -> dict[str, Any]:
     """Measures `styles` (names or weights files) on `clips`: the first `frames` after `start`
-    seconds (of all clips, or of each), at a width of `size`, with the grain that a film has unless
-    the user sets another. `steady` and `smooth` are those of `film_frames.Making`; they do not
-    change "shift1" and "shift4".
+    seconds (of all clips, or of each), at a width of `size`. `steady` and `smooth` are those of
+    `film_frames.Making`, and `grain` is that of a film (None: what it has unless the user sets
+    another). They do not change "shift1" and "shift4".
 
     Returns {"clips": {CLIP: {STYLE: {"lag1": …, "shift1": …, "each": [error of each neighbouring
     pair, None if the flow aligns none of it]}}}, "size", "frames", "lags", "steady", "smooth",
-    "failed"}. A row "input" is the clip's own error. A bad clip is recorded in "failed". With
-    `paintings`, the style images of the styles in their order, each style also has the losses
+    "grain", "failed"}. A row "input" is the clip's own error. A bad clip is recorded in "failed".
+    With `paintings`, the style images of the styles in their order, each style also has the losses
     "content" and "style" of `video_losses`, and "content_each" and "style_each" of the frames.
     `watch` is called with the pictures, see `video_sheet.Differences`. Raises InputError if
     no clip can be used, for another number of paintings or starts, or for a share that is not
     allowed."""
     smoothing.check("steady", steady)
     smoothing.check("smooth", smooth)
+    images.check_grain(grain or 0.0)
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
     if len(starts) != len(clips):
         raise InputError(
@@ -91,7 +93,7 @@ def evaluate_video(
         for style, painting in zip(styles, paintings, strict=False)
     }
     result: dict[str, Any] = {"clips": {}, "size": size, "frames": frames}
-    result |= {"lags": list(lags), "steady": steady, "smooth": smooth, "failed": []}
+    result |= {"lags": list(lags), "steady": steady, "smooth": smooth, "grain": grain, "failed": []}
     for clip, begin in zip(clips, starts, strict=True):
         try:
             film = films.open_film(Path(clip), begin)
@@ -100,7 +102,7 @@ def evaluate_video(
                 raise InputError(
                     f"{clip}: has fewer than two frames in this part; give a longer clip"
                 )
-            calls = {name: _played(net, steady, smooth) for name, net in nets.items()}
+            calls = {name: _played(net, steady, smooth, grain) for name, net in nets.items()}
             plain = {name: _single(net) for name, net in nets.items()}
             name = str(clip) if [*clips].count(clip) == 1 else f"{clip} from {float(begin):g} s"
             watched = partial(watch, name) if watch else None
@@ -202,15 +204,15 @@ def _fitted(x: Float, width: int, clip: object) -> Float:
     return images.resize(x, (height, width))
 
 
-def _played(net: Model, steady: float, smooth: float) -> Outputs:
+def _played(net: Model, steady: float, smooth: float, grain: float | None) -> Outputs:
     """Returns the net on the frames of a film in order, as the `video` command applies it."""
     single, smoother = _single(net), Smoother(smooth)
     steadier = Steadier(steady, geometry.multiple(net.config))
-    grain = steadying.grain(net, steady)
+    amount = steadying.grain(net, steady, grain)
 
     def call(x: Float) -> Float:
         view = steadier(x)
-        return smoother(x, view.restored(single(view.grained(grain))))
+        return smoother(x, view.restored(single(view.grained(amount))))
 
     return call
 

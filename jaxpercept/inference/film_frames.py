@@ -104,7 +104,7 @@ def _batches(
     if first is None:
         return
     _check_size(film.path, first.frame, how, model)
-    amount = steadying.grain(model, making.steady) if how.grain is None else how.grain
+    amount = steadying.grain(model, making.steady, how.grain)
     pixels = first.view.image.shape[0] * first.view.image.shape[1]
     length = max(1, min(making.batch, BATCH_PIXELS // pixels))
     calls = ((None, partial(next, source, None), pixels) for _ in itertools.count())

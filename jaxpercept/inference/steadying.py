@@ -60,10 +60,12 @@ class Steadier:
         return View(_moved(image, right, down), (right, down), place)
 
 
-def grain(model: Any, share: float) -> float:
-    """Returns the grain of a film that is steadied by that share, unless the user sets another. A
+def grain(model: Any, share: float, given: float | None = None) -> float:
+    """Returns the grain of a film that is steadied by that share: the given one, or the default. A
     pattern that does not follow the camera sticks to the screen, so there is none at 0. Otherwise
     it is twice that of photos: the strokes hold better, and the losses are those without grain."""
+    if given is not None:
+        return given
     return 2 * float(getattr(model, "grain", 0.0)) if share else 0.0
 
 
