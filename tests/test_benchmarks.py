@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import command, rows, runtimes, style_table
+from benchmarks import command, layers_model, rows, runtimes, style_table
 from benchmarks.__main__ import OTHER_PRECISION, compare
 from benchmarks.worker import OURS
 from jaxpercept.errors import InputError
@@ -170,3 +170,47 @@ def test_a_broken_photo_is_named_by_dark_photos(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["dark_photos", "--photos", str(tmp_path), *out])
     with pytest.raises(InputError, match=r"a\.jpg: not an image"):
         dark_photos.main()
+
+
+def test_a_net_of_tensorflow_js_is_run_as_its_graph_says(tmp_path):
+    def layer(kind, name, *sources, **config):
+        nodes = [[[source, 0, 0, {}] for source in sources]] if sources else []
+        return {"class_name": kind, "name": name, "config": config, "inbound_nodes": nodes}
+
+    conv = {"strides": [1, 1], "padding": "same", "activation": "linear"}
+    layers = [
+        layer("InputLayer", "x"),
+        layer("Conv2D", "a", "x", **conv),
+        layer("Activation", "r", "a", activation="relu"),
+        layer("Concatenate", "c", "x", "r", axis=3),
+        layer("Add", "s", "c", "c"),
+        layer("UpSampling2D", "up", "s", size=[2, 3], interpolation="nearest"),
+    ]
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 1)).astype(np.float32)
+    bias = np.array([0.25], np.float32)
+    (tmp_path / "a.bin").write_bytes(kernel.tobytes() + bias.tobytes())
+    entries = [
+        {"name": "a/kernel", "shape": [3, 3, 2, 1], "dtype": "float32"},
+        {"name": "a/bias", "shape": [1], "dtype": "float32"},
+    ]
+    config = {"layers": layers, "output_layers": [["up", 0, 0]]}
+    found = {
+        "modelTopology": {"model_config": {"config": config}},
+        "weightsManifest": [{"paths": ["a.bin"], "weights": entries}],
+    }
+    (tmp_path / "model.json").write_text(json.dumps(found))
+    run, weights = layers_model.load(tmp_path / "model.json")
+    assert weights == 19
+    x = np.random.default_rng(1).normal(size=(1, 4, 5, 2)).astype(np.float32)
+    padded = np.pad(x[0], ((1, 1), (1, 1), (0, 0)))
+    plain = [
+        [(padded[i : i + 3, j : j + 3] * kernel[..., 0]).sum() for j in range(5)] for i in range(4)
+    ]
+    relu = np.maximum(np.array(plain) + 0.25, 0)[..., None]
+    expected = 2 * np.concatenate([x[0], relu], -1).repeat(2, 0).repeat(3, 1)
+    np.testing.assert_allclose(run(x)[0], expected, atol=1e-5)
+    found["modelTopology"]["model_config"]["config"]["layers"][2]["config"]["activation"] = "tanh"
+    (tmp_path / "model.json").write_text(json.dumps(found))
+    run, _ = layers_model.load(tmp_path / "model.json")
+    with pytest.raises(ValueError, match="layer r: Activation with these settings is not known"):
+        run(x)
