@@ -226,6 +226,13 @@ def test_pairs_belong_together(photos, degradation, workers):
     again.close()
 
 
+def test_a_patch_whose_input_is_too_small_for_the_net():
+    """Else the net itself raised, after the run's folder was made."""
+    with pytest.raises(InputError, match=r"image_size 56 is too small .* give at least 64"):
+        config.TrainConfig(task="superres", net=superres_net(8), image_size=56)
+    config.TrainConfig(task="superres", net=superres_net(8), image_size=64)
+
+
 def test_a_patch_that_the_scale_does_not_divide(photos):
     with pytest.raises(InputError, match="image_size 30 is not a multiple of the scale 4; use 28"):
         data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
