@@ -528,7 +528,7 @@ def test_the_step_compiles_once(photos, tmp_path, monkeypatch):
     hits.clear()
     loop.train(dataclasses.replace(made, steps=6))
     assert len(traced) == 2
-    assert any(hits)
+    assert any(hits) or os.environ["JAXPERCEPT_CACHE"] == "off"
 
 
 @pytest.mark.parametrize(
