@@ -37,7 +37,12 @@ def make_config(photos, out, **kwargs):
 
 def made(photos, size=SIZE, augment=True):
     stream = data.make_dataset(
-        [str(photos)], batch_size=4, image_size=size, seed=3, augment=augment, kind=data.Pick
+        data.open_sources([photos]),
+        batch_size=4,
+        image_size=size,
+        seed=3,
+        augment=augment,
+        kind=data.Pick,
     )
     return stream, stream.load.pack()
 
@@ -56,7 +61,7 @@ def metrics(out):
 
 def test_plain_crops_are_the_photo_s_own_pixels_at_every_place(photos):
     stream, packed = made(photos, augment=False)
-    whole = loading.Load(stream.load.source, SIZE, "resize", False, True, 0).decode(0)
+    whole = loading.Load(stream.load.source, SIZE, "resize", False, 0).decode(0)
     wide = whole.shape[1] - SIZE + 1
     assert whole.shape[0] == SIZE
     assert wide > 5

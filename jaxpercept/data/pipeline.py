@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from jaxpercept.data.loading import WORDS, Load
-from jaxpercept.data.sources import Folder, Source, open_sources
+from jaxpercept.data.sources import Folder, Source
 from jaxpercept.errors import InputError, printable
 from jaxpercept.images import left_out_line
 from jaxpercept.images.listing import UNREADABLE
@@ -50,10 +50,6 @@ class Batches:
         self._seen: set[int] = set()
         self.problems: dict[str, str] = {}
         self.too_small: set[str] = set()
-
-    def __len__(self) -> int:
-        """Returns the number of batches in an epoch, or a very large number when repeating."""
-        return len(self._batches)
 
     def __iter__(self) -> Batches:
         return self
@@ -151,36 +147,29 @@ def default_cache_bytes() -> int:
 
 
 def make_dataset(
-    sources: Sequence[str] | Source,
+    source: Source,
     *,
     batch_size: int,
     image_size: int,
     seed: int,
-    shuffle: bool = True,
-    repeat: bool = True,
     crop: Literal["resize", "patch"] = "resize",
     augment: bool | None = None,
     workers: int = 0,
     threads: int | None = None,
-    start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
-    exclude: Sequence[str] = (),
     cache_bytes: int | None = None,
     max_broken_share: float = 0.1,
     each: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None,
     kind: type[Load] = Load,
 ) -> Batches:
-    """Returns an iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
+    """Returns an endless iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
 
-    sources: see `open_sources`.
+    source: the result of `open_sources`, for example. It is shuffled anew every epoch.
+    seed: decides the order, the crops and the augmentation.
     batch_size: the number of images of this shard; shard (i, n) is the i-th of n parts of the
     global batch.
-    shuffle: shuffles anew every epoch, decided by `seed`.
-    repeat: makes the stream endless; otherwise it is one epoch, whose last batch is short unless
-    sharded.
     crop, augment: see `loading`. Crops are augmented by default only with `crop="patch"`.
     workers: the number of decoding processes; 0 uses `threads` (2 to 8, by the machine).
-    start_step: the number of batches to skip, at no cost.
     cache_bytes: the limit of decoded images kept in memory, shared among the workers. Other images
     are decoded every time, with the same result.
     max_broken_share: a broken image is replaced by another, counted and named. If broken images
@@ -197,30 +186,22 @@ def make_dataset(
         )
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
-    given = isinstance(sources, str | os.PathLike | list | tuple)
-    source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
     for part in getattr(source, "parts", [source]):
         if isinstance(part, Folder) and (line := left_out_line(part.left_out)):
             level = logging.WARNING if UNREADABLE in part.left_out else logging.INFO
             log.log(level, "%s", printable(f"{part.folder}: {line}"))
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     augment = crop == "patch" if augment is None else augment
-    load = kind(source, image_size, crop, augment, shuffle, room // max(1, workers))
-    order = grain.MapDataset.range(len(source)).seed(seed)
-    if shuffle:
-        order = order.shuffle()
-    if repeat:
-        order = order.repeat()
+    load = kind(source, image_size, crop, augment, room // max(1, workers))
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     elements = order.random_map(_with_seed).map(load)
     elements = elements if each is None else elements.random_map(each)
-    batches = elements.batch(batch_size, drop_remainder=repeat or count > 1)
+    batches = elements.batch(batch_size, drop_remainder=True)
     if count > 1:
         batches = batches[index::count]
     threads = threads or min(8, max(2, os.cpu_count() or 2))
     allowed = max(10, int(max_broken_share * len(source))) if max_broken_share else 0
-    out = Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
-    out.set_state({"step": start_step})
-    return out
+    return Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
 
 
 def _with_seed(index: int, rng: np.random.Generator) -> tuple[int, int]:

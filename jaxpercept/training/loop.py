@@ -191,9 +191,8 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     """Returns this process's part of the training images or super-resolution pairs, endless, from
     the first. `source` holds the config's images, if they were opened already."""
     count = jax.process_count()
-    sources: Any = source
-    if sources is None:
-        sources = data.open_sources(config.data, config.exclude, own=config.out)
+    if source is None:
+        source = data.open_sources(config.data, config.exclude, own=config.out)
     choices: dict[str, Any] = {
         "batch_size": config.batch_size // count,
         "image_size": config.image_size,
@@ -205,10 +204,10 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     }
     if config.task == "superres":
         scale, degradation = config.net.scale, config.degradation
-        return data.make_pairs(sources, scale=scale, degradation=degradation, **choices)
+        return data.make_pairs(source, scale=scale, degradation=degradation, **choices)
     if config.cache == "device":
         choices |= {"kind": data.Pick, "workers": 0, "threads": 2}
-    return data.make_dataset(sources, augment=config.augment, **choices)
+    return data.make_dataset(source, augment=config.augment, **choices)
 
 
 def _resumed(
