@@ -44,6 +44,8 @@ class Load:
         self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code and the reason
 
     def decode(self, index: int) -> NDArray[np.uint8]:
+        """Returns an image (H, W, 3) from which crops are cut. Raises InputError if it cannot be
+        used."""
         image = self.cache.get(index)
         if image is None:
             short = round(self.size * self.zoom) if self.crop == "resize" else None

@@ -163,6 +163,8 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
 
 
 def trained_style(name: str, folders: tuple[str, ...]) -> Style:
+    """Returns the net of this name or file, with its style image, see `style_image`. Raises
+    InputError if its header does not say how it was trained."""
     model = load_model(name)
     header = model.header
     known = {"config", "steps"} <= header.get("training", {}).keys()
