@@ -112,11 +112,11 @@ def test_resuming_continues_exactly(folder):
     part = stream(folder)
     assert equal(take(part, 5), whole[:5])
     state = part.get_state()
-    assert state == {"step": 5}
+    assert state == {"step": 5, "broken": {}, "too_small": []}
     resumed = stream(folder)
     resumed.set_state(state)
     assert equal(take(resumed, 6), whole[5:])
-    assert resumed.get_state() == {"step": 11}
+    assert resumed.get_state() == {"step": 11, "broken": {}, "too_small": []}
     assert equal(take(stream(folder, step=9), 2), whole[9:])
     assert np.array_equal(*(next(stream(folder, step=10**9))["target"] for _ in range(2)))
 

@@ -35,10 +35,7 @@ log = logging.getLogger(__name__)
 
 class Batches:
     """The stream: an iterator of {"target": uint8 (N, S, S, 3)} and the entries that `each` of
-    `make_dataset` added, with `get_state()` and `set_state()`. A state is {"step": int}.
-
-    `problems` maps the names of broken images met so far to the reasons. `too_small` holds the
-    names of images smaller than the patch."""
+    `make_dataset` added, with `get_state()` and `set_state()`."""
 
     def __init__(
         self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int
@@ -47,9 +44,9 @@ class Batches:
         self._workers, self._threads = workers, threads
         self._stream: Any = None
         self._step = 0
-        self._seen: set[int] = set()
-        self.problems: dict[str, str] = {}
-        self.too_small: set[str] = set()
+        # By index, since the images may be elsewhere when a run goes on.
+        self._broken: dict[int, str] = {}
+        self._small: set[int] = set()
 
     def __iter__(self) -> Batches:
         return self
@@ -85,14 +82,28 @@ class Batches:
             )
         )
 
-    def get_state(self) -> dict[str, int]:
-        """Returns the position: how many batches have been taken."""
-        return {"step": self._step}
+    @property
+    def problems(self) -> dict[str, str]:
+        """The broken images met so far: the reasons by name."""
+        return {self.load.source.name(index): why for index, why in self._broken.items()}
 
-    def set_state(self, state: dict[str, int]) -> None:
-        """Continues exactly as a stream that has given `step` batches, at no cost."""
+    @property
+    def too_small(self) -> set[str]:
+        """The names of the images met so far that are smaller than the patch."""
+        return {self.load.source.name(index) for index in self._small}
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the position, JSON-able: how many batches were taken, and what they left out."""
+        broken = {str(index): why for index, why in self._broken.items()}
+        return {"step": self._step, "broken": broken, "too_small": sorted(self._small)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues exactly as a stream that has given `step` batches, at no cost. A state of a
+        number of steps alone will do."""
         self.close()
         self._step = int(state["step"])
+        self._broken |= {int(index): why for index, why in state.get("broken", {}).items()}
+        self._small.update(state.get("too_small", ()))
 
     def close(self) -> None:
         """Stops reading ahead. The next batch starts it again."""
@@ -102,25 +113,23 @@ class Batches:
 
     def _note(self, left_out: NDArray[np.int64], why: NDArray[np.uint8]) -> None:
         for code, text in zip(left_out.ravel().tolist(), why.reshape(-1, WORDS), strict=True):
-            if code < 0 or code in self._seen:
-                continue
-            self._seen.add(code)
             index, small = divmod(code, 2)
-            name = self.load.source.name(index)
+            if code < 0 or index in (self._small if small else self._broken):
+                continue
             if small:
-                self.too_small.add(name)
+                self._small.add(index)
+                name = self.load.source.name(index)
                 log.info("left out: %s is smaller than the patch of %d", name, self.load.size)
                 continue
-            reason = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
-            self.problems[name] = reason
-            so_far = f"({len(self.problems)} of {len(self.load.source)} so far)"
-            log.warning("left out: %s %s", printable(reason), so_far)
-        if len(self.problems) > self._max_broken:
+            self._broken[index] = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
+            so_far = f"({len(self._broken)} of {len(self.load.source)} so far)"
+            log.warning("left out: %s %s", printable(self._broken[index]), so_far)
+        if len(self._broken) > self._max_broken:
+            last = self.load.source.name(list(self._broken)[-1])
             raise InputError(
-                f"{len(self.problems)} of {len(self.load.source)} training images cannot be "
-                "read, the last one"
-                f" {list(self.problems)[-1]}; more than {self._max_broken} broken images end the "
-                "run: check the data"
+                f"{len(self._broken)} of {len(self.load.source)} training images cannot be read, "
+                f"the last one {last}; more than {self._max_broken} broken images end the run: "
+                "check the data"
             )
 
 

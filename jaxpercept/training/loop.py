@@ -220,8 +220,6 @@ def _resumed(
         return start.state, {}
     state, about = restored
     stream.set_state(about["data"])
-    stream.problems.update(about.get("broken", {}))
-    stream.too_small.update(about.get("too_small", ()))
     return state, about.get("last", {})
 
 
@@ -233,8 +231,6 @@ def _about(start: Start, stream: data.Batches, last: dict[str, float]) -> dict[s
         "about_data": start.about_data,
         "contents": start.hashes,
         "last": last,
-        "broken": stream.problems,
-        "too_small": sorted(stream.too_small),
     }
 
 
