@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import jax
@@ -147,6 +148,14 @@ def test_every_part_and_the_report(place, tmp_path):
     assert not [line for line in said if line.endswith(" s")]
     with pytest.raises(InputError, match=r"other settings \(iterations\)"):
         report.reproduce(config_of(place, tmp_path, iterations=4, parts=("crossing",)))
+
+
+def test_a_setting_that_only_the_stored_result_has_is_named(tmp_path):
+    """An earlier version may have had it."""
+    (tmp_path / "unit.json").write_text(json.dumps({"settings": {"size": 24, "old": 1}}))
+    there = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(old\)"):
+        lab.Lab.kept(there, "unit", {"size": 24}, lambda: pytest.fail("measures again"))
 
 
 def test_what_draws_level_and_what_never_does():

@@ -102,7 +102,8 @@ class Lab:
             unit = _stored(path)
             if unit["settings"] == settings:
                 return unit
-            differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
+            then = unit["settings"]
+            differing = [k for k in then | settings if then.get(k) != settings.get(k)]
             raise InputError(
                 f"{path} was made with other settings ({', '.join(differing)}); give another "
                 "--out, or delete it"
