@@ -187,7 +187,7 @@ def untrained(made, *_):
     path = Path(made.out) / "model.safetensors"
     header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
     net_file.save(path, made.net, *transform_net.init(made.net), header)
-    return path, made.steps
+    return path, made.steps, []
 
 
 @pytest.mark.parametrize(
