@@ -22,7 +22,7 @@ def rate(sources: list[str], size: int, batches: int, cache_bytes: int) -> float
     """Returns the images per second over `batches` batches of 4, after as many that fill the
     buffers and the cache."""
     stream = data.make_dataset(
-        sources, batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes
+        data.open_sources(sources), batch_size=4, image_size=size, seed=0, cache_bytes=cache_bytes
     )
     for _ in range(batches):
         next(stream)

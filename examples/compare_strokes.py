@@ -14,14 +14,13 @@ from jaxpercept.config.options import Option, check
 from jaxpercept.errors import InputError, reporting
 from jaxpercept.inference import strokes, tiles
 from jaxpercept.inference.model import load_model
-from jaxpercept.nets import geometry
 
 
 def painted(photo, model):
     """Returns what the net makes of the photo (H, W, 3), uint8: three pictures of its size, by
     name."""
     height, width = photo.shape[:2]
-    least = geometry.least_side(model.config)
+    least = model.config.least_side
     seen = strokes.reduced(photo, strokes.seen_size(None, height, width, least))
     output = tiles.run(model, images.grain(seen, model.grain))
     return {
@@ -53,7 +52,7 @@ def main(arguments=None):
         check("--at", share, Option(least=0, most=1))
     photo, model = images.load_uint8(given.photo), load_model(given.style)
     height, width = photo.shape[:2]
-    if min(height, width) < (least := geometry.least_side(model.config)):
+    if min(height, width) < (least := model.config.least_side):
         raise InputError(
             f"{given.photo}: {width}x{height} is too small; give at least {least} pixels per side"
         )

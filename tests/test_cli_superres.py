@@ -113,8 +113,8 @@ BAD = {
     ),
     "train: no scale": ("train superres --loss pixel --data P", "--scale"),
     "train: patch of another scale": (
-        "train superres --scale 8 --loss pixel --data P --patch-size 36",
-        "--patch-size 36 is not a multiple of the scale 8; use 32",
+        "train superres --scale 8 --loss pixel --data P --patch-size 76",
+        "--patch-size 76 is not a multiple of the scale 8; use 72",
     ),
     "train: small patch": (
         "train superres --scale 4 --loss pixel --data P --patch-size 8",

@@ -41,9 +41,12 @@ def folder(tmp_path):
     return root
 
 
-def stream(folder, **options):
+def stream(folder, step=0, **options):
     settings = {"batch_size": 4, "image_size": 32, "seed": 7, "threads": 2} | options
-    return make_dataset([str(folder)] if isinstance(folder, os.PathLike) else folder, **settings)
+    given = [folder] if isinstance(folder, os.PathLike) else folder
+    batches = make_dataset(data.open_sources(given), **settings)
+    batches.set_state({"step": step})
+    return batches
 
 
 def take(batches, count):
@@ -73,8 +76,9 @@ def test_threads_cache_and_workers_change_nothing(folder):
 def test_worker_processes_give_the_same_and_name_broken_files(folder):
     (folder / "broken.jpg").write_bytes(b"not an image")
     here, there = stream(folder), stream(folder, workers=2)
+    others = multiprocessing.active_children()  # of an earlier stream, which may be ending yet
     first = next(there)["target"]
-    workers = multiprocessing.active_children()
+    workers = [child for child in multiprocessing.active_children() if child not in others]
     assert len(workers) == 2
     for worker in (
         workers
@@ -84,7 +88,7 @@ def test_worker_processes_give_the_same_and_name_broken_files(folder):
     assert equal(take(here, 24), [first, *take(there, 23)])
     assert there.problems == here.problems != {}
     there.set_state({"step": 5})
-    assert equal(take(there, 2), take(stream(folder, start_step=5), 2))
+    assert equal(take(there, 2), take(stream(folder, step=5), 2))
 
 
 def test_a_link_to_nothing_is_a_broken_image(folder):
@@ -108,13 +112,13 @@ def test_resuming_continues_exactly(folder):
     part = stream(folder)
     assert equal(take(part, 5), whole[:5])
     state = part.get_state()
-    assert state == {"step": 5}
+    assert state == {"step": 5, "broken": {}, "too_small": []}
     resumed = stream(folder)
     resumed.set_state(state)
     assert equal(take(resumed, 6), whole[5:])
-    assert resumed.get_state() == {"step": 11}
-    assert equal(take(stream(folder, start_step=9), 2), whole[9:])
-    assert np.array_equal(*(next(stream(folder, start_step=10**9))["target"] for _ in range(2)))
+    assert resumed.get_state() == {"step": 11, "broken": {}, "too_small": []}
+    assert equal(take(stream(folder, step=9), 2), whole[9:])
+    assert np.array_equal(*(next(stream(folder, step=10**9))["target"] for _ in range(2)))
 
 
 def test_every_epoch_shows_every_image_once_in_another_order(folder):
@@ -126,9 +130,6 @@ def test_every_epoch_shows_every_image_once_in_another_order(folder):
     epochs = [np.concatenate(half).tolist() for half in (seen[:3], seen[3:])]
     assert sorted(epochs[0]) == sorted(epochs[1]) == [20 * i for i in range(12)]
     assert epochs[0] != epochs[1]
-    ordered = [b["target"] for b in stream(flat, shuffle=False, repeat=False, batch_size=5)]
-    assert [len(b) for b in ordered] == [5, 5, 2]
-    assert np.concatenate(ordered)[:, 0, 0, 0].tolist() == [20 * i for i in range(12)]
 
 
 def test_shards_are_parts_of_the_same_global_batch(folder):
@@ -141,10 +142,10 @@ def test_resize_keeps_proportions_and_crops_within(tmp_path):
     wide = np.zeros((50, 150, 3), np.uint8)
     wide[..., 0] = np.arange(150)
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    (centre,) = take(stream(tmp_path, shuffle=False, batch_size=1, image_size=25), 1)
-    assert abs(int(centre[0, 12, 12, 0]) - 75) <= 2
-    lefts = {int(b[0, 0, 0, 0]) for b in take(stream(tmp_path, batch_size=1, image_size=25), 30)}
-    assert len(lefts) > 10
+    crops = np.concatenate(take(stream(tmp_path, batch_size=1, image_size=25), 30)).astype(int)
+    assert len({*crops[:, 0, 0, 0]}) > 10
+    slopes = (crops[:, 12, 20, 0] - crops[:, 12, 4, 0]) / 16
+    np.testing.assert_allclose(slopes, 2, atol=0.15)  # 50 rows become 25
     assert all(
         np.diff(b[0, 5, 2:-2, 0].astype(int)).min() > 0
         for b in take(stream(tmp_path, batch_size=1), 20)
@@ -189,8 +190,6 @@ def test_augmented_photos_are_turned_mirrored_and_zoomed_into_without_distortion
         take(stream(tmp_path, augment=True), 4),
         take(stream(tmp_path, augment=True, cache_bytes=0), 4),
     )
-    plain = take(stream(tmp_path, augment=True, shuffle=False, repeat=False, batch_size=1), 1)
-    assert equal(plain, take(stream(tmp_path, shuffle=False, repeat=False, batch_size=1), 1))
 
 
 def test_augmented_photos_take_another_gamma_each_channel_nearly_the_same(tmp_path):
@@ -245,7 +244,7 @@ def test_broken_images_are_replaced_counted_and_named(folder, caplog):
     assert len([r for r in caplog.records if "left out" in r.message]) == 3
     assert "text.jpg" in caplog.text
     assert all(b.shape == (4, 32, 32, 3) for b in batches)
-    assert equal(batches[6:], take(stream(folder, start_step=6, threads=1), 6))
+    assert equal(batches[6:], take(stream(folder, step=6, threads=1), 6))
 
 
 def test_nothing_left_or_too_much_broken_is_an_error(tmp_path):
@@ -423,7 +422,7 @@ def test_names_that_are_not_utf8_fifos_and_common_suffixes(folder, tmp_path, cap
     (folder / "notes.txt").write_text("")
     assert describe([str(folder)])["count"] == 15
     with caplog.at_level(logging.INFO):
-        stream(folder, shuffle=False, repeat=False, batch_size=15)
+        stream(folder)
     assert "left out of the folders: 1 .txt, 1 FIFO (pipe)" in caplog.text
     done = prepare(folder, tmp_path / "packed")
     assert (done["count"], done["left_out"]) == (15, {})
@@ -489,10 +488,10 @@ def test_photos_beside_a_dataset_are_said_to_be_left_out(folder, prepare, caplog
     count = len(data.open_sources([folder]))
     prepare(folder, folder / "packed")
     assert len(data.open_sources([folder / "packed"])) == count
-    assert not caplog.records
+    said = f"only the dataset {folder / 'packed'} is read, and not the {count} images"
+    assert said not in caplog.text
     assert len(data.open_sources([folder])) == count
-    said = f"{folder}: only the dataset {folder / 'packed'} is read, and not the {count} images"
-    assert said in caplog.text
+    assert f"{folder}: {said}" in caplog.text
 
 
 def test_a_fifo_is_no_dataset(folder):

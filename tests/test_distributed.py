@@ -3,8 +3,10 @@ and the commands of docs/scaling.md as written there.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -45,9 +47,13 @@ def outputs(started, seconds=1800):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Returns a port below those that systems give to outgoing connections. One of those might be
+    given away before process 0 listens."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(scope="module")

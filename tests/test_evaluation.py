@@ -2,6 +2,7 @@
 models.
 """
 
+import dataclasses
 import json
 
 import jax
@@ -184,6 +185,10 @@ def test_the_held_out_objective_is_that_of_the_training(tmp_path):
         made = config.TrainConfig(objective=objective, clip=clip)
         found = styles.held_out_objective(made, path, photos)
         assert found == pytest.approx(2 * 255 * np.abs(expected - photos).mean(), rel=1e-4)
+    with pytest.raises(InputError, match=r"other-vgg\.safetensors"):  # not by the shipped one
+        styles.held_out_objective(
+            dataclasses.replace(made, vgg=str(tmp_path / "other-vgg.safetensors")), path, photos
+        )
 
 
 def test_nets_are_measured_on_the_inputs_they_were_trained_on():

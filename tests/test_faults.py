@@ -172,6 +172,10 @@ def test_broken_images_are_counted_named_and_bounded(photos, tmp_path, capsys):
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
     loop.train(config)  # finished: nothing changes, and broken images stay recorded
     assert weights_file.read_header(path)["training"]["data"]["broken"] == 2
+    elsewhere = str(photos.rename(tmp_path / "moved"))
+    config = step_runs.dataclasses.replace(config, data=(elsewhere,), steps=6)
+    loop.train(config)
+    assert weights_file.read_header(path)["training"]["data"]["broken"] == 2  # the same two
     strict = step_runs.dataclasses.replace(config, max_broken=0.0, out=str(tmp_path / "strict"))
     with pytest.raises(
         InputError,

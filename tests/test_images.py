@@ -19,6 +19,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.images import (
     contact_sheet,
     fetch,
+    find_images,
     left_out_line,
     list_images,
     load_image,
@@ -323,8 +324,8 @@ def test_folders_count_what_they_have_besides_images(tmp_path):
     os.mkfifo(tmp_path / "e.png")
     (tmp_path / "null.png").symlink_to(os.devnull)
     left_out = Counter()
-    found = list_images(tmp_path, left_out=left_out)
-    assert [path.name for path in found] == ["a.JPE", "b.jfif", "c.mpo", "d.avif"]
+    found = find_images(tmp_path, left_out=left_out)
+    assert [one.path.name for one in found] == ["a.JPE", "b.jfif", "c.mpo", "d.avif"]
     assert left_out_line(left_out) == (
         "left out of the folders: 2 .txt, 1 .heic, 1 FIFO (pipe), 1 device, 1 no suffix"
     )
@@ -378,17 +379,17 @@ def test_a_link_back_up_ends(tmp_path):
 def test_contact_sheet_holds_every_image(picture):
     x = picture.astype(np.float32) / 255
     sheet = contact_sheet(
-        [[x, picture], [x, None]], row_labels=["one", "two"], column_labels=["a", "b"], gap=4
+        [[x, picture], [x, None]], row_labels=["one", "two"], column_labels=["a", "b"]
     )
     assert sheet.dtype == np.float32
     found = [
         (r, c)
         for r in range(sheet.shape[0] - 35)
-        for c in (4, 60)
+        for c in (8, 68)
         if np.array_equal(sheet[r : r + 36, c : c + 52], x)
     ]
-    assert sorted(c for _, c in found) == [4, 4, 60]
-    assert contact_sheet([[x]], cell=26, gap=0).shape == (18, 26, 3)
+    assert sorted(c for _, c in found) == [8, 8, 68]
+    assert contact_sheet([[x]], cell=26).shape == (18 + 16, 26 + 16, 3)
     with pytest.raises(ValueError, match="row labels"):
         contact_sheet([[x]], row_labels=["a", "b"])
 
@@ -410,5 +411,6 @@ def test_the_fifos_of_a_pattern_are_left_out(tmp_path):
     save_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.float32))
     os.mkfifo(tmp_path / "b.png")
     left_out = Counter()
-    assert list_images([f"{tmp_path}/*.png"], None, left_out) == [tmp_path / "a.png"]
+    (one,) = find_images([f"{tmp_path}/*.png"], None, left_out)
+    assert one.path == tmp_path / "a.png"
     assert sum(left_out.values()) == 1

@@ -194,30 +194,6 @@ def test_the_reference_in_docs_is_that_of_the_fields(root):
     assert (root / "docs" / "options.md").read_text() == reference()
 
 
-def test_links_in_the_docs_lead_somewhere(root):
-    pages = {
-        path: re.sub(r"(?ms)^```.*?^```", "", path.read_text())
-        for path in (*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("weights/*.md"))
-    }
-    assert len(pages) > 10
-    broken = []
-    for page, text in pages.items():
-        for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", text)):
-            name, _, anchor = link.partition("#")
-            if re.match(r"https?:|mailto:", link):
-                continue
-            path = (page.parent / name).resolve() if name else page
-            if not path.exists() or (anchor and anchor not in anchors(pages[path])):
-                broken.append(f"{page.relative_to(root)}: {link}")
-    assert not broken
-
-
-def anchors(text):
-    """Returns the names that GitHub gives to the headings of a page."""
-    found = re.findall(r"(?m)^#+ +(.+?) *$", text)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
-
-
 def test_every_preset_is_explained(capsys):
     assert config.NET_HELP.keys() == config.NET_PRESETS.keys()
     with pytest.raises(SystemExit):

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import jax
@@ -149,6 +150,14 @@ def test_every_part_and_the_report(place, tmp_path):
         report.reproduce(config_of(place, tmp_path, iterations=4, parts=("crossing",)))
 
 
+def test_a_setting_that_only_the_stored_result_has_is_named(tmp_path):
+    """An earlier version may have had it."""
+    (tmp_path / "unit.json").write_text(json.dumps({"settings": {"size": 24, "old": 1}}))
+    there = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(old\)"):
+        lab.Lab.kept(there, "unit", {"size": 24}, lambda: pytest.fail("measures again"))
+
+
 def test_what_draws_level_and_what_never_does():
     def unit(photo, at):
         level = {"iteration": at, "evaluations": at + 2} if at else None
@@ -178,7 +187,7 @@ def untrained(made, *_):
     path = Path(made.out) / "model.safetensors"
     header = {"task": "superres", "training": {"steps": made.steps, "config": {}}}
     net_file.save(path, made.net, *transform_net.init(made.net), header)
-    return path, made.steps
+    return path, made.steps, []
 
 
 @pytest.mark.parametrize(

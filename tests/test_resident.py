@@ -37,7 +37,12 @@ def make_config(photos, out, **kwargs):
 
 def made(photos, size=SIZE, augment=True):
     stream = data.make_dataset(
-        [str(photos)], batch_size=4, image_size=size, seed=3, augment=augment, kind=data.Pick
+        data.open_sources([photos]),
+        batch_size=4,
+        image_size=size,
+        seed=3,
+        augment=augment,
+        kind=data.Pick,
     )
     return stream, stream.load.pack()
 
@@ -56,7 +61,7 @@ def metrics(out):
 
 def test_plain_crops_are_the_photo_s_own_pixels_at_every_place(photos):
     stream, packed = made(photos, augment=False)
-    whole = loading.Load(stream.load.source, SIZE, "resize", False, True, 0).decode(0)
+    whole = loading.Load(stream.load.source, SIZE, "resize", False, 0).decode(0)
     wide = whole.shape[1] - SIZE + 1
     assert whole.shape[0] == SIZE
     assert wide > 5
@@ -186,7 +191,7 @@ def test_the_device_is_chosen_where_the_photos_fit_or_the_run_began_so(tmp_path)
         def __init__(self, memory):
             self.memory_stats = lambda: memory and {"bytes_limit": memory}
 
-    long = config.TrainConfig()
+    long = config.TrainConfig(out=str(tmp_path))  # no run of the user's
     needed = 100 * 256**2 * 3 * 1.5
     for memory, expected in (
         (None, "host"),
@@ -198,10 +203,11 @@ def test_the_device_is_chosen_where_the_photos_fit_or_the_run_began_so(tmp_path)
     assert resident.choose_cache(few, 100, [Device(10**12)]) == "host"
     given = dataclasses.replace(few, cache="device")
     assert resident.choose_cache(given, 100, [Device(None)]) == "device"
+    enlarging = dataclasses.replace(long, task="superres", net=config.superres_net(4))
     for about, expected in (('{"cache": "device"}', "device"), ("{}", "host")):
         (tmp_path / "config.json").write_text(about)
-        began = dataclasses.replace(long, out=str(tmp_path))
-        assert resident.choose_cache(began, 100, [Device(10**12)]) == expected
+        assert resident.choose_cache(long, 100, [Device(10**12)]) == expected
+        assert resident.choose_cache(enlarging, 100, [Device(10**12)]) == "host"
     with pytest.raises(InputError, match=r"device: the photos take .* use host"):
         resident.check_room([np.zeros(100)], [Device(800)])
     with pytest.raises(InputError, match="for style transfer"):

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP end every command in order: nothing half-written, no traceback."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -53,15 +54,27 @@ def test_ignored_signals_stay_ignored(manager):
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
+CTRL_C = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "jaxpercept.errors":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
 @pytest.mark.parametrize("program", ["infer.py", "train.py", "-mjaxpercept"])
-def test_ctrl_c_while_the_program_is_imported(program, root):
-    words = [sys.executable, "-X", "importtime", program, "--help"]
-    process = subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
-    while "jaxpercept.errors" not in process.stderr.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert "Traceback" not in process.communicate()[1]
-    assert process.returncode == -signal.SIGINT
+def test_ctrl_c_while_the_program_is_imported(program, root, tmp_path):
+    """The program sends it to itself: one of ours might come too late on a busy machine."""
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C)  # which Python imports first
+    own = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, program, "--help"], cwd=root, env=own, stderr=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 @pytest.fixture(scope="module")

@@ -207,9 +207,10 @@ def photos(tmp_path_factory):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_pairs_belong_together(photos, degradation, workers):
     choices = {"scale": 4, "degradation": degradation, "image_size": 32, "batch_size": 3, "seed": 5}
-    stream = data.make_pairs([str(photos)], **choices, workers=workers)
+    source = data.open_sources([photos])
+    stream = data.make_pairs(source, **choices, workers=workers)
     batches = [next(stream) for _ in range(4)]
-    assert stream.get_state() == {"step": 4}
+    assert stream.get_state()["step"] == 4
     assert {name.rsplit("/", 1)[-1] for name in stream.too_small} == {"small.png"}
     stream.close()
     for batch in batches:
@@ -221,14 +222,22 @@ def test_pairs_belong_together(photos, degradation, workers):
             assert 1 < np.abs(batch["input"].astype(int) - clean).mean() < 60
         else:
             np.testing.assert_array_equal(batch["input"], clean)
-    again = data.make_pairs([str(photos)], **choices, start_step=3)
+    again = data.make_pairs(source, **choices)
+    again.set_state({"step": 3})
     np.testing.assert_array_equal(next(again)["input"], batches[3]["input"])
     again.close()
 
 
+def test_a_patch_whose_input_is_too_small_for_the_net():
+    """Else the net itself raised, after the run's folder was made."""
+    with pytest.raises(InputError, match=r"image_size 56 is too small .* give at least 64"):
+        config.TrainConfig(task="superres", net=superres_net(8), image_size=56)
+    config.TrainConfig(task="superres", net=superres_net(8), image_size=64)
+
+
 def test_a_patch_that_the_scale_does_not_divide(photos):
     with pytest.raises(InputError, match="image_size 30 is not a multiple of the scale 4; use 28"):
-        data.make_pairs([str(photos)], scale=4, image_size=30, batch_size=1, seed=0)
+        data.make_pairs(data.open_sources([photos]), scale=4, image_size=30, batch_size=1, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -577,7 +577,7 @@ def test_hdr_white_is_bright_and_black_is_black():
 
 def test_no_film_in_a_folder(tmp_path):
     with pytest.raises(InputError, match="no film in this folder"):
-        images.list_images(tmp_path, suffixes=films.READ_SUFFIXES, what="film")
+        images.find_images(tmp_path, suffixes=films.READ_SUFFIXES, what="film")
 
 
 def test_the_rate_of_a_film_leaves_out_the_wait_for_the_compiler(monkeypatch):

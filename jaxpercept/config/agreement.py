@@ -18,6 +18,11 @@ def check(config: Any) -> None:
             "'multistyle' needs at least one image and a net of as many styles; 'style' "
             "takes one image"
         )
+    if config.image_size < (least := config.net.least_side * config.net.scale):
+        raise InputError(
+            Name("image_size"),
+            f" {config.image_size} is too small for this net; give at least {least}",
+        )
     for term in TERMS:
         if term.only and config.task not in term.only and config.objective.weights.get(term.name):
             raise InputError(

@@ -80,6 +80,11 @@ class TransformNetConfig:
         """The output's size over the input's."""
         return self.head_scale * 2 ** max(0, len(self.up) - len(self.down))
 
+    @property
+    def least_side(self) -> int:
+        """The shortest side, in pixels, that an image may have."""
+        return 16 if self.down else 8
+
     def scaled(self, width: float) -> TransformNetConfig:
         """Returns the same net with `width` times the channels (at least 1 each)."""
         if not 0 < width <= 8:

@@ -6,8 +6,7 @@ crop without resizing, for super-resolution; smaller images are left out and cou
 
 Augmented crops are turned by quarters and mirrored at random. For "resize" the photo is also zoomed
 into by 1 to 1.15, and its colours x, in [0, 1], become x^γ. Here γ is the product of a value for
-the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn at random. Without
-shuffling, crops are central and nothing is augmented.
+the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn at random.
 """
 
 from __future__ import annotations
@@ -37,17 +36,16 @@ class Load:
     """Maps (index, seed) to an S×S image and the images it had to leave out on the way. It is pure,
     except for its cache."""
 
-    def __init__(
-        self, source: Source, size: int, crop: str, augment: bool, random: bool, cache_bytes: int
-    ):
-        self.source, self.size, self.crop, self.random = source, size, crop, random
-        self.augment = augment and random
-        self.zoom = ZOOM if self.augment and crop == "resize" else 1.0
+    def __init__(self, source: Source, size: int, crop: str, augment: bool, cache_bytes: int):
+        self.source, self.size, self.crop, self.augment = source, size, crop, augment
+        self.zoom = ZOOM if augment and crop == "resize" else 1.0
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code and the reason
 
     def decode(self, index: int) -> NDArray[np.uint8]:
+        """Returns an image (H, W, 3) from which crops are cut. Raises InputError if it cannot be
+        used."""
         image = self.cache.get(index)
         if image is None:
             short = round(self.size * self.zoom) if self.crop == "resize" else None
@@ -102,7 +100,7 @@ class Load:
             int(rng.integers(self.size, min(image.shape[:2]) + 1)) if self.zoom > 1 else self.size
         )
         spare = np.array(image.shape[:2]) - side
-        top, left = rng.integers(0, spare + 1) if self.random else spare // 2
+        top, left = rng.integers(0, spare + 1)
         cut = image[top : top + side, left : left + side]
         if self.augment:
             cut = np.rot90(cut, int(rng.integers(4)))

@@ -98,14 +98,12 @@ def prepare(
     out: str | os.PathLike[str],
     *,
     max_side: int | None = None,
-    max_broken_share: float = 0.1,
 ) -> dict[str, Any]:
-    """Packs `folder` (nested) into the new directory `out`, which `--data`
-    can then read.
+    """Packs `folder` (nested) into the new directory `out`, which `--data` can then read.
 
     `max_side` shrinks larger images to this longer side. Returns `path`, `count`, `left_out`
     (broken images and why) and `other` (the folder's other files, counted by suffix). Raises
-    `InputError` if broken images exceed the share (and 10), or if nothing is left. `out` appears
+    `InputError` if more than 10 images and a tenth are broken, or if nothing is left. `out` appears
     whole or not at all."""
     out = Path(out)
     if max_side is not None:
@@ -128,7 +126,7 @@ def prepare(
         except AssertionError:  # tfds has no images to write
             if len(broken) < len(source):
                 raise
-        if len(broken) > max(10, max_broken_share * len(source)) or len(broken) == len(source):
+        if len(broken) > max(10, len(source) / 10) or len(broken) == len(source):
             first = next(iter(broken.values()))
             raise InputError(
                 f"{len(broken)} of {len(source)} images cannot be read, the first: {first}"

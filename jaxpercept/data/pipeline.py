@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from absl import flags
 from numpy.typing import NDArray
 
 from jaxpercept.data.loading import WORDS, Load
-from jaxpercept.data.sources import Folder, Source, open_sources
+from jaxpercept.data.sources import Folder, Source
 from jaxpercept.errors import InputError, printable
 from jaxpercept.images import left_out_line
 from jaxpercept.images.listing import UNREADABLE
@@ -35,10 +35,7 @@ log = logging.getLogger(__name__)
 
 class Batches:
     """The stream: an iterator of {"target": uint8 (N, S, S, 3)} and the entries that `each` of
-    `make_dataset` added, with `get_state()` and `set_state()`. A state is {"step": int}.
-
-    `problems` maps the names of broken images met so far to the reasons. `too_small` holds the
-    names of images smaller than the patch."""
+    `make_dataset` added, with `get_state()` and `set_state()`."""
 
     def __init__(
         self, batches: grain.MapDataset, load: Load, *, workers: int, threads: int, max_broken: int
@@ -47,13 +44,9 @@ class Batches:
         self._workers, self._threads = workers, threads
         self._stream: Any = None
         self._step = 0
-        self._seen: set[int] = set()
-        self.problems: dict[str, str] = {}
-        self.too_small: set[str] = set()
-
-    def __len__(self) -> int:
-        """Returns the number of batches in an epoch, or a very large number when repeating."""
-        return len(self._batches)
+        # By index, since the images may be elsewhere when a run goes on.
+        self._broken: dict[int, str] = {}
+        self._small: set[int] = set()
 
     def __iter__(self) -> Batches:
         return self
@@ -89,14 +82,28 @@ class Batches:
             )
         )
 
-    def get_state(self) -> dict[str, int]:
-        """Returns the position: how many batches have been taken."""
-        return {"step": self._step}
+    @property
+    def problems(self) -> dict[str, str]:
+        """The broken images met so far: the reasons by name."""
+        return {self.load.source.name(index): why for index, why in self._broken.items()}
 
-    def set_state(self, state: dict[str, int]) -> None:
-        """Continues exactly as a stream that has given `step` batches, at no cost."""
+    @property
+    def too_small(self) -> set[str]:
+        """The names of the images met so far that are smaller than the patch."""
+        return {self.load.source.name(index) for index in self._small}
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the position, JSON-able: how many batches were taken, and what they left out."""
+        broken = {str(index): why for index, why in self._broken.items()}
+        return {"step": self._step, "broken": broken, "too_small": sorted(self._small)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues exactly as a stream that has given `step` batches, at no cost. A state of a
+        number of steps alone will do."""
         self.close()
         self._step = int(state["step"])
+        self._broken |= {int(index): why for index, why in state.get("broken", {}).items()}
+        self._small.update(state.get("too_small", ()))
 
     def close(self) -> None:
         """Stops reading ahead. The next batch starts it again."""
@@ -106,25 +113,23 @@ class Batches:
 
     def _note(self, left_out: NDArray[np.int64], why: NDArray[np.uint8]) -> None:
         for code, text in zip(left_out.ravel().tolist(), why.reshape(-1, WORDS), strict=True):
-            if code < 0 or code in self._seen:
-                continue
-            self._seen.add(code)
             index, small = divmod(code, 2)
-            name = self.load.source.name(index)
+            if code < 0 or index in (self._small if small else self._broken):
+                continue
             if small:
-                self.too_small.add(name)
+                self._small.add(index)
+                name = self.load.source.name(index)
                 log.info("left out: %s is smaller than the patch of %d", name, self.load.size)
                 continue
-            reason = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
-            self.problems[name] = reason
-            so_far = f"({len(self.problems)} of {len(self.load.source)} so far)"
-            log.warning("left out: %s %s", printable(reason), so_far)
-        if len(self.problems) > self._max_broken:
+            self._broken[index] = text.tobytes().rstrip(b"\0").decode("utf-8", "replace")
+            so_far = f"({len(self._broken)} of {len(self.load.source)} so far)"
+            log.warning("left out: %s %s", printable(self._broken[index]), so_far)
+        if len(self._broken) > self._max_broken:
+            last = self.load.source.name(list(self._broken)[-1])
             raise InputError(
-                f"{len(self.problems)} of {len(self.load.source)} training images cannot be "
-                "read, the last one"
-                f" {list(self.problems)[-1]}; more than {self._max_broken} broken images end the "
-                "run: check the data"
+                f"{len(self._broken)} of {len(self.load.source)} training images cannot be read, "
+                f"the last one {last}; more than {self._max_broken} broken images end the run: "
+                "check the data"
             )
 
 
@@ -151,36 +156,29 @@ def default_cache_bytes() -> int:
 
 
 def make_dataset(
-    sources: Sequence[str] | Source,
+    source: Source,
     *,
     batch_size: int,
     image_size: int,
     seed: int,
-    shuffle: bool = True,
-    repeat: bool = True,
     crop: Literal["resize", "patch"] = "resize",
     augment: bool | None = None,
     workers: int = 0,
     threads: int | None = None,
-    start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
-    exclude: Sequence[str] = (),
     cache_bytes: int | None = None,
     max_broken_share: float = 0.1,
     each: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]] | None = None,
     kind: type[Load] = Load,
 ) -> Batches:
-    """Returns an iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
+    """Returns an endless iterator of {"target": uint8 (batch_size, image_size, image_size, 3)}.
 
-    sources: see `open_sources`.
+    source: the result of `open_sources`, for example. It is shuffled anew every epoch.
+    seed: decides the order, the crops and the augmentation.
     batch_size: the number of images of this shard; shard (i, n) is the i-th of n parts of the
     global batch.
-    shuffle: shuffles anew every epoch, decided by `seed`.
-    repeat: makes the stream endless; otherwise it is one epoch, whose last batch is short unless
-    sharded.
     crop, augment: see `loading`. Crops are augmented by default only with `crop="patch"`.
     workers: the number of decoding processes; 0 uses `threads` (2 to 8, by the machine).
-    start_step: the number of batches to skip, at no cost.
     cache_bytes: the limit of decoded images kept in memory, shared among the workers. Other images
     are decoded every time, with the same result.
     max_broken_share: a broken image is replaced by another, counted and named. If broken images
@@ -197,30 +195,22 @@ def make_dataset(
         )
     if crop not in ("resize", "patch"):
         raise ValueError(f"crop={crop!r}, expected 'resize' or 'patch'")
-    given = isinstance(sources, str | os.PathLike | list | tuple)
-    source: Any = open_sources(sources, exclude) if given else sources  # type: ignore[arg-type]
     for part in getattr(source, "parts", [source]):
         if isinstance(part, Folder) and (line := left_out_line(part.left_out)):
             level = logging.WARNING if UNREADABLE in part.left_out else logging.INFO
             log.log(level, "%s", printable(f"{part.folder}: {line}"))
     room = default_cache_bytes() if cache_bytes is None else cache_bytes
     augment = crop == "patch" if augment is None else augment
-    load = kind(source, image_size, crop, augment, shuffle, room // max(1, workers))
-    order = grain.MapDataset.range(len(source)).seed(seed)
-    if shuffle:
-        order = order.shuffle()
-    if repeat:
-        order = order.repeat()
+    load = kind(source, image_size, crop, augment, room // max(1, workers))
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     elements = order.random_map(_with_seed).map(load)
     elements = elements if each is None else elements.random_map(each)
-    batches = elements.batch(batch_size, drop_remainder=repeat or count > 1)
+    batches = elements.batch(batch_size, drop_remainder=True)
     if count > 1:
         batches = batches[index::count]
     threads = threads or min(8, max(2, os.cpu_count() or 2))
     allowed = max(10, int(max_broken_share * len(source))) if max_broken_share else 0
-    out = Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
-    out.set_state({"step": start_step})
-    return out
+    return Batches(batches, load, workers=workers, threads=threads, max_broken=allowed)
 
 
 def _with_seed(index: int, rng: np.random.Generator) -> tuple[int, int]:

@@ -25,10 +25,21 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
+    """What every source has."""
+
     def __len__(self) -> int: ...
-    def read(self, index: int) -> bytes: ...
-    def name(self, index: int) -> str: ...
-    def identity(self) -> list[str]: ...
+
+    def read(self, index: int) -> bytes:
+        """Returns an encoded image. Raises InputError if it cannot be read."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Returns what messages call the image."""
+        ...
+
+    def identity(self) -> list[str]:
+        """Returns lines that stay the same as long as the images do, also if they are moved."""
+        ...
 
 
 class Folder:

@@ -7,7 +7,6 @@ see `make_dataset`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class Degrade:
 
 
 def make_pairs(
-    sources: Sequence[str] | Source,
+    source: Source,
     *,
     scale: int,
     degradation: str = "blur",
@@ -49,5 +48,5 @@ def make_pairs(
             f"{image_size // scale * scale or scale}",
         )
     return make_dataset(
-        sources, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs
+        source, image_size=image_size, crop="patch", each=Degrade(scale, degradation), **kwargs
     )

@@ -21,12 +21,13 @@ def held_out_objective(
 ) -> float:
     """Returns the objective of the training `made` for the net in the file `weights`: the weighted
     sum, in float32, of the terms that judge a picture alone, averaged over photos (N, S, S, 3) in
-    [0, 1]. With `made.clip`, the output is clipped first, as for display. `mix`, (1, styles),
-    selects the style of a multi-style net. Photos are processed one at a time to bound memory.
-    Raises InputError for a file that is not a transform net."""
+    [0, 1]. Content is that of the photos, also where the training had a teacher. With `made.clip`,
+    the output is clipped first, as for display. `mix`, (1, styles), selects the style of a
+    multi-style net. Photos are processed one at a time to bound memory. Raises InputError for a
+    file that is not a transform net, or a loss network that is missing."""
     net, params, stats, _ = net_file.load(weights)
     terms = objective.of_one_view(objective.make_terms(made.objective))
-    phi = vgg.load_vgg16()
+    phi = vgg.load_vgg16(made.vgg)
     grams = gram_targets(made, terms, phi)
 
     chosen = None if mix is None else jnp.asarray(mix)

@@ -26,10 +26,10 @@ from jaxpercept.evaluation import metrics, superres_report
 from jaxpercept.images import resampling
 from jaxpercept.inference import tiles, upscaling
 from jaxpercept.inference.model import Model
-from jaxpercept.nets import geometry, vgg
+from jaxpercept.nets import vgg
 
 MATCHED = "+histogram"
-LEAST_INPUT = geometry.least_side(superres_net(4))  # in pixels, the same at every scale
+LEAST_INPUT = superres_net(4).least_side  # in pixels, the same at every scale
 Upscaler = Callable[[images.Float], NDArray[Any]]  # (h, w, 3) in [0, 1] to (scale·h, scale·w, 3)
 
 

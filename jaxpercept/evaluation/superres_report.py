@@ -27,6 +27,8 @@ def busiest(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> tuple[slice
 def sheet(
     rows: list[tuple[str, list[NDArray[Any]]]], result: dict[str, Any], names: list[str]
 ) -> images.Float:
+    """Returns the contact sheet. A row is a file's name, its picture, the crop of it, and the crops
+    of the methods `names`, uint8 (H, W, 3). `result` is that of `evaluate_superres`."""
     labels = []
     for file, _ in rows:
         scores = [

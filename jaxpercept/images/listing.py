@@ -95,19 +95,10 @@ class Found:
 
 def list_images(
     inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
-    failed: list[str] | None = None,
-    left_out: LeftOut | None = None,
-    *,
-    suffixes: Iterable[str] = READ_SUFFIXES,
-    what: str = "image",
 ) -> list[Path]:
-    """Lists files as given, files of folders (nested) and matches of patterns, each once, in order.
-    `-` is standard input, for `fetch`. `left_out` counts the other files of folders. `suffixes` and
-    `what` choose another kind of file.
-
-    Raises `InputError` if one of the inputs has no image. With `failed`, that error's line is
-    appended to it and the rest is listed; it is an error only if there is no image at all."""
-    return [f.path for f in find_images(inputs, failed, left_out, suffixes=suffixes, what=what)]
+    """Returns the paths that `find_images` finds. Raises `InputError` if one of the inputs has no
+    image."""
+    return [found.path for found in find_images(inputs)]
 
 
 def find_images(
@@ -119,9 +110,14 @@ def find_images(
     suffixes: Iterable[str] = READ_SUFFIXES,
     what: str = "image",
 ) -> list[Found]:
-    """Does what `list_images` does and says where each image was found. `outputs` are the folders
-    that the caller writes to. If one lies inside a searched folder or pattern, its images are left
-    out and counted in `left_out`."""
+    """Finds files as given, files of folders (nested) and matches of patterns, each once, in order,
+    and says where. `-` is standard input, for `fetch`. `left_out` counts the other files of
+    folders. `outputs` are the folders that the caller writes to. If one lies inside a searched
+    folder or pattern, its images are left out and counted too. `suffixes` and `what` choose another
+    kind of file.
+
+    Raises `InputError` if one of the inputs has no image. With `failed`, that error's line is
+    appended to it and the rest is found; it is an error only if there is no image at all."""
     if isinstance(inputs, str | os.PathLike):
         inputs = [inputs]
     found: dict[str, Found] = {}

@@ -85,9 +85,9 @@ def _mirrored(at: NDArray[Any], values: NDArray[np.float64], size: int) -> Taps:
     return np.where(at < size, at, 2 * size - 1 - at), values.astype(np.float32)
 
 
-def weights(size: int, new: int, method: str = "bicubic") -> NDArray[np.float32]:
-    """Returns `taps` as a matrix (new, size)."""
-    at, values = taps(size, new, method)
+def weights(size: int, new: int) -> NDArray[np.float32]:
+    """Returns `taps` of the bicubic filter as a matrix (new, size)."""
+    at, values = taps(size, new, "bicubic")
     matrix = np.zeros((new, size), np.float32)
     np.add.at(matrix, (np.arange(new)[:, None], at), values)
     return matrix

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jaxpercept.images.scaling import Float, resize, to_uint8
 
+GAP, TEXT = 8, 16  # the space between images and the height of letters, in pixels
+
 
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[Any] | None]],
@@ -18,8 +20,6 @@ def contact_sheet(
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
     cell: int | None = None,
-    gap: int = 8,
-    text: int = 16,
 ) -> Float:
     """Lays out images (h, w, 3) of any sizes, float in [0, 1] or uint8, in a grid on white: float32
     (H, W, 3).
@@ -28,7 +28,6 @@ def contact_sheet(
     row_labels: one label per row, written above it (several lines are allowed).
     column_labels: one label per column, written above the grid.
     cell: the longer side to which each image is resized; None keeps its size.
-    gap, text: the space between images and the height of letters, in pixels.
     """
     if row_labels and len(row_labels) != len(rows):
         raise ValueError(f"{len(row_labels)} row labels for {len(rows)} rows")
@@ -44,44 +43,44 @@ def contact_sheet(
     columns = max(map(len, grid), default=0)
     if column_labels and len(column_labels) != columns:
         raise ValueError(f"{len(column_labels)} column labels for {columns} columns")
-    font = ImageFont.load_default(size=text)
+    font = ImageFont.load_default(size=TEXT)
     stacks = [[r[c] for r in grid if c < len(r)] for c in range(columns)]
     widths = [max((x.shape[1] for x in stack if x is not None), default=0) for stack in stacks]
     heights = [max((x.shape[0] for x in r if x is not None), default=0) for r in grid]
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    bands = [_height(pen, label, font, gap) for label in (row_labels or [""] * len(grid))]
-    top = max((_height(pen, label, font, gap) for label in column_labels), default=0)
+    bands = [_height(pen, label, font) for label in (row_labels or [""] * len(grid))]
+    top = max((_height(pen, label, font) for label in column_labels), default=0)
     widths = [
         max(w, _width(pen, label, font))
         for w, label in zip(widths, column_labels or [""] * columns, strict=True)
     ]
     total = max(
-        [gap + sum(w + gap for w in widths)]
-        + [2 * gap + _width(pen, label, font) for label in row_labels]
+        [GAP + sum(w + GAP for w in widths)]
+        + [2 * GAP + _width(pen, label, font) for label in row_labels]
     )
     sheet = Image.new(
         "RGB",
-        (total, gap + top + sum(h + b + gap for h, b in zip(heights, bands, strict=True))),
+        (total, GAP + top + sum(h + b + GAP for h, b in zip(heights, bands, strict=True))),
         "white",
     )
     pen = ImageDraw.Draw(sheet)
-    lefts = [gap + sum(w + gap for w in widths[:c]) for c in range(columns)]
+    lefts = [GAP + sum(w + GAP for w in widths[:c]) for c in range(columns)]
     for label, left in zip(column_labels, lefts, strict=False):
-        pen.multiline_text((left, gap), label, "black", font)
-    y = gap + top
+        pen.multiline_text((left, GAP), label, "black", font)
+    y = GAP + top
     for i, r in enumerate(grid):
         if row_labels:
-            pen.multiline_text((gap, y), row_labels[i], "black", font)
+            pen.multiline_text((GAP, y), row_labels[i], "black", font)
         y += bands[i]
         for x, left in zip(r, lefts, strict=False):
             if x is not None:
                 sheet.paste(Image.fromarray(x), (left, y))
-        y += heights[i] + gap
+        y += heights[i] + GAP
     return np.asarray(sheet, np.float32) / np.float32(255)
 
 
-def _height(pen: ImageDraw.ImageDraw, label: str, font: Any, gap: int) -> int:
-    return int(np.ceil(pen.multiline_textbbox((0, 0), label, font)[3])) + gap if label else 0
+def _height(pen: ImageDraw.ImageDraw, label: str, font: Any) -> int:
+    return int(np.ceil(pen.multiline_textbbox((0, 0), label, font)[3])) + GAP if label else 0
 
 
 def _width(pen: ImageDraw.ImageDraw, label: str, font: Any) -> int:

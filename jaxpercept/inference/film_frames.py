@@ -145,7 +145,7 @@ def _check_size(path: Path, frame: Frame, how: Treatment, model: Net) -> None:
     height, width = frame.pixels.shape[:2]
     treatment.check_pixels(how, model, str(path), height, width)
     treatment.check_factor(how, model, str(path), height, width)
-    if min(height, width) < (least := geometry.least_side(model.config)):
+    if min(height, width) < (least := model.config.least_side):
         larger = ", or enlarge it with --size" if model.config.scale == 1 else ""
         raise InputError(
             f"{path}: {width}x{height} is too small; give at least {least} pixels per side{larger}"

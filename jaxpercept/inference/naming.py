@@ -27,10 +27,10 @@ def name(out: Path, found: Found, label: str, suffix: str | None = None) -> Path
     return out / below.parent / f"{stem}_{label}{written}"
 
 
-def shortened(stem: str, most: int = 100) -> str:
-    """Returns the beginning of a name, whole characters in at most `most` bytes, as part of a
-    longer name. File systems take 255 bytes."""
-    while len(os.fsencode(stem)) > most:
+def shortened(stem: str) -> str:
+    """Returns the beginning of a name, whole characters in at most 100 bytes, as part of a longer
+    name. File systems take 255 bytes."""
+    while len(os.fsencode(stem)) > 100:
         stem = stem[:-1]
     return stem
 

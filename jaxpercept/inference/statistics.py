@@ -95,7 +95,7 @@ def fits(model: Net, height: int, width: int) -> bool:
 
 
 def _check(model: Net, height: int, width: int) -> None:
-    least = geometry.least_side(model.config)
+    least = model.config.least_side
     if min(height, width) < least or not fits(model, height, width):
         raise InputError(
             f"{model.name}: cannot work in tiles on {width}x{height}, which needs at least "

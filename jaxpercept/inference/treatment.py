@@ -22,7 +22,6 @@ from jaxpercept.files import STANDARD
 from jaxpercept.images import resampling
 from jaxpercept.inference import strokes
 from jaxpercept.inference.model import Net
-from jaxpercept.nets import geometry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ def checked_sizes(treatment: Treatment, model: Net, source: images.Source, name:
     if treatment.size:
         height, width = images.fit(height, width, treatment.size, "long")
     check_factor(treatment, model, name, height, width)
-    seen, least = (height, width), geometry.least_side(config)
+    seen, least = (height, width), config.least_side
     if config.scale == 1:
         seen = strokes.seen_size(treatment.stroke, height, width, least)
     check_pixels(treatment, model, name, height, width, seen)

@@ -1,5 +1,5 @@
-"""The geometry of a transform net: the sizes it accepts, how far a pixel sees, where its norms lie,
-and the tiles that an image is cut into. Pixels are the input's. This module computes no images.
+"""The geometry of a transform net: the sizes it rounds up to, how far a pixel sees, where its norms
+lie, and the tiles that an image is cut into. Pixels are the input's. No image is computed here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,6 @@ def rounding(config: TransformNetConfig) -> int:
     """Returns the multiple that sides are reflected up to before the net, or 1 if nothing is
     reflected."""
     return multiple(config) if config.fit == "reflect" else 1
-
-
-def least_side(config: TransformNetConfig) -> int:
-    """Returns the shortest side that an image may have."""
-    return 16 if config.down else 8
 
 
 def reach(config: TransformNetConfig) -> int:

@@ -178,6 +178,7 @@ def check(header: dict[str, Any], source: str) -> None:
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the header of a transform net's weights file. Raises InputError for another file."""
     header = weights_file.read_header(path)
     if header.get("kind") != "transform_net":
         raise InputError(

@@ -81,7 +81,7 @@ def apply(
     probe: list[Array] | None = None,
 ) -> tuple[Float[Array, "n h2 w2 3"], Variables]:
     """Returns f_W(x) and the running statistics (updated if `train`), for any height and width of
-    at least `geometry.least_side`.
+    at least `config.least_side`.
 
     Sizes that the stride-2 layers do not divide are reflected at the bottom and right, and the
     output is cropped to the input's place. If `config.fit` is "crop" (imported nets that round up
@@ -94,7 +94,7 @@ def apply(
     fit the net."""
     from jaxpercept.nets import module
 
-    least = geometry.least_side(config)
+    least = config.least_side
     if x.ndim != 4 or x.shape[-1] != 3 or any(side < least for side in x.shape[1:3]):
         raise ValueError(
             f"expected images (N, H, W, 3) with H and W of at least {least}, got {x.shape}"

@@ -58,9 +58,9 @@ def train_whole(
 ) -> Path:
     """Trains as `train` does, for a caller that goes on with the net. `ranges` are those of second
     views. Raises `stopping.Interrupted` if the training was stopped; the same call resumes it."""
-    path, steps = _run(config, terms, None, ranges)
+    path, steps, signals = _run(config, terms, None, ranges)
     if steps < config.steps:
-        raise stopping.Interrupted(signal.SIGINT)
+        raise stopping.Interrupted(next(iter(signals), signal.SIGINT))  # none: another process's
     return path
 
 
@@ -69,8 +69,8 @@ def _run(
     terms: Sequence[LossTerm] | None,
     on_log: OnLog | None,
     ranges: views.Ranges = views.USUAL,
-) -> tuple[Path, int]:
-    """Returns the weights file, and the step that the run has reached."""
+) -> tuple[Path, int, Sequence[int]]:
+    """Returns the weights file, the step that the run has reached, and the signals that came."""
     with stopping.requests("stopping after this step, with a checkpoint") as stopped:
         compilation_cache.enable()
         start, folder = prepare(config, terms, ranges), Path(config.out)
@@ -90,7 +90,7 @@ def _run(
                     f"{config.out}: had already finished at step {state.step}, beyond step "
                     f"{config.steps}; nothing is left to do"
                 )
-                return folder / result.FILE, int(state.step)
+                return folder / result.FILE, int(state.step), stopped
             if directory.writes():
                 directory.describe(folder, config, start.source.identity())
             with Log(config, console, int(state.step), last, on_log) as log:
@@ -101,7 +101,7 @@ def _run(
                     path = result.write(start, final, log.last, stream)
                     said = result.in_words(start, int(state.step), int(final.step), stream)
                     console.say(f"{said}. Weights: {path}  page: {run_page.at_end(folder)}")
-                return folder / result.FILE, int(final.step)
+                return folder / result.FILE, int(final.step), stopped
 
 
 def _steps(
@@ -191,9 +191,8 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     """Returns this process's part of the training images or super-resolution pairs, endless, from
     the first. `source` holds the config's images, if they were opened already."""
     count = jax.process_count()
-    sources: Any = source
-    if sources is None:
-        sources = data.open_sources(config.data, config.exclude, own=config.out)
+    if source is None:
+        source = data.open_sources(config.data, config.exclude, own=config.out)
     choices: dict[str, Any] = {
         "batch_size": config.batch_size // count,
         "image_size": config.image_size,
@@ -205,10 +204,10 @@ def make_stream(config: TrainConfig, source: data.Source | None = None) -> data.
     }
     if config.task == "superres":
         scale, degradation = config.net.scale, config.degradation
-        return data.make_pairs(sources, scale=scale, degradation=degradation, **choices)
+        return data.make_pairs(source, scale=scale, degradation=degradation, **choices)
     if config.cache == "device":
         choices |= {"kind": data.Pick, "workers": 0, "threads": 2}
-    return data.make_dataset(sources, augment=config.augment, **choices)
+    return data.make_dataset(source, augment=config.augment, **choices)
 
 
 def _resumed(
@@ -221,8 +220,6 @@ def _resumed(
         return start.state, {}
     state, about = restored
     stream.set_state(about["data"])
-    stream.problems.update(about.get("broken", {}))
-    stream.too_small.update(about.get("too_small", ()))
     return state, about.get("last", {})
 
 
@@ -234,8 +231,6 @@ def _about(start: Start, stream: data.Batches, last: dict[str, float]) -> dict[s
         "about_data": start.about_data,
         "contents": start.hashes,
         "last": last,
-        "broken": stream.problems,
-        "too_small": sorted(stream.too_small),
     }
 
 

@@ -34,12 +34,14 @@ def choose_cache(config: TrainConfig, count: int, devices: Sequence[jax.Device])
     it, and if the run draws at least as many crops as there are photos."""
     if config.cache != "auto":
         return config.cache
+    if config.task == "superres":
+        return "host"
     if began := directory.cache_of(Path(config.out)):
         return began
     photo = round(config.image_size * (ZOOM if config.augment else 1)) ** 2 * 3 * 1.5
     fits = count * photo <= _memory(devices) / 2
     seen = config.steps * config.batch_size >= count
-    return "device" if config.task != "superres" and fits and seen else "host"
+    return "device" if fits and seen else "host"
 
 
 def check_room(photos: Photos, devices: Sequence[jax.Device]) -> None:

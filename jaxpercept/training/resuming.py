@@ -50,13 +50,13 @@ def check(start: Start, about: dict[str, Any]) -> None:
 
 def _entries(config: TrainConfig) -> dict[str, Any]:
     """Returns the settings that must stay the same, by name: those of the net, of the objective and
-    its weights one by one."""
+    its weights above 0 one by one."""
     whole = to_dict(config)
     kept = {name: whole[name] for name in fixed(config)}
     net, objective = kept.pop("net"), kept.pop("objective")
     weights = objective.pop("weights")
     kept |= {f"net.{name}": value for name, value in net.items()} | objective
-    return kept | {f"weights.{name}": value for name, value in weights.items()}
+    return kept | {f"weights.{name}": value for name, value in weights.items() if value}
 
 
 def _other_images(start: Start, then: dict[str, Any]) -> str:

@@ -90,8 +90,10 @@ def draw(
     0."""
     count = batch_size // part[1]
     first = step * batch_size + part[0] * count
-    drawn = [_order(seed, i // styles, styles)[i % styles] for i in range(first, first + count)]
-    return np.array(drawn, np.int32)
+    rounds = range(first // styles, (first + count - 1) // styles + 1)
+    orders = np.concatenate([_order(seed, number, styles) for number in rounds])
+    begin = first - rounds.start * styles
+    return orders[begin : begin + count].astype(np.int32)
 
 
 def drawn(seed: int, steps: int, batch_size: int, styles: int) -> list[int]:

@@ -45,20 +45,20 @@ def picture(size: tuple[int, int], count: int = 2, key: str = "image") -> NDArra
     return np.stack(pairs[:count]).astype(np.float64)
 
 
-def variables(config: TransformNetConfig, key: str = "net") -> Arrays:
+def variables(config: TransformNetConfig) -> Arrays:
     """Returns a net's parameters and statistics, in sizes as Torch draws them. None has a special
     value such as 0 or 1."""
     params, stats = transform_net.shapes(config)
     out: Arrays = {}
     for name, shape in params.items():
         if name.endswith("scale"):
-            out[f"params.{name}"] = uniform(key + name, shape, 0.6, 1.4)
+            out[f"params.{name}"] = uniform(f"net{name}", shape, 0.6, 1.4)
         else:
             bound = 1 / np.sqrt(np.prod(shape[:3])) if len(shape) == 4 else 0.2
-            out[f"params.{name}"] = uniform(key + name, shape, -bound, bound)
+            out[f"params.{name}"] = uniform(f"net{name}", shape, -bound, bound)
     for name, shape in stats.items():
         low, high = (-0.2, 0.2) if name.endswith("mean") else (0.3, 0.9)
-        out[f"stats.{name}"] = uniform(key + name, shape, low, high)
+        out[f"stats.{name}"] = uniform(f"net{name}", shape, low, high)
     return out
 
 

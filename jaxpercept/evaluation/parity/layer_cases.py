@@ -14,6 +14,8 @@ from jaxpercept.nets import conv, layers
 
 
 def convolutions(size: tuple[int, int]) -> Iterator[Case]:
+    """Yields every kind of convolution, on images of this (height, width)."""
+
     def case(
         name: str, kernel: tuple[int, ...], ours: Any, module: Callable[[Any, int, int], Any]
     ) -> Case:
@@ -67,6 +69,8 @@ def _upsampled(torch_layers: Any, cin: int, cout: int, padding: str) -> Any:
 
 
 def norms(size: tuple[int, int]) -> Iterator[Case]:
+    """Yields every norm, on activations of this (height, width)."""
+
     def inputs() -> Arrays:
         x = uniform("norm", (2, *size, 5), -1.0, 2.0)
         bounds = {"scale": (0.5, 1.5), "bias": (-0.5, 0.5), "mean": (-1.0, 1.0), "var": (0.5, 2.0)}

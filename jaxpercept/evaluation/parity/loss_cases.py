@@ -14,6 +14,8 @@ from jaxpercept.losses import motion
 
 
 def cases(size: tuple[int, int]) -> Iterator[Case]:
+    """Yields every loss, on arrays of this (height, width)."""
+
     def inputs() -> Arrays:
         a, b = uniform("a", (2, *size, 7), -1.0, 2.0), uniform("b", (2, *size, 7), -1.0, 2.0)
         return {

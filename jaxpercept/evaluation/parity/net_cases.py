@@ -24,6 +24,9 @@ from jaxpercept.nets import transform_net, vgg
 def net(
     depth: str, name: str, config: TransformNetConfig, size: tuple[int, int], train: bool = False
 ) -> Case:
+    """Returns the case of one net on a picture of this (height, width), with the statistics of the
+    batch if `train`."""
+
     def inputs() -> Arrays:
         mix = {"mix": uniform("mix", (2, config.styles), 0.0, 1.0)} if config.styles else {}
         return {"x": picture(size)} | variables(config) | mix
@@ -86,6 +89,7 @@ def blocks(size: tuple[int, int]) -> Iterator[Case]:
 
 
 def nets(size: tuple[int, int]) -> Iterator[Case]:
+    """Yields every preset of the net."""
     for name, config in NET_PRESETS.items():
         yield net(
             "net", f"{name}, width 1/4", config.scaled(0.25), size, train=config.norm == "batch"
@@ -111,6 +115,8 @@ def nets(size: tuple[int, int]) -> Iterator[Case]:
 
 
 def vgg16(size: tuple[int, int]) -> Case:
+    """Returns the case of the loss network, at all its layers."""
+
     def ours(d: dict[str, Array], dtype: Any) -> dict[str, Array]:
         return vgg.vgg_features(part(d, "vgg"), d["x"].astype(dtype), VGG_LAYERS)
 

@@ -102,7 +102,8 @@ class Lab:
             unit = _stored(path)
             if unit["settings"] == settings:
                 return unit
-            differing = [k for k in settings if unit["settings"].get(k) != settings[k]]
+            then = unit["settings"]
+            differing = [k for k in then | settings if then.get(k) != settings.get(k)]
             raise InputError(
                 f"{path} was made with other settings ({', '.join(differing)}); give another "
                 "--out, or delete it"
@@ -163,6 +164,8 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
 
 
 def trained_style(name: str, folders: tuple[str, ...]) -> Style:
+    """Returns the net of this name or file, with its style image, see `style_image`. Raises
+    InputError if its header does not say how it was trained."""
     model = load_model(name)
     header = model.header
     known = {"config", "steps"} <= header.get("training", {}).keys()

@@ -16,6 +16,7 @@ def call(module: nn.Module, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 
 def nchw(x: Tensor) -> Tensor:
+    """Returns (N, H, W, C) as (N, C, H, W)."""
     return x.permute(0, 3, 1, 2).contiguous()
 
 

@@ -127,16 +127,6 @@ def total_variation(x: Tensor, convention: str) -> Tensor:
     return total / 2 if convention == "reference" else total
 
 
-def lua_tv_gradient(x: Tensor) -> Tensor:
-    """Repeats TotalVariation.lua's updateGradInput at strength 1, line by line; NHWC."""
-    dx, dy = x[:, :-1, :-1] - x[:, :-1, 1:], x[:, :-1, :-1] - x[:, 1:, :-1]
-    grad = torch.zeros_like(x)
-    grad[:, :-1, :-1] += dx + dy
-    grad[:, :-1, 1:] -= dx
-    grad[:, 1:, :-1] -= dy
-    return grad
-
-
 def objective(
     config: ObjectiveConfig, vgg: Tensors, style: Tensor, output: Tensor, target: Tensor
 ) -> Tensor:

@@ -54,10 +54,10 @@ def export(
     suffix = out.suffix if suffix is None else suffix
     if suffix not in EXPORTED:
         raise InputError(f"{out}: its suffix names no format; use {' or '.join(EXPORTED)}")
-    if size is not None and (suffix == ".onnx" or min(size) < geometry.least_side(model.config)):
+    if size is not None and (suffix == ".onnx" or min(size) < model.config.least_side):
         raise InputError(
             f"--size {size[0]} {size[1]} is for a .stablehlo file, with at least "
-            f"{geometry.least_side(model.config)} pixels per side; an .onnx file takes every size"
+            f"{model.config.least_side} pixels per side; an .onnx file takes every size"
         )
     if size is not None and size[0] * size[1] > MAX_PIXELS:
         raise InputError(
@@ -149,7 +149,7 @@ def _stablehlo(model: Model, size: tuple[int, int] | None) -> bytes:
     config = model.config
     multiple = geometry.multiple(config)
     if size is None:
-        least = -(-max(geometry.least_side(config), config.start_padding + 1) // multiple)
+        least = -(-max(config.least_side, config.start_padding + 1) // multiple)
         shape: Any = jax_export.symbolic_shape(
             f"n, {multiple}*h, {multiple}*w, 3",
             constraints=[f"h >= {least}", f"w >= {least}", "n >= 1"],

@@ -27,14 +27,17 @@ class Builder:
         return output
 
     def array(self, value: Any, dtype: Any = np.float32) -> str:
+        """Returns a constant of the graph."""
         name = f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def integers(self, *values: int) -> str:
+        """Returns a constant (N,), int64."""
         return self.array(values, np.int64)
 
     def weight(self, name: str, layout: tuple[int, ...] | None = None) -> str:
+        """Returns a parameter of the net, with its axes in the order `layout`, or its blend."""
         if name in self.blended:
             return self.blended[name]
         value = np.asarray(self.weights[name], np.float32)
@@ -50,6 +53,7 @@ class Builder:
         return self("Pad", x, around, mode="reflect")
 
     def conv(self, x: str, name: str, *, stride: int = 1, padding: str) -> str:
+        """Applies the convolution of these parameters. `padding` is that of the net's config."""
         kernel = np.shape(self.weights[f"{name}.kernel"])[0]
         inputs = [self.weight(f"{name}.kernel", (3, 2, 0, 1))]
         inputs += [self.weight(f"{name}.bias")] if f"{name}.bias" in self.weights else []
@@ -80,6 +84,7 @@ class Builder:
         return self("DepthToSpace", y, blocksize=2, mode="DCR")
 
     def up(self, x: str, name: str, method: str, padding: str) -> str:
+        """Enlarges `x` twofold by the `upsample` of the net's config."""
         if method == "nearest":
             scales = self.array([1.0, 1.0, 2.0, 2.0])
             x = self(
@@ -103,6 +108,7 @@ class Builder:
         return self("ConvTranspose", x, *inputs, strides=[2, 2], kernel_shape=[3, 3], pads=pads)
 
     def norm(self, x: str, name: str, config: TransformNetConfig) -> str:
+        """Normalises `x` as in inference: a batch norm takes its running statistics."""
         if config.norm == "none":
             return x
         scale, bias = self.weight(f"{name}.scale"), self.weight(f"{name}.bias")
