@@ -230,6 +230,17 @@ def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatc
     assert learn(painting, "--name", "a", "--data", tmp_path)[0] == 0
 
 
+@pytest.mark.parametrize("name", ["stripes.jpg", "stripes.safetensors"])
+def test_a_folder_in_place_of_what_is_learned_is_found_before_any_work(
+    name, place, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(learn_job, "run", lambda *_: 0)
+    (tmp_path / name).mkdir()
+    line = ["train", "learn", str(place / "stripes.png"), "--out", str(tmp_path)]
+    assert cli.main(line) == 2
+    assert f"{name} is a folder; give another folder with --out" in capsys.readouterr().err
+
+
 def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
     images.save_image(tmp_path / "dot.png", np.zeros((31, 40, 3), np.float32))
     assert cli.main(["train", "learn", str(tmp_path / "dot.png")]) == 2

@@ -122,9 +122,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _spare(made: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raises InputError if a file to be made would replace an input, or a picture in a folder of
-    inputs. A picture beside the style of its name is an earlier one of ours."""
+    inputs, or if a folder has its name. A picture beside the style of its name is an earlier one of
+    ours."""
     given = [os.path.realpath(path) for path in inputs]
     for file in made:
+        if file.is_dir():
+            raise InputError(
+                f"{file} is a folder; give another folder with --out, or another --name"
+            )
         place = os.path.realpath(file)
         inside = file.exists() and not file.with_suffix(weights_file.SUFFIX).exists()
         if place in given or (inside and any(is_inside(place, folder) for folder in given)):
