@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import types
 
 import jax
@@ -21,9 +22,11 @@ import pytest
 from helpers import save_noise, tiny
 
 from jaxpercept import config, images
+from jaxpercept.data import loading
 from jaxpercept.errors import InputError
 from jaxpercept.losses import objective, terms
 from jaxpercept.nets import net_file, transform_net, vgg, weights_file
+from jaxpercept.runtime import stopping
 from jaxpercept.runtime.console import Console
 from jaxpercept.training import directory, engines, log, loop, result, runs
 from jaxpercept.training.start import gram_targets, init_state
@@ -261,8 +264,7 @@ def test_a_signal_saves_and_ends_after_the_step_at_hand(photos, tmp_path):
 
 @pytest.mark.usefixtures("signals_at_rest")
 def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch):
-    """It is kept even where Python's own handler would raise into a callback that drops
-    exceptions."""
+    """It is kept even where its exception is raised in a callback that drops exceptions."""
 
     def ask(*_):
         with contextlib.suppress(KeyboardInterrupt):
@@ -270,8 +272,32 @@ def test_a_signal_while_the_run_starts_is_not_lost(photos, tmp_path, monkeypatch
             signal.sigpending()  # a call in which Python runs the handler
 
     monkeypatch.setattr(loop.compilation_cache, "enable", ask)
-    weights = loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=50))
-    assert weights_file.read_header(weights)["training"]["steps"] == 1
+    monkeypatch.setattr(loop, "compiled", lambda *_: pytest.fail("makes a step"))
+    with pytest.raises(stopping.Interrupted):
+        loop.train(make_config(photos, tmp_path / "run", **PIXEL, steps=50))
+
+
+@pytest.mark.usefixtures("signals_at_rest")
+@pytest.mark.parametrize("cache", ["host", "device"])
+def test_a_signal_ends_the_wait_for_the_first_photos(photos, tmp_path, monkeypatch, cache):
+    """There is nothing to save yet. The same command begins again."""
+    ended, of = threading.Event(), loading.load_uint8
+    asked: list[int] = []
+
+    def slow(*given, **how):
+        if not asked:
+            asked.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+        ended.wait(2)
+        return of(*given, **how)
+
+    monkeypatch.setattr(loading, "load_uint8", slow)
+    made = make_config(photos, tmp_path / "run", **PIXEL, steps=1, cache=cache)
+    with pytest.raises(stopping.Interrupted) as stopped:
+        loop.train(made)
+    ended.set()
+    assert stopped.value.number == signal.SIGTERM
+    assert weights_file.read_header(loop.train(made))["training"]["steps"] == 1
 
 
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored(photos, tmp_path):

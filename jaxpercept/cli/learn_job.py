@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import shlex
 import threading
@@ -32,7 +33,7 @@ def run(
     arguments: argparse.Namespace,
     paintings: dict[str, Path],
     found: list[Found],
-    stopped: Sequence[int],
+    stopped: stopping.Requests,
 ) -> int:
     """Learns the style of each painting by its name, then applies it to the photos `found`. Returns
     the exit status."""
@@ -80,16 +81,19 @@ def run(
             seed=arguments.seed,
             kind=data.Fixed,
         )
+        photos_seen = (batch["target"] for batch in batches)
+        first = next(photos_seen)  # with slow photos, not in the time of learning
         compiling()
         reserve = _reserve(_pace(before, shown), sizes, tried)
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - reserve, ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
+        stopped.begin()
         row, steps, terms = learner.learn(
             name,
             grams,
             phi,
-            (b["target"] for b in batches),
+            itertools.chain([first], photos_seen),
             until,
             show=show,
             stopped=stopped,
@@ -109,7 +113,7 @@ def run(
         say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {shlex.quote(str(file))}")
         if stopped:
             return stopping.status(stopped[0])
-        begun = time.monotonic()
+        begun, stopped.begun = time.monotonic(), False
     return status
 
 

@@ -158,7 +158,7 @@ def _optimize(
     how: Treatment,
     job: Job,
     console: Console,
-    stopped: Sequence[int],
+    stopped: stopping.Requests,
 ) -> None:
     """Optimises and saves the images, those of one size together."""
     from jaxpercept.inference import flow
@@ -181,6 +181,7 @@ def _optimize(
         count = sum(map(len, groups.values()))
         console.say(optimize_progress.introduction(made, count))
     waiting = [*groups.values()]
+    stopped.begin()
     while waiting and not stopped:
         group = waiting.pop(0)
         out = Path(arguments.out)
