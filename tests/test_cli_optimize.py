@@ -135,6 +135,14 @@ BAD = {
         "texture --style style.png --style-size 8 --layers relu5_1",
         "style.png: 8x8 is too small",
     ),
+    "a style of one colour": (
+        "style --content chelsea.png --style style.png tall.png",
+        "tall.png: is a single colour, which is no style; give a painting",
+    ),
+    "a texture of one colour": (
+        "texture --style tall.png --layers relu1_1",
+        "tall.png: is a single colour, which is no style; give a painting",
+    ),
     "unknown layer": ("invert --content tall.png --layer relu33", "relu3_3"),
     "unknown layers": ("texture --style style.png --layers conv1_1", "choose one of: relu1_1"),
     "zero weights": ("invert --content tall.png --weights.content 0", "every loss weight is 0"),

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import save_noise, tiny
+from helpers import noise, save_noise, tiny
 
 from jaxpercept import config, images
 from jaxpercept.data import loading
@@ -245,9 +245,23 @@ def test_contents_that_a_config_only_names_are_compared_on_resuming(photos, tmp_
         loop.train(
             dataclasses.replace(made, steps=2), terms=[dataclasses.replace(term, weight=3.0)]
         )
-    images.save_image(style, np.zeros((32, 32, 3)))
+    images.save_image(style, noise(1, 32, 32))
     with pytest.raises(InputError, match="style image: "):
         loop.train(dataclasses.replace(made, steps=2), terms=[term])
+
+
+@pytest.mark.parametrize("task", ["style", "multistyle"])
+def test_a_style_image_of_a_single_colour_is_refused(photos, tmp_path, task):
+    grey = tmp_path / "grey.png"
+    images.save_image(grey, np.full((32, 32, 3), 0.5))
+    more = {"style_image": str(grey)}
+    if task == "multistyle":
+        net = dataclasses.replace(NET, norm="instance", styles=2)
+        both = (str(photos.parent / "style.png"), str(grey))
+        more = {"style_image": None, "style_images": both, "task": task, "net": net}
+    with pytest.raises(InputError, match=r"grey\.png: is a single colour, which is no style"):
+        loop.train(make_config(photos, tmp_path / "run", **more))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("signals_at_rest")

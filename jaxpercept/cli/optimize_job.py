@@ -47,7 +47,7 @@ def run(
     from jaxpercept.inference.treatment import Treatment
 
     out, suffix = Path(arguments.out), chosen_suffix(arguments)
-    pictures = [images.load_image(path) for path in styles]
+    pictures = [images.load_style(path) for path in styles]
     shares = _shares(arguments, len(pictures))
     if made.init not in INITS:
         if not Path(made.init).exists():
