@@ -51,6 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--on",
         nargs="+",
+        action="extend",
         default=[],
         metavar="PHOTO",
         help="photos or folders to stylize when the style is learned",
@@ -58,6 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--data",
         nargs="+",
+        action="extend",
         metavar="DATA",
         help="photos to learn on (default: scikit-image's sample photos and those of --on)",
     )
