@@ -78,10 +78,11 @@ def run(
             seed=arguments.seed,
             kind=data.Fixed,
         )
-        photos_seen = (batch["target"] for batch in batches)
-        first = next(photos_seen)  # with slow photos, not in the time of learning
         compiling()
-        reserve = learn_time.reserve(learn_time.pace(before, shown), sizes, tried)
+        pace = learn_time.pace(before, shown)  # before threads begin to read photos
+        photos_seen = (batch["target"] for batch in batches)
+        first = next(photos_seen)
+        reserve = learn_time.reserve(pace, sizes, tried)
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - reserve, ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")

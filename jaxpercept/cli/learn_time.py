@@ -43,7 +43,7 @@ def pace(model: Any, photo: Any) -> float:
     import numpy as np
 
     times = [time.monotonic()]
-    for _ in range(5):  # the median: a pause of the machine tells nothing, but other work does
+    for _ in range(9):  # the median: a pause of the machine tells nothing, but other work does
         np.asarray(model(photo[None]))
         times.append(time.monotonic())
     return float(np.median(np.diff(times))) / (photo.shape[0] * photo.shape[1])
