@@ -60,7 +60,7 @@ def test_a_file_of_another_net_is_told_in_a_few_names():
         weights_file.check_shapes("a", found, wanted)
     assert str(raised.value) == (
         "a: does not fit its own config: missing params.2; missing params.3; missing params.4; "
-        "4 more missing; misshapen params.1; extra params.x; use another copy"
+        "missing params.5; 3 more missing; misshapen params.1; extra params.x; use another copy"
     )
 
 
