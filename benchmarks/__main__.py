@@ -184,20 +184,20 @@ def main() -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=command.COUNT,
         default=7,
         metavar="N",
         help="counted, after one that warms up (default: 7)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=command.number(float, above=0),
         metavar="S",
         help="of each turn, at least (default: 1; of trainings, which go on for hours, 5)",
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=command.COUNT,
         default=os.cpu_count(),
         metavar="N",
         help="of the peers (default: all)",

@@ -37,7 +37,9 @@ DEEPEST = "relu4_3"
 
 def main() -> None:
     parser = command.parser(__doc__)
-    parser.add_argument("--seconds", type=float, default=15, help="per row (default 15)")
+    parser.add_argument(
+        "--seconds", type=command.number(float, above=0), default=15, help="per row (default 15)"
+    )
     command.add_json(parser)
     given = parser.parse_args()
     before = load()

@@ -39,8 +39,12 @@ def main() -> None:
     parser.add_argument(
         "--style-images", nargs="+", default=[], metavar="D", help="paintings, to optimise as well"
     )
-    parser.add_argument("--size", type=int, default=256, metavar="N", help="(default: 256)")
-    parser.add_argument("--iterations", type=int, default=50, metavar="N", help="(default: 50)")
+    parser.add_argument(
+        "--size", type=command.SIDE, default=256, metavar="N", help="(default: 256)"
+    )
+    parser.add_argument(
+        "--iterations", type=command.COUNT, default=50, metavar="N", help="(default: 50)"
+    )
     command.add_json(parser)
     given = parser.parse_args()
     compilation_cache.enable()

@@ -130,10 +130,12 @@ def costs(side: int, runs: int = 15) -> dict[str, Any]:
 
 def main() -> None:
     parser = command.parser(__doc__)
-    parser.add_argument("--images", type=int, default=500, metavar="N", help="(default: 500)")
-    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="(default: 2)")
     parser.add_argument(
-        "--nodes", type=int, nargs="*", default=[1, 2], metavar="N", help="(default: 1 2)"
+        "--images", type=command.COUNT, default=500, metavar="N", help="(default: 500)"
+    )
+    parser.add_argument("--rounds", type=command.COUNT, default=2, metavar="N", help="(default: 2)")
+    parser.add_argument(
+        "--nodes", type=command.COUNT, nargs="*", default=[1, 2], metavar="N", help="(default: 1 2)"
     )
     command.add_json(parser)
     given = parser.parse_args()

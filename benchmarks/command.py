@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jaxpercept import files
+from jaxpercept.config.options import Option, check
 from jaxpercept.errors import InputError
 from jaxpercept.files import results
 
@@ -16,6 +18,25 @@ def parser(about: str | None, **more: Any) -> argparse.ArgumentParser:
     """Returns a parser whose `--help` says what the module's docstring says."""
     kind = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(description=about, formatter_class=kind, **more)
+
+
+def number(kind: type[int] | type[float], **bounds: Any) -> Callable[[str], Any]:
+    """Returns argparse's `type` for a number within the bounds of an `Option`."""
+    about = Option(**bounds)
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        try:
+            check("", value, about)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error).strip()) from error
+        return value
+
+    read.__name__ = kind.__name__  # argparse says it of a text that is no number
+    return read
+
+
+COUNT, SIDE, SEED = (number(int, least=least) for least in (1, 16, 0))
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

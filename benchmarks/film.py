@@ -27,7 +27,7 @@ from jaxpercept import images
 from jaxpercept.errors import reporting
 from jaxpercept.images import samples
 from jaxpercept.images.frames import Cut, Film, Frame
-from jaxpercept.inference import encoding, film_frames, films, muxing
+from jaxpercept.inference import encoding, film_frames, films, muxing, smoothing
 from jaxpercept.inference.file_jobs import Job
 from jaxpercept.inference.flow import Task
 from jaxpercept.inference.model import Model, load_model
@@ -103,10 +103,16 @@ def parts(clip: Path, model: Model, count: int) -> dict[str, float]:
 def main() -> None:
     parser = command.parser(__doc__)
     option = parser.add_argument
-    option("--frames", type=int, default=24, metavar="N", help="per turn (default: 24)")
-    option("--turns", type=int, default=5, metavar="N", help="of each side (default: 5)")
+    option("--frames", type=command.COUNT, default=24, metavar="N", help="per turn (default: 24)")
+    option("--turns", type=command.COUNT, default=5, metavar="N", help="of each side (default: 5)")
     option("--style", default="starry_night", metavar="STYLE", help="(default: starry_night)")
-    option("--steady", type=float, default=0.0, metavar="X", help="that of video (default: 0)")
+    option(
+        "--steady",
+        type=command.number(float, least=0, most=smoothing.MOST),
+        default=0.0,
+        metavar="X",
+        help="that of video (default: 0)",
+    )
     command.add_json(parser)
     given = parser.parse_args()
     allocator.keep_freed_memory()

@@ -48,10 +48,14 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", metavar="D", help="photos, as infer.py takes them")
     parser.add_argument(
-        "--images", type=int, default=500, metavar="N", help="at most (default: 500)"
+        "--images", type=command.COUNT, default=500, metavar="N", help="at most (default: 500)"
     )
     parser.add_argument(
-        "--parts", type=int, default=5, metavar="N", help="turns of each side (default: 5)"
+        "--parts",
+        type=command.COUNT,
+        default=5,
+        metavar="N",
+        help="turns of each side (default: 5)",
     )
     parser.add_argument(
         "--style", default="starry_night", metavar="STYLE", help="(default: starry_night)"

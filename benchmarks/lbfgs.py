@@ -107,29 +107,36 @@ def main(argv: list[str] | None = None) -> dict:
         help="photos or folders of them (default: the sample photos)",
     )
     parser.add_argument(
-        "--images", type=int, default=5, metavar="N", help="the first N of them (default: 5)"
+        "--images",
+        type=command.COUNT,
+        default=5,
+        metavar="N",
+        help="the first N of them (default: 5)",
     )
     parser.add_argument("--style-image", metavar="S", help="default: the drawn stained glass")
     parser.add_argument(
         "--size",
-        type=int,
+        type=command.SIDE,
         default=256,
         metavar="PX",
         help="square crops of this side (default: 256)",
     )
     parser.add_argument(
         "--evaluations",
-        type=int,
+        type=command.COUNT,
         nargs="+",
         default=[100, 500],
         metavar="N",
         help="(default: 100 500)",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="Torch's (default: 1 or its own, the faster one)"
+        "--threads",
+        type=command.COUNT,
+        metavar="N",
+        help="Torch's (default: 1 or its own, the faster one)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)"
+        "--seed", type=command.SEED, default=0, metavar="N", help="of the noise (default: 0)"
     )
     command.add_json(parser)
     args = parser.parse_args(argv)

@@ -174,8 +174,8 @@ def table(batch: int, found: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = command.parser(__doc__, prog="python -m benchmarks.memory")
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 4], metavar="N")
-    parser.add_argument("--steps", type=int, default=50, metavar="N", help="default: 50")
+    parser.add_argument("--batches", nargs="+", type=command.COUNT, default=[1, 4], metavar="N")
+    parser.add_argument("--steps", type=command.COUNT, default=50, metavar="N", help="default: 50")
     parser.add_argument(
         "--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS, metavar="C"
     )

@@ -38,10 +38,10 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", metavar="D", help="as train.py takes them")
     parser.add_argument(
-        "--size", type=int, default=256, metavar="PX", help="of the crops (default: 256)"
+        "--size", type=command.SIDE, default=256, metavar="PX", help="of the crops (default: 256)"
     )
     parser.add_argument(
-        "--batches", type=int, default=300, metavar="N", help="of 4, timed (default: 300)"
+        "--batches", type=command.COUNT, default=300, metavar="N", help="of 4, timed (default: 300)"
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:

@@ -43,14 +43,18 @@ def main() -> None:
         "--style-image", metavar="S", help="default: the stained glass that the project draws"
     )
     parser.add_argument(
-        "--steps", type=int, default=300, metavar="N", help="of each training (default: 300)"
+        "--steps",
+        type=command.COUNT,
+        default=300,
+        metavar="N",
+        help="of each training (default: 300)",
     )
     parser.add_argument(
-        "--size", type=int, default=64, metavar="N", help="pixels per side (default: 64)"
+        "--size", type=command.SIDE, default=64, metavar="N", help="pixels per side (default: 64)"
     )
     parser.add_argument(
         "--width",
-        type=float,
+        type=command.number(float, above=0, most=8),
         default=0.5,
         metavar="W",
         help="factor on the channels (default: 0.5)",
@@ -62,7 +66,11 @@ def main() -> None:
         help="cosine (default) ends where chance decides less than with constant",
     )
     parser.add_argument(
-        "--learning-rate", type=float, default=1e-3, metavar="X", help="of all (default: 0.001)"
+        "--learning-rate",
+        type=command.number(float, above=0, below=1),
+        default=1e-3,
+        metavar="X",
+        help="of all (default: 0.001)",
     )
     parser.add_argument(
         "--init", metavar="FILE", help="start from a weights file, whose net must have --width"

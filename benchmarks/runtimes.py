@@ -96,10 +96,10 @@ def main() -> None:
     every = [*shipped.styles(), *weights_file.available("superres")]
     parser.add_argument("--nets", nargs="+", default=every, metavar="N", help="default: all")
     parser.add_argument(
-        "--side", type=int, default=512, metavar="PX", help="of the output (default: 512)"
+        "--side", type=command.SIDE, default=512, metavar="PX", help="of the output (default: 512)"
     )
-    parser.add_argument("--photos", type=int, default=3, metavar="N", help="default: 3")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--photos", type=command.COUNT, default=3, metavar="N", help="default: 3")
+    parser.add_argument("--rounds", type=command.COUNT, default=5, metavar="N", help="default: 5")
     command.add_json(parser)
     given = parser.parse_args()
     compilation_cache.enable()

@@ -25,6 +25,7 @@ from jax import Array
 
 from benchmarks import command, machine
 from jaxpercept import config, images
+from jaxpercept.cli.film_files import seconds
 from jaxpercept.errors import reporting
 from jaxpercept.evaluation import video
 from jaxpercept.evaluation.styles import held_out_objective
@@ -59,14 +60,26 @@ def main() -> None:
         "--from", dest="start", nargs="+", default=["0"], metavar="S", help="seconds, per clip"
     )
     parser.add_argument("--held-out", nargs="+", required=True, metavar="D", help="photos to score")
-    parser.add_argument("--weight", type=float, default=250, metavar="W", help="(default: 250)")
     parser.add_argument(
-        "--feature-weight", type=float, default=1, metavar="W", help="of features (default: 1)"
+        "--weight",
+        type=command.number(float, least=0),
+        default=250,
+        metavar="W",
+        help="(default: 250)",
+    )
+    parser.add_argument(
+        "--feature-weight",
+        type=command.number(float, least=0),
+        default=1,
+        metavar="W",
+        help="of features (default: 1)",
     )
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="K", help="(default: all)"
     )
-    parser.add_argument("--steps", type=int, default=300, metavar="N", help="(default: 300)")
+    parser.add_argument(
+        "--steps", type=command.COUNT, default=300, metavar="N", help="(default: 300)"
+    )
     parser.add_argument(
         "--out", default="outputs/stability", metavar="DIR", help="(default: outputs/stability)"
     )
@@ -75,7 +88,7 @@ def main() -> None:
     if len(given.start) not in (1, len(given.clips)):
         parser.error("--from takes one value, or one for each of --clips")
     compilation_cache.enable()
-    starts = [Fraction(t) for t in given.start]
+    starts = [seconds("--from", text) or Fraction(0) for text in given.start]
     init = weights_file.resolve(given.init, "styles")
     photos = images.load_squares(images.list_images(given.held_out), SIZE)
     nets = {"before": init}

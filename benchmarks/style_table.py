@@ -57,10 +57,14 @@ def main() -> None:
         help="other nets, such as imported ones; STYLE is a shipped style, or the file name of a "
         "painting without its suffix",
     )
-    parser.add_argument("--images", type=int, default=2, metavar="N", help="photos (default: 2)")
-    parser.add_argument("--size", type=int, default=256, metavar="N", help="(default: 256)")
     parser.add_argument(
-        "--iterations", type=int, nargs="+", default=[100, 300, 500], metavar="N",
+        "--images", type=command.COUNT, default=2, metavar="N", help="photos (default: 2)"
+    )
+    parser.add_argument(
+        "--size", type=command.SIDE, default=256, metavar="N", help="(default: 256)"
+    )
+    parser.add_argument(
+        "--iterations", type=command.COUNT, nargs="+", default=[100, 300, 500], metavar="N",
         help="of L-BFGS, to be listed (default: 100 300 500)",
     )  # fmt: skip
     parser.add_argument("--json", required=True, metavar="FILE", help="results")

@@ -38,15 +38,19 @@ def main() -> None:
     parser.add_argument(
         "--images",
         nargs="+",
-        type=int,
+        type=command.COUNT,
         default=[1, 10, 50, 100, 305],
         metavar="N",
         help="numbers of training images (default: 1 10 50 100 305)",
     )
     parser.add_argument(
-        "--steps", type=int, default=2000, metavar="N", help="of each training (default: 2000)"
+        "--steps",
+        type=command.COUNT,
+        default=2000,
+        metavar="N",
+        help="of each training (default: 2000)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--seed", type=command.SEED, default=0, metavar="N", help="(default: 0)")
     parser.add_argument(
         "--out",
         default="outputs/superres-images",

@@ -188,12 +188,18 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="P")
     parser.add_argument("--model", nargs="+", metavar="M", help="of ours (default: the shipped)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the peers")
+    parser.add_argument("--rounds", type=command.COUNT, default=5, metavar="N")
+    parser.add_argument(
+        "--threads", type=command.COUNT, default=1, metavar="N", help="of the peers"
+    )
     parser.add_argument("--json", metavar="FILE", help="nets in it are kept")
     parser.add_argument("--sheet", metavar="FILE", help="a picture of all nets' pictures")
-    parser.add_argument("--zoom", type=int, default=1, metavar="N", help="of the sheet")
+    parser.add_argument(
+        "--zoom", type=command.number(int, least=1, most=16), default=1, metavar="N"
+    )
     given = parser.parse_args()
+    if given.sheet:
+        images.check_writable_name(given.sheet)
     compilation_cache.enable()
     nets: dict[str, Upscaler] = {}
     weights: dict[str, int] = {}

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks import command
 from jaxpercept import images
+from jaxpercept.config import SCALES
 from jaxpercept.errors import InputError, reporting
 from jaxpercept.evaluation import metrics
 from jaxpercept.evaluation import superres as evaluation
@@ -103,7 +104,7 @@ def main() -> None:
     """Prints a table; `--json` stores it."""
     parser = command.parser(__doc__)
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER")
-    parser.add_argument("--scale", type=int, default=4, metavar="N")
+    parser.add_argument("--scale", type=int, choices=SCALES, default=4, metavar="N")
     parser.add_argument(
         "--model", nargs="+", metavar="M", help="default: the shipped for bicubic inputs"
     )

@@ -173,21 +173,27 @@ def _bytes(paths: Sequence[Path]) -> list[int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command.parser(__doc__, prog="python -m benchmarks.web")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512], metavar="N")
-    parser.add_argument("--widths", type=float, nargs="*", default=[1.0, 0.5, 0.25], metavar="W")
+    parser.add_argument("--sizes", type=command.SIDE, nargs="*", default=[256, 512], metavar="N")
     parser.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="after a warm-up (default: 5)"
+        "--widths",
+        type=command.number(float, above=0, most=8),
+        nargs="*",
+        default=[1.0, 0.5, 0.25],
+        metavar="W",
+    )
+    parser.add_argument(
+        "--rounds", type=command.COUNT, default=5, metavar="N", help="after a warm-up (default: 5)"
     )
     parser.add_argument(
         "--visits",
-        type=int,
+        type=command.SEED,
         default=3,
         metavar="N",
         help="first visits, each with a second one (default: 3)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=command.number(float, least=0),
         default=20,
         metavar="S",
         help="of each camera; 0 leaves them out (default: 20)",

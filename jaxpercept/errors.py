@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 _OPTION = re.compile(r"--[a-z-]+")
+_NAMED = 4  # names of a list that a message tells
 _LONGEST, _TAIL = 1500, 400  # the end often names the fix
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -71,6 +72,23 @@ def number(value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Returns "1 size" or "2 sizes"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Returns "a, b", or of many names "a, b, c, d and 36 more"."""
+    left = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
+
+
+def problems(found: Mapping[str, Sequence[str]]) -> str:
+    """Returns "missing a; …; missing d; 36 more missing; extra e" for the names of each
+    kind of problem."""
+    said = []
+    for kind, names in found.items():
+        said += [f"{kind} {name}" for name in names[:_NAMED]]
+        if (left := len(names) - _NAMED) > 0:
+            said.append(f"{left} more {kind.rstrip(':')}")
+    return "; ".join(said)
 
 
 def nearest(word: str, known: Collection[Any], count: int = 1, cutoff: float = 0.6) -> list[str]:

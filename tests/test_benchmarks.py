@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import math
 import sys
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +22,8 @@ from jaxpercept.errors import InputError
 from jaxpercept.files import results
 from weights import dark_photos
 
+BENCHMARKS = Path(command.__file__).parent
+
 
 @pytest.fixture
 def torch():
@@ -30,6 +35,44 @@ def peers(torch):
     from benchmarks import peers
 
     return peers
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_number_of_the_commands_has_bounds(path, monkeypatch):
+    """Otherwise negative rounds and sizes of 0 end in tracebacks."""
+    if "\ndef main(" not in path.read_text() or path.stem == "worker":
+        pytest.skip("no command")
+    monkeypatch.setenv("XLA_FLAGS", "")  # which an import may set
+    found = []
+
+    def parse(parser, *_):
+        found.extend(parser._actions)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"benchmarks.{path.stem}").main()
+    assert not [a.option_strings for a in found if a.type in (int, float) and not a.choices]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--rounds -1", "argument --rounds: -1 is not allowed; give at least 1"),
+        ("--side 0", "argument --side: 0 is not allowed; give at least 16"),
+        ("--rounds x", "argument --rounds: invalid int value: 'x'"),
+        ("--share nan", "argument --share: nan is not allowed; give at least 0 and at most 1"),
+    ],
+)
+def test_a_number_beyond_its_bounds_is_one_line(words, said, capsys):
+    parser = command.parser("")
+    parser.add_argument("--rounds", type=command.COUNT)
+    parser.add_argument("--side", type=command.SIDE)
+    parser.add_argument("--share", type=command.number(float, least=0, most=1))
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(words.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_peers_objective_is_built_where_its_style_image_is(torch):

@@ -135,6 +135,14 @@ BAD = {
         "texture --style style.png --style-size 8 --layers relu5_1",
         "style.png: 8x8 is too small",
     ),
+    "a style of one colour": (
+        "style --content chelsea.png --style style.png tall.png",
+        "tall.png: is a single colour, which is no style; give a painting",
+    ),
+    "a texture of one colour": (
+        "texture --style tall.png --layers relu1_1",
+        "tall.png: is a single colour, which is no style; give a painting",
+    ),
     "unknown layer": ("invert --content tall.png --layer relu33", "relu3_3"),
     "unknown layers": ("texture --style style.png --layers conv1_1", "choose one of: relu1_1"),
     "zero weights": ("invert --content tall.png --weights.content 0", "every loss weight is 0"),
@@ -186,6 +194,15 @@ BAD = {
         "did you mean --iterations",
     ),
 }
+
+
+def test_a_folder_of_frames_that_cannot_be_is_found_before_any_work(tmp_path, capsys):
+    (tmp_path / "made_frames").write_text("a file")
+    line = f"optimize invert --layer relu1_1 {SMALL} --save-every 1 --content tall.png -o made.png"
+    assert status(line) == 2
+    told = capsys.readouterr().err
+    assert "error: -o: the folder of frames made_frames is a file; give a folder" in told
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.parametrize("case", list(BAD))
@@ -259,6 +276,27 @@ def test_an_image_that_fills_the_accelerator_costs_only_itself(tmp_path, capsys,
     assert told.count(f"error: white.png: too large for memory; {fixes}\n") == 1
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {"tall_relu1_1.png", "chelsea_relu1_1.png"}
+
+
+def test_a_frame_that_cannot_be_written_costs_only_its_own_photo(tmp_path, capsys):
+    """Nothing more is written of that photo, and the line that says why comes once."""
+    (tmp_path / "out" / "frames" / "chelsea_relu1_1_00001.jpg").mkdir(parents=True)
+    line = f"optimize invert --layer relu1_1 {SMALL} --save-every 1 -o out --content"
+    assert status(f"{line} chelsea.png coffee.png tall.png") == 1
+    told = capsys.readouterr().err
+    assert told.count("error: out/frames/chelsea_relu1_1_00001.jpg: cannot be written (Is a ") == 1
+    assert "3 images were not begun" not in told
+    made = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {name for name in made if name.endswith("png")} == {
+        "coffee_relu1_1.png",
+        "tall_relu1_1.png",
+    }
+    assert len(made) == 2 + 4
+    assert status(f"{line} chelsea.png") == 2
+    told = capsys.readouterr().err
+    assert "00001.jpg: cannot be written" in told.splitlines()[-1]
+    assert "iteration 1/2" not in told
+    assert "stopped after" not in told
 
 
 def test_frames_show_what_the_result_shows(tmp_path):

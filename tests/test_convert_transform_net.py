@@ -4,6 +4,7 @@ trained nets against their published pictures; every mistake in a file named in 
 
 import dataclasses
 import io
+import re
 import sys
 import types
 
@@ -193,9 +194,13 @@ def test_data_parallel_and_a_checkpoint_around_the_state_dict(examples, tmp_path
     mixed = {k.removeprefix("module.") if "deconv3" in k else k: v for k, v in state.items()}
     torch.save(mixed, tmp_path / "mixed.pth")
     with pytest.raises(
-        InputError, match=r"missing conv1\.conv2d\.weight; .*extra module\.conv1\.conv2d\.weight"
-    ):
+        InputError, match=r"missing conv1\.conv2d\.weight; .*extra module\.conv1\.conv2d\."
+    ) as raised:
         convert(tmp_path / "mixed.pth", "pytorch-examples", tmp_path)
+    line = str(raised.value)
+    assert line.count("missing ") == line.count("extra ") == 4
+    assert re.search(r"; \d\d more missing; ", line)
+    assert line.endswith(" more extra; give the net as its project saves it, or try another --from")
 
 
 def test_everything_wrong_with_a_state_dict_in_one_line(examples, variables, tmp_path):

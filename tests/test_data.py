@@ -10,15 +10,19 @@ import os
 import shutil
 import signal
 import sys
+import threading
+import time
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
-from helpers import save_noise
+from helpers import png, save_noise
 from PIL import Image
 
 from jaxpercept import data
 from jaxpercept.data import describe, loading, make_dataset
 from jaxpercept.errors import InputError
+from jaxpercept.runtime import stopping
 
 
 def gradient(seed, height, width):
@@ -89,6 +93,53 @@ def test_worker_processes_give_the_same_and_name_broken_files(folder):
     assert there.problems == here.problems != {}
     there.set_state({"step": 5})
     assert equal(take(there, 2), take(stream(folder, step=5), 2))
+
+
+class Slow:
+    """A source of one photo that takes its time."""
+
+    def __init__(self, seconds):
+        self.seconds, self.reads = seconds, []
+
+    def __len__(self):
+        return 1
+
+    def name(self, index):
+        return "slow.png"
+
+    def read(self, index):
+        self.reads.append(index)
+        time.sleep(self.seconds)
+        return png([bytes(3 * 40)] * 40, 40, 8, 2)
+
+
+@pytest.mark.usefixtures("signals_at_rest")
+def test_the_wait_for_the_first_batch_of_workers_can_be_interrupted():
+    batches = stream(Slow(15), workers=2)
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    begun = time.monotonic()
+    with stopping.interrupts(), pytest.raises(stopping.Interrupted):
+        next(batches)
+    batches.close()
+    assert time.monotonic() - begun < 12
+    assert not multiprocessing.active_children()
+
+
+def test_a_closed_stream_reads_the_photo_at_hand_and_no_more():
+    source = Slow(0.3)
+    batches = stream(source, batch_size=8, threads=1, cache_bytes=0)
+
+    def read():
+        with pytest.raises(CancelledError):
+            next(batches)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    while not source.reads:
+        time.sleep(0.01)
+    batches.close()
+    reading.join()
+    assert len(source.reads) == 1
 
 
 def test_a_link_to_nothing_is_a_broken_image(folder):

@@ -121,9 +121,16 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert found["input"]["lag1"] < found[str(weights)]["lag1"]
     assert main([*line, "--plot", "chart.xyz"]) == 2
     assert main([*line, "--from", "0", "1", "2"]) == 2
-    assert "3 times to start at for 2 clips; give one, or one for each" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "error: --from: 3 times for 2 clips; give one, or one for each" in said
+    assert main([*line, "--from", "9"]) == 2
+    said = capsys.readouterr().err
+    assert "a.webp: has fewer than two frames from 9 s on; give an earlier --from\n" in said
     assert main([*line, "--style-image", "a.png", "b.png"]) == 2
     assert "2 paintings for 1 styles; give one for each style" in capsys.readouterr().err
+    again = ["--style", str(weights), "--style-image", "a.png", "b.png"]
+    assert main([*line, *again]) == 2
+    assert f"error: the style {weights} is given twice; give each once" in capsys.readouterr().err
 
 
 def test_a_cut_leaves_a_gap_and_a_film_of_cuts_nothing_to_draw(monkeypatch):

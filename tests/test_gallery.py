@@ -96,6 +96,19 @@ def test_a_photo_that_is_gone_after_it_was_painted_costs_no_other_picture(tmp_pa
     assert page.alternatives == ["x", "Photo", "x"]
 
 
+def test_a_small_picture_that_cannot_be_written_costs_no_other(tmp_path):
+    style = save_style(tmp_path / "x.safetensors")
+    photos = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in photos:
+        images.save_image(path, sample_photos()["coffee"][:48, :64])
+    (tmp_path / "out" / "small" / "001-a_x.jpg").mkdir(parents=True)
+    job = gallery.write(tmp_path / "out", photos, [load_model(style)], how=Treatment(stroke=None))
+    assert len(job.failed) == 1
+    assert "001-a_x.jpg: cannot be written" in job.failed[0]
+    page = Page((tmp_path / "out" / "index.html").read_text("utf-8"))
+    assert page.alternatives == ["Photo", "Photo", "x"]
+
+
 def test_what_an_error_suggests_can_be_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     style = str(save_style(tmp_path / "x.safetensors"))

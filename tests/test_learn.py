@@ -4,16 +4,17 @@ import dataclasses
 import itertools
 import threading
 import types
+from functools import partial
 
 import numpy as np
 import pytest
 from helpers import save_noise
 
 from jaxpercept import cli, config, images
-from jaxpercept.cli import learn_job
+from jaxpercept.cli import learn_job, learn_time
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
-from jaxpercept.inference.treatment import Treatment
+from jaxpercept.inference.treatment import Sizes, Treatment
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
 from jaxpercept.training import learn, style_recipe
 from jaxpercept.training import targets as training_targets
@@ -230,6 +231,17 @@ def test_no_picture_of_the_users_is_replaced(place, tmp_path, capsys, monkeypatc
     assert learn(painting, "--name", "a", "--data", tmp_path)[0] == 0
 
 
+@pytest.mark.parametrize("name", ["stripes.jpg", "stripes.safetensors"])
+def test_a_folder_in_place_of_what_is_learned_is_found_before_any_work(
+    name, place, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(learn_job, "run", lambda *_: 0)
+    (tmp_path / name).mkdir()
+    line = ["train", "learn", str(place / "stripes.png"), "--out", str(tmp_path)]
+    assert cli.main(line) == 2
+    assert f"{name} is a folder; give another folder with --out" in capsys.readouterr().err
+
+
 def test_a_painting_of_a_few_pixels_is_refused(tmp_path, capsys):
     images.save_image(tmp_path / "dot.png", np.zeros((31, 40, 3), np.float32))
     assert cli.main(["train", "learn", str(tmp_path / "dot.png")]) == 2
@@ -263,22 +275,36 @@ def test_the_step_is_compiled_before_the_net():
     assert done == ["step", "net"]
 
 
-def test_the_net_is_compiled_before_it_learns_for_photos_that_it_sees_whole(tmp_path, place):
+def test_the_net_is_compiled_before_it_learns_for_what_it_sees_of_the_photos(tmp_path, place):
     """So that no time is kept for it. Sizes that the net cannot paint are not tried."""
-    files = {"a": (32, 40), "b": (40, 32), "c": (32, 40), "tiny": (2, 40), "large": (40, 1400)}
+    files = {"a": (32, 40), "b": (40, 32), "c": (32, 40), "tiny": (2, 40)}
     for name, (h, w) in files.items():
         save_noise(tmp_path, [f"{name}.png"], h, w)
     photos = [*(tmp_path / f"{name}.png" for name in files), tmp_path / "none.png"]
     net = learn.Learner(str(place / "base.safetensors")).first("x")
-    sizes = learn_job._sizes(net, Treatment(stroke=None), photos)
-    tried = learn_job._tried(net, sizes)
+    sizes = learn_time.sizes_of(net, Treatment(stroke=None), photos)
+    tried = learn_time.tried(net, sizes)
     assert tried == [(32, 40), (40, 32)]
-    # The reserve is only compiling and a moment more, and as much longer as the machine is slow.
-    quick, slow, slower = (learn_job._reserve(pace, sizes, tried) for pace in (0, 1e-6, 3e-6))
-    assert quick - learn_job._COMPILING < 1
+    # The reserve is only a moment, and as much longer as the machine is slow.
+    quick, slow, slower = (learn_time.reserve(pace, sizes, tried) for pace in (0, 1e-6, 3e-6))
+    assert quick < 1
     assert slower - quick == pytest.approx(3 * (slow - quick))
-    painting = 2e-6 * (3 * 32 * 40 + 40 * 1400)
-    assert slow - learn_job._reserve(1e-6, [], []) == pytest.approx(learn_job._COMPILING + painting)
+    painting = 2e-6 * 3 * 32 * 40
+    assert slow - learn_time.reserve(1e-6, [], []) == pytest.approx(painting)
+    assert learn_time.reserve(0, sizes, tried[:1]) - quick == learn_time._COMPILING
+    reduced = Sizes((1000, 1334), (1000, 1334), (600, 800))
+    assert learn_time.tried(net, [reduced]) == [(600, 800)]
+
+
+@pytest.mark.parametrize(
+    ("file", "seen", "least", "most"),  # measured beside other work and without, in Mpixels of pace
+    [((1000, 1334), (600, 800), 4.6, 7.8), ((3646, 5470), (729, 1094), 5.4, 12.7)],
+)
+def test_the_time_kept_for_a_photo_is_that_of_what_is_made_of_it(file, seen, least, most):
+    """The net sees a photo of 20 million pixels as one of 0.8 million, which is enlarged."""
+    of = partial(learn_time.reserve, sizes=[Sizes(file, file, seen)], tried=[seen])
+    assert least < of(1e-6) - of(0) - 1e-6 * learn_time._SAVING < most
+    assert of(0) == 0.5 + learn_time._COMPILING  # of the net that enlarges
 
 
 def test_a_step_is_done_even_if_the_time_is_over(taught, place):

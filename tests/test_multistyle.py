@@ -3,6 +3,7 @@ line.
 """
 
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -288,7 +289,7 @@ def test_a_run_resumes_bit_for_bit_and_its_file_says_what_it_holds(place, traine
     assert header["styles"][1]["sha256"] == weights_file.sha256(place / "lines.png")
     preview = images.load_image(again.parent / "previews" / "00000004.jpg")
     assert preview.shape == (4 * 20, 3 * 20, 3)  # photos, and one row per style
-    with pytest.raises(InputError, match=r"other settings \(styles: "):
+    with pytest.raises(InputError, match=r"\(styles: dots.png lines.png noise.png → lines.png "):
         loop.train(make_config(place, tmp_path / "run", ("lines", "dots", "noise")))
 
 
@@ -499,6 +500,21 @@ def test_list_and_default(shelf, capsys):
     assert [p.name for p in (shelf / "named").iterdir()] == ["a_multi-dots.png"]
     assert status("stylize a.png -o one") == 0
     assert [p.name for p in (shelf / "one").iterdir()] == ["a_single.png"]
+
+
+def test_a_sheet_that_cannot_be_written_costs_no_other(shelf, capsys):
+    (shelf / "out" / "a_multi-all.png").mkdir(parents=True)
+    shutil.copy(shelf / "a.png", shelf / "b.png")
+    assert status("stylize a.png b.png --style multi:all -o out") == 1
+    told = capsys.readouterr().err
+    assert told.count("error: out/a_multi-all.png: cannot be written (Is a directory)") == 1
+    assert (shelf / "out" / "b_multi-all.png").is_file()
+
+
+def test_standard_input_gets_its_sheet(shelf, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((shelf / "a.png").read_bytes())))
+    assert status("stylize - --style multi:all -o out") == 0
+    assert (shelf / "out" / "stdin_multi-all.png").is_file()
 
 
 def test_all_blends_and_a_sheet(shelf):

@@ -55,6 +55,15 @@ def test_no_help_is_wider_than_100_columns():
         assert not wide, parser.prog
 
 
+def test_an_option_of_many_values_that_is_repeated_keeps_them_all():
+    """Otherwise `--on a.jpg --on b.jpg` would drop the first without a word."""
+    for parser in parsers(build_parser("jaxpercept")):
+        for action in parser._actions:
+            if action.option_strings and action.nargs in ("+", "*"):
+                assert isinstance(action, argparse._ExtendAction), (parser.prog, action)
+                assert action.default in (None, []), (parser.prog, action)  # it would be extended
+
+
 @pytest.mark.parametrize("command", TRAIN)
 def test_every_option_of_a_training_stands_in_its_group(command):
     groups = helps(command)

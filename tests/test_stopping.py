@@ -4,16 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 from helpers import noise, save_noise, status
 from PIL import Image
 
-from jaxpercept import config, images
+from jaxpercept import config, data, images
 from jaxpercept.inference.model import Model
 from jaxpercept.nets import net_file, transform_net
-from jaxpercept.runtime import stopping
+from jaxpercept.runtime import stopping, threads
 from jaxpercept.synthesis import run as synthesis
 from jaxpercept.training import learn, style_recipe
 
@@ -37,12 +38,38 @@ def test_a_signal_interrupts_with_its_number(number):
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_a_request_is_noted_and_a_second_ctrl_c_stops_at_once(number, capfd):
     with stopping.requests("stopping soon") as stopped:
+        stopped.begin()
         signal.raise_signal(number)
         signal.sigpending()
         assert list(stopped) == [number]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr().err.count("stopping soon; press Ctrl-C again") == 1
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_a_request_before_there_is_anything_to_save_stops_at_once(number, capfd):
+    with stopping.requests("stopping soon") as stopped:
+        with pytest.raises(stopping.Interrupted):
+            signal.raise_signal(number)
+        with pytest.raises(stopping.Interrupted):  # if that exception was lost
+            stopped.begin()
+    assert capfd.readouterr().err == ""
+
+
+def test_an_exception_drops_what_the_threads_of_a_pool_have_not_begun():
+    begun, ended = [], threading.Event()
+
+    def interrupted():
+        with threads.pool(1) as pool:
+            for i in range(4):
+                pool.submit(lambda i=i: (begun.append(i), ended.wait()))
+            threading.Timer(0.2, ended.set).start()
+            raise stopping.Interrupted(signal.SIGTERM)
+
+    with pytest.raises(stopping.Interrupted):
+        interrupted()
+    assert len(begun) <= 1
 
 
 @pytest.mark.parametrize("manager", [stopping.interrupts, lambda: stopping.requests("stopping")])
@@ -174,6 +201,32 @@ class Learner:
     def save(self, path, *given, whole):
         path.write_text("learned")
         return path
+
+
+def test_optimize_stops_at_once_while_it_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_noise(tmp_path, ["a.png", "b.png"], 16, 24)
+    monkeypatch.setattr(images, "read", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    line = "optimize invert --content a.png b.png --layer relu1_1 -o out"
+    assert status(line) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "jaxpercept: interrupted\n"
+
+
+def test_learn_stops_at_once_while_it_waits_for_photos(tmp_path, monkeypatch, capsys):
+    def waiting(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+        yield
+
+    save_noise(tmp_path, ["a.png"], 32, 36)
+    monkeypatch.setattr(learn, "Learner", Learner(3, signal.SIGTERM))
+    monkeypatch.setattr(style_recipe, "style_grams", lambda *given: {})
+    monkeypatch.setattr(data, "make_dataset", waiting)
+    words = ["train", "learn", tmp_path / "a.png", "--out", tmp_path / "out"]
+    assert status(*words, "--data", tmp_path) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err
+    assert said.endswith("jaxpercept: interrupted\n")
+    assert "what was learned is kept" not in said
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("steps", [0, 3])

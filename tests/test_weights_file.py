@@ -53,6 +53,17 @@ def test_equal_contents_give_equal_bytes(tmp_path):
     assert (read["a"] == 1).all()
 
 
+def test_a_file_of_another_net_is_told_in_a_few_names():
+    wanted = {f"params.{i}": (3,) for i in range(9)}
+    found = {"params.0": (3,), "params.1": (2,), "params.x": (3,)}
+    with pytest.raises(InputError) as raised:
+        weights_file.check_shapes("a", found, wanted)
+    assert str(raised.value) == (
+        "a: does not fit its own config: missing params.2; missing params.3; missing params.4; "
+        "missing params.5; 3 more missing; misshapen params.1; extra params.x; use another copy"
+    )
+
+
 def test_names_and_files_resolve(shelf):
     assert weights_file.available("styles") == ["starry_night", "wave"]
     assert weights_file.resolve("wave", "styles").parent == shelf / "styles"

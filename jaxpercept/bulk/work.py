@@ -29,6 +29,7 @@ from jaxpercept.inference.file_jobs import Job, ahead
 from jaxpercept.inference.flow import Task, process
 from jaxpercept.inference.model import Net
 from jaxpercept.nets import weights_file
+from jaxpercept.runtime import threads
 
 FETCHERS = 8  # files read at once, since an object store answers late
 FETCHED = 64 << 20  # bytes of files that are read ahead
@@ -112,7 +113,7 @@ class Worker:
         if number not in self._nets:
             self._nets[number] = recipe.load()
         net = self._nets[number]
-        with ThreadPoolExecutor(FETCHERS) as fetchers:
+        with threads.pool(FETCHERS) as fetchers:
             pictures = [item for item in items if not films.is_film(item.input.name)]
             tasks = self._tasks(fetchers, recipe, pictures, job)
             process(tasks, recipe.how, net, job, batch_size=recipe.batch, alone=True)

@@ -80,7 +80,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--features",
         nargs="+",
-        default=(),
+        action="extend",
+        default=[],
         metavar="L",
         help="also report the distance to the original in the features of these VGG-16 layers",
     )

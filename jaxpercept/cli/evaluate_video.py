@@ -61,9 +61,9 @@ def add(kinds: argparse._SubParsersAction) -> None:
         "--from",
         dest="start",
         nargs="+",
-        default=["0"],
+        action="extend",
         metavar="T",
-        help="start at this time, of all clips or of each: seconds, M:SS or H:MM:SS",
+        help="start at this time, of all clips or of each: seconds, M:SS or H:MM:SS (default: 0)",
     )
     option(
         "--style-image",
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     from jaxpercept import images
 
     options.check(arguments, size=Option(least=64), frames=Option(least=2))
-    starts = [seconds("--from", text) or 0 for text in arguments.start]
+    starts = [seconds("--from", text) or 0 for text in arguments.start or ["0"]]
     inputs = [*arguments.clips, *(arguments.style_image or ())]
     reports.check(arguments, ("json", "markdown", "plot", "sheet"), inputs)
     from fractions import Fraction

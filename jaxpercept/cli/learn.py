@@ -51,6 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--on",
         nargs="+",
+        action="extend",
         default=[],
         metavar="PHOTO",
         help="photos or folders to stylize when the style is learned",
@@ -58,6 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--data",
         nargs="+",
+        action="extend",
         metavar="DATA",
         help="photos to learn on (default: scikit-image's sample photos and those of --on)",
     )
@@ -122,9 +124,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _spare(made: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Raises InputError if a file to be made would replace an input, or a picture in a folder of
-    inputs. A picture beside the style of its name is an earlier one of ours."""
+    inputs, or if a folder has its name. A picture beside the style of its name is an earlier one of
+    ours."""
     given = [os.path.realpath(path) for path in inputs]
     for file in made:
+        if file.is_dir():
+            raise InputError(
+                f"{file} is a folder; give another folder with --out, or another --name"
+            )
         place = os.path.realpath(file)
         inside = file.exists() and not file.with_suffix(weights_file.SUFFIX).exists()
         if place in given or (inside and any(is_inside(place, folder) for folder in given)):

@@ -5,7 +5,7 @@ the styles, and paints the photos.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import itertools
 import os
 import shlex
 import threading
@@ -14,25 +14,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxpercept.cli import learn_time
 from jaxpercept.cli.outputs import ending, namer, say
 from jaxpercept.errors import InputError, counted
 from jaxpercept.runtime import stopping
 
 if TYPE_CHECKING:
     from jaxpercept.images import Found
-    from jaxpercept.inference.treatment import Sizes, Treatment
+    from jaxpercept.inference.treatment import Treatment
 
 _LEAST_SECONDS = 10.0
-_TRIED = 4  # sizes of photos that the net is compiled for before it learns
-_COMPILING = 4.0  # seconds for another size
-_SAVING = 1_500_000  # pixels that the net could paint while the style is saved
 
 
 def run(
     arguments: argparse.Namespace,
     paintings: dict[str, Path],
     found: list[Found],
-    stopped: Sequence[int],
+    stopped: stopping.Requests,
 ) -> int:
     """Learns the style of each painting by its name, then applies it to the photos `found`. Returns
     the exit status."""
@@ -57,8 +55,8 @@ def run(
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
     shown = images.square(_first(photos), learn.SIZE)
     how, before = Treatment(stroke=None), learner.first("warm-up")
-    sizes = _sizes(before, how, photos)
-    tried = _tried(before, sizes)
+    sizes = learn_time.sizes_of(before, how, photos)
+    tried = learn_time.tried(before, sizes)
     say("compiling the training step")
     blank = [np.zeros((1, *size, 3), np.float32) for size in tried]
     compiling = _in_background(lambda: _compile(learner, shown[None], *blank))
@@ -81,15 +79,19 @@ def run(
             kind=data.Fixed,
         )
         compiling()
-        reserve = _reserve(_pace(before, shown), sizes, tried)
+        pace = learn_time.pace(before, shown)  # before threads begin to read photos
+        photos_seen = (batch["target"] for batch in batches)
+        first = next(photos_seen)
+        reserve = learn_time.reserve(pace, sizes, tried)
         ready = time.monotonic()
         until = max(begun + 60 * arguments.minutes - reserve, ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
+        stopped.begin()
         row, steps, terms = learner.learn(
             name,
             grams,
             phi,
-            (b["target"] for b in batches),
+            itertools.chain([first], photos_seen),
             until,
             show=show,
             stopped=stopped,
@@ -109,7 +111,7 @@ def run(
         say(f"On more photos:  python infer.py stylize PHOTO.jpg --style {shlex.quote(str(file))}")
         if stopped:
             return stopping.status(stopped[0])
-        begun = time.monotonic()
+        begun, stopped.begun = time.monotonic(), False
     return status
 
 
@@ -192,46 +194,6 @@ def _shower(path: Path, photo: Any, painting: Path, size: int) -> Callable[[Any]
         say(f"{progress.share:4.0%}  step {progress.step}  {terms}  {path}")
 
     return show
-
-
-def _sizes(model: Any, how: Treatment, photos: list[Path]) -> list[Sizes]:
-    """Returns the sizes of the photos that can be painted."""
-    from jaxpercept.inference.treatment import checked_sizes
-
-    sizes = []
-    for photo in photos:
-        with contextlib.suppress(InputError):  # reported when it is to be stylized
-            sizes.append(checked_sizes(how, model, photo, str(photo)))
-    return sizes
-
-
-def _tried(model: Any, sizes: list[Sizes]) -> list[tuple[int, int]]:
-    """Returns the sizes to compile the net for before it learns: the first few of photos that it
-    sees whole, at their own size."""
-    from jaxpercept.inference import tiles
-
-    whole = (s.seen for s in sizes if s.seen == s.file and not tiles.choose(model, *s.seen))
-    return list(dict.fromkeys(whole))[:_TRIED]
-
-
-def _pace(model: Any, photo: Any) -> float:
-    """Returns the seconds that the net takes per pixel of a photo, once it is compiled."""
-    import numpy as np
-
-    times = [time.monotonic()]
-    for _ in range(3):  # the shortest one: a pause of the machine tells nothing
-        np.asarray(model(photo[None]))
-        times.append(time.monotonic())
-    return float(np.diff(times).min()) / (photo.shape[0] * photo.shape[1])
-
-
-def _reserve(pace: float, sizes: list[Sizes], tried: list[tuple[int, int]]) -> float:
-    """Returns the seconds to keep for the pictures: to save the style and its picture, to compile
-    the net for other sizes than those `tried`, and to read, paint and write the photos, which takes
-    1.2 times as long as the net alone at 256²."""
-    files = [s.file for s in sizes]
-    pixels = _SAVING + 2 * sum(h * w for h, w in files)
-    return 0.5 + _COMPILING * len({*files} - {*tried}) + pace * pixels
 
 
 def _stylize(

@@ -149,6 +149,7 @@ def _add_styles(groups: Groups) -> None:
     groups["data"].add_argument(
         "--style-weights",
         nargs="+",
+        action="extend",
         type=float,
         metavar="W",
         help="the share of each style image (default: equal)",

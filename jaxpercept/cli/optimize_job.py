@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from jaxpercept import config, files
 from jaxpercept.cli import optimize_progress
+from jaxpercept.cli.optimize_progress import Frames, frame_prefix
 from jaxpercept.cli.outputs import chosen_suffix, ending, find, namer, say, settled, tasks
-from jaxpercept.cli.writable import check_file
+from jaxpercept.cli.writable import check_file, check_folder
 from jaxpercept.errors import InputError, Name
 from jaxpercept.files import STANDARD
 from jaxpercept.runtime import backend, stopping
@@ -46,7 +47,7 @@ def run(
     from jaxpercept.inference.treatment import Treatment
 
     out, suffix = Path(arguments.out), chosen_suffix(arguments)
-    pictures = [images.load_image(path) for path in styles]
+    pictures = [images.load_style(path) for path in styles]
     shares = _shares(arguments, len(pictures))
     if made.init not in INITS:
         if not Path(made.init).exists():
@@ -58,7 +59,7 @@ def run(
     inputs = settled(sources, [label], name_output)
     todo = tasks(sources, inputs, label, name_output, suffix)
     for task in todo:
-        _check_target(made, task.target, styles)
+        _check_target(made, out, task.target, styles)
     how = Treatment(
         keep_color=getattr(arguments, "preserve_color", False),
         quality=arguments.quality,
@@ -81,12 +82,14 @@ def run(
     return ending(job, missing, len(missing) + job.total)
 
 
-def _check_target(made: SynthesisConfig, target: Path, styles: Sequence[str]) -> None:
+def _check_target(made: SynthesisConfig, out: Path, target: Path, styles: Sequence[str]) -> None:
     """Raises InputError if an image cannot be written to `target`, or its frames beside it."""
     if made.save_every and (target == STANDARD or files.is_special(target)):
         raise InputError(
             f"-o {target}: the frames of --save-every need a name; give a file or a folder"
         )
+    if made.save_every:
+        check_folder(frame_prefix(out, target).parent, "-o: the folder of frames")
     if target != STANDARD:
         check_file("-o", target, (*styles, made.init))
 
@@ -155,7 +158,7 @@ def _optimize(
     how: Treatment,
     job: Job,
     console: Console,
-    stopped: Sequence[int],
+    stopped: stopping.Requests,
 ) -> None:
     """Optimises and saves the images, those of one size together."""
     from jaxpercept.inference import flow
@@ -178,11 +181,12 @@ def _optimize(
         count = sum(map(len, groups.values()))
         console.say(optimize_progress.introduction(made, count))
     waiting = [*groups.values()]
+    stopped.begin()
     while waiting and not stopped:
         group = waiting.pop(0)
         out = Path(arguments.out)
         frames = [
-            (optimize_progress.frame_prefix(out, task.target), partial(_as_frame, how, picture))
+            Frames(frame_prefix(out, task.target), partial(_as_frame, how, picture), job.fail)
             for task, picture in group
         ]
         console.say("compiling the iteration", live=True)
@@ -209,12 +213,15 @@ def _optimize(
             else:
                 job.fail(flow.failure(group[0][0].name, error))
             continue
-        for (task, picture), image in zip(group, result.images, strict=True):
+        for (task, picture), image, film in zip(group, result.images, frames, strict=True):
+            if film.failed:
+                continue
             try:
                 job.done(flow.save(how, picture.resized(*image.shape[:2]), image, task))
             except InputError as error:
                 job.fail(error)
-        if line := optimize_progress.shortfall(made, result):
+        line = optimize_progress.shortfall(made, result)
+        if line and not all(film.failed for film in frames):
             console.say(line)
     if waiting:
         console.say(f"{sum(map(len, waiting))} of {job.total} images were not begun")

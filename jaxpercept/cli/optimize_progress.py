@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.errors import counted
+from jaxpercept.errors import InputError, counted
 from jaxpercept.runtime.console import Console
 from jaxpercept.synthesis.settings import SynthesisConfig
 
@@ -52,24 +53,44 @@ def frame_prefix(out: Path, output: Path) -> Path:
     return out / "frames" / output.relative_to(out).with_suffix("")
 
 
+@dataclass
+class Frames:
+    """The frames of one image: the prefix of their paths, what makes a frame of the image, and
+    what is told of a frame that cannot be made or written. None follow such a frame."""
+
+    prefix: Path
+    shown: Callable[[Float], Float]
+    fail: Callable[[InputError], object]
+    failed: bool = False
+
+    def save(self, number: int, image: Float) -> None:
+        """Writes the frame of this number."""
+        from jaxpercept import images
+        from jaxpercept.inference import flow
+
+        file = self.prefix.with_name(f"{self.prefix.name}_{number:05d}.jpg")
+        try:
+            images.save_image(file, self.shown(image))
+        except Exception as error:
+            self.failed = True
+            self.fail(flow.failure(str(file), error))
+
+
 def reporter(
-    frames: Sequence[tuple[Path, Callable[[Float], Float]]],
-    stopped: Sequence[int],
-    console: Console,
+    frames: Sequence[Frames], stopped: Sequence[int], console: Console
 ) -> Callable[[Progress], bool]:
     """Returns a function that prints progress, saves frames numbered 1, 2, 3, … as films need them,
-    and returns whether to stop. `frames` holds the prefix of each image's frames, and what makes a
-    frame of the image."""
-    from jaxpercept import images
-
+    and returns whether to stop: if that is asked for, or the frames of every image failed."""
     saved: list[int] = []
 
     def report(p: Progress) -> bool:
         if p.save:
             saved.append(p.iteration)
-            for (start, shown), image in zip(frames, p.images, strict=True):
-                file = start.with_name(f"{start.name}_{len(saved):05d}.jpg")
-                images.save_image(file, shown(image))
+            for one, image in zip(frames, p.images, strict=True):
+                if not one.failed:
+                    one.save(len(saved), image)
+            if all(one.failed for one in frames):
+                return True
         evaluations = int(p.evaluations.sum())
         ordered = sorted(p.terms, key=lambda name: name != "loss")
         terms = "  ".join(f"{name} {float(p.terms[name].mean()):.4g}" for name in ordered)

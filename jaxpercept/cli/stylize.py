@@ -9,11 +9,10 @@ x.gif_STYLE.png.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxpercept.cli import options, runtimes, samples, styles
+from jaxpercept.cli import options, runtimes, samples, style_sheets, styles
 from jaxpercept.cli.outputs import (
     add_written,
     chosen_suffix,
@@ -27,11 +26,9 @@ from jaxpercept.cli.outputs import (
 from jaxpercept.config import BATCH, MAX_PIXELS
 from jaxpercept.config.options import Option
 from jaxpercept.errors import InputError
-from jaxpercept.nets import multistyle, shipped
+from jaxpercept.nets import shipped
 
 if TYPE_CHECKING:
-    from jaxpercept.images import Found
-    from jaxpercept.inference.naming import NameOutput
     from jaxpercept.inference.treatment import Treatment
 
 LIMITS = {
@@ -195,7 +192,7 @@ def run(arguments: argparse.Namespace) -> int:
     compilation_cache.enable()
     models = styles.loaded([*keyed.values()], arguments.precision)
     named = dict(zip(keyed, (model.name for model in models), strict=True))
-    sheets = _sheet_labels(given, named)
+    sheets = style_sheets.labels(given, named)
     inputs = settled(sources, [*named.values(), *sheets], name_output)
     job = Job(len(inputs) * len(models), say, arguments.flags)
     for model in runtimes.chosen(arguments, models):
@@ -208,31 +205,6 @@ def run(arguments: argparse.Namespace) -> int:
             skip_existing=arguments.skip_existing,
         )
     for label, chosen in sheets.items():
-        _sheets(inputs, label, chosen, name_output)
+        finished = {found: sources[found] for found in inputs}
+        style_sheets.write(finished, chosen, arguments.max_pixels, name_output, label, job)
     return ending(job, missing, len(missing) + len(inputs))
-
-
-def _sheet_labels(given: Sequence[str], named: Mapping[str, str]) -> dict[str, list[str]]:
-    """Returns the sheets to make for each image: their labels, and the names of the nets on
-    them."""
-    sheets = {}
-    for one in given:
-        file, blend = multistyle.split(one)
-        chosen = [named[key] for key, _ in multistyle.expand(one)]
-        if blend == multistyle.ALL and len(chosen) > 1:
-            sheets[f"{Path(file).stem}-{blend}"] = chosen
-    return sheets
-
-
-def _sheets(
-    inputs: Sequence[Found], label: str, names: Sequence[str], name_output: NameOutput
-) -> None:
-    """Writes, for each finished image, a sheet that shows it beside its outputs of these names."""
-    from jaxpercept import images
-
-    for found in inputs:
-        outputs = [name_output(found, name) for name in names]
-        if all(output.is_file() for output in outputs):
-            row = [images.load_image(image) for image in (found.path, *outputs)]
-            sheet = images.contact_sheet([row], column_labels=["image", *names], cell=384)
-            say(str(images.save_image(name_output(found, label), sheet)))

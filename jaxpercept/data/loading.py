@@ -12,6 +12,7 @@ the photo, 0.67 to 1.49, and one for each channel, 0.86 to 1.16; all are drawn a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Load:
         self.cache: dict[int, NDArray[np.uint8]] = {}
         self.room = cache_bytes
         self.left_out: dict[int, tuple[int, str]] = {}  # by index: a code and the reason
+        self.closed = False  # then threads end after the photo at hand, not after their batch
 
     def decode(self, index: int) -> NDArray[np.uint8]:
         """Returns an image (H, W, 3) from which crops are cut. Raises InputError if it cannot be
@@ -62,6 +64,8 @@ class Load:
         return image
 
     def __call__(self, element: tuple[int, int]) -> dict[str, NDArray[Any]]:
+        if self.closed:
+            raise CancelledError
         first, seed = int(element[0]), int(element[1])
         found: list[tuple[int, str]] = []
         for index in self._candidates(first, seed):

@@ -9,7 +9,6 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from jaxpercept.data.sources import Folder
 from jaxpercept.data.tfds import INFO
 from jaxpercept.errors import InputError, Name
 from jaxpercept.images import encoding, fit, load_uint8
+from jaxpercept.runtime import threads
 
 _VERSION = "1.0.0"
 _LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM")  # Pillow's names
@@ -81,7 +81,7 @@ class PackedImages(tfds.core.GeneratorBasedBuilder):
             except InputError as error:
                 return error
 
-        with ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2))) as pool:
+        with threads.pool(min(8, max(2, os.cpu_count() or 2))) as pool:
             for start in range(0, len(self.folder), 256):  # in parts, to bound memory
                 part = range(start, min(start + 256, len(self.folder)))
                 for index, data in zip(part, pool.map(one, part), strict=True):

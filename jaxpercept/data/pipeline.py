@@ -10,11 +10,13 @@ on any number of hosts.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
+import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future
 from multiprocessing import resource_tracker
 from typing import Any, Literal
 
@@ -57,8 +59,8 @@ class Batches:
             self._closer = weakref.finalize(
                 self, self._stream.close
             )  # also at exit, while its modules still exist
-        with _signals_held() if starting and self._workers else nullcontext():
-            element = dict(next(self._stream))
+        first = _shielded if starting and self._workers else next
+        element = dict(first(self._stream))
         self._step += 1
         self._note(element.pop("left_out"), element.pop("why"))
         return (
@@ -66,6 +68,7 @@ class Batches:
         )  # copies out of shared memory
 
     def _start(self) -> grain.DatasetIterator:
+        self.load.closed = False
         rest = self._batches[self._step :] if self._step else self._batches
         if self._workers:
             if not flags.FLAGS.is_parsed():
@@ -107,6 +110,7 @@ class Batches:
 
     def close(self) -> None:
         """Stops reading ahead. The next batch starts it again."""
+        self.load.closed = True
         if self._stream is not None:
             self._closer()
         self._stream = None
@@ -133,18 +137,32 @@ class Batches:
             )
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Shields the processes begun inside from the signals that ask a training to stop, which reach
-    every process of a group. The training answers them and ends its workers. The workers inherit
-    the signal mask, so not even a starting one sees a signal."""
+def _shielded(stream: Iterator[Any]) -> Any:
+    """Returns next(stream), and shields the processes that this begins from the signals that ask a
+    training to stop, which reach every process of a group. The training answers them and ends its
+    workers. The workers inherit the signal mask of their own thread, so not even a starting one
+    sees a signal, and this thread can be interrupted while it waits. Then it ends them, since Grain
+    would wait for what they read."""
     # if begun later, it would lift the mask in Python 3.11 and 3.12
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    first: Future[Any] = Future()
+    others = multiprocessing.active_children()
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            first.set_result(next(stream))
+        except BaseException as error:
+            first.set_exception(error)
+
+    threading.Thread(target=begin, daemon=True).start()
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return first.result()
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.kill()
+        raise
 
 
 def default_cache_bytes() -> int:

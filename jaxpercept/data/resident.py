@@ -7,7 +7,6 @@ pipeline's. `training.resident` cuts the crops on the device.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from jaxpercept.data.loading import Load
 from jaxpercept.errors import InputError
+from jaxpercept.runtime import threads
 
 PAGE = 1024  # pixels per page; a photo takes whole pages, so that every index fits in 32 bits
 
@@ -37,7 +37,7 @@ class Pick(Load):
         count = len(self.source)
         page, size = np.zeros(count, np.int32), np.ones((count, 2), np.int32)
         parts, pages = [np.zeros((1, PAGE, 3), np.uint8)], 1
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with threads.pool(os.cpu_count()) as pool:
             for index, image in enumerate(pool.map(self._decoded, range(count))):
                 if image is None:
                     continue

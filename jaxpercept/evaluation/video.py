@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from jaxpercept import images
-from jaxpercept.errors import InputError, counted
+from jaxpercept.errors import InputError, Name, counted
 from jaxpercept.evaluation.video_losses import LOSSES, Judge, judge
 from jaxpercept.images import Float
 from jaxpercept.images.frames import Cut, Film
@@ -78,12 +78,16 @@ def evaluate_video(
     starts = [start] * len(clips) if isinstance(start, Fraction) else list(start)
     if len(starts) != len(clips):
         raise InputError(
-            f"{len(starts)} times to start at for {len(clips)} clips; give one, or one for each"
+            Name("start"),
+            f": {len(starts)} times for {len(clips)} clips; give one, or one for each",
         )
     if len(paintings) not in (0, len(styles)):
         raise InputError(
             f"{len(paintings)} paintings for {len(styles)} styles; give one for each style"
         )
+    names = [str(style) for style in styles]
+    if paintings and (again := [name for name in names if names.count(name) > 1]):
+        raise InputError(f"the style {again[0]} is given twice; give each once, with its painting")
     nets: dict[str, Model] = {str(style): load_model(style) for style in styles}
     for name, net in nets.items():
         if net.config.scale != 1:
@@ -99,9 +103,9 @@ def evaluate_video(
             film = films.open_film(Path(clip), begin)
             seen = [_fitted(x, size, clip) for x in _first(film, frames, begin)]
             if len(seen) < 2:
-                raise InputError(
-                    f"{clip}: has fewer than two frames in this part; give a longer clip"
-                )
+                where = f" from {float(begin):g} s on; give an earlier " if begin else ""
+                fix = (where, Name("start")) if begin else ("; give a longer clip",)
+                raise InputError(f"{clip}: has fewer than two frames", *fix)
             calls = {name: _played(net, steady, smooth, grain) for name, net in nets.items()}
             plain = {name: _single(net) for name, net in nets.items()}
             name = str(clip) if [*clips].count(clip) == 1 else f"{clip} from {float(begin):g} s"
@@ -109,7 +113,7 @@ def evaluate_video(
             told = partial(_tell, seldom(progress), clip, len(seen))
             result["clips"][name] = measured(seen, calls, lags, judges, watched, plain, told)
         except InputError as error:
-            result["failed"].append(error.with_flags({"size": "--size"}))
+            result["failed"].append(error.with_flags({"size": "--size", "start": "--from"}))
             progress(f"error: {result['failed'][-1]}")
             continue
         short = f" of the {frames} asked for" if len(seen) < frames else ""

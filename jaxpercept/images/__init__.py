@@ -25,7 +25,7 @@ from jaxpercept.images.listing import (
 from jaxpercept.images.metadata import lost
 from jaxpercept.images.opening import Source, encoding, fetch, is_grey, size_of
 from jaxpercept.images.picture import About, Picture, over_white
-from jaxpercept.images.reading import load_image, load_squares, load_uint8, read
+from jaxpercept.images.reading import load_image, load_squares, load_style, load_uint8, read
 from jaxpercept.images.scaling import Float, fit, resize, square, to_float, to_uint8
 from jaxpercept.images.sheets import contact_sheet, match_histogram
 from jaxpercept.images.writing import check_quality, encode, save, save_image
@@ -57,6 +57,7 @@ __all__ = [
     "list_images",
     "load_image",
     "load_squares",
+    "load_style",
     "load_uint8",
     "lost",
     "match_histogram",

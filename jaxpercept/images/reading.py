@@ -94,6 +94,15 @@ def load_image(source: Source, *, max_pixels: int = MAX_PIXELS, name: str | None
     return read(source, max_pixels=max_pixels, name=name).over_white()
 
 
+def load_style(path: str | Path) -> Float:
+    """Decodes a style image as `load_image` does. Raises `InputError` also for a single colour,
+    since neither a net nor an image can learn strokes from it."""
+    image = load_image(path)
+    if np.ptp(image, axis=(0, 1)).max() < 1 / 255:
+        raise InputError(f"{path}: is a single colour, which is no style; give a painting")
+    return image
+
+
 def load_uint8(
     source: Source,
     *,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept.errors import InputError
+from jaxpercept.runtime import threads
 
 THREADS = 2  # for decoding, and as many for encoding
 PIXELS = 8_000_000  # the limit of images decoded ahead, and of waiting outputs
@@ -136,12 +137,7 @@ class Writer:
 def overlapping(job: Job) -> Iterator[tuple[ThreadPoolExecutor, Writer]]:
     """Yields a pool for `ahead` and a writer for `job`. At the end, all files are written. After an
     exception, writes in progress are finished and waiting ones are dropped."""
-    with ThreadPoolExecutor(THREADS) as readers, ThreadPoolExecutor(THREADS) as writers:
+    with threads.pool(THREADS) as readers, threads.pool(THREADS) as writers:
         writer = Writer(writers, job)
-        try:
-            yield readers, writer
-            writer.finish()
-        except BaseException:
-            for pool in (readers, writers):
-                pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        yield readers, writer
+        writer.finish()

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxpercept.config import TransformNetConfig, net_from_dict, to_dict
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, some
 from jaxpercept.nets import learned, transform_net, weights_file
 
 
@@ -37,7 +37,7 @@ def save(
     if bad := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
         raise InputError(
             f"{path}: not written, as values are not finite in {np.dtype(dtype).name}: "
-            f"{', '.join(bad)}; go back to an earlier checkpoint, or train again with a lower "
+            f"{some(bad)}; go back to an earlier checkpoint, or train again with a lower "
             "--learning-rate"
         )
     weights_file.write_weights(
@@ -49,7 +49,7 @@ def load(
     path: str | Path,
 ) -> tuple[TransformNetConfig, transform_net.Variables, transform_net.Variables, dict[str, Any]]:
     """Returns a weights file's config, parameters and statistics (float32), and header. The
-    InputError names every key that is missing, extra or misshapen."""
+    InputError names the keys that are missing, extra or misshapen."""
     arrays, header = weights_file.read_net(path, "transform_net", partial(_check, str(path)))
     config = net_from_dict(header["net"], str(path))
     arrays = learned.completed(path, arrays, header)

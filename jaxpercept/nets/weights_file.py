@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 import jaxpercept
 from jaxpercept import files
-from jaxpercept.errors import InputError, did_you_mean
+from jaxpercept.errors import InputError, did_you_mean, problems, some
 from jaxpercept.nets import headers
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -139,19 +139,21 @@ def read_net(
         arrays = {name: file.get_tensor(name) for name in names}
     if bad := sorted(k for k, v in arrays.items() if v.size and not _usable(v)):
         raise InputError(
-            f"{path}: values that are not finite, or above {LARGEST:g}, in {', '.join(bad)}; use "
+            f"{path}: values that are not finite, or above {LARGEST:g}, in {some(bad)}; use "
             "another copy"
         )
     return arrays, header
 
 
 def check_shapes(path: str | os.PathLike[str], found: Shapes, wanted: Shapes) -> None:
-    """Raises an InputError that names every key that is missing, extra or misshapen."""
-    both = found.keys() | wanted.keys()
-    if wrong := sorted(k for k in both if found.get(k) != wanted.get(k)):
-        raise InputError(
-            f"{path}: does not fit its own config: missing, extra or misshapen: {', '.join(wrong)}"
-        )
+    """Raises an InputError that names the keys that are missing, extra or misshapen."""
+    wrong = {
+        "missing": sorted(wanted.keys() - found.keys()),
+        "misshapen": sorted(k for k in found.keys() & wanted.keys() if found[k] != wanted[k]),
+        "extra": sorted(found.keys() - wanted.keys()),
+    }
+    if said := problems(wrong):
+        raise InputError(f"{path}: does not fit its own config: {said}; use another copy")
 
 
 def shapes_of(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """Ends a process on request: by Ctrl-C, SIGTERM (preemption) or SIGHUP (a lost connection).
 
-A job that can save its work finishes the current step and saves (`requests`). Any other command
+A job that has work to save finishes the current step and saves (`requests`). Any other command
 ends at once, and removes the file that it is writing (`interrupts`). Imports no jax.
 """
 
@@ -45,19 +45,36 @@ def status(number: int) -> int:
     return 128 + number
 
 
+class Requests(list[int]):
+    """The numbers of the signals that came. While `begun` is False, there is nothing to save, and
+    each of them raises `Interrupted`."""
+
+    begun = False
+
+    def begin(self) -> None:
+        """Says that from now on there is something to save. Raises `Interrupted` for a signal whose
+        own exception was lost, as Python loses it in a callback of the garbage collector."""
+        if self and not self.begun:
+            raise Interrupted(self[0])
+        self.begun = True
+
+
 @contextmanager
-def requests(said: str) -> Iterator[list[int]]:
-    """Yields a list to which each of `SIGNALS` adds its number. The first signal writes the line
-    `said`. A later Ctrl-C raises KeyboardInterrupt at once.
+def requests(said: str) -> Iterator[Requests]:
+    """Yields a list to which each of `SIGNALS` adds its number. Call its `begin` when there is
+    something to save: from then on, the first signal writes the line `said`, and a later Ctrl-C
+    raises KeyboardInterrupt at once.
 
     A signal that is already ignored stays ignored (`nohup`). Outside the main thread, where Python
-    allows no handlers, the list stays empty. Enter it before anything that takes time, because
-    Python may lose the KeyboardInterrupt of its own handler in a callback of the garbage
-    collector."""
-    seen: list[int] = []
+    allows no handlers, the list stays empty. Enter it before anything that takes time, so that no
+    signal is lost."""
+    seen = Requests()
     can_say = sys.stderr is not None  # otherwise descriptor 2 may be any file
 
     def handler(number: int, frame: Any) -> None:
+        if not seen.begun:
+            seen.append(number)
+            raise Interrupted(number)
         if seen and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not seen and can_say:

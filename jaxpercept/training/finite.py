@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxpercept.errors import some
+
 
 def check(folder: Path, step: int, values: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
     """Raises a FloatingPointError, in every process, that names the arrays or numbers that are not
@@ -24,8 +26,7 @@ def check(folder: Path, step: int, values: Mapping[str, Any], batch: Mapping[str
         kept = f"its batch is in {path}"
     except OSError as e:
         kept = f"its batch could not be written ({e.strerror})"
-    shown = f"{', '.join(bad[:4])}{f' and {len(bad) - 4} more' if len(bad) > 4 else ''}"
     raise FloatingPointError(
-        f"step {step}: {shown} not finite; {kept}, and the last checkpoint is good. Try a smaller "
-        "--learning-rate or smaller weights"
+        f"step {step}: {some(bad)} not finite; {kept}, and the last checkpoint is good. Try "
+        "a smaller --learning-rate or smaller weights"
     )

@@ -47,7 +47,8 @@ def train(
     """Trains to `config.steps` and returns the weights file. A run in `config.out` is resumed.
     `terms` replace the config's own. `on_log` gets every logged line, in process 0. Raises
     InputError for a user's mistake or a full disk, and FloatingPointError for a loss that is not
-    finite. Ctrl-C, SIGTERM and SIGHUP end it after the current step, with a checkpoint."""
+    finite. Ctrl-C, SIGTERM and SIGHUP end it after the current step, with a checkpoint, or at once
+    while it waits for its first batch."""
     return _run(config, terms, on_log)[0]
 
 
@@ -110,7 +111,7 @@ def _steps(
     stream: data.Batches,
     checkpoints: Checkpoints,
     log: Log,
-    stopped: Sequence[int],
+    stopped: stopping.Requests,
 ) -> TrainState:
     """Runs the steps and returns the last state. It logs the previous step, whose numbers are ready
     while the device works on the current one. A state is saved or shown only after its loss and
@@ -130,6 +131,7 @@ def _steps(
     program, pending, stop = None, None, processes.AnyProcess()
     for part in resident.calls(first, config):
         batch, number = log.waiting(next_batches, stream, config, part), part[-1]
+        stopped.begin()
         arguments = {k: engine.shard(v) for k, v in batch.items()}, *constants
         if program is None:
             program = log.compiling(compiled, jitted, state, *arguments)

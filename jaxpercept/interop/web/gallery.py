@@ -54,15 +54,19 @@ def write(
     written, sections = set(job.written), []
     for path in photos:
         painted = [m for m in models if place(path, m.name) in written]
-        if painted:
-            names = [(place(path, m.name), m.name) for m in painted]
+        pictures = [(m.name, partial(place, path, m.name)) for m in painted]
+        if pictures:
+            pictures.insert(0, ("Photo", partial(_original, path, place(path), how)))
+        figures = []
+        for name, file in pictures:
             try:
-                names.insert(0, (_original(path, place(path), how), "Photo"))
-            except InputError as error:  # it was there when it was painted
+                figures.append(_figure(out, file(), name, how.max_pixels))
+            except InputError as error:  # files may change meanwhile, and a disk may get full
                 job.fail(error)
-            figures = "\n".join(_figure(out, file, name, how.max_pixels) for file, name in names)
+        if figures:
+            shown = "\n".join(figures)
             sections.append(
-                f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{figures}\n</div>\n</section>"
+                f"<section>\n<h2>{escape(path.name)}</h2>\n<div>\n{shown}\n</div>\n</section>"
             )
     if sections:
         settings = [f"longer side {how.size} pixels" if how.size else "at the photos' own size"]
