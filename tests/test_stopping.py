@@ -62,9 +62,8 @@ def test_an_exception_drops_what_the_threads_of_a_pool_have_not_begun():
 
     def interrupted():
         with threads.pool(1) as pool:
-            for i in range(4):
-                pool.submit(lambda i=i: (begun.append(i), ended.wait()))
-            threading.Timer(0.2, ended.set).start()
+            waiting = [pool.submit(lambda: (begun.append(1), ended.wait(60))) for _ in range(4)]
+            waiting[-1].add_done_callback(lambda _: ended.set())  # when it is dropped
             raise stopping.Interrupted(signal.SIGTERM)
 
     with pytest.raises(stopping.Interrupted):
