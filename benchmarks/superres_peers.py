@@ -129,31 +129,27 @@ def count(param: str) -> int:
     return total
 
 
-def scores(upscale: Upscaler, files: Sequence[Path]) -> dict[str, float]:
+def scores(pairs: Sequence[weave.Pair], files: Sequence[Path]) -> dict[str, float]:
     """Returns means over the pictures, and the weave over all their windows."""
     distance = evaluation.feature_distance(LAYERS)
-    rows, pairs = [], []
-    for file, (output, target) in zip(
-        files, weave.measure(list(files), SCALE, upscale), strict=True
-    ):
-        pairs.append((output, target))
+    rows = []
+    for file, (output, target) in zip(files, pairs, strict=True):
         grey = images.is_grey(file)
         rows.append(evaluation.score(output, target, SCALE, grey=grey) | distance(output, target))
     return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]} | weave.weave(pairs)
 
 
-def sheet(nets: dict[str, Upscaler], files: Sequence[Path], zoom: int) -> images.Float:
+def sheet(made: dict[str, list[weave.Pair]], zoom: int) -> images.Float:
     """Returns the original and each net's picture side by side, one picture per row."""
-    columns = [list(weave.measure(list(files), SCALE, upscale)) for upscale in nets.values()]
     rows = []
-    for pairs in zip(*columns, strict=True):
+    for pairs in zip(*made.values(), strict=True):
         found = [pairs[0][1], *(output for output, _ in pairs)]
         side = min(CENTRE // zoom, *found[0].shape[:2])
         top, left = ((n - side) // 2 for n in found[0].shape[:2])
         rows.append(
             [x[top : top + side, left : left + side].repeat(zoom, 0).repeat(zoom, 1) for x in found]
         )
-    return images.contact_sheet(rows, column_labels=["original", *nets])
+    return images.contact_sheet(rows, column_labels=["original", *made])
 
 
 def seconds(nets: dict[str, Upscaler], rounds: int) -> dict[str, float]:
@@ -214,16 +210,19 @@ def main() -> None:
             )
     result = {"threads": given.threads, "nets": command.kept(given.json, {}, {"nets": {}})["nets"]}
     taken = seconds(nets, given.rounds)
+    made: dict[str, list[weave.Pair]] = {name: [] for name in nets}
     for name, upscale in nets.items():
         row = result["nets"].setdefault(name, {"sets": {}})
         row |= {"weights": weights[name], "seconds": taken[name]}
         for folder in given.data:
-            row["sets"][Path(folder).name] = scores(upscale, images.list_images(folder))
+            files = images.list_images(folder)
+            pairs = list(weave.measure(files, SCALE, upscale))
+            made[name] += pairs
+            row["sets"][Path(folder).name] = scores(pairs, files)
             command.keep(given.json, result)
     print(table(result))
     if given.sheet:
-        files = [file for folder in given.data for file in images.list_images(folder)]
-        images.save_image(given.sheet, sheet(nets, files, given.zoom))
+        images.save_image(given.sheet, sheet(made, given.zoom))
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--visits",
-        type=command.SEED,
+        type=command.number(int, least=0),
         default=3,
         metavar="N",
         help="first visits, each with a second one (default: 3)",

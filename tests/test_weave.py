@@ -73,7 +73,8 @@ def test_peers_are_scored_as_evaluate_superres_scores(tmp_path, monkeypatch):
         outputs.append(resampling.upscale(small[None], 4)[0])
         return outputs[-1]
 
-    found = superres_peers.scores(upscale, [tmp_path / "rgb.png"])
+    files = [tmp_path / "rgb.png"]
+    found = superres_peers.scores(list(weave.measure(files, 4, upscale)), files)
     expected = [
         superres.score(images.to_uint8(outputs[0]), grey, 4, grey=as_grey)["psnr"]
         for as_grey in (False, True)
@@ -86,7 +87,8 @@ def test_the_sheet_shows_the_centres_of_every_net_enlarged(tmp_path):
     picture[116:124, 96:104] = 255  # the centre
     images.save_image(tmp_path / "a.png", picture)
     nets = {"black": lambda x: np.zeros((240, 200, 3)), "white": lambda x: np.ones((240, 200, 3))}
-    sheet = superres_peers.sheet(nets, [tmp_path / "a.png"], 3)
+    made = {name: list(weave.measure([tmp_path / "a.png"], 4, net)) for name, net in nets.items()}
+    sheet = superres_peers.sheet(made, 3)
     side = superres_peers.CENTRE // 3 * 3
     assert sheet.shape[1] == 3 * side + 4 * 8
     row = sheet[-8 - side // 2]

@@ -13,10 +13,14 @@ from jaxpercept.errors import InputError
 if TYPE_CHECKING:
     from jaxpercept.inference.treatment import Sizes, Treatment
 
-_TRIED = 4  # sizes of photos that the net is compiled for before it learns
-_COMPILING = 4.0  # seconds for another size, or for the net that enlarges
-_ENLARGED, _RESIZED = 0.7, 0.1  # pixels of the net; measured: 0.4 to 0.9 for both together
-_SAVING = 1_500_000  # pixels that the net could paint while the style is saved
+# Before it learns, the net is compiled for so many sizes of photos.
+_TRIED = 4
+# The seconds for another size, or for the net that enlarges.
+_COMPILING = 4.0
+# Pixels that the net could paint meanwhile. Both together were measured as 0.4 to 0.9.
+_ENLARGED, _RESIZED = 0.7, 0.1
+# The same, while the style is saved.
+_SAVING = 1_500_000
 
 
 def sizes_of(model: Any, how: Treatment, photos: list[Path]) -> list[Sizes]:
