@@ -77,7 +77,8 @@ def optimised(name: str, folders: tuple[str, ...], photo: Float, iterations: int
     """Returns the luma of the optimised picture, and the objective of three pictures: the net's,
     the optimised one, and the net's with a disc in the darkest colour of the painting (the mean of
     its darkest hundredth)."""
-    style, phi = lab.trained_style(name, folders), vgg.load_vgg16()
+    style = lab.trained_style(name, folders)
+    phi = vgg.load_vgg16(style.vgg)
     made = measure.optimisation(style, iterations, init="noise", clip=True, seed=0)
     picture = synthesize(made, [photo], [style.image], vgg_params=phi).images[0]
     net = np.asarray(style.model(photo[None]))[0]

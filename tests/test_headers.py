@@ -195,6 +195,7 @@ def test_settings_that_cannot_be_read_name_their_file(values):
         {"objective": {"losses": 5, "weights": {}, "content_layers": None, "style_layers": []}},
         {"style_size": "x"},
         {"style_size": -1},
+        {"vgg": 5},
     ],
 )
 def test_a_shared_net_with_damaged_settings_is_refused(settings):

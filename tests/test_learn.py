@@ -30,13 +30,14 @@ OBJECTIVE = {
 }
 
 
-def write_base(path, styles=2, seed=0, rows=None):
+def write_base(path, styles=2, seed=0, rows=None, loss_network=None):
     """Writes a tiny shared net of some styles."""
     net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=styles)
     params, stats = transform_net.init(net, seed)
     params = surgery.restyle(net, params, rows) if rows else params
     named = [{"name": f"s{i}", "file": f"s{i}.png", "sha256": ""} for i in range(styles)]
-    header = {"styles": named, "training": {"config": {"objective": OBJECTIVE, "style_size": 64}}}
+    settings = {"objective": OBJECTIVE, "style_size": 64, "vgg": loss_network}
+    header = {"styles": named, "training": {"config": settings}}
     net_file.save(path, net, params, stats, header)
     return path
 
@@ -366,3 +367,25 @@ def test_files_may_change_while_a_style_is_learned(place, tmp_path, monkeypatch,
     assert (tmp_path / "out" / "b_stripes.png").is_file()
     header = weights_file.read_header(tmp_path / "out" / "stripes.safetensors")
     assert header["style"] == style_recipe.about(place / "stripes.png")
+
+
+def test_the_loss_network_is_that_of_the_shared_nets_training(place, tmp_path, monkeypatch, capsys):
+    own, loaded = tmp_path / "own.safetensors", []
+    base = write_base(tmp_path / "base.safetensors", loss_network=str(own))
+    line = ["train", "learn", place / "stripes.png", "--base", base, "--out", tmp_path / "out"]
+    assert cli.main([*map(str, line)]) == 2
+    said = capsys.readouterr().err
+    assert f"{base}: was trained with the loss network {own}, which is not here" in said
+
+    def load(path=None):
+        loaded.append(path)
+        raise InputError("loaded")
+
+    own.symlink_to(vgg.source())
+    monkeypatch.setattr(vgg, "load_vgg16", load)
+    monkeypatch.setattr(learn_job, "_in_background", lambda work: lambda: None)
+    assert cli.main([*map(str, line)]) == 2
+    assert loaded == [own]
+    learner = learn.Learner(str(base))
+    path = learner.save(tmp_path / "kept.safetensors", {"file": "stripes.png"}, learner._start, 1)
+    assert load_model(path).header["training"]["config"]["vgg"] == str(own)

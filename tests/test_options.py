@@ -183,7 +183,9 @@ def test_lists_in_python_are_the_checkpoints_tuples():
 
 
 def test_the_summary_names_what_makes_a_run_what_it_is():
-    made = config.TrainConfig(clip=True, average="geometric", exclude=("*.gif", "b*"))
+    made = config.TrainConfig(
+        clip=True, average="geometric", exclude=("*.gif", "b*"), style_image="s.png"
+    )
     said = options.summary(made, "style")
     for part in (
         "exclude *.gif b*",
@@ -196,6 +198,8 @@ def test_the_summary_names_what_makes_a_run_what_it_is():
     assert "average geometric" in said
     assert "degradation" not in said
     assert "degradation blur" in options.summary(made, "superres")
+    without = dataclasses.replace(made, style_image=None)
+    assert "style size" not in options.summary(without, "style")  # nothing is scaled to it
 
 
 def test_the_reference_in_docs_is_that_of_the_fields(root):
@@ -232,4 +236,4 @@ def test_an_option_that_does_nothing_beside_the_others_is_said(line, note, capsy
 def test_an_idle_option_names_a_field_of_its_config():
     for kind in (config.TrainConfig, config.ObjectiveConfig, SynthesisConfig):
         others = {about.idle_with[0] for about in options.options(kind).values()} - {""}
-        assert others <= set(options.options(kind))
+        assert others <= set(options.hints(kind))

@@ -336,6 +336,25 @@ def test_names_of_photos_and_nets_do_not_break_the_report(place, tmp_path, monke
     assert (path.parent / unquote(name)).is_file()
 
 
+def test_losses_are_those_of_the_nets_own_loss_network(place, tmp_path):
+    """The figures that no style is part of use the shipped one."""
+    net, params, stats, header = net_file.load(place / "one.safetensors")
+    training, own = header["training"], tmp_path / "own.safetensors"
+    made = training["config"] | {"vgg": str(own)}
+    path = tmp_path / "net.safetensors"
+    net_file.save(path, net, params, stats, header | {"training": training | {"config": made}})
+    asked = config_of(place, tmp_path, styles=(str(path), str(place / "one.safetensors")))
+    with pytest.raises(InputError, match=r"net\.safetensors: was trained with .*own\.safetensors"):
+        lab.Lab(asked)
+    arrays, about = weights_file.read_weights(vgg.source())
+    arrays["conv1_1.bias"] = np.full(64, 7, np.float16)
+    weights_file.write_weights(own, arrays, about)
+    there = lab.Lab(asked)
+    own_phi, *others = (there.phi(style) for style in (*there.styles, None))
+    assert float(own_phi["conv1_1.bias"].min()) == 7
+    assert all(float(phi["conv1_1.bias"].min()) < 7 for phi in others)
+
+
 def test_a_link_to_nothing_is_no_style_image(tmp_path):
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match="is not among --style-images"):

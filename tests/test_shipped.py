@@ -4,6 +4,7 @@ photo.
 
 import importlib
 import json
+import sys
 import types
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 from helpers import save_noise, status
 
 from jaxpercept import config, images
+from jaxpercept.errors import InputError
 from jaxpercept.evaluation import superres
 from jaxpercept.images import resampling, samples
 from jaxpercept.inference import tiles, upscaling
@@ -144,6 +146,16 @@ def test_a_shipped_style_is_replaced_only_for_a_clear_gain(root, tmp_path, monke
         held["wave"] = list(losses)[seed]
         assert held["wave"] == kept, before
         assert "/home" not in json.dumps(weights_file.read_header(shipped))
+
+
+@pytest.mark.parametrize("gain", ["nan", "-0.1", "1"])
+def test_a_gain_that_no_net_or_any_net_has_is_refused(root, monkeypatch, gain):
+    monkeypatch.syspath_prepend(root)
+    script = importlib.import_module("weights.train_styles")
+    line = ["train_styles.py", "--photos", "none", "--paintings", "none", f"--gain={gain}"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(InputError, match=f"--gain {gain} is not allowed; give at least 0 and less"):
+        script.main()
 
 
 def test_nets_are_judged_by_the_sample_photos_or_by_those_given(root, tmp_path, monkeypatch):

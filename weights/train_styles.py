@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxpercept import config, errors, images
+from jaxpercept.config.options import Option, check
 from jaxpercept.errors import InputError
 from jaxpercept.images import samples
 from jaxpercept.nets import multistyle, shipped
@@ -110,6 +111,7 @@ def main() -> None:
         "--out", default="runs/styles", metavar="DIR", help="(default: runs/styles)"
     )
     given = parser.parse_args()
+    check("--gain", given.gain, Option(least=0, below=1))  # TrainConfig checks the other numbers
     if given.start not in STARTS and not Path(given.start).is_file():
         raise InputError(
             f"--start {given.start} is not allowed; {', '.join(STARTS)}, or the path of a weights "

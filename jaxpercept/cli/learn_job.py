@@ -53,6 +53,7 @@ def run(
         else data.Files(_even(list(samples.sample_files().values()), photos))
     )
     learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
+    loss_network = vgg.source(learner.recipe.vgg, arguments.base)
     shown = images.square(_first(photos), learn.SIZE)
     how, before = Treatment(stroke=None), learner.first("warm-up")
     sizes = learn_time.sizes_of(before, how, photos)
@@ -60,7 +61,7 @@ def run(
     say("compiling the training step")
     blank = [np.zeros((1, *size, 3), np.float32) for size in tried]
     compiling = _in_background(lambda: _compile(learner, shown[None], *blank))
-    phi = vgg.load_vgg16()
+    phi = vgg.load_vgg16(loss_network)
     targets = {  # now, since files may change while a style is learned
         name: (
             style_recipe.style_grams(learner.recipe, painting, phi),

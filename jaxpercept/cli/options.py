@@ -79,7 +79,7 @@ def given(arguments: argparse.Namespace, kind: Any) -> dict[str, Any]:
     found = {name: value for name, value in found.items() if value is not None}
     for name in found:
         other, idle = declared[name].idle_with
-        if other and found.get(other, getattr(kind, other)) == idle:
+        if other in declared and found.get(other, getattr(kind, other)) == idle:
             ours, beside = (flag(n, declared[n]) for n in (name, other))
             say(f"note: {ours} does nothing with {beside} {idle}")
     return found

@@ -175,10 +175,13 @@ def fixed(kind: Any) -> list[str]:
 
 def summary(config: Any, command: str) -> str:
     """Returns the settings that define a run, in words: the command's fixed options that are
-    set."""
+    set and do something."""
     said = []
     for name, about in options(config).items():
         value, words = getattr(config, name), name.replace("_", " ")
+        other, idle = about.idle_with
+        if other and getattr(config, other) == idle:
+            continue
         if not about.fixed or not about.help or (about.only and command not in about.only):
             continue
         if value is True:

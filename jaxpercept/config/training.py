@@ -12,9 +12,8 @@ from jaxpercept.config.options import option, settle
 from jaxpercept.config.presets import NET_PRESETS
 from jaxpercept.errors import InputError
 
-# How super-resolution's inputs are made, and the types that a net computes in.
-DEGRADATIONS = ("blur", "bicubic", "jpeg")
-PRECISIONS = ("float32", "bfloat16")
+DEGRADATIONS = ("blur", "bicubic", "jpeg")  # how super-resolution's inputs are made
+PRECISIONS = ("float32", "bfloat16")  # the types that a net computes in
 CACHES = ("auto", "host", "device")  # for photos
 
 
@@ -71,6 +70,7 @@ class TrainConfig:
         zero="the image's own",
         fixed=True,
         only=("style", "multistyle"),
+        idle_with=("style_images", ()),
     )
     augment: bool = option(  # [ours]
         False,

@@ -96,10 +96,17 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return out
 
 
-def source(path: str | Path | None = None) -> Path:
+def source(path: str | Path | None = None, net: str = "") -> Path:
     """Returns the loss network's file: `path`, or the shipped one. Raises InputError if it is
-    missing."""
-    return weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
+    missing, which says so of the `net` whose header names it."""
+    try:
+        return weights_file.resolve(str(path or "vgg16-imagenet"), "vgg")
+    except InputError as e:
+        if not net:
+            raise
+        raise InputError(
+            f"{net}: was trained with the loss network {path}, which is not here ({e})"
+        ) from e
 
 
 def load_vgg16(path: str | Path | None = None) -> Params:

@@ -201,6 +201,7 @@ class Learner:
             net=self.config,
             objective=self.recipe.objective,
             clip=self.recipe.clip,
+            vgg=self.recipe.vgg,
             steps=max(1, steps),
             batch_size=self.batch,
             image_size=SIZE,
@@ -232,11 +233,9 @@ class Learner:
                 "config": configs.to_dict(self._run(style["file"], steps)),
             },
         }
-        if whole:
-            arrays = {**self._kernels, **row}
-        else:
+        if not whole:
             header[learned.BASE] = self._shared
-            arrays = dict(row)
+        arrays = {**self._kernels, **row} if whole else row
         net_file.save(path, self.config, arrays, self._stats, header)
         return path
 

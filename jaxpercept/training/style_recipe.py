@@ -24,6 +24,7 @@ class Recipe:
     objective: config.ObjectiveConfig
     style_size: int
     clip: bool
+    vgg: str | None
 
     @classmethod
     def of(cls, header: dict[str, Any]) -> Recipe:
@@ -34,9 +35,12 @@ class Recipe:
         where, size = "the shared net", was.get("style_size", default.style_size)
         if type(size) is not int or not 0 <= size <= 65_536:
             raise InputError(f"{where}: its style size {size!r} is no size; the file is damaged")
+        loss_network = was.get("vgg", default.vgg)
+        if not isinstance(loss_network, str | None):
+            raise InputError(f"{where}: its vgg {loss_network!r} is no name; the file is damaged")
         given = was.get("objective")
         objective = config.objective_from_dict(given, where) if given else default.objective
-        return cls(objective, size, bool(was.get("clip", default.clip)))
+        return cls(objective, size, bool(was.get("clip", default.clip)), loss_network)
 
 
 def about(painting: Path) -> dict[str, str]:

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ Unit = dict[str, Any]
 
 @dataclass(frozen=True)
 class Style:
-    """A trained net, the image it was trained on, and the objective."""
+    """A trained net, the image it was trained on, the objective, and the file of its loss
+    network."""
 
     name: str
     model: Model
@@ -39,6 +39,7 @@ class Style:
     objective: ObjectiveConfig
     batch: int
     style_size: int
+    vgg: Path
 
 
 class Lab:
@@ -47,6 +48,7 @@ class Lab:
     def __init__(self, config: ReproduceConfig, say: Callable[[str], None] = lambda line: None):
         self.config, self.say, self.folder = config, say, Path(config.out)
         self.photos, self._short = photos_by_name(config.data), dict[str, int]()
+        self._phi: dict[Path, vgg.Params] = {}
         names = config.styles or tuple(shipped.singles())
         if config.reads_styles and not names:
             raise InputError(
@@ -61,10 +63,12 @@ class Lab:
         if twice := [name for name in found if found.count(name) > 1]:
             raise InputError(f"--styles: two nets are called {twice[0]}; rename one of the files")
 
-    @cached_property
-    def phi(self) -> vgg.Params:
-        """The loss network."""
-        return vgg.load_vgg16()
+    def phi(self, style: Style | None = None) -> vgg.Params:
+        """Returns the loss network of the style's training, or the shipped one."""
+        file = style.vgg if style else vgg.source()
+        if file not in self._phi:  # only the last one is kept, for the memory
+            self._phi = {file: vgg.load_vgg16(file)}
+        return self._phi[file]
 
     def check_size(self, option: str, size: tuple[int, int]) -> None:
         """Raises InputError for a height and width of the field `option` that are far too large for
@@ -165,7 +169,7 @@ def photos_by_name(data: tuple[str, ...]) -> Mapping[str, Float | Path]:
 
 def trained_style(name: str, folders: tuple[str, ...]) -> Style:
     """Returns the net of this name or file, with its style image, see `style_image`. Raises
-    InputError if its header does not say how it was trained."""
+    InputError if its header does not say how it was trained, or its loss network is missing."""
     model = load_model(name)
     header = model.header
     known = {"config", "steps"} <= header.get("training", {}).keys()
@@ -182,6 +186,7 @@ def trained_style(name: str, folders: tuple[str, ...]) -> Style:
         made.objective,
         made.batch_size,
         made.style_size,
+        vgg.source(made.vgg, name),
     )
 
 

@@ -54,7 +54,7 @@ def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit
 
     def measure() -> tuple[Unit, Float]:
         outputs = [np.asarray(style.model(photo[None]))[0], photo, images.square(style.image, size)]
-        terms = score(made, outputs, [photo] * 3, [style.image], vgg_params=lab.phi)
+        terms = score(made, outputs, [photo] * 3, [style.image], vgg_params=lab.phi(style))
         values = [{k: float(v[i]) for k, v in terms.items()} for i in range(3)]
         goal = values[0]["loss"]
 
@@ -65,7 +65,7 @@ def crossing(lab: Lab, style: Style, size: int, name: str, photo: Float) -> Unit
             )
             return not c.whole and bool(p.terms["loss"][0] <= goal)
 
-        result = synthesize(made, [photo], [style.image], vgg_params=lab.phi, progress=level)
+        result = synthesize(made, [photo], [style.image], vgg_params=lab.phi(style), progress=level)
         losses, evaluations = result.losses[0][0], result.evaluations[0][0]
         below = np.flatnonzero(losses <= goal)
         seconds, spent = result.timed
@@ -121,7 +121,7 @@ def speeds(lab: Lab) -> Iterator[Unit]:
                 begun = time.perf_counter()
                 jax.block_until_ready(style.model(photo[None]))
                 seen.append(time.perf_counter() - begun)
-            result = synthesize(made, [photo], [style.image], vgg_params=lab.phi)
+            result = synthesize(made, [photo], [style.image], vgg_params=lab.phi(style))
             seconds, spent = result.timed
             return {
                 "net_seconds": float(np.median(seen[1:])),
@@ -215,7 +215,7 @@ def _drawn(lab: Lab, name: str, made: SynthesisConfig, photo: Float, style: Styl
             last.update({k: float(v[0]) for k, v in p.terms.items()})
 
         pictures = [style.image] if style else []
-        result = synthesize(made, [photo], pictures, vgg_params=lab.phi, progress=note)
+        result = synthesize(made, [photo], pictures, vgg_params=lab.phi(style), progress=note)
         return {
             "name": name,
             "terms": last,
