@@ -16,8 +16,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
 from jaxpercept.inference.treatment import Sizes, Treatment
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
-from jaxpercept.training import learn, style_recipe
-from jaxpercept.training import targets as training_targets
+from jaxpercept.training import learn, style_numbers, style_recipe
 from jaxpercept.training.style_recipe import style_grams
 from jaxpercept.training.targets import Targets
 
@@ -54,15 +53,25 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def taught(place):
+    return teach(place)
+
+
+@pytest.fixture(scope="module")
+def taught_whole(place):
+    return teach(place, whole=True)
+
+
+def teach(place, whole=False):
     """Returns a learner, what it learned in twelve steps of a simulated clock, and what it
     showed."""
     patch = pytest.MonkeyPatch()
     patch.setattr(learn, "SIZE", 32)
     clock = itertools.count()
-    learner, phi, shown = learn.Learner(str(place / "base.safetensors"), 2), vgg.load_vgg16(), []
+    learner = learn.Learner(str(place / "base.safetensors"), 2, whole=whole)
+    phi, shown = vgg.load_vgg16(), []
     grams = style_grams(learner.recipe, place / "stripes.png", phi)
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    row, steps, terms = learner.learn(
+    numbers, steps, terms = learner.learn(
         "stripes",
         grams,
         phi,
@@ -73,7 +82,7 @@ def taught(place):
         clock=lambda: float(next(clock)),
     )
     patch.undo()
-    return learner, row, steps, terms, shown
+    return learner, numbers, steps, terms, shown
 
 
 def test_it_learns_and_shows_how_it_goes(taught):
@@ -88,10 +97,10 @@ def test_the_mix_leads_from_the_mean_row_to_any_other(taught, place):
     learner, row, *_ = taught
     _, params, _, _ = net_file.load(place / "base.safetensors")
     for i in range(2):
-        one = {**learner._untrained, learn.MIX: np.eye(2, dtype="f")[i]}
-        for name, values in learn.row_of(one, learner._spread).items():
+        one = {**learner._untrained, style_numbers.MIX: np.eye(2, dtype="f")[i]}
+        for name, values in style_numbers.of_net(one, learner._spread).items():
             np.testing.assert_allclose(values, params[name][i], atol=1e-6)
-    alone = learn.row_of(learner._untrained, learner._spread)
+    alone = style_numbers.of_net(learner._untrained, learner._spread)
     assert all(np.ptp(row[name] - alone[name]) > 0 for name in row)
 
 
@@ -105,10 +114,9 @@ def test_what_photos_are_compared_with_is_computed_once(place):
         np.testing.assert_allclose(found[LAYERS[0]], expected[LAYERS[0]], rtol=1e-5, atol=1e-5)
 
 
-def test_no_more_targets_are_kept_than_fit(place, monkeypatch):
-    monkeypatch.setattr(training_targets, "MOST", 1)
+def test_no_more_targets_are_kept_than_fit(place):
     phi, photos = vgg.load_vgg16(), np.arange(6, dtype=np.uint8)[:2, None, None, None]
-    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms)
+    targets = Targets(learn.Learner(str(place / "base.safetensors"))._terms, most=1)
     photos = np.broadcast_to(photos, (2, 8, 8, 3))
     (a, b), (c, d) = targets.of(phi, photos), targets.of(phi, photos)
     assert a is c
@@ -134,7 +142,13 @@ def test_it_ends_at_the_step_whose_end_is_nearest_to_the_time(taught, place):
 
 
 def test_longer_learning_sees_two_images_per_step():
-    assert [learn.batch_for(minutes) for minutes in (0.2, 1, 10)] == [1, 1, 2]
+    assert [learn.batch_for(minutes, False) for minutes in (0.2, 1, 10)] == [1, 1, 2]
+    assert learn.batch_for(10, True) == 1
+
+
+def test_only_a_whole_net_that_learns_for_long_sees_other_views():
+    asked = itertools.product((1, 10), (False, True))
+    assert [learn.augments(*one) for one in asked] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -146,16 +160,28 @@ def test_the_photos_to_be_painted_are_half_of_what_it_sees_or_more(photos, share
     assert sum(one in photos for one in seen) == pytest.approx(share * len(seen))
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_what_is_kept_is_a_net_of_one_style(taught, place, whole):
-    learner, row, steps, *_ = taught
-    path = place / f"kept_{whole}.safetensors"
+def test_a_whole_net_moves_its_kernels_too(taught, taught_whole, place):
+    learner, numbers, _, terms, shown = taught_whole
+    assert shown[0].terms["loss"] > 1.05 * terms["loss"]
+    assert terms["loss"] < taught[3]["loss"]
+    _, params, _, _ = net_file.load(place / "base.safetensors")
+    assert numbers.keys() == params.keys()
+    for name, kernel in learner._kernels.items():
+        np.testing.assert_array_equal(kernel, params[name])  # the next style begins with them
+        assert np.all(numbers[name] != kernel), name
+
+
+@pytest.mark.parametrize("kind", ["taught", "taught_whole"])
+def test_what_is_kept_is_a_net_of_one_style(kind, place, request):
+    whole = kind == "taught_whole"
+    learner, numbers, steps, *_ = request.getfixturevalue(kind)
+    path = place / f"kept_{kind}.safetensors"
     about = style_recipe.about(place / "stripes.png")
-    learner.save(path, about, row, steps, whole=whole)
+    learner.save(path, about, numbers, steps)
     model = load_model(path)
     assert model.styles == ()
     x = np.random.default_rng(1).random((1, 24, 28, 3), np.float32)
-    expected = learner.model("stripes", row)(x)
+    expected = learner.model("stripes", numbers)(x)
     np.testing.assert_allclose(model(x), expected, atol=2e-3)  # float16 in the file
     assert model.header["style"]["sha256"] == weights_file.sha256(place / "stripes.png")
     assert (learned.BASE in model.header) != whole

@@ -1,8 +1,10 @@
 """Learn a style of your own in a minute, from one picture of it, without data or a GPU.
 
 Only the 1,600 numbers that distinguish one style from another are learned; the shared multi-style
-net does not change. RUN/NAME.safetensors holds them (7 kB), and `--style` takes it. RUN/NAME.jpg
-shows a photo, the painting, and the net's current output: open it and watch.
+net does not change. RUN/NAME.safetensors holds them (7 kB), and `--style` takes it. With --whole,
+all numbers of the net are learned: the pictures are better, above all those of the photos of --on,
+and the file has 850 kB. RUN/NAME.jpg shows a photo, the painting, and the net's current output:
+open it and watch.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from jaxpercept.runtime import stopping
 
 EPILOG = """examples:
   python train.py learn painting.jpg --on photo.jpg             a minute later: the photo, painted
-  python train.py learn painting.jpg --minutes 10 --on photos/  longer is better
+  python train.py learn painting.jpg --whole --on photo.jpg     the best that a minute gives
+  python train.py learn painting.jpg --whole --minutes 20 --data photos/   a net for all photos
   python train.py learn monet.jpg klee.png --out styles/        one after the other
   python infer.py stylize more/ --style styles/monet.safetensors
 
@@ -70,7 +73,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="directory of the run (default: runs/learn)",
     )
     parser.add_argument(
-        "--whole", action="store_true", help="write a whole net (850 kB), which needs no shared net"
+        "--whole",
+        action="store_true",
+        help="learn all numbers of a net of its own (850 kB), which needs no shared net",
     )
     parser.add_argument(
         "--base", default="multi", metavar="NET", help="the shared net (default: multi)"

@@ -52,7 +52,9 @@ def run(
         if arguments.data
         else data.Files(_even(list(samples.sample_files().values()), photos))
     )
-    learner = learn.Learner(arguments.base, learn.batch_for(arguments.minutes))
+    minutes, whole = arguments.minutes, arguments.whole
+    batch, augment = learn.batch_for(minutes, whole), learn.augments(minutes, whole)
+    learner = learn.Learner(arguments.base, batch, whole=whole, augment=augment)
     loss_network = vgg.source(learner.recipe.vgg, arguments.base)
     shown = images.square(_first(photos), learn.SIZE)
     how, before = Treatment(stroke=None), learner.first("warm-up")
@@ -70,6 +72,7 @@ def run(
         )
         for name, painting in paintings.items()
     }
+    views: dict[str, Any] = {"augment": True} if augment else {"kind": data.Fixed}
     status = 0
     for name, (grams, about, show) in targets.items():
         batches = data.make_dataset(
@@ -77,7 +80,7 @@ def run(
             batch_size=learner.batch,
             image_size=learn.SIZE,
             seed=arguments.seed,
-            kind=data.Fixed,
+            **views,
         )
         compiling()
         pace = learn_time.pace(before, shown)  # before threads begin to read photos
@@ -85,10 +88,10 @@ def run(
         first = next(photos_seen)
         reserve = learn_time.reserve(pace, sizes, tried)
         ready = time.monotonic()
-        until = max(begun + 60 * arguments.minutes - reserve, ready + _LEAST_SECONDS)
+        until = max(begun + 60 * minutes - reserve, ready + _LEAST_SECONDS)
         say(f"{name}: ready after {ready - begun:.0f} s; learning for {until - ready:.0f} s")
         stopped.begin()
-        row, steps, terms = learner.learn(
+        numbers, steps, terms = learner.learn(
             name,
             grams,
             phi,
@@ -101,10 +104,10 @@ def run(
         trained = time.monotonic()
         if not steps:
             raise stopping.Interrupted(stopped[0])
-        show(learn.Progress(steps, 1.0, terms, learner.model(name, row)))
-        file = learner.save(out / f"{name}.safetensors", about, row, steps, whole=arguments.whole)
+        show(learn.Progress(steps, 1.0, terms, learner.model(name, numbers)))
+        file = learner.save(out / f"{name}.safetensors", about, numbers, steps)
         if photos:
-            status |= _stylize(learner.model(name, row), how, found, out, arguments.flags)
+            status |= _stylize(learner.model(name, numbers), how, found, out, arguments.flags)
         say(
             f"{name}: {counted(steps, 'step')} in {trained - ready:.0f} s of training, "
             f"{time.monotonic() - begun:.0f} s in all. Style: {file}"

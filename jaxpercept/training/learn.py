@@ -1,10 +1,10 @@
-"""Learns a style in a minute: only the row of scales and shifts of a shared net is trained.
+"""Learns a style in a minute: the row of scales and shifts of a shared net.
 
 The kernels of a trained multi-style net stay the same (Dumoulin, Shlens, Kudlur 2017, arXiv
-1610.07629). Adam moves the 1,600 numbers that distinguish one style from another, each by itself
-and all together towards or away from the rows of the other styles. The rate falls along a cosine
-of the given time, not of a number of steps, so that one compiled program serves any machine. The
-objective is the one that trained the shared net.
+1610.07629), and only the 1,600 numbers move that distinguish one style from another. For a whole
+net, the kernels move too. The rates fall along a cosine of the given time, not of a number of
+steps, so that one compiled program serves any machine. The objective is the one that trained the
+shared net.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
 from jaxpercept import config as configs
@@ -28,19 +27,25 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
+from jaxpercept.training import style_numbers
+from jaxpercept.training.style_numbers import MIX
 from jaxpercept.training.style_recipe import Recipe
-from jaxpercept.training.targets import Targets
+from jaxpercept.training.targets import MOST, Targets
 
 SIZE = 256  # better than 128² by 13 %
-RATE, MIX_RATE = 0.06, 0.02  # Adam's initial rates, of each number and of the mix of rows
-BETAS = 0.7, 0.95  # for some 50 steps; better than 0.9, 0.999 by 2 to 5 %
-MIX = "mix of the shared net's rows"
+_LONG = 3.0  # minutes
 
 
-def batch_for(minutes: float) -> int:
-    """Returns how many images each step sees. Within a minute, more steps are worth more than two
-    images per step; later, two images are better by 3 %."""
-    return 1 if minutes < 3 else 2
+def batch_for(minutes: float, whole: bool) -> int:
+    """Returns how many images each step sees. For a row, more steps are worth more than two images
+    per step within a minute; later, two images are better by 3 %."""
+    return 1 if whole or minutes < _LONG else 2
+
+
+def augments(minutes: float, whole: bool) -> bool:
+    """Returns whether photos are turned, mirrored, zoomed and darkened at random. Kernels that move
+    for long would otherwise learn a few photos by heart."""
+    return whole and minutes >= _LONG
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,10 @@ class Progress:
 
 
 class Result(NamedTuple):
-    """A learned row, the number of steps, and the last step's mean loss terms."""
+    """What was learned (a row, or all numbers of a whole net), the number of steps, and the last
+    step's mean loss terms."""
 
-    row: transform_net.Variables
+    numbers: transform_net.Variables
     steps: int
     terms: dict[str, float]
 
@@ -66,9 +72,13 @@ class Learner:
     """Learns styles one after another on one shared net. Its program is compiled once.
 
     `base` is the shipped name or file of a multi-style net, by default `multi`; `batch` is the
-    number of images per step. Raises InputError for a net of one style or a missing one."""
+    number of images per step. With `whole`, a net of its own is learned instead of a row. With
+    `augment`, every image is another view. Raises InputError for a net of one style or a missing
+    one."""
 
-    def __init__(self, base: str = "multi", batch: int = 1):
+    def __init__(
+        self, base: str = "multi", batch: int = 1, *, whole: bool = False, augment: bool = False
+    ):
         path = weights_file.resolve(base, "styles")
         net, params, stats, header = net_file.load(path)
         if not net.styles:
@@ -76,23 +86,25 @@ class Learner:
                 f"--base {base} holds a single style; give a net of many, such as multi"
             )
         self.base, self.batch, self.recipe = base, batch, Recipe.of(header)
+        self.whole, self.augment = whole, augment
         self._shared = learned.base_of(base)
         self.config = dataclasses.replace(net, styles=0)
         rows = set(surgery.style_parameters(net))
         self._start = {k: v.mean(0) for k, v in params.items() if k in rows}
         self._spread = {k: params[k] - mean[None] for k, mean in self._start.items()}
-        self._untrained = {**self._start, MIX: jnp.zeros(net.styles)}
         self._kernels = {k: v for k, v in params.items() if k not in rows}
+        moved = self._kernels if whole else {}
+        self._untrained = {**self._start, MIX: jnp.zeros(net.styles), **moved}
         self._stats = stats
         self._terms = objective.of_one_view(objective.make_terms(self.recipe.objective))
-        self._optimizer = optax.scale_by_adam(*BETAS, nesterov=True)
+        self._optimizer = style_numbers.optimizer(self._start, moved)
         self._step = jax.jit(self._one_step)
-        self._targets = Targets(self._terms)
+        self._targets = Targets(self._terms, most=0 if augment else MOST)
         self.compiled: Any = None
 
-    def model(self, name: str, row: transform_net.Variables) -> Model:
-        """Returns the whole single-style net that this row makes, as `load_model` does."""
-        return Model(name, self.config, {**self._kernels, **row}, self._stats, {})
+    def model(self, name: str, numbers: transform_net.Variables) -> Model:
+        """Returns the single-style net that these numbers make, as `load_model` does."""
+        return Model(name, self.config, {**self._kernels, **numbers}, self._stats, {})
 
     def first(self, name: str) -> Model:
         """Returns the net before learning: the mean of all styles of the shared net."""
@@ -114,9 +126,12 @@ class Learner:
         features = jax.tree.map(lambda *parts: jnp.concatenate(parts), *targets)
 
         def loss(trained: transform_net.Variables) -> tuple[Array, dict[str, Array]]:
-            row = row_of(trained, spread)
             output, _ = transform_net.apply(
-                self.config, {**kernels, **row}, self._stats, target, train=True
+                self.config,
+                {**kernels, **style_numbers.of_net(trained, spread)},
+                self._stats,
+                target,
+                train=True,
             )
             values = objective.evaluate(
                 self._terms,
@@ -131,8 +146,7 @@ class Learner:
 
         grads, means = jax.grad(loss, has_aux=True)(trained)
         updates, moments = self._optimizer.update(grads, moments, trained)
-        rates = {k: MIX_RATE if k == MIX else RATE for k in trained}
-        return {k: v - fall * rates[k] * updates[k] for k, v in trained.items()}, moments, means
+        return {k: v + fall * updates[k] for k, v in trained.items()}, moments, means
 
     def compile(self) -> None:
         """Compiles the step from shapes alone. It may run in a thread beside other preparations."""
@@ -188,10 +202,10 @@ class Learner:
                 )
             took = (after := clock()) - now
             if after - shown >= show_every:
-                row = row_of(trained, self._spread)
-                show(Progress(step, share, terms, self.model(name, row)))
+                numbers = style_numbers.of_net(trained, self._spread)
+                show(Progress(step, share, terms, self.model(name, numbers)))
                 shown = clock()
-        return Result(row_of(trained, self._spread), step, terms)
+        return Result(style_numbers.of_net(trained, self._spread), step, terms)
 
     def _run(self, painting: str, steps: int) -> configs.TrainConfig:
         """Returns what was done as a training's config, for the header."""
@@ -205,23 +219,17 @@ class Learner:
             steps=max(1, steps),
             batch_size=self.batch,
             image_size=SIZE,
-            learning_rate=RATE,
+            learning_rate=style_numbers.RATE,
             schedule="cosine",
             average="geometric",
+            augment=self.augment,
         )
 
     def save(
-        self,
-        path: Path,
-        style: dict[str, str],
-        row: transform_net.Variables,
-        steps: int,
-        *,
-        whole: bool = False,
+        self, path: Path, style: dict[str, str], numbers: transform_net.Variables, steps: int
     ) -> Path:
-        """Writes only the row, with a header that names the shared net, or with `whole` the whole
-        net of this style. `load_model` and `--style` take both. `style` is
-        `style_recipe.about` of the painting."""
+        """Writes a row, with a header that names the shared net, or a whole net. `load_model` and
+        `--style` take both. `style` is `style_recipe.about` of the painting."""
         header: dict[str, Any] = {
             "task": "style",
             "grain": TRAINED_GRAIN,
@@ -233,17 +241,7 @@ class Learner:
                 "config": configs.to_dict(self._run(style["file"], steps)),
             },
         }
-        if not whole:
+        if not self.whole:
             header[learned.BASE] = self._shared
-        arrays = {**self._kernels, **row} if whole else row
-        net_file.save(path, self.config, arrays, self._stats, header)
+        net_file.save(path, self.config, dict(numbers), self._stats, header)
         return path
-
-
-def row_of(
-    trained: transform_net.Variables, spread: transform_net.Variables
-) -> transform_net.Variables:
-    """Returns the row that is being learned: its own numbers, plus the mix of the shared net's
-    rows, which `spread` has less their mean, (styles, C) by name."""
-    mixed = {k: jnp.tensordot(trained[MIX], v, 1, precision="highest") for k, v in spread.items()}
-    return {k: trained[k] + v for k, v in mixed.items()}

@@ -40,16 +40,21 @@ def _adam(rate: Any, config: TrainConfig) -> optax.GradientTransformation:
     return optax.adamw(rate, weight_decay=decay, mask=_kernels) if decay else optax.adam(rate)
 
 
-def _muon(rate: Any, config: TrainConfig) -> optax.GradientTransformation:
-    made = _together(
+def muon_of(rate: Any, weight_decay: float = 0) -> optax.GradientTransformation:
+    """Returns Muon for the parameters of a net, or for a part of them."""
+    return _together(
         muon(
             rate,
             adam_learning_rate=rate,
             consistent_rms=_RMS,
-            weight_decay=config.weight_decay,
+            weight_decay=weight_decay,
             muon_weight_dimension_numbers=_matrices,
         )
     )
+
+
+def _muon(rate: Any, config: TrainConfig) -> optax.GradientTransformation:
+    made = muon_of(rate, config.weight_decay)
     return (
         optax.chain(made, optax.masked(optax.scale(_STYLES), _rows))
         if config.task == "multistyle"
@@ -83,7 +88,7 @@ def _groups(params: transform_net.Variables) -> Groups:
     array that holds them together."""
     found: Groups = {}
     for name, value in params.items():
-        if value.ndim == 4:
+        if not isinstance(value, optax.MaskedNode) and value.ndim == 4:
             found.setdefault(f"all {value.shape}", []).append(name)
     return {shape: names for shape, names in found.items() if len(names) > 1}
 

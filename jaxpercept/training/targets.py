@@ -20,10 +20,10 @@ MOST = 32  # photos whose targets are kept, 8 MB each at 256²
 
 class Targets:
     """Returns the activations of φ that `loss_terms` compare a net's output with. Those of the
-    first `MOST` photos are kept."""
+    first `most` photos are kept."""
 
-    def __init__(self, loss_terms: Sequence[LossTerm]):
-        self._terms = loss_terms
+    def __init__(self, loss_terms: Sequence[LossTerm], most: int = MOST):
+        self._terms, self._most = loss_terms, most
         self._program: Any = jax.jit(self._computed)
         self._kept: dict[bytes, vgg.Features] = {}
 
@@ -45,6 +45,6 @@ class Targets:
         key = hashlib.sha256(photo.tobytes()).digest()
         if (found := self._kept.get(key)) is None:
             found = self._program(vgg_params, photo)
-            if len(self._kept) < MOST:
+            if len(self._kept) < self._most:
                 self._kept[key] = found
         return found
