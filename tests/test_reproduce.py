@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import thin
 
 from jaxpercept import config, images
 from jaxpercept.cli import main
@@ -35,7 +36,7 @@ def place(tmp_path_factory):
         images.save_image(
             root / "photos" / f"{i}.png", images.resize(photo, 16 if i == 0 else 40, "short")
         )
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     for seed, name in enumerate(("one", "two")):
         style = images.save_image(
             root / "styles" / f"{name}.png", samples.drawn_style(seed=seed, size=32)
