@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers import status
+from helpers import status, thin
 
 from jaxpercept import config, images
 from jaxpercept.cli import demo, samples
@@ -30,7 +30,7 @@ from jaxpercept.training import loop, resident
 def place(tmp_path_factory):
     """A weights directory with two tiny styles, and a folder of photos, two of one name."""
     root = tmp_path_factory.mktemp("place")
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     for seed, name in enumerate(("one", "two")):
         path = root / "weights" / "styles" / f"{name}.safetensors"
         net_file.save(path, net, *transform_net.init(net, seed=seed), {"task": "style"})
@@ -394,7 +394,7 @@ def test_training_from_the_command_line(shelf, tmp_path, capsys):
 
 def write_only(made):
     """Stands for a training: leaves the files of a finished one, without its steps."""
-    out, net = Path(made.out), made.net.scaled(0.1)
+    out, net = Path(made.out), thin()
     assert len(list((out / "photos").iterdir())) > 1
     assert images.load_image(made.style_image).shape == (512, 512, 3)
     chosen = dataclasses.replace(made, cache=resident.choose_cache(made, 2, jax.devices()))

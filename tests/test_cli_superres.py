@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers import status
+from helpers import status, thin
 
 from jaxpercept import config, images
 from jaxpercept.cli import train_superres
@@ -183,7 +183,7 @@ BAD = {
 def test_bad_input_is_one_line_and_status_2(shelf, tmp_path, capsys, case):
     line, expected = BAD[case]
     images.save_image("small.png", np.zeros((40, 7, 3), np.float32))
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     net_file.save(tmp_path / "style.safetensors", net, *transform_net.init(net), {})
     (tmp_path / "x4.safetensors").symlink_to(
         shelf / "weights" / "superres" / "x4-pixel.safetensors"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import noise
+from helpers import noise, thin
 
 from jaxpercept import cli, config, images, losses
 from jaxpercept.errors import InputError
@@ -75,7 +75,7 @@ def test_the_style_loss_falls_with_strength():
 @pytest.fixture
 def styles(tmp_path):
     """Two tiny nets with random weights."""
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     for seed in (1, 2):
         net_file.save(
             tmp_path / f"s{seed}.safetensors", net, *transform_net.init(net, seed=seed), {}

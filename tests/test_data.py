@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from helpers import png, save_noise
 from PIL import Image
 
 from jaxpercept import data
-from jaxpercept.data import describe, loading, make_dataset
+from jaxpercept.data import describe, loading, make_dataset, workers
 from jaxpercept.errors import InputError
 from jaxpercept.runtime import stopping
 
@@ -125,6 +126,19 @@ def test_the_wait_for_the_first_batch_of_workers_can_be_interrupted():
     batches.close()
     assert time.monotonic() - begun < source.seconds  # it did not wait for the photo
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_reads_slow_photos_is_not_waited_for(monkeypatch):
+    """Grain waits until it has read its batch."""
+    slow = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(100,))
+    slow.start()
+    monkeypatch.setattr(data.Batches, "_start", lambda self: SimpleNamespace(close=slow.join))
+    monkeypatch.setattr(workers, "first", lambda stream: (loading._report([]), [slow]))
+    monkeypatch.setattr(workers, "_PATIENCE", 0.1)
+    batches = stream(Slow(0), workers=1)
+    next(batches)
+    batches.close()
+    assert slow.exitcode == -signal.SIGKILL
 
 
 def test_a_closed_stream_reads_the_photo_at_hand_and_no_more():

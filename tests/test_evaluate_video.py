@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers import thin
 from PIL import Image
 
 from jaxpercept import config, images
@@ -95,7 +96,7 @@ def test_shifts_show_what_does_not_move_along():
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(progress, "SAID", 0.0)
     weights = tmp_path / "one.safetensors"
-    tiny = config.NET_PRESETS["resize"].scaled(0.1)
+    tiny = thin()
     net_file.save(weights, tiny, *transform_net.init(tiny, seed=0), {"task": "style"})
     first, *rest = (Image.fromarray(images.to_uint8(x)) for x in moving(2, 7))
     first.save(tmp_path / "a.webp", save_all=True, append_images=rest, lossless=True)
@@ -208,7 +209,7 @@ def test_the_sheet_shows_what_changed_where_the_flow_is_reliable():
 def test_the_losses_are_those_of_training(tmp_path):
     x = smooth(48, 80)
     images.save_image(tmp_path / "painting.png", smooth(256, 256, seed=1))  # style_size
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     model = Model("net", net, *transform_net.init(net), {})
     judged = video_losses.judge(model, tmp_path / "painting.png")
     assert judged(x, x)["content"] == 0
@@ -307,7 +308,7 @@ def test_a_move_by_whole_pixels_changes_no_value():
     ("header", "grain"), [({}, None), ({"training": {}}, None), ({"training": {}}, 0.1)]
 )  # without grain, with the net's own, and with the user's
 def test_what_is_measured_is_what_the_video_command_makes(tmp_path, header, grain):
-    made = config.NET_PRESETS["resize"].scaled(0.1)
+    made = thin()
     model = Model("net", made, *transform_net.init(made), header)
     photos = [images.to_uint8(x) for x in moving(3, 4)]
     first, *rest = map(Image.fromarray, photos)

@@ -8,6 +8,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers import thin
 from PIL import Image
 
 from jaxpercept import config, images
@@ -171,7 +172,7 @@ def test_a_sheet_that_cannot_be_written_costs_no_scores(folder, tmp_path):
 
 def test_the_held_out_objective_is_that_of_the_training(tmp_path):
     """Computes it by hand for a term that reads no layer, clipped if the training clips."""
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     wide = config.TransformNetConfig(**{**config.to_dict(net), "output_scale": 9.0})
     params, stats = transform_net.init(wide, seed=0)
     path = tmp_path / "n.safetensors"

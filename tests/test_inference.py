@@ -5,9 +5,8 @@ import functools
 import jax
 import numpy as np
 import pytest
-from helpers import noise
+from helpers import noise, thin
 
-from jaxpercept import config
 from jaxpercept.errors import InputError
 from jaxpercept.inference.batches import run_batches
 from jaxpercept.inference.model import Model, load_model
@@ -17,7 +16,7 @@ from jaxpercept.nets import net_file, transform_net, weights_file
 @pytest.fixture(scope="module")
 def style(tmp_path_factory):
     """Returns the file of a tiny net with random weights."""
-    net = config.NET_PRESETS["resize"].scaled(0.1)
+    net = thin()
     path = tmp_path_factory.mktemp("styles") / "tiny.safetensors"
     net_file.save(path, net, *transform_net.init(net, seed=1), {"task": "style"})
     return path

@@ -20,7 +20,7 @@ from jaxpercept.training import runs
 from jaxpercept.training.checkpoint import Checkpoints
 from jaxpercept.training.start import init_state
 
-KILLS = 24
+KILLS, MOST = 24, 10  # a run makes at most so many new steps before it is killed
 
 
 @pytest.fixture
@@ -28,9 +28,10 @@ def photos(tmp_path):
     return save_noise(tmp_path / "photos", [f"{i}.png" for i in range(6)], 24, 28)
 
 
-def start(root, photos, out):
+def start(root, photos, out, *last):
     environment = {**os.environ, "PYTHONPATH": str(root), "XLA_FLAGS": ""}
-    command = [sys.executable, str(root / "tests" / "kill_worker.py"), str(photos), str(out)]
+    script = root / "tests" / "kill_worker.py"
+    command = [sys.executable, *map(str, (script, photos, out, *last))]
     with said(out).open("a") as file:
         return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
 
@@ -44,15 +45,15 @@ def logged(out):
 
 
 def kill_sometime(process, out, dice):
-    """Kills one time in four at any moment of its first seconds, else within a second and ten steps
-    of its first new step, so that all kills find a run that is not done. Returns where it was."""
+    """Kills one time in four at any moment of its first seconds, else within a second of its first
+    new step. Returns where it was."""
     before, deadline = logged(out), time.monotonic() + 120
     if dice.random() < 0.25:
         deadline = time.monotonic() + dice.uniform(0.5, 5)
     while logged(out) <= before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     deadline = time.monotonic() + dice.uniform(0, 1)
-    while logged(out) < before + 10 and time.monotonic() < deadline:
+    while logged(out) < before + MOST and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
@@ -82,7 +83,7 @@ def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_the_same(root, ph
     assert reference.wait(600) == 0, said(whole).read_text()
     dice, places = random.Random(0), []
     while len(places) < KILLS:
-        process = start(root, photos, broken)
+        process = start(root, photos, broken, logged(broken) + MOST)
         places.append(kill_sometime(process, broken, dice))
         assert process.returncode == -9, said(
             broken

@@ -58,7 +58,7 @@ def _path(name):
 
 @pytest.fixture(scope="module")
 def photo():
-    return np.asarray(255 * samples.sample_photos()["coffee"][:256, 180:436] + 0.5, np.uint8)
+    return np.asarray(255 * samples.sample_photos()["coffee"][:160, 180:340] + 0.5, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def features():
 def unstyled(features, photo):
     """Returns the features of the photo, and of another one."""
     return features(photo[None] / np.float32(255)), features(
-        samples.sample_photos()["chelsea"][None, :256, 100:356]
+        samples.sample_photos()["chelsea"][None, :160, 100:260]
     )
 
 

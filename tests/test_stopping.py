@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import noise, save_noise, status
+from helpers import noise, save_noise, status, thin
 from PIL import Image
 
 from jaxpercept import config, data, images
@@ -106,7 +107,7 @@ def test_ctrl_c_while_the_program_is_imported(program, root, tmp_path):
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory):
     root = tmp_path_factory.mktemp("nets")
-    style, enlarging = config.NET_PRESETS["resize"].scaled(0.1), config.superres_net(2).scaled(0.1)
+    style, enlarging = thin(), config.superres_net(2).scaled(0.1)
     net_file.save(root / "style", style, *transform_net.init(style), {"task": "style"})
     header = {"task": "superres", "training": {"config": {"degradation": "bicubic"}}}
     net_file.save(root / "x2", enlarging, *transform_net.init(enlarging), header)
@@ -177,7 +178,7 @@ class Learner:
     """A learner that is stopped after `steps` steps."""
 
     def __init__(self, steps, number):
-        self.steps, self.number, self.recipe = steps, number, None
+        self.steps, self.number, self.recipe = steps, number, SimpleNamespace(vgg=None)
 
     def __call__(self, base, batch):
         self.batch = batch

@@ -10,14 +10,10 @@ on any number of hosts.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
-import threading
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from multiprocessing import resource_tracker
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 import grain
@@ -25,12 +21,12 @@ import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
+from jaxpercept.data import workers as processes
 from jaxpercept.data.loading import WORDS, Load
 from jaxpercept.data.sources import Folder, Source
 from jaxpercept.errors import InputError, printable
 from jaxpercept.images import left_out_line
 from jaxpercept.images.listing import UNREADABLE
-from jaxpercept.runtime.stopping import SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +41,7 @@ class Batches:
         self._batches, self.load, self._max_broken = batches, load, max_broken
         self._workers, self._threads = workers, threads
         self._stream: Any = None
+        self._processes: list[BaseProcess] = []
         self._step = 0
         # By index, since the images may be elsewhere when a run goes on.
         self._broken: dict[int, str] = {}
@@ -59,8 +56,11 @@ class Batches:
             self._closer = weakref.finalize(
                 self, self._stream.close
             )  # also at exit, while its modules still exist
-        first = _shielded if starting and self._workers else next
-        element = dict(first(self._stream))
+        if starting and self._workers:
+            found, self._processes = processes.first(self._stream)
+        else:
+            found = next(self._stream)
+        element = dict(found)
         self._step += 1
         self._note(element.pop("left_out"), element.pop("why"))
         return (
@@ -112,8 +112,8 @@ class Batches:
         """Stops reading ahead. The next batch starts it again."""
         self.load.closed = True
         if self._stream is not None:
-            self._closer()
-        self._stream = None
+            processes.end(self._processes, self._closer)
+        self._stream, self._processes = None, []
 
     def _note(self, left_out: NDArray[np.int64], why: NDArray[np.uint8]) -> None:
         for code, text in zip(left_out.ravel().tolist(), why.reshape(-1, WORDS), strict=True):
@@ -135,34 +135,6 @@ class Batches:
                 f"the last one {last}; more than {self._max_broken} broken images end the run: "
                 "check the data"
             )
-
-
-def _shielded(stream: Iterator[Any]) -> Any:
-    """Returns next(stream), and shields the processes that this begins from the signals that ask a
-    training to stop, which reach every process of a group. The training answers them and ends its
-    workers. The workers inherit the signal mask of their own thread, so not even a starting one
-    sees a signal, and this thread can be interrupted while it waits. Then it ends them, since Grain
-    would wait for what they read."""
-    # if begun later, it would lift the mask in Python 3.11 and 3.12
-    resource_tracker.ensure_running()
-    first: Future[Any] = Future()
-    others = multiprocessing.active_children()
-
-    def begin() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            first.set_result(next(stream))
-        except BaseException as error:
-            first.set_exception(error)
-
-    threading.Thread(target=begin, daemon=True).start()
-    try:
-        return first.result()
-    except KeyboardInterrupt:
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.kill()
-        raise
 
 
 def default_cache_bytes() -> int:

@@ -175,7 +175,8 @@ def _nearest(points: np.ndarray, sites: np.ndarray) -> tuple[np.ndarray, np.ndar
     border of its cell, both (m,)."""
     cells, borders = [], []
     for part in np.array_split(points, max(1, len(points) // 8192)):
-        square = ((part[:, None, :] - sites[None]) ** 2).sum(-1)
+        dx, dy = (part[:, axis, None] - sites[:, axis] for axis in range(2))
+        square = dx * dx + dy * dy
         few = np.argpartition(square, 5, axis=1)[:, :6]
         near = np.take_along_axis(square, few, 1)
         order = near.argsort(1)

@@ -181,7 +181,7 @@ def _finished(
 def finish(frame: Frame, output: NDArray[Any], how: Treatment, compare: bool = False) -> Frame:
     """Returns the finished frame for a net's output, or both frames side by side."""
     alpha = None if frame.alpha is None else images.to_float(frame.alpha)
-    picture = images.Picture(images.to_float(frame.pixels), alpha)
+    picture = images.Picture(frame.pixels, alpha)
     made = treatment.finish(how, picture, output)
     pixels, below = images.to_uint8(made.pixels), made.alpha
     opacity = None if below is None else images.to_uint8(below)
