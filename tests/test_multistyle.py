@@ -448,7 +448,12 @@ def test_load_model_compiles_once_for_all_blends(trained, monkeypatch):
     _compiled.cache_clear()
     np.testing.assert_array_equal(outputs[1], outputs[4])
     assert all(np.abs(a - b).max() > 1e-4 for a, b in itertools.combinations(outputs[:4], 2))
-    assert [m.name for m in models] == ["model-dots", "model-lines", "model-dots0.5-lines0.5"]
+    run = trained.parent.name
+    assert [m.name.removeprefix(f"{run}-model-") for m in models] == [
+        "dots",
+        "lines",
+        "dots0.5-lines0.5",
+    ]
     assert models[1].header["style"]["file"] == "lines.png"
     assert models[0].styles == STYLES
     with pytest.raises(InputError, match="holds 3 styles; choose as in"):
@@ -515,6 +520,16 @@ def test_standard_input_gets_its_sheet(shelf, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((shelf / "a.png").read_bytes())))
     assert status("stylize - --style multi:all -o out") == 0
     assert (shelf / "out" / "stdin_multi-all.png").is_file()
+
+
+def test_two_runs_of_many_styles_have_a_sheet_each(shelf):
+    nets = [shelf / run / "model.safetensors" for run in ("r1", "r2")]
+    for net in nets:
+        net.parent.mkdir()
+        net.write_bytes((shelf / "weights/styles/multi.safetensors").read_bytes())
+    assert status(f"stylize a.png --style {nets[0]}:all {nets[1]}:all -o out") == 0
+    sheets = sorted(path.name for path in (shelf / "out").glob("*-all.png"))
+    assert sheets == ["a_r1-model-all.png", "a_r2-model-all.png"]
 
 
 def test_all_blends_and_a_sheet(shelf):
