@@ -516,6 +516,18 @@ def test_a_sheet_that_cannot_be_written_costs_no_other(shelf, capsys):
     assert (shelf / "out" / "b_multi-all.png").is_file()
 
 
+def test_a_name_that_is_too_long_costs_no_other(shelf, capsys):
+    """Also where the command only looks whether an output is there."""
+    shutil.copy(shelf / "a.png", shelf / f"{'l' * 246}.png")
+    shutil.copy(shelf / "a.png", shelf / "z.png")
+    assert status("stylize a.png l*.png z.png --style multi:all -o out") == 1
+    assert "too long); give a shorter name" in capsys.readouterr().err
+    (shelf / "out" / "z_multi-dots.png").unlink()
+    assert status("stylize a.png l*.png z.png --style multi:all -o out --skip-existing") == 1
+    assert "5 of 9 images existed already" in capsys.readouterr().err
+    assert len(list((shelf / "out").glob("z_*"))) == 4  # three styles and the sheet
+
+
 def test_standard_input_gets_its_sheet(shelf, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((shelf / "a.png").read_bytes())))
     assert status("stylize - --style multi:all -o out") == 0

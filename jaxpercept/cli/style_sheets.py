@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def write(
     for found, source in inputs.items():
         outputs = [output(found, name) for name in names]
         target = output(found, label)
-        if all(made.is_file() for made in outputs):
+        if all(map(os.path.isfile, outputs)):
             try:
                 row = [
                     images.read(one, size=_CELL, max_pixels=max_pixels).over_white()
