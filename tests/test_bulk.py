@@ -322,11 +322,13 @@ def test_the_step_of_a_pipeline(net, photos):
 
 def test_a_recipe_carries_its_net(net, tmp_path):
     """To machines that do not have the file; and knows it again."""
-    copy = tmp_path / "mine.safetensors"
-    copy.write_bytes(Path(net).read_bytes())
-    made = recipe.stylizing(str(copy), HOW)
-    copy.unlink()
-    assert pickle.loads(pickle.dumps(made)).load().name == made.label == "mine"
+    for name, label in (("run/model", "run-model"), ("mine", "mine")):
+        copy = tmp_path / f"{name}.safetensors"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(Path(net).read_bytes())
+        made = recipe.stylizing(str(copy), HOW)
+        copy.unlink()
+        assert pickle.loads(pickle.dumps(made)).load().name == made.label == label
     other = dataclasses.replace(made, digest="0" * 32)
     with pytest.raises(InputError, match="the same version of jaxpercept on every machine"):
         other.load()

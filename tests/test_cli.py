@@ -174,6 +174,9 @@ def test_two_runs_models_are_told_apart(shelf, tmp_path):
         (tmp_path / run).write_bytes((shelf / "weights/styles/one.safetensors").read_bytes())
     assert status("stylize", shelf / "photos" / "b.jpg", "--style", *runs, "-o", "out") == 0
     assert names(tmp_path / "out") == ["b_r1-model.jpg", "b_r2-model-2.jpg", "b_r2-model.jpg"]
+    # alone, so that one run's pictures never replace another's
+    assert status("stylize", shelf / "photos" / "b.jpg", "--style", runs[1], "-o", "alone") == 0
+    assert names(tmp_path / "alone") == ["b_r2-model.jpg"]
 
 
 def test_list_styles(shelf, capsys):

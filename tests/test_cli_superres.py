@@ -212,12 +212,13 @@ def test_upscale_does_what_it_can_of_a_mixed_folder(shelf, tmp_path, capsys):
     (tmp_path / "mixed" / "notes.txt").write_text("not looked at")
     images.save_image("mixed/good.png", np.full((9, 12, 3), 0.5, np.float32))
     images.save_image("mixed/small.png", np.zeros((40, 7, 3), np.float32))
-    model = tmp_path / "model.safetensors"
+    model = tmp_path / "mine" / "model.safetensors"
+    model.parent.mkdir()
     model.symlink_to(shelf / "weights" / "superres" / "x4-pixel.safetensors")
     assert (
         status("upscale", "mixed", "--model", model, "--scale", 4, "-o", "out", "--tile", 16) == 1
     )
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x4-model.png"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x4-mine-model.png"]
     errors = capsys.readouterr().err
     assert "bad.png" in errors
     assert "small.png: 7x40 is too small" in errors

@@ -448,7 +448,12 @@ def test_load_model_compiles_once_for_all_blends(trained, monkeypatch):
     _compiled.cache_clear()
     np.testing.assert_array_equal(outputs[1], outputs[4])
     assert all(np.abs(a - b).max() > 1e-4 for a, b in itertools.combinations(outputs[:4], 2))
-    assert [m.name for m in models] == ["model-dots", "model-lines", "model-dots0.5-lines0.5"]
+    run = trained.parent.name
+    assert [m.name.removeprefix(f"{run}-model-") for m in models] == [
+        "dots",
+        "lines",
+        "dots0.5-lines0.5",
+    ]
     assert models[1].header["style"]["file"] == "lines.png"
     assert models[0].styles == STYLES
     with pytest.raises(InputError, match="holds 3 styles; choose as in"):
@@ -511,10 +516,32 @@ def test_a_sheet_that_cannot_be_written_costs_no_other(shelf, capsys):
     assert (shelf / "out" / "b_multi-all.png").is_file()
 
 
+def test_a_name_that_is_too_long_costs_no_other(shelf, capsys):
+    """Also where the command only looks whether an output is there."""
+    shutil.copy(shelf / "a.png", shelf / f"{'l' * 246}.png")
+    shutil.copy(shelf / "a.png", shelf / "z.png")
+    assert status("stylize a.png l*.png z.png --style multi:all -o out") == 1
+    assert "too long); give a shorter name" in capsys.readouterr().err
+    (shelf / "out" / "z_multi-dots.png").unlink()
+    assert status("stylize a.png l*.png z.png --style multi:all -o out --skip-existing") == 1
+    assert "5 of 9 images existed already" in capsys.readouterr().err
+    assert len(list((shelf / "out").glob("z_*"))) == 4  # three styles and the sheet
+
+
 def test_standard_input_gets_its_sheet(shelf, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((shelf / "a.png").read_bytes())))
     assert status("stylize - --style multi:all -o out") == 0
     assert (shelf / "out" / "stdin_multi-all.png").is_file()
+
+
+def test_two_runs_of_many_styles_have_a_sheet_each(shelf):
+    nets = [shelf / run / "model.safetensors" for run in ("r1", "r2")]
+    for net in nets:
+        net.parent.mkdir()
+        net.write_bytes((shelf / "weights/styles/multi.safetensors").read_bytes())
+    assert status(f"stylize a.png --style {nets[0]}:all {nets[1]}:all -o out") == 0
+    sheets = sorted(path.name for path in (shelf / "out").glob("*-all.png"))
+    assert sheets == ["a_r1-model-all.png", "a_r2-model-all.png"]
 
 
 def test_all_blends_and_a_sheet(shelf):

@@ -214,6 +214,22 @@ def test_sizes_far_beyond_the_memory_are_refused(phi, photos, style, sizes, what
         run.try_sizes(config_of(**sizes), terms, phi, photos[0], [style])
 
 
+def test_a_batch_is_taken_wherever_a_list_of_images_is(phi, photos, style):
+    batch = np.stack(photos)
+    config = config_of(iterations=(1,))
+    listed = run.synthesize(config, photos, [style, style], start=photos, vgg_params=phi)
+    stacked = run.synthesize(config, batch, np.stack([style, style]), start=batch, vgg_params=phi)
+    np.testing.assert_array_equal(stacked.images, listed.images)
+
+
+def test_what_is_no_image_is_refused(phi, photos, style):
+    config = config_of()
+    with pytest.raises(InputError, match=r"a content of \(\) and str: give images \(H, W, 3\)"):
+        run.synthesize(config, ["photo.jpg"], [style], vgg_params=phi)
+    with pytest.raises(InputError, match=r"a style image of \(32, 32, 3\) and list"):
+        run.synthesize(config, photos, [style.tolist()], vgg_params=phi)
+
+
 def test_a_texture_without_an_image_of_its_size_is_refused(phi, style):
     with pytest.raises(InputError, match="no contents; give an image for each"):
         run.synthesize(config_of(), [], [style], vgg_params=phi)

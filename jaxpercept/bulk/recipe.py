@@ -84,7 +84,8 @@ class Recipe:
             return
         file, blend = multistyle.split(self.net)
         with files.scratch(tempfile.gettempdir()) as folder:
-            copy = folder / Path(file).name
+            copy = folder / Path(file).parent.resolve().name / Path(file).name  # both name the net
+            copy.parent.mkdir(exist_ok=True)
             copy.write_bytes(self.weights)
             yield f"{copy}:{blend}" if blend else str(copy)
 

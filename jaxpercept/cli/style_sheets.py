@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jaxpercept.cli import styles
 from jaxpercept.cli.outputs import say
 from jaxpercept.nets import multistyle
 
@@ -20,13 +21,17 @@ _CELL = 384  # the longer side of a picture on a sheet
 def labels(given: Sequence[str], named: Mapping[str, str]) -> dict[str, list[str]]:
     """Returns the sheets to make for each image: their labels, and the names of the nets on
     them."""
-    sheets = {}
+    from jaxpercept.inference.model import name_of
+
+    found = {}
     for one in given:
         file, blend = multistyle.split(one)
         chosen = [named[key] for key, _ in multistyle.expand(one)]
         if blend == multistyle.ALL and len(chosen) > 1:
-            sheets[f"{Path(file).stem}-{blend}"] = chosen
-    return sheets
+            found[file] = chosen
+    names = [f"{name_of(file)}-{multistyle.ALL}" for file in found]
+    sheets = styles.told_apart(names, [*found])
+    return dict(zip(sheets, found.values(), strict=True))
 
 
 def write(
@@ -45,7 +50,7 @@ def write(
     for found, source in inputs.items():
         outputs = [output(found, name) for name in names]
         target = output(found, label)
-        if all(made.is_file() for made in outputs):
+        if all(map(os.path.isfile, outputs)):
             try:
                 row = [
                     images.read(one, size=_CELL, max_pixels=max_pixels).over_white()

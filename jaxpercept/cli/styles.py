@@ -59,8 +59,8 @@ def expanded(chosen: Sequence[str]) -> dict[Any, str]:
 
 
 def loaded(styles: Sequence[str], precision: str = "float32") -> list[Model]:
-    """Loads the style nets and gives each its own name. Two runs' model.safetensors are told apart
-    by their folders, then by number. Raises InputError for a super-resolution net."""
+    """Loads the style nets and gives each its own name. Raises InputError for a super-resolution
+    net."""
     from jaxpercept.inference.model import load_model
 
     models = [load_model(style, precision=precision) for style in styles]
@@ -68,15 +68,18 @@ def loaded(styles: Sequence[str], precision: str = "float32") -> list[Model]:
         raise InputError(
             "--style takes style nets, and this is a super-resolution net; choose a style net"
         )
-    counts, seen, named = Counter(m.name for m in models), Counter[str](), []
-    for model, style in zip(models, styles, strict=True):
-        name = (
-            model.name
-            if counts[model.name] == 1
-            else f"{Path(style).resolve().parent.name}-{model.name}"
-        )
+    named = told_apart([model.name for model in models], [model.source for model in models])
+    return [dataclasses.replace(m, name=name) for m, name in zip(models, named, strict=True)]
+
+
+def told_apart(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Returns a name of its own for each net of these names and files. Nets of one name are told
+    apart by their folders, then by number."""
+    counts, seen, told = Counter(names), Counter[str](), []
+    for name, source in zip(names, sources, strict=True):
+        folder = f"{Path(source).parent.resolve().name}-"
+        if counts[name] > 1 and not name.startswith(folder):
+            name = folder + name
         seen[name] += 1
-        named.append(
-            dataclasses.replace(model, name=name if seen[name] == 1 else f"{name}-{seen[name]}")
-        )
-    return named
+        told.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return told

@@ -4,6 +4,7 @@ is bounded.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import defaultdict, deque
@@ -55,7 +56,7 @@ class Job:
 
     def skip(self, path: Path) -> bool:
         """Returns whether an output exists already, and counts it as skipped."""
-        if there := path.exists():
+        if there := os.path.exists(path):  # Path.exists raises for a name that is too long
             self.skipped.append(path)
         return there
 

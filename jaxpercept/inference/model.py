@@ -20,7 +20,7 @@ from jaxtyping import Float
 from jaxpercept.config import PRECISIONS, TransformNetConfig, choose
 from jaxpercept.errors import InputError
 from jaxpercept.inference import programs
-from jaxpercept.nets import conv, multistyle, net_file, surgery, transform_net
+from jaxpercept.nets import conv, multistyle, net_file, surgery, transform_net, weights_file
 
 TRAINED_GRAIN = 0.01  # lowers the shipped styles' objective by 0.1 to 0.3 %; 0.02 raises it
 PROGRAMS = 16  # number of compiled programs kept, 10 to 20 MB each
@@ -76,7 +76,7 @@ class Model:
         header = self.header if len(chosen) > 1 else {**self.header, "style": chosen[0]}
         return dataclasses.replace(
             self,
-            name=f"{Path(self.source).stem}-{multistyle.label(weights)}",
+            name=f"{name_of(self.source)}-{multistyle.label(weights)}",
             header=header,
             mix=jax.device_put(multistyle.row(weights, self.styles)),
         )
@@ -109,6 +109,14 @@ class Model:
             raise ValueError(f"expected images in [0, 1] as floats, got {x.dtype}; divide by 255")
         apply = _compiled(self.config, self.dtype, x.shape, self.mix is not None)
         return apply(self.params, self.stats, x.astype(jnp.float32), self.mix)
+
+
+def name_of(file: str | os.PathLike[str]) -> str:
+    """Returns the name of a weights file's net. That of a run, RUN/model.safetensors, also names
+    the run. Otherwise, pictures made by the nets of two runs would replace each other."""
+    path = Path(file)
+    of_a_run = path.name == weights_file.OF_A_RUN
+    return f"{path.parent.resolve().name}-{path.stem}" if of_a_run else path.stem
 
 
 def in_jax(net: Net) -> Model | None:
@@ -167,7 +175,7 @@ def load_model(
     config, params, stats, header = net_file.load(path)
     multistyle.check(header, file)
     dtype = jnp.bfloat16 if precision == "bfloat16" else None
-    model = Model(path.stem, config, params, stats, header, dtype, source=file)
+    model = Model(name_of(path), config, params, stats, header, dtype, source=file)
     if not (any_blend and model.styles and blend is None):
         multistyle.parse(file, blend, model.styles)
     return model.blend(blend) if blend else model

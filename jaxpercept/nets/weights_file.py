@@ -27,6 +27,7 @@ from jaxpercept.nets import headers
 
 Shapes = Mapping[str, tuple[int, ...]]
 SUFFIX = ".safetensors"
+OF_A_RUN = f"model{SUFFIX}"  # the net in a run's directory
 _OF_OTHERS = (".pth", ".pt", ".ckpt", ".npz", ".t7", ".h5", ".onnx")  # what `convert` may read
 LARGEST = 1e12  # a layer with larger weights overflows float32
 _DTYPES = ("F16", "F32", "F64")

@@ -76,11 +76,14 @@ def synthesize(
     params = vgg.load_vgg16() if vgg_params is None else vgg_params
     loss_terms = objective.chosen(config.objective, terms)
     job = Job(config, loss_terms, params)
-    for what, given in (("content", contents), ("style image", styles), ("start", start or ())):
+    begun = () if start is None else start
+    for what, given in (("content", contents), ("style image", styles), ("start", begun)):
         for x in given:
-            if x.ndim != 3 or x.shape[-1] != 3 or not np.issubdtype(x.dtype, np.floating):
+            shape, kind = np.shape(x), getattr(x, "dtype", type(x))  # a list has no dtype
+            if len(shape) != 3 or shape[-1] != 3 or not np.issubdtype(kind, np.floating):
+                name = getattr(kind, "__name__", kind)
                 raise InputError(
-                    f"a {what} of {x.shape} and {x.dtype}: give images (H, W, 3), floats in [0, 1]"
+                    f"a {what} of {shape} and {name}: give images (H, W, 3), floats in [0, 1]"
                 )
     if not len(contents):
         raise InputError("no contents; give an image for each to make; a texture takes its size")
@@ -123,7 +126,7 @@ def try_sizes(
     sizes before it are not computed in vain."""
     small = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
     layers, grams = config.objective.style_layers, {}
-    if styles:
+    if len(styles):
         grams = jax.eval_shape(lambda phi, x: style_targets(phi, x, layers), params, small)
     height, width = content.shape[:2]
     smaller = style_smaller = "smaller ", Name("sizes")

@@ -10,12 +10,12 @@ from jaxpercept import data
 from jaxpercept.config import to_dict
 from jaxpercept.errors import InputError, counted
 from jaxpercept.inference.model import TRAINED_GRAIN
-from jaxpercept.nets import multistyle, net_file
+from jaxpercept.nets import multistyle, net_file, weights_file
 from jaxpercept.training import style_plan
 from jaxpercept.training.start import Start
 from jaxpercept.training.step import TrainState
 
-FILE = "model.safetensors"
+FILE = weights_file.OF_A_RUN
 
 
 def check_free(folder: Path) -> None:

@@ -22,7 +22,7 @@ from jaxpercept.inference import strokes, upscaling
 from jaxpercept.inference.model import Model, load_model
 from jaxpercept.interop import export
 from jaxpercept.interop.web import packages
-from jaxpercept.nets import geometry, headers, shipped
+from jaxpercept.nets import geometry, headers, shipped, weights_file
 
 _PICTURE = 192  # the side in pixels of a style's picture, the first sample in that style
 _SAMPLE = 1024  # the most pixels on a sample's longer side
@@ -89,7 +89,8 @@ def _is_ours(out: Path) -> bool:
 def _named(models: Sequence[Model]) -> dict[str, Model]:
     named: dict[str, Model] = {}
     for model in models:
-        name = model.name if model.name != "model" else Path(model.source).resolve().parent.name
+        of_a_run = Path(model.source).name == weights_file.OF_A_RUN
+        name = model.name.removesuffix("-model") if of_a_run else model.name
         if wrong := [text for text in (name, *model.styles) if not _is_address(text)]:
             raise InputError(
                 f"--style: {wrong[0]!r} cannot be part of a page's addresses; rename the style, "
