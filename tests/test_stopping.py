@@ -180,7 +180,7 @@ class Learner:
     def __init__(self, steps, number):
         self.steps, self.number, self.recipe = steps, number, SimpleNamespace(vgg=None)
 
-    def __call__(self, base, batch):
+    def __call__(self, base, batch, **kind):
         self.batch = batch
         return self
 
@@ -190,7 +190,7 @@ class Learner:
     def first(self, name):
         return lambda x: x
 
-    def model(self, name, row):
+    def model(self, name, numbers):
         return lambda x: x
 
     def learn(self, *given, show, stopped):
@@ -198,7 +198,7 @@ class Learner:
         assert list(stopped) == [self.number]
         return learn.Result({}, self.steps, {"loss": 1.0})
 
-    def save(self, path, *given, whole):
+    def save(self, path, *given):
         path.write_text("learned")
         return path
 
