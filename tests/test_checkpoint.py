@@ -190,7 +190,10 @@ def test_a_folder_that_cannot_be_written_leaves_no_thread(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=r"checkpoint 2 could not be saved \(Permission denied\)"):
         save(tmp_path, 2)
     assert len(started) > 1  # Orbax reads the folder with threads
-    assert not [t for t in started[1:] if t.is_alive() and not t.daemon]
+    waiting = [thread for thread in started[1:] if not thread.daemon]
+    for thread in waiting:
+        thread.join(60)  # the last one ends a moment after its work, not after five minutes
+    assert not [thread for thread in waiting if thread.is_alive()]
 
 
 def test_metadata_that_lacks_what_a_run_saves_gives_way_too(tmp_path):
