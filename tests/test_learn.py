@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import save_noise
+from helpers import save_noise, thin
 
-from jaxpercept import cli, config, images
+from jaxpercept import cli, images
 from jaxpercept.cli import learn_job, learn_time
 from jaxpercept.errors import InputError
 from jaxpercept.inference.model import load_model
@@ -31,7 +31,7 @@ OBJECTIVE = {
 
 def write_base(path, styles=2, seed=0, rows=None, loss_network=None):
     """Writes a tiny shared net of some styles."""
-    net = dataclasses.replace(config.NET_PRESETS["resize"].scaled(0.1), blocks=1, styles=styles)
+    net = dataclasses.replace(thin(), styles=styles)
     params, stats = transform_net.init(net, seed)
     params = surgery.restyle(net, params, rows) if rows else params
     named = [{"name": f"s{i}", "file": f"s{i}.png", "sha256": ""} for i in range(styles)]
