@@ -15,11 +15,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import command, layers_model, rows, runtimes, style_table
+from benchmarks import bfloat16, command, layers_model, rows, runtimes, style_table
 from benchmarks.__main__ import OTHER_PRECISION, compare
 from benchmarks.worker import OURS
 from jaxpercept.errors import InputError
 from jaxpercept.files import results
+from jaxpercept.nets.conv import winograd
 from weights import dark_photos
 
 COMMANDS = sorted(
@@ -100,10 +101,11 @@ def test_errors_are_counted_in_steps_of_255():
     assert seen["p999"] <= 51
 
 
-def test_the_trial_of_bfloat16_puts_its_products_in_place(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "")  # which the import sets
-    from benchmarks import bfloat16
-
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_trial_of_bfloat16_puts_its_products_in_place(directions, monkeypatch):
+    if directions == 2:
+        monkeypatch.setattr(winograd, "_DEEPEST", 0)
+        monkeypatch.setattr(winograd, "_LONGEST", 0)
     found = bfloat16.compare(*bfloat16._layer(32, 32, 32), seconds=0.01)
     assert 1e-4 < found["mean_error"] < 0.01
 

@@ -113,9 +113,10 @@ def test_and_in_float32(name):
         ((7, 14), "valid"),
     ],
 )
-def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
-    monkeypatch.setattr(winograd, "_DEEP", 0)
-    monkeypatch.setattr(winograd, "_LARGE", 0)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_winograd_s_form_is_the_plain_one(directions, size, padding, channels, monkeypatch):
+    for least in ("_DEEP", "_LARGE", *(("_DEEPEST", "_LONGEST") if directions == 2 else ())):
+        monkeypatch.setattr(winograd, least, 0)
     fn = partial(conv.conv2d, padding=padding)
     for dtype, allowed in ((np.float64, 1e-12), (np.float32, 5e-6)):
         with jax.enable_x64(dtype == np.float64):
@@ -127,16 +128,20 @@ def test_winograd_s_form_is_the_plain_one(size, padding, channels, monkeypatch):
                 assert relative(a, b) < allowed
 
 
-def test_deep_layers_take_winograd_s_form_and_it_rounds_little(monkeypatch):
+@pytest.mark.parametrize(
+    ("form", "channels", "size"),
+    [("along_rows", (64, 128), (33, 35)), ("multiplied", (128, 256), (33, 63))],
+)
+def test_deep_layers_take_winograd_s_form_and_it_rounds_little(form, channels, size, monkeypatch):
     """The error against float64 is a fifth of what the parity with PyTorch allows a whole net."""
     taken = []
-    plain = winograd.convolution
+    plain = getattr(winograd, form)
     monkeypatch.setattr(
-        winograd, "convolution", lambda *given: taken.append(given[0].shape) or plain(*given)
+        winograd, form, lambda x, *others: taken.append(x.shape[-1]) or plain(x, *others)
     )
-    arguments = inputs((3, 3, 64, 128), (33, 35), np.float32)
+    arguments = inputs((3, 3, *channels), size, np.float32)
     ours = run(conv.conv2d, arguments, True)
-    assert taken == [(2, 33, 35, 64), (2, 33, 35, 128)]
+    assert taken == 6 * [channels[0]] + 6 * [channels[1]]
     with jax.enable_x64(True):
         exact = run(conv.conv2d, tuple(jnp.asarray(a, np.float64) for a in arguments), False)
         assert all(

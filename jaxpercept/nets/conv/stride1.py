@@ -37,9 +37,9 @@ def _convolution_backward(p: int, saved: tuple[Image, Kernel], d: Output) -> tup
     x, kernel = saved
     kh, kw = kernel.shape[:2]
     pads = ((kh - 1 - p, kh - 1 - p), (kw - 1 - p, kw - 1 - p))
-    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     if winograd.suits(x, kernel):
-        return winograd.convolution(d, flipped, 2 - p), winograd.weight_gradient(x, d, p)
+        return winograd.input_gradient(d, kernel, p), winograd.weight_gradient(x, d, p)
+    flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     dx = lax.conv_general_dilated(d, flipped, (1, 1), pads, dimension_numbers=DIMENSIONS)
     if d.shape[1] * d.shape[2] <= _SMALL:
         return dx, jax.vjp(lambda k: plain(x, k, p, p), kernel)[1](d)[0]
