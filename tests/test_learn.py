@@ -185,6 +185,7 @@ def test_what_is_kept_is_a_net_of_one_style(kind, place, request):
     np.testing.assert_allclose(model(x), expected, atol=2e-3)  # float16 in the file
     assert model.header["style"]["sha256"] == weights_file.sha256(place / "stripes.png")
     assert (learned.BASE in model.header) != whole
+    assert ("kernels" in model.header["training"]) == whole
     assert model.header["grain"] == model.grain == 0.01
 
 

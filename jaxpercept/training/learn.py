@@ -239,7 +239,8 @@ class Learner:
                 "images": steps * self.batch,
                 "learned_on": self.base,
                 "config": configs.to_dict(self._run(style["file"], steps)),
-            },
+            }
+            | ({"kernels": f"Muon at {style_numbers.KERNEL_RATE:g}"} if self.whole else {}),
         }
         if not self.whole:
             header[learned.BASE] = self._shared
