@@ -16,7 +16,7 @@ _DEEP = 32 * 32  # the least product of channels (in × out) for which it pays
 _LARGE = 32 * 32  # the least number of pixels of all images
 _LONG = 2**23  # the least product of the two; below it, compiling takes longer than computing
 _DEEPEST = 128 * 128  # the least product of channels for which two directions pay
-_LONGEST = 2**27  # and the least product of channels and pixels
+_LONGEST = 2**42  # and the least product of its square and the pixels
 # Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity. They round least among the points
 # measured, three times as much as a plain convolution. Powers of two scale the rows to similar
 # sizes.
@@ -91,8 +91,8 @@ def input_gradient(d: Output, kernel: Kernel, p: int) -> Image:
 
 
 def _deepest(x: Image, kernel: Kernel) -> bool:
-    channels = kernel.shape[2] * kernel.shape[3]
-    return channels >= _DEEPEST and channels * x.shape[0] * x.shape[1] * x.shape[2] >= _LONGEST
+    channels, pixels = kernel.shape[2] * kernel.shape[3], x.shape[0] * x.shape[1] * x.shape[2]
+    return channels >= _DEEPEST and channels**2 * pixels >= _LONGEST
 
 
 def _in_two_directions(x: Image, kernel: Kernel, p: int, contraction: str) -> Output:
@@ -149,9 +149,8 @@ def _rows(x: Image, p: int, right: int) -> list[Array]:
     (N, tiles, p + W + right, C) each."""
     n, h, w, c = x.shape
     tiles = -(-(h + 2 * p - 2) // 4)
-    x = jnp.pad(x, ((0, 0), (p, 4 * (tiles + 1) - h - p), (p, right), (0, 0))).reshape(
-        n, tiles + 1, 4, p + w + right, c
-    )
+    x = jnp.pad(x, ((0, 0), (p, 4 * (tiles + 1) - h - p), (p, right), (0, 0)))
+    x = x.reshape(n, tiles + 1, 4, p + w + right, c)
     return [x[:, :-1, i] for i in range(4)] + [x[:, 1:, i] for i in range(2)]
 
 
