@@ -15,7 +15,7 @@ from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output
 _DEEP = 32 * 32  # the least product of channels (in × out) for which it pays
 _LARGE = 32 * 32  # the least number of pixels of all images
 _LONG = 2**23  # the least product of the two; below it, compiling takes longer than computing
-_DEEPEST = 128 * 128  # the least product of channels for which two directions pay
+_DEEPEST = 128 * 256  # the least product of channels for which two directions pay
 _LONGEST = 2**42  # and the least product of its square and the pixels
 # Winograd's F(4, 3) at the points 0, 1, -1, 1/2, -2 and infinity. They round least among the points
 # measured, three times as much as a plain convolution. Powers of two scale the rows to similar
