@@ -96,6 +96,7 @@ def _deepest(x: Image, kernel: Kernel) -> bool:
 
 
 def _in_two_directions(x: Image, kernel: Kernel, p: int, contraction: str) -> Output:
+    kernel = lax.optimization_barrier(kernel)  # or compiling would transform a constant one, slowly
     n, h, w, c = x.shape
     height, width = h + 2 * p - 2, w + 2 * p - 2
     pairs = -(-width // 2)
