@@ -111,8 +111,9 @@ def _in_two_directions(x: Image, kernel: Kernel, p: int, contraction: str) -> Ou
             jnp.stack([_sum(factors, columns) for factors in _INPUT_ACROSS]).reshape(4, -1, c),
             jnp.stack([_sum(factors, taps) for factors in _KERNEL_ACROSS]),
             contraction,
-        ).reshape(4, n, -1, pairs, kernel.shape[3 if contraction.endswith("o") else 2])
-        results.append(jnp.stack([_sum(factors, list(products)) for factors in _RESULT_ACROSS], 3))
+        )
+        parts = list(products.reshape(4, n, -1, pairs, products.shape[-1]))
+        results.append(jnp.stack([_sum(factors, parts) for factors in _RESULT_ACROSS], 3))
     y = jnp.stack([_sum(factors, results) for factors in _RESULT], 2)
     return y.reshape(n, -1, 2 * pairs, y.shape[-1])[:, :height, :width]
 
