@@ -3,9 +3,9 @@
     python -m benchmarks.memory --json docs/results/memory.json
 
 Every contender is its own process with the same net, batch and objective. It takes 50 steps, in
-turns of 5 with the others. After each stage it reports its resident memory and its peak so far, as
-the kernel counts them, shared libraries included. Steps are compared by processor time, which a
-busy machine disturbs less than elapsed time.
+turns of 5 with the others. After each stage and each step it reports its resident memory, and the
+peak within that stage or step, as the kernel counts them, shared libraries included. Steps are
+compared by processor time, which a busy machine disturbs less than elapsed time.
 """
 
 from __future__ import annotations
@@ -87,18 +87,25 @@ def serve(name: str, batch: int, weights: Path) -> None:
     stages, once = {"start": memory()}, _nothing
     for stage, call in (_ours if name.startswith(OURS) else _theirs)(name, row, weights):
         stages[stage], once = memory(), call
+        _forget_the_peak()
     say(stages)
     for _ in sys.stdin:
+        _forget_the_peak()
         begun = time.process_time()
         once()
         say({"processor_s": time.process_time() - begun, "memory": memory()})
 
 
 def memory() -> dict[str, float]:
-    """Resident memory of this process and its peak, in MiB."""
+    """Returns the resident memory of this process and its peak since it was last forgotten, in
+    MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
     return {"resident": int(kib["VmRSS"]) / 1024, "peak": int(kib["VmHWM"]) / 1024}
+
+
+def _forget_the_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
 
 
 def _nothing() -> None:
@@ -157,14 +164,18 @@ def measure(batch: int, steps: int, names: list[str]) -> dict[str, dict[str, Any
 
 
 def table(batch: int, found: dict[str, dict[str, Any]]) -> str:
-    """Markdown: resident memory after each stage, peak, the time of a step relative to ours."""
-    shown = ["library", "imports", "state", "compiled", "step 1", "step 10", "step 50"]
-    head = [f"batch {batch}, MiB", *shown, "peak", "peak / torch", "step / ours"]
+    """Returns Markdown: the resident memory after each stage, the median peak of the first and of
+    the last ten steps, the highest peak, and the time of a step relative to ours."""
+    shown = ["library", "imports", "state", "compiled", "step 1"]
+    within = ["steps, first", "steps, last"]
+    head = [f"batch {batch}, MiB", *shown, *within, "peak", "peak / torch", "step / ours"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     peaks = {name: max(s["peak"] for s in m["stages"].values()) for name, m in found.items()}
     for name, measured in found.items():
         held = [measured["stages"].get(stage) for stage in shown]
         cells = [f"{h['resident']:.0f}" if h else "-" for h in held]
+        steps = [m["peak"] for stage, m in measured["stages"].items() if stage.startswith("step ")]
+        cells += [f"{statistics.median(some):.0f}" for some in (steps[:10], steps[-10:])]
         beside = peaks[name] / peaks["torch"] if "torch" in peaks else float("nan")
         took = measured["processor_s"] / found[OURS]["processor_s"] if OURS in found else 1
         cells += [f"**{peaks[name]:.0f}**", f"{beside:.2f}", f"{took:.2f}"]
