@@ -367,6 +367,17 @@ def test_without_the_extra(net, tmp_path, monkeypatch, capsys):
     assert status("video", source, "--style", net, "-o", tmp_path / "b.gif") == 0
 
 
+def test_a_part_past_the_end_tells_how_long_the_film_is(av, net, tmp_path, capsys):
+    source = film(av, tmp_path / "a.mp4", frames=pictures(50), times=[40 * i for i in range(50)])
+    words = "video", source, "--style", net, "-o", tmp_path / "b.mp4", "--from", "100"
+    assert status(*words) == 2
+    assert "a.mp4: has no frames between --from and --to of its 2.0 seconds" in (
+        capsys.readouterr().err
+    )
+    assert status(*words, "--fps", "5") == 2
+    assert "a.mp4: has no frames between --from and --to; give" in capsys.readouterr().err
+
+
 def test_a_film_without_pictures(av, net, tmp_path, capsys):
     with av.open(str(tmp_path / "a.mp4"), "w") as out:
         stream = out.add_stream("aac", rate=48000)

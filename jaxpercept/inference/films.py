@@ -109,6 +109,13 @@ def _made(task: Task, how: Treatment, model: Net, job: Job, making: Making) -> F
     return film
 
 
+def _length(film: Film, making: Making) -> str:
+    """Returns how long a film is that has no frames in the part asked for, if that is known."""
+    if not film.count or film.loop is not None or making.cut.fps is not None:
+        return ""
+    return f" of its {float(film.count / film.rate):.1f} seconds"
+
+
 def _run(
     task: Task, film: Film, how: Treatment, model: Net, job: Job, making: Making, kept: Kept | None
 ) -> None:
@@ -127,8 +134,9 @@ def _run(
             if first is None and not done:
                 if film.damage:
                     raise InputError(f"{task.name}: {film.damage}; give another copy")
+                about = _length(film, making)
                 raise InputError(
-                    f"{task.name}: has no frames between --from and --to; give a longer part"
+                    f"{task.name}: has no frames between --from and --to{about}; give a longer part"
                 )
             frames = itertools.chain(() if first is None else [first], frames)
             suffix = task.target.suffix.lower()
