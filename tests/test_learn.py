@@ -21,9 +21,10 @@ from jaxpercept.training.style_recipe import style_grams
 from jaxpercept.training.targets import Targets
 
 LAYERS = ["relu1_1"]
+WEIGHTS = {"content": 1.0, "style": 50.0}
 OBJECTIVE = {
     "losses": "reference",
-    "weights": {"content": 1.0, "style": 50.0},
+    "weights": WEIGHTS,
     "content_layers": LAYERS,
     "style_layers": LAYERS,
 }
@@ -222,6 +223,8 @@ def test_a_small_file_needs_the_kernels_that_it_was_learned_on(taught, place, tm
         ("{p}/stripes.png --base wave", "--base wave holds a single style"),
         ("{p}/stripes.png --on {p}/nowhere", "nowhere: no such file"),
         ("{p}/stripes.png --seed -1", "--seed -1 is not allowed"),
+        ("{p}/stripes.png --weights.style -1", "--weights.style -1 is not allowed; give at least"),
+        ("{p}/stripes.png --weights.style nan", "--weights.style nan is not allowed"),
     ],
 )
 def test_mistakes(place, line, message, capsys):
@@ -389,11 +392,18 @@ def test_files_may_change_while_a_style_is_learned(place, tmp_path, monkeypatch,
     monkeypatch.setattr(learn.Learner, "learn", learned_at_once)
     monkeypatch.setattr(learn_job, "_in_background", lambda work: lambda: None)
     line = [painting, "--base", base, "--on", tmp_path / "on", "--out", tmp_path / "out"]
-    assert cli.main(["train", "learn", *map(str, line)]) == 1
+    assert cli.main(["train", "learn", *map(str, line), "--weights.style", "40"]) == 1
     assert "a.png: not an image" in capsys.readouterr().err
     assert (tmp_path / "out" / "b_stripes.png").is_file()
     header = weights_file.read_header(tmp_path / "out" / "stripes.safetensors")
     assert header["style"] == style_recipe.about(place / "stripes.png")
+    assert header["training"]["config"]["objective"]["weights"] == {**WEIGHTS, "style": 40}
+
+
+def test_the_style_weight_is_the_shared_nets_or_the_one_given(place):
+    for given, weight in ((None, WEIGHTS["style"]), (40.0, 40)):
+        learner = learn.Learner(str(place / "base.safetensors"), style_weight=given)
+        assert {t.name: t.weight for t in learner._terms} == {**WEIGHTS, "style": weight}
 
 
 def test_the_loss_network_is_that_of_the_shared_nets_training(place, tmp_path, monkeypatch, capsys):

@@ -28,6 +28,7 @@ EPILOG = """examples:
   python train.py learn painting.jpg --on photo.jpg             a minute later: the photo, painted
   python train.py learn painting.jpg --whole --on photo.jpg     the best that a minute gives
   python train.py learn painting.jpg --whole --minutes 20 --data photos/   a net for all photos
+  python train.py learn drawing.jpg --weights.style 20 --on photo.jpg      more of a faint style
   python train.py learn monet.jpg klee.png --out styles/        one after the other
   python infer.py stylize more/ --style styles/monet.safetensors
 
@@ -78,6 +79,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="learn all numbers of a net of its own (850 kB), which needs no shared net",
     )
     parser.add_argument(
+        "--weights.style",
+        dest="style_weight",
+        type=float,
+        metavar="W",
+        help="weight of the style term: more shows more of the painting and less of the photo "
+        "(default: that of the shared net; multi has 5)",
+    )
+    parser.add_argument(
         "--base", default="multi", metavar="NET", help="the shared net (default: multi)"
     )
     parser.add_argument(
@@ -90,7 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs `learn`. Returns 0, or 1 if some photos could not be stylized. Raises InputError for a
     painting, photo or folder that cannot be used, before any work."""
     options.check(
-        arguments, minutes=Option(above=0, most=24 * 60), seed=Option(least=0, most=2**63 - 1)
+        arguments,
+        minutes=Option(above=0, most=24 * 60),
+        style_weight=Option(least=0, most=1e6),
+        seed=Option(least=0, most=2**63 - 1),
     )
     if arguments.name is not None and len(arguments.paintings) > 1:
         raise InputError(

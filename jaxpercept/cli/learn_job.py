@@ -54,7 +54,9 @@ def run(
     )
     minutes, whole = arguments.minutes, arguments.whole
     batch, augment = learn.batch_for(minutes, whole), learn.augments(minutes, whole)
-    learner = learn.Learner(arguments.base, batch, whole=whole, augment=augment)
+    learner = learn.Learner(
+        arguments.base, batch, whole=whole, augment=augment, style_weight=arguments.style_weight
+    )
     loss_network = vgg.source(learner.recipe.vgg, arguments.base)
     shown = images.square(_first(photos), learn.SIZE)
     how, before = Treatment(stroke=None), learner.first("warm-up")

@@ -73,11 +73,17 @@ class Learner:
 
     `base` is the shipped name or file of a multi-style net, by default `multi`; `batch` is the
     number of images per step. With `whole`, a net of its own is learned instead of a row. With
-    `augment`, every image is another view. Raises InputError for a net of one style or a missing
-    one."""
+    `augment`, every image is another view. `style_weight` is by default the base's. Raises
+    InputError for a net of one style or a missing one."""
 
     def __init__(
-        self, base: str = "multi", batch: int = 1, *, whole: bool = False, augment: bool = False
+        self,
+        base: str = "multi",
+        batch: int = 1,
+        *,
+        whole: bool = False,
+        augment: bool = False,
+        style_weight: float | None = None,
     ):
         path = weights_file.resolve(base, "styles")
         net, params, stats, header = net_file.load(path)
@@ -85,7 +91,7 @@ class Learner:
             raise InputError(
                 f"--base {base} holds a single style; give a net of many, such as multi"
             )
-        self.base, self.batch, self.recipe = base, batch, Recipe.of(header)
+        self.base, self.batch, self.recipe = base, batch, Recipe.of(header, style_weight)
         self.whole, self.augment = whole, augment
         self._shared = learned.base_of(base)
         self.config = dataclasses.replace(net, styles=0)

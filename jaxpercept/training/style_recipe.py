@@ -4,6 +4,7 @@ on the net must match, and what pictures of such nets are judged by.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ class Recipe:
     vgg: str | None
 
     @classmethod
-    def of(cls, header: dict[str, Any]) -> Recipe:
+    def of(cls, header: dict[str, Any], style_weight: float | None = None) -> Recipe:
         """Returns the recipe in a weights file's header, or the defaults of training if it has
-        none. Raises InputError for damaged settings."""
+        none, with another weight of the style term if one is given. Raises InputError for damaged
+        settings."""
         was = header.get("training", {}).get("config", {})
         default = config.TrainConfig(data=("photos",))
         where, size = "the shared net", was.get("style_size", default.style_size)
@@ -40,6 +42,9 @@ class Recipe:
             raise InputError(f"{where}: its vgg {loss_network!r} is no name; the file is damaged")
         given = was.get("objective")
         objective = config.objective_from_dict(given, where) if given else default.objective
+        if style_weight is not None:
+            weights = {**objective.weights, "style": style_weight}
+            objective = dataclasses.replace(objective, weights=weights)
         return cls(objective, size, bool(was.get("clip", default.clip)), loss_network)
 
 
