@@ -128,11 +128,13 @@ def _ours(name: str, row: rows.Row, weights: Path) -> Iterator[Stage]:
         step = loop.compiled(program, state, *rest)
     else:
         step = program.lower(state, *rest).compile()
-    states = [state]
+    states, trimmer = [state], allocator.Trimmer()
 
     def once() -> None:
         states[0], metrics = step(states[0], *rest)
         jax.block_until_ready(metrics)
+        if name == OURS:
+            trimmer.step()
 
     yield "compiled", once
 

@@ -4,8 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
+
+from jaxpercept.runtime import allocator
 
 MEASURE = """
 import ctypes, resource
@@ -85,3 +88,15 @@ def test_a_training_starts_again_with_huge_pages():
     assert started(given, GLIBC_TUNABLES=own) == f"['a b', 'ü'] ['GLIBC_TUNABLES={own}'] {own}"
     without = "allocator._has_huge_pages = lambda: False"
     assert started(without) == "['a b', 'ü'] [] None"
+
+
+def test_a_trimmer_returns_memory_every_ten_seconds(monkeypatch):
+    seconds, returned = [0.0], []
+    clock = types.SimpleNamespace(monotonic=lambda: seconds[0])
+    monkeypatch.setattr(allocator, "time", clock)
+    monkeypatch.setattr(allocator, "release", lambda: returned.append(seconds[0]))
+    trimmer = allocator.Trimmer()
+    for now in (3, 9.9, 10, 10.1, 19, 25, 35):
+        seconds[0] = now
+        trimmer.step()
+    assert returned == [10, 25, 35]

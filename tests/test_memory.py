@@ -48,8 +48,11 @@ def growth(folder, each=lambda: None):
     return min(held[i] for i in range(40, 51)) - min(held[i] for i in range(5, 16))
 
 
-def test_memory_is_flat_over_the_steps_and_a_leak_would_be_seen(tmp_path):
+def test_memory_is_flat_over_the_steps_and_a_leak_would_be_seen(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(allocator.Trimmer, "step", lambda self: calls.append(1))
     assert growth(tmp_path / "flat") < BOUND
+    assert len(calls) == 49  # after each step but the last
     kept = []
     leak = growth(tmp_path / "leak", lambda: kept.append(np.ones(2**20, np.uint8)))
     assert leak > BOUND

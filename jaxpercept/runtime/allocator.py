@@ -7,7 +7,9 @@ to 20 % of a training step. Two settings avoid that:
 - Freed memory is kept. This costs memory: once a small block lies where a scratch was, the next
   scratch needs new memory, so a training sometimes grows by a whole scratch.
 - Huge pages are requested. There are 500 times fewer faults, and nothing has to be kept. But glibc
-  reads this setting only from the environment, when a process starts.
+  reads this setting only from the environment, when a process starts. And every ten seconds the
+  kernel (khugepaged) turns some of the heap into huge pages, with the freed parts between blocks,
+  so that a training's memory would creep up for many minutes. A `Trimmer` gives those parts back.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import ctypes
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+_PERIOD = 10.0  # seconds; khugepaged's scan_sleep_millisecs
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # mallopt(3)
 _VARIABLE, _HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 _SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -55,6 +59,19 @@ def release() -> None:
     """Returns kept, free memory to the system. Call it between parts of work on large images."""
     if trim := _glibc("malloc_trim"):
         trim(0)
+
+
+class Trimmer:
+    """Keeps the memory of long work flat: of the calls of `step`, one every ten seconds returns
+    free memory to the system."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def step(self) -> None:
+        if (now := time.monotonic()) - self._last >= _PERIOD:
+            self._last = now
+            release()
 
 
 def _tuned() -> bool:

@@ -27,6 +27,7 @@ from jaxpercept.errors import InputError
 from jaxpercept.inference.model import TRAINED_GRAIN, Model
 from jaxpercept.losses import objective
 from jaxpercept.nets import learned, net_file, surgery, transform_net, vgg, weights_file
+from jaxpercept.runtime import allocator
 from jaxpercept.training import style_numbers
 from jaxpercept.training.style_numbers import MIX
 from jaxpercept.training.style_recipe import Recipe
@@ -194,7 +195,7 @@ class Learner:
         trained, moments = self._untrained, self._optimizer.init(self._untrained)
         fixed = self._spread, self._kernels, vgg_params, grams
         begun = shown = clock()
-        step, took, terms = 0, 0.0, dict[str, float]()
+        step, took, terms, trimmer = 0, 0.0, dict[str, float](), allocator.Trimmer()
         while not stopped and ((now := clock()) + took / 2 < until or not step):
             share = min(1.0, (now - begun) / max(until - begun, 1e-9))
             batch = next(batches)
@@ -206,6 +207,7 @@ class Learner:
                 raise FloatingPointError(
                     f"step {step}: the loss is not finite; is the painting a single colour?"
                 )
+            trimmer.step()
             took = (after := clock()) - now
             if after - shown >= show_every:
                 numbers = style_numbers.of_net(trained, self._spread)

@@ -129,6 +129,7 @@ def _steps(
         engine.replicate(state),
     )
     program, pending, stop = None, None, processes.AnyProcess()
+    trimmer = allocator.Trimmer()
     for part in resident.calls(first, config):
         batch, number = log.waiting(next_batches, stream, config, part), part[-1]
         stopped.begin()
@@ -154,6 +155,7 @@ def _steps(
                 log.apart(_show, config, number, host, log)
         if last:
             break
+        trimmer.step()
     checkpoints.wait()
     return engine.unreplicate(state)
 
