@@ -62,13 +62,13 @@ def release() -> None:
 
 
 class Trimmer:
-    """Keeps the memory of long work flat: of the calls of `step`, one every ten seconds returns
-    free memory to the system."""
+    """Returns free memory to the system every ten seconds, so that long work's memory is flat."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def step(self) -> None:
+        """Call it after each step of the work."""
         if (now := time.monotonic()) - self._last >= _PERIOD:
             self._last = now
             release()
