@@ -72,6 +72,7 @@ def _program(row: rows.Row, weights: Path, precision: str) -> tuple[Any, tuple[A
         )
     made, params = rows.train_config(row), vgg.load_vgg16()
     layers = made.objective.style_layers
+    params = vgg.prepared(params, layers)
     if row.kind == "vgg":
         features = jax.jit(
             lambda p, x: vgg.vgg_features(p, x if dtype is None else x.astype(dtype), layers)
@@ -117,6 +118,7 @@ def training_step(
         grams = style_targets(
             phi, given["style"].astype("float32") / 255, made.objective.style_layers
         )
+        phi = objective.prepared(terms, phi)
     state, _ = init_state(made)
     host = {"target": given["x"]} | ({"input": given["small"]} if row.upscales else {})
     batch = {name: engine.shard(value) for name, value in host.items()}

@@ -11,7 +11,9 @@ from jaxpercept.config import VGG_LAYERS
 from jaxpercept.errors import InputError
 from jaxpercept.images.samples import sample_photos
 from jaxpercept.nets import conv, vgg, weights_file
+from jaxpercept.nets.conv import winograd
 
+_untouched = winograd._taps
 FEATURES = jax.jit(lambda phi, x: vgg.vgg_features(phi, x, VGG_LAYERS))
 
 
@@ -111,3 +113,24 @@ def test_layers_are_any_names_or_one(phi):
         "relu2_2",
     ]
     assert [*vgg.vgg_features(phi, x, "relu2_2")] == ["relu2_2"]
+
+
+def test_prepared_parameters_give_the_same_features_and_gradients(phi, monkeypatch):
+    """Only the deep kernels are prepared, and only up to the layers asked for."""
+    prepared = vgg.prepared(phi, ["relu3_2"])
+    added = set(prepared) - set(phi)
+    assert added == {f"conv3_{i}.tap{tap}" for i in (1, 2) for tap in range(6)}
+    monkeypatch.setattr(winograd, "_LONGEST", 0)
+    used = []
+    monkeypatch.setattr(winograd, "_taps", lambda k: used.append(k) or _untouched(k))
+    x = jnp.asarray(np.random.default_rng(0).random((1, 128, 128, 3), np.float32))
+
+    def value(phi, x):
+        return (vgg.vgg_features(phi, x, ["relu3_2"])["relu3_2"] ** 2).mean()
+
+    found, gradient = jax.jit(jax.value_and_grad(value, argnums=1))(prepared, x)
+    assert not used
+    expected, plain = jax.jit(jax.value_and_grad(value, argnums=1))(phi, x)
+    assert used
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, plain, rtol=1e-3, atol=1e-5 * float(abs(plain).max()))

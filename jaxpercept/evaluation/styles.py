@@ -28,7 +28,7 @@ def held_out_objective(
     net, params, stats, _ = net_file.load(weights)
     terms = objective.of_one_view(objective.make_terms(made.objective))
     phi = vgg.load_vgg16(made.vgg)
-    grams = gram_targets(made, terms, phi)
+    grams, phi = gram_targets(made, terms, phi), objective.prepared(terms, phi)
 
     chosen = None if mix is None else jnp.asarray(mix)
 

@@ -211,7 +211,7 @@ def feature_distance(
 ) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], dict[str, float]]:
     """Returns `distance(output, target)` for uint8 RGB (H, W, 3): ℓ_feat (equation 2) by layer of
     the shipped VGG-16."""
-    params = vgg.load_vgg16()
+    params = vgg.prepared(vgg.load_vgg16(), layers)
 
     @jax.jit
     def distance(params: vgg.Params, pair: jax.Array) -> dict[str, jax.Array]:

@@ -100,6 +100,13 @@ def evaluate(
     return {"loss": terms.sum_of(values.values()), **values}
 
 
+def prepared(loss_terms: Sequence[LossTerm], vgg_params: vgg.Params) -> vgg.Params:
+    """Returns the loss network's parameters for many evaluations of these terms, see
+    `vgg.prepared`."""
+    layers = _union(t.features + t.target_features for t in loss_terms if t.weight)
+    return vgg.prepared(vgg_params, layers)
+
+
 def chosen(config: ObjectiveConfig, own: Any) -> tuple[LossTerm, ...]:
     """Returns the terms of a config, or a user's `own` in their place unless these are None. Raises
     InputError for what is not a list of terms."""

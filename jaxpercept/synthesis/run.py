@@ -166,7 +166,9 @@ def score(
     style_size = max(pixels.shape[1:3]) if config.style_size is None else config.style_size
     grams = style_grams(params, styles, None, config.objective.style_layers, style_size)
     values = job.values(
-        jnp.asarray(np.stack(outputs)), (pixels, job.features(pixels, params)), (params, grams)
+        jnp.asarray(np.stack(outputs)),
+        (pixels, job.features(pixels, job.params)),
+        (job.params, grams),
     )
     return {name: np.asarray(value) for name, value in values.items()}
 

@@ -55,7 +55,8 @@ class Job:
     """The compiled functions of a config."""
 
     def __init__(self, config: SynthesisConfig, terms: Sequence[LossTerm], params: vgg.Params):
-        self.config, self.terms, self.params = config, terms, params
+        self.config, self.terms = config, terms
+        self.params = objective.prepared(terms, params)
         convention = config.objective.losses
 
         def evaluate(image: Array, target: Any, shared: Any) -> dict[str, Array]:

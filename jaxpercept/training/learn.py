@@ -155,6 +155,9 @@ class Learner:
         updates, moments = self._optimizer.update(grads, moments, trained)
         return {k: v + fall * updates[k] for k, v in trained.items()}, moments, means
 
+    def _prepared(self, vgg_params: vgg.Params) -> vgg.Params:
+        return objective.prepared(self._terms, vgg_params)
+
     def compile(self) -> None:
         """Compiles the step from shapes alone. It may run in a thread beside other preparations."""
         layers = self.recipe.objective.style_layers
@@ -164,6 +167,7 @@ class Learner:
             k: jax.ShapeDtypeStruct(v, jnp.float32)
             for k, v in (vgg.shapes() | {f"preprocess.{k}": (3,) for k in ("mean", "std")}).items()
         }
+        phi = jax.eval_shape(self._prepared, phi)
         trained = self._untrained
         moments = jax.eval_shape(self._optimizer.init, trained)
         batch = jax.ShapeDtypeStruct((self.batch, SIZE, SIZE, 3), jnp.uint8)
@@ -193,6 +197,7 @@ class Learner:
         if self.compiled is None:
             self.compile()
         trained, moments = self._untrained, self._optimizer.init(self._untrained)
+        vgg_params = self._prepared(vgg_params)
         fixed = self._spread, self._kernels, vgg_params, grams
         begun = shown = clock()
         step, took, terms, trimmer = 0, 0.0, dict[str, float](), allocator.Trimmer()

@@ -117,7 +117,7 @@ def prepare(
         about_data=about_data,
         styles=tuple(styles),
         hashes=hashes,
-        vgg_params=vgg_params,
+        vgg_params=objective.prepared(chosen, vgg_params),
         grams=grams,
         state=state,
         earlier=earlier or {},

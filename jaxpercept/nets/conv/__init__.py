@@ -23,8 +23,10 @@ from jax import Array, lax
 
 from jaxpercept.nets.conv.borders import bordered, max_pool
 from jaxpercept.nets.conv.folding import blocked9, depth_to_space, phases, strided3
-from jaxpercept.nets.conv.plain import Image, Kernel, Output, padded, plain
+from jaxpercept.nets.conv.plain import Image, Kernel, Output, Taps, padded, plain
 from jaxpercept.nets.conv.stride1 import convolution
+from jaxpercept.nets.conv.winograd import TAPS as TAPS
+from jaxpercept.nets.conv.winograd import transformed as transformed
 
 _forced: bool | None = None
 
@@ -53,10 +55,12 @@ def conv2d(
     stride: int = 1,
     padding: str = "zero",
     pad: int | None = None,
+    taps: Taps | None = None,
 ) -> Output:
     """Convolves as Torch's Conv2d does. `padding`: "zero" or "reflect" pads `pad` pixels (default
     kernel // 2) on every side at any stride, "same" pads with zeros as TensorFlow does, "valid"
-    does not pad. Raises ValueError for another word."""
+    does not pad. `taps` are what `transformed` returned for the kernel. Raises ValueError for
+    another word of padding."""
     if padding not in ("zero", "reflect", "same", "valid"):
         raise ValueError(f"padding {padding!r} is not known; choose zero, reflect, same or valid")
     p = 0 if padding == "valid" else kernel.shape[0] // 2 if pad is None else pad
@@ -70,7 +74,7 @@ def conv2d(
     elif fast() and stride == 2 and kernel.shape[:2] == (3, 3):
         y = strided3(padded(x, p, p), kernel)
     elif fast() and stride == 1:
-        y = convolution(x, kernel, p)
+        y = convolution(x, kernel, p, taps)
     else:
         y = plain(x, kernel, p, p, stride=(stride, stride))
     return _biased(y, bias)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 Image = Float[Array, "n h w c"]
 Output = Float[Array, "n h2 w2 c2"]  # for functions that change the size or the channels
 Kernel = Float[Array, "kh kw i o"]
+Taps = tuple[Float[Array, "4 i o"], ...]  # a kernel as `winograd.transformed` returns it
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 

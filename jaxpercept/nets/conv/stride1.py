@@ -13,37 +13,47 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxpercept.nets.conv import winograd
-from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output, padded, plain
+from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output, Taps, padded, plain
 
 _BLOCK = 2048  # pixels per block of the weight gradient
 _SMALL = 1024  # up to so many pixels, XLA's own weight gradient is as fast
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolution(x: Image, kernel: Kernel, p: int) -> Output:
-    """Convolves with stride 1 and zero padding p on every side."""
+def convolution(x: Image, kernel: Kernel, p: int, taps: Taps | None = None) -> Output:
+    """Convolves with stride 1 and zero padding p on every side. `taps` are of `transformed`; the
+    kernel's gradient does not flow to them."""
     if winograd.suits(x, kernel):
-        return winograd.convolution(x, kernel, p)
+        return winograd.convolution(x, kernel, p, taps)
     q = max(p, kernel.shape[0] // 2, kernel.shape[1] // 2)
     h, w = (max(s + 2 * p - k + 1, 0) for s, k in zip(x.shape[1:3], kernel.shape[:2], strict=True))
     return plain(x, kernel, q, q)[:, q - p : q - p + h, q - p : q - p + w]
 
 
-def _convolution_forward(x: Image, kernel: Kernel, p: int) -> tuple[Output, tuple[Image, Kernel]]:
-    return convolution(x, kernel, p), (x, kernel)
+_Saved = tuple[Image, Kernel, Taps | None]
 
 
-def _convolution_backward(p: int, saved: tuple[Image, Kernel], d: Output) -> tuple[Image, Kernel]:
-    x, kernel = saved
+def _convolution_forward(
+    x: Image, kernel: Kernel, p: int, taps: Taps | None
+) -> tuple[Output, _Saved]:
+    return convolution(x, kernel, p, taps), (x, kernel, taps)
+
+
+def _convolution_backward(p: int, saved: _Saved, d: Output) -> tuple[Image, Kernel, None]:
+    x, kernel, taps = saved
     kh, kw = kernel.shape[:2]
     pads = ((kh - 1 - p, kh - 1 - p), (kw - 1 - p, kw - 1 - p))
     if winograd.suits(x, kernel):
-        return winograd.input_gradient(d, kernel, p), winograd.weight_gradient(x, d, p)
+        return (
+            winograd.input_gradient(d, kernel, p, taps),
+            winograd.weight_gradient(x, d, p),
+            None,
+        )
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     dx = lax.conv_general_dilated(d, flipped, (1, 1), pads, dimension_numbers=DIMENSIONS)
     if d.shape[1] * d.shape[2] <= _SMALL:
-        return dx, jax.vjp(lambda k: plain(x, k, p, p), kernel)[1](d)[0]
-    return dx, weight_gradient(padded(x, p, p), d, kh, kw).astype(kernel.dtype)
+        return dx, jax.vjp(lambda k: plain(x, k, p, p), kernel)[1](d)[0], None
+    return dx, weight_gradient(padded(x, p, p), d, kh, kw).astype(kernel.dtype), None
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output
+from jaxpercept.nets.conv.plain import DIMENSIONS, Image, Kernel, Output, Taps
 
 _DEEP = 32 * 32  # the least product of channels (in × out) for which it pays
 _LARGE = 32 * 32  # the least number of pixels of all images
@@ -46,6 +46,7 @@ _INPUT = (
 _RESULT = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 1 / 2, -2, 0], [0, 1, 1, 1 / 4, 4, 0], [0, 1, -1, 1 / 8, -8, 1]]
 )
+TAPS = len(_KERNEL)
 # F(2, 3) at 0, 1, -1 and infinity, for the second direction. Larger tiles there gain no time and
 # round two to three times as much.
 _KERNEL_ACROSS = np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]])
@@ -64,30 +65,37 @@ def suits(x: Image, kernel: Kernel) -> bool:
     return suited and pays and kernel.shape[:2] == (3, 3) and min(x.shape[1:3]) >= 3
 
 
-def convolution(x: Image, kernel: Kernel, p: int) -> Output:
+def transformed(kernel: Kernel) -> Taps | None:
+    """Returns the taps that `convolution` multiplies by, six arrays (4, I, O), or None if it would
+    not use them. A layer whose kernel never changes need not transform it at every call."""
+    i, o = kernel.shape[2:]
+    suited = kernel.shape[:2] == (3, 3) and i % 16 == 0 and o % 16 == 0 and i * o >= _DEEPEST
+    return _taps(kernel) if suited else None
+
+
+def convolution(x: Image, kernel: Kernel, p: int, taps: Taps | None = None) -> Output:
     """Computes a 3×3 convolution of stride 1 and zero padding p with half the multiplications.
     Along each column, four pixels at a time come from six products instead of twelve (Lavin, Gray
     2015, arXiv 1509.09308, F(4, 3) in one direction). Deep layers also take two pixels of a row at
-    a time, F(4×2, 3×3), and need a third of the multiplications."""
+    a time, F(4×2, 3×3), and need a third of the multiplications. They may be given their `taps`."""
     if _deepest(x, kernel):
-        return _in_two_directions(x, kernel, p, "bnc,bco->bno")
+        return _in_two_directions(x, kernel, p, taps)
     rows = _rows(x, p, p)
-    taps = jnp.einsum("ai,ijco->ajco", _KERNEL.astype(kernel.dtype), kernel, precision="highest")
+    columns = jnp.einsum("ai,ijco->ajco", _KERNEL.astype(kernel.dtype), kernel, precision="highest")
     products = [
-        along_rows(_sum(factors, rows), tap) for factors, tap in zip(_INPUT, taps, strict=True)
+        along_rows(_sum(factors, rows), tap) for factors, tap in zip(_INPUT, columns, strict=True)
     ]
     y = jnp.stack([_sum(factors, products) for factors in _RESULT], 2)
     n, tiles, _, width, o = y.shape
     return y.reshape(n, 4 * tiles, width, o)[:, : x.shape[1] + 2 * p - 2]
 
 
-def input_gradient(d: Output, kernel: Kernel, p: int) -> Image:
+def input_gradient(d: Output, kernel: Kernel, p: int, taps: Taps | None = None) -> Image:
     """Returns the gradient of `convolution` by its input: the convolution of d with the kernel
     turned around, from O channels to I."""
-    turned = kernel[::-1, ::-1]
     if _deepest(d, kernel):  # a large kernel is slow to transpose
-        return _in_two_directions(d, turned, 2 - p, "bno,bco->bnc")
-    return convolution(d, turned.swapaxes(2, 3), 2 - p)
+        return _in_two_directions(d, kernel, 2 - p, taps, turned=True)
+    return convolution(d, kernel[::-1, ::-1].swapaxes(2, 3), 2 - p)
 
 
 def _deepest(x: Image, kernel: Kernel) -> bool:
@@ -95,27 +103,40 @@ def _deepest(x: Image, kernel: Kernel) -> bool:
     return channels >= _DEEPEST and channels**2 * pixels >= _LONGEST
 
 
-def _in_two_directions(x: Image, kernel: Kernel, p: int, contraction: str) -> Output:
-    kernel = lax.optimization_barrier(kernel)  # or compiling would transform a constant one, slowly
+def _in_two_directions(
+    x: Image, kernel: Kernel, p: int, taps: Taps | None, turned: bool = False
+) -> Output:
+    """Computes the convolution, or with `turned` that with the kernel turned around, from O
+    channels to I. A tile read backwards sees a turned kernel, so both multiply by the same taps."""
+    order = slice(None, None, -1 if turned else 1)
+    of_input, of_input_across = _INPUT[:, order], _INPUT_ACROSS[:, order]
+    of_result, of_result_across = _RESULT[order], _RESULT_ACROSS[order]
     n, h, w, c = x.shape
     height, width = h + 2 * p - 2, w + 2 * p - 2
     pairs = -(-width // 2)
     rows = _rows(x, p, 2 * (pairs + 1) - w - p)
     results = []
-    for of_input, of_kernel in zip(_INPUT, _KERNEL, strict=True):
-        row = _sum(of_input, rows).reshape(n, -1, pairs + 1, 2, c)
+    for factors, tap in zip(of_input, _taps(kernel) if taps is None else taps, strict=True):
+        row = _sum(factors, rows).reshape(n, -1, pairs + 1, 2, c)
         columns = [row[:, :, :-1, 0], row[:, :, :-1, 1], row[:, :, 1:, 0], row[:, :, 1:, 1]]
-        # Sums, because XLA:CPU (jax 0.10.2) takes ten times as long for an einsum of large kernels.
-        taps = [_sum(of_kernel, list(kernel[:, j])) for j in range(3)]
         products = multiplied(
-            jnp.stack([_sum(factors, columns) for factors in _INPUT_ACROSS]).reshape(4, -1, c),
-            jnp.stack([_sum(factors, taps) for factors in _KERNEL_ACROSS]),
-            contraction,
+            jnp.stack([_sum(across, columns) for across in of_input_across]).reshape(4, -1, c),
+            tap,
+            "bno,bco->bnc" if turned else "bnc,bco->bno",
         )
         parts = list(products.reshape(4, n, -1, pairs, products.shape[-1]))
-        results.append(jnp.stack([_sum(factors, parts) for factors in _RESULT_ACROSS], 3))
-    y = jnp.stack([_sum(factors, results) for factors in _RESULT], 2)
+        results.append(jnp.stack([_sum(across, parts) for across in of_result_across], 3))
+    y = jnp.stack([_sum(factors, results) for factors in of_result], 2)
     return y.reshape(n, -1, 2 * pairs, y.shape[-1])[:, :height, :width]
+
+
+def _taps(kernel: Kernel) -> Taps:
+    kernel = lax.optimization_barrier(kernel)  # or compiling would transform a constant one, slowly
+    # Sums, because XLA:CPU (jax 0.10.2) takes ten times as long for an einsum of large kernels.
+    columns = [
+        [_sum(factors, list(kernel[:, j])) for j in range(kernel.shape[1])] for factors in _KERNEL
+    ]
+    return tuple(jnp.stack([_sum(across, taps) for across in _KERNEL_ACROSS]) for taps in columns)
 
 
 def weight_gradient(x: Image, d: Output, p: int) -> Kernel:
