@@ -69,7 +69,7 @@ def teach(place, whole=False):
     patch.setattr(learn, "SIZE", 32)
     clock = itertools.count()
     learner = learn.Learner(str(place / "base.safetensors"), 2, whole=whole)
-    phi, shown = vgg.load_vgg16(), []
+    phi, shown = learner.prepared(vgg.load_vgg16()), []
     grams = style_grams(learner.recipe, place / "stripes.png", phi)
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     numbers, steps, terms = learner.learn(
@@ -127,7 +127,8 @@ def test_no_more_targets_are_kept_than_fit(place):
 
 def test_it_ends_at_the_step_whose_end_is_nearest_to_the_time(taught, place):
     """A step is long on a slow machine."""
-    learner, phi = taught[0], vgg.load_vgg16()
+    learner = taught[0]
+    phi = learner.prepared(vgg.load_vgg16())
     grams = style_grams(learner.recipe, place / "stripes.png", phi)
     now = [0.0]
 
@@ -339,7 +340,8 @@ def test_the_time_kept_for_a_photo_is_that_of_what_is_made_of_it(file, seen, lea
 
 
 def test_a_step_is_done_even_if_the_time_is_over(taught, place):
-    learner, phi = taught[0], vgg.load_vgg16()
+    learner = taught[0]
+    phi = learner.prepared(vgg.load_vgg16())
     grams = style_grams(learner.recipe, place / "stripes.png", phi)
     batches = itertools.repeat(np.zeros((2, 32, 32, 3), np.uint8) + 99)
     assert learner.learn("stripes", grams, phi, batches, 0.0).steps == 1
@@ -363,7 +365,8 @@ def test_a_mistake_while_the_step_is_compiled_waits_for_the_compiler():
 
 
 def test_a_request_to_stop_ends_it_after_the_step(taught, place):
-    learner, phi = taught[0], vgg.load_vgg16()
+    learner = taught[0]
+    phi = learner.prepared(vgg.load_vgg16())
     grams = style_grams(learner.recipe, place / "stripes.png", phi)
 
     stopped = []

@@ -13,7 +13,6 @@ from jaxpercept.images.samples import sample_photos
 from jaxpercept.nets import conv, vgg, weights_file
 from jaxpercept.nets.conv import winograd
 
-_untouched = winograd._taps
 FEATURES = jax.jit(lambda phi, x: vgg.vgg_features(phi, x, VGG_LAYERS))
 
 
@@ -121,8 +120,8 @@ def test_prepared_parameters_give_the_same_features_and_gradients(phi, monkeypat
     added = set(prepared) - set(phi)
     assert added == {f"conv3_{i}.tap{tap}" for i in (1, 2) for tap in range(6)}
     monkeypatch.setattr(winograd, "_LONGEST", 0)
-    used = []
-    monkeypatch.setattr(winograd, "_taps", lambda k: used.append(k) or _untouched(k))
+    untouched, used = winograd._taps, []
+    monkeypatch.setattr(winograd, "_taps", lambda k: used.append(k) or untouched(k))
     x = jnp.asarray(np.random.default_rng(0).random((1, 128, 128, 3), np.float32))
 
     def value(phi, x):

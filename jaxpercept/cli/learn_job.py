@@ -65,7 +65,7 @@ def run(
     say("compiling the training step")
     blank = [np.zeros((1, *size, 3), np.float32) for size in tried]
     compiling = _in_background(lambda: _compile(learner, shown[None], *blank))
-    phi = vgg.load_vgg16(loss_network)
+    phi = learner.prepared(vgg.load_vgg16(loss_network))  # while the step is compiled
     targets = {  # now, since files may change while a style is learned
         name: (
             style_recipe.style_grams(learner.recipe, painting, phi),

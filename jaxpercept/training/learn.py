@@ -155,7 +155,8 @@ class Learner:
         updates, moments = self._optimizer.update(grads, moments, trained)
         return {k: v + fall * updates[k] for k, v in trained.items()}, moments, means
 
-    def _prepared(self, vgg_params: vgg.Params) -> vgg.Params:
+    def prepared(self, vgg_params: vgg.Params) -> vgg.Params:
+        """Returns the loss network's parameters as `learn` takes them."""
         return objective.prepared(self._terms, vgg_params)
 
     def compile(self) -> None:
@@ -167,7 +168,7 @@ class Learner:
             k: jax.ShapeDtypeStruct(v, jnp.float32)
             for k, v in (vgg.shapes() | {f"preprocess.{k}": (3,) for k in ("mean", "std")}).items()
         }
-        phi = jax.eval_shape(self._prepared, phi)
+        phi = jax.eval_shape(self.prepared, phi)
         trained = self._untrained
         moments = jax.eval_shape(self._optimizer.init, trained)
         batch = jax.ShapeDtypeStruct((self.batch, SIZE, SIZE, 3), jnp.uint8)
@@ -191,13 +192,12 @@ class Learner:
         stopped: Sequence[int] = (),
     ) -> Result:
         """Learns until `clock()` reaches `until`, for a step at least, or until `stopped` is no
-        longer empty (see `runtime.stopping.requests`). `batches` are uint8 (N, 256, 256, 3). `show`
-        is called about every `show_every` seconds. Raises FloatingPointError if the loss is not
-        finite."""
+        longer empty (see `runtime.stopping.requests`). `vgg_params` are of `prepared`, and
+        `batches` uint8 (N, 256, 256, 3). `show` is called about every `show_every` seconds. Raises
+        FloatingPointError if the loss is not finite."""
         if self.compiled is None:
             self.compile()
         trained, moments = self._untrained, self._optimizer.init(self._untrained)
-        vgg_params = self._prepared(vgg_params)
         fixed = self._spread, self._kernels, vgg_params, grams
         begun = shown = clock()
         step, took, terms, trimmer = 0, 0.0, dict[str, float](), allocator.Trimmer()

@@ -56,21 +56,23 @@ _RESULT_ACROSS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 
 def suits(x: Image, kernel: Kernel) -> bool:
     """Returns whether this form can compute that convolution and pays."""
-    i, o = kernel.shape[2:]
-    # Half precision has no digits to spare. With 4 or 5 channels, XLA:CPU (jax 0.10.2) compiles the
-    # fused sums wrongly.
-    suited = jnp.finfo(x.dtype).bits >= 32 and i % 16 == 0 and o % 16 == 0
-    pixels = x.shape[0] * x.shape[1] * x.shape[2]
-    pays = i * o >= _DEEP and pixels >= _LARGE and pixels * i * o >= _LONG
-    return suited and pays and kernel.shape[:2] == (3, 3) and min(x.shape[1:3]) >= 3
+    pixels, channels = x.shape[0] * x.shape[1] * x.shape[2], kernel.shape[2] * kernel.shape[3]
+    pays = channels >= _DEEP and pixels >= _LARGE and pixels * channels >= _LONG
+    # Half precision has no digits to spare.
+    suited = jnp.finfo(x.dtype).bits >= 32 and min(x.shape[1:3]) >= 3
+    return suited and pays and _suits(kernel)
+
+
+def _suits(kernel: Kernel) -> bool:
+    # With 4 or 5 channels, XLA:CPU (jax 0.10.2) compiles the fused sums wrongly.
+    return kernel.shape[:2] == (3, 3) and all(channels % 16 == 0 for channels in kernel.shape[2:])
 
 
 def transformed(kernel: Kernel) -> Taps | None:
     """Returns the taps that `convolution` multiplies by, six arrays (4, I, O), or None if it would
     not use them. A layer whose kernel never changes need not transform it at every call."""
-    i, o = kernel.shape[2:]
-    suited = kernel.shape[:2] == (3, 3) and i % 16 == 0 and o % 16 == 0 and i * o >= _DEEPEST
-    return _taps(kernel) if suited else None
+    deep = kernel.shape[2] * kernel.shape[3] >= _DEEPEST
+    return _taps(kernel) if deep and _suits(kernel) else None
 
 
 def convolution(x: Image, kernel: Kernel, p: int, taps: Taps | None = None) -> Output:
